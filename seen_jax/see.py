@@ -1,0 +1,356 @@
+"""The vocabulary of SEE: emotions, lightings, clip names, the split file, statistics.
+
+Everything that is a fact about the dataset stands here and nowhere else. Text from
+disk becomes `ClipName`, `Annotation` and `Split`; anything that does not fit becomes a
+`Problem` with what was expected and what was found. What a reader would get wrong: the
+class order is the order of `labels` in the split file, not the order of `EMOTIONS`.
+
+Reference: Zhang et al., "In the Blink of an Eye: Event-based Emotion Recognition",
+SIGGRAPH 2023, and the dataset instructions and result files published with it.
+
+    python -m seen_jax.see DIR        checks a SEE folder, see `seen_jax.see_folder`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+EMOTIONS = ("angry", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+LIGHTINGS = ("normal", "Overexposed", "Low", "HDR")  # spelled as the dataset does
+SEXES = ("man", "woman")
+DEGREES = ("undergraduate", "Master", "Doctor")
+SUBSETS = ("training", "testing")
+
+NUM_CLIPS = 2405
+NUM_TESTING_CLIPS = 767
+NUM_VOLUNTEERS = 111
+FRAMES_PER_S = 30
+FRAME_PERIOD_US = 33_333
+IMAGE_SIZE = 180  # rows and columns of an image on disk
+INPUT_SIZE = 90  # rows and columns of an image in the network
+
+# Channel statistics of the whole dataset, 0 to 1, most likely taken after the resize
+# to 90 x 90. Reference: the published program's normalisation.
+EVENT_MEAN, EVENT_STD = 0.504413, 0.06928615
+INTENSITY_MEAN, INTENSITY_STD = 0.22616537, 0.118931554
+
+# Grey levels of an event frame; a JPEG shifts them by a few levels (ringing).
+EVENT_OFF, EVENT_NONE, EVENT_ON = 0, 128, 255
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong with a SEE folder.
+
+    Attributes:
+      path: the file, folder or entry.
+      expected: the rule.
+      found: what is there instead.
+    """
+
+    path: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, found {self.found}"
+
+
+class SeeError(ValueError):
+    """Data that does not follow the format of SEE; `problems` lists all of them."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count != 1 else ''} in the SEE data:"
+        super().__init__("\n  ".join([head, *map(str, self.problems)]))
+
+    def __reduce__(self):  # crosses process borders with its problems
+        return type(self), (self.problems,)
+
+
+def one_of(names: Iterable[str]) -> str:
+    return "one of " + ", ".join(names)
+
+
+def emotion_from_text(text: str) -> str | None:
+    """Returns the emotion that `text` names in any case, None if it names none.
+
+    The dataset's own instructions spell one folder `neutraL`.
+    """
+    return text.lower() if text.lower() in EMOTIONS else None
+
+
+@dataclass(frozen=True, order=True)
+class ClipName:
+    """The fields of a clip's name, in the order in which the name has them.
+
+    `1_001_man_24_Master_normal_angry_45_take000` is sequence 1, volunteer 1, a man of
+    24 years with a Master's degree, normal light, angry, 45 frames, take 0.
+    `str(ClipName.parse(name)) == name` for every name that parses.
+    """
+
+    sequence: int
+    volunteer: int
+    sex: str
+    age: int
+    degree: str
+    lighting: str
+    emotion: str
+    length: int
+    take: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.sequence}_{self.volunteer:03d}_{self.sex}_{self.age}_{self.degree}"
+            f"_{self.lighting}_{self.emotion}_{self.length}_take{self.take:03d}"
+        )
+
+    @classmethod
+    def parse(cls, name: str) -> ClipName:
+        """Parses a clip's name.
+
+        Raises:
+          ValueError: names the first field that is not as it should be.
+        """
+        fields = name.split("_")
+        if len(fields) != len(_FIELDS):
+            raise ValueError(
+                f"clip name {name!r}: expected {len(_FIELDS)} fields "
+                f"({'_'.join(_FIELDS)}), found {len(fields)}"
+            )
+        values: dict[str, Any] = {}
+        for (field, (rule, read)), text in zip(_FIELDS.items(), fields, strict=True):
+            values[field] = read(text)
+            if values[field] is None:
+                raise ValueError(
+                    f"clip name {name!r}: expected {field} to be {rule}, found {text!r}"
+                )
+        return cls(**values)
+
+
+def _number(text: str, width: int = 1) -> int | None:
+    """Reads decimal digits that were written with `width` digits, zero-padded."""
+    plain = text.isascii() and text.isdigit()
+    return int(text) if plain and f"{int(text):0{width}d}" == text else None
+
+
+def _word(names: tuple[str, ...]):
+    return one_of(names), lambda text: text if text in names else None
+
+
+_FIELDS = {  # field: (rule in words, reader that returns None where the rule is broken)
+    "sequence": ("a number", _number),
+    "volunteer": ("a number of 3 digits", lambda text: _number(text, 3)),
+    "sex": _word(SEXES),
+    "age": ("a number", _number),
+    "degree": _word(DEGREES),
+    "lighting": _word(LIGHTINGS),
+    "emotion": _word(EMOTIONS),
+    "length": ("a number", _number),
+    "take": (
+        "`take` and a number of 3 digits",
+        lambda text: _number(text[4:], 3) if text.startswith("take") else None,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What the split file says of a clip; the segment is frames [start, end)."""
+
+    subset: str
+    label: str
+    start: int
+    end: int
+
+    @property
+    def left_out(self) -> bool:
+        """A segment that ends at 0 marks a clip that belongs to no subset."""
+        return self.end == 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split file: class names in class-index order, and an annotation per clip."""
+
+    labels: tuple[str, ...]
+    clips: Mapping[str, Annotation]
+
+    def of_subset(self, subset: str) -> list[str]:
+        """Names of the subset's clips, those left out excepted, in the file's order."""
+        if subset not in SUBSETS:
+            raise ValueError(f"subset: expected {one_of(SUBSETS)}, got {subset!r}")
+        return [
+            name
+            for name, clip in self.clips.items()
+            if clip.subset == subset and not clip.left_out
+        ]
+
+
+def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
+    """Turns the parsed JSON of a split file into a `Split` and its problems.
+
+    Args:
+      content: `{"labels": [...], "database": {name: {"subset": ..., "annotations":
+        {"label": ..., "segment": [start, end]}}}}`.
+      path: where it was read, for the problems.
+
+    Returns:
+      The entries that are right, and a problem for each that is not.
+    """
+    problems: list[Problem] = []
+    if not isinstance(content, dict):
+        return Split((), {}), [Problem(path, "a JSON object", _shown(content))]
+    labels, database = content.get("labels"), content.get("database")
+    named = labels if isinstance(labels, list) else []
+    known = [emotion_from_text(x) for x in named if isinstance(x, str)]
+    if sorted(filter(None, known)) != list(EMOTIONS) or len(known) != len(named):
+        rule = f"a list of the {len(EMOTIONS)} emotions ({', '.join(EMOTIONS)})"
+        problems.append(Problem(f"{path}: labels", rule, _shown(labels)))
+    if not isinstance(database, dict):
+        rule = "an object with an entry per clip"
+        problems.append(Problem(f"{path}: database", rule, _shown(database)))
+        database = {}
+    clips = {}
+    for name, entry in database.items():
+        where = f"{path}: database[{name!r}]"
+        found = _entry_problem(name, entry)
+        if found:
+            problems.append(Problem(where, *found))
+            continue
+        note = entry["annotations"]
+        start, end = note["segment"]
+        label = emotion_from_text(note["label"])
+        clips[name] = Annotation(entry["subset"], label, start, end)
+    return Split(tuple(x for x in known if x), clips), problems
+
+
+def _entry_problem(name: str, entry: Any) -> tuple[str, str] | None:
+    """Returns (expected, found) of the first thing wrong with one split entry."""
+    try:
+        clip = ClipName.parse(name)
+    except ValueError as error:
+        return "the name of a clip", str(error)
+    if not isinstance(entry, dict) or entry.get("subset") not in SUBSETS:
+        return f"a subset, {one_of(SUBSETS)}", _shown(entry)
+    note = entry.get("annotations")
+    if not isinstance(note, dict):
+        return "annotations with label and segment", _shown(note)
+    label = note.get("label")
+    if not isinstance(label, str) or emotion_from_text(label) != clip.emotion:
+        return f"label {clip.emotion}, as in the clip's name", _shown(label)
+    segment = note.get("segment")
+    if (
+        not isinstance(segment, list)
+        or [type(x) for x in segment] != [int, int]
+        or not (segment[1] == 0 or 0 <= segment[0] < segment[1])
+    ):
+        return "segment [start, end] with 0 <= start < end, or end 0", _shown(segment)
+    if segment[1] > clip.length:
+        return f"a segment within the {clip.length} frames of the name", _shown(segment)
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def load_split(path: str | os.PathLike) -> tuple[Split, list[Problem]]:
+    """Reads a split file; broken JSON is a problem like any other."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_object_of_unique_keys)
+    except FileNotFoundError:
+        return Split((), {}), [Problem(str(path), "a split file", "no such file")]
+    except (OSError, ValueError) as error:
+        return Split((), {}), [Problem(str(path), "a readable JSON file", str(error))]
+    return parse_split(content, str(path))
+
+
+def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses what `json` would drop silently: an earlier entry of the same name."""
+    counts = Counter(key for key, _ in pairs)
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f"named more than once: {', '.join(twice)}")
+    return dict(pairs)
+
+
+def split_to_json(split: Split) -> str:
+    """Formats a split as the text of a split file; the inverse of `parse_split`."""
+    database = {
+        name: {
+            "subset": clip.subset,
+            "annotations": {"label": clip.label, "segment": [clip.start, clip.end]},
+        }
+        for name, clip in split.clips.items()
+    }
+    return json.dumps({"labels": list(split.labels), "database": database}, indent=1)
+
+
+def split_by_volunteer(split: Split, seed: int = 0) -> Split:
+    """Divides the same clips anew so that no volunteer is in both subsets.
+
+    The published split has most of its testing volunteers in training too. Of 256
+    random orders of the volunteers, each cut where the testing share comes nearest to
+    the published 767 of 2,405, the one is kept whose emotions and lightings are nearest
+    to that share too.
+
+    Args:
+      split: any split of the clips; its subsets are ignored, clips left out stay so.
+      seed: the same seed and clips give the same split, whatever the entries' order.
+
+    Raises:
+      ValueError: there are clips of fewer than two volunteers.
+    """
+    names = sorted(ClipName.parse(n) for n, clip in split.clips.items()
+                   if not clip.left_out)
+    volunteers = sorted({name.volunteer for name in names})
+    if len(volunteers) < 2:
+        raise ValueError(
+            "split by volunteer: expected clips of at least 2 volunteers, "
+            f"got {len(volunteers)}"
+        )
+    groups = EMOTIONS + LIGHTINGS
+    counts = np.zeros((len(volunteers), len(groups)))
+    for name in names:
+        row = volunteers.index(name.volunteer)
+        counts[row, groups.index(name.emotion)] += 1
+        counts[row, groups.index(name.lighting)] += 1
+    share = NUM_TESTING_CLIPS / NUM_CLIPS
+    rng = np.random.Generator(np.random.PCG64(seed))
+    best, testing = np.inf, frozenset()
+    for _ in range(256):
+        order = rng.permutation(len(volunteers))
+        above = np.abs(counts[order].cumsum(axis=0) - share * counts.sum(axis=0))[:-1]
+        cut = int(above[:, : len(EMOTIONS)].sum(axis=1).argmin())
+        if above[cut].sum() < best:
+            best = above[cut].sum()
+            testing = frozenset(volunteers[i] for i in order[: cut + 1])
+    clips = {
+        name: Annotation(
+            "testing" if ClipName.parse(name).volunteer in testing else "training",
+            clip.label,
+            clip.start,
+            clip.end,
+        )
+        for name, clip in split.clips.items()
+    }
+    return Split(split.labels, clips)
+
+
+if __name__ == "__main__":
+    from seen_jax import see_folder
+
+    raise SystemExit(see_folder.main())

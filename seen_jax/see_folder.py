@@ -1,0 +1,313 @@
+"""A SEE folder on disk: where a clip's images are, and the check of all of it.
+
+    SEE/event/<emotion>/<clip name>/00000.jpg ...   event frames, 33 ms each
+    SEE/frame/<emotion>/<clip name>/00000.jpg ...   intensity frames, same count
+    SEE/emotion.json                                split and labels
+
+Emotion folders match without regard to case. Nothing is skipped: `check` reads every
+image of every clip and lists all that is wrong before any program trusts the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import tqdm
+from PIL import Image
+
+from seen_jax import see
+from seen_jax.see import Problem
+
+
+@dataclass(frozen=True)
+class SeeFolder:
+    """Where a SEE folder keeps its parts.
+
+    Attributes:
+      root: the folder.
+      event_dir, frame_dir: folders of the two modalities below it; the published
+        loader's default for the first is `event_30`.
+      split_file: the split file below it; the published loader's default is
+        `emotion_new_adjust2.json`.
+    """
+
+    root: Path
+    event_dir: str = "event"
+    frame_dir: str = "frame"
+    split_file: str = "emotion.json"
+
+    @property
+    def split_path(self) -> Path:
+        return Path(self.root) / self.split_file
+
+    def modality_dirs(self) -> tuple[Path, Path]:
+        return Path(self.root) / self.event_dir, Path(self.root) / self.frame_dir
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording of a SEE folder: its name, annotation and image files."""
+
+    name: see.ClipName
+    annotation: see.Annotation
+    event_files: tuple[Path, ...]
+    frame_files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A SEE folder after the check.
+
+    Attributes:
+      split: the split file.
+      clips: by name, in the split file's order, those left out excepted.
+      problems: everything that is wrong; empty for a folder that can be used.
+    """
+
+    split: see.Split
+    clips: Mapping[str, Clip]
+    problems: tuple[Problem, ...]
+
+    def raise_problems(self) -> None:
+        if self.problems:
+            raise see.SeeError(self.problems)
+
+
+def check(
+    folder: SeeFolder, num_workers: int | None = None, progress: bool = False
+) -> Contents:
+    """Reads the whole folder, every image included, and lists every problem.
+
+    Args:
+      folder: where the parts are.
+      num_workers: processes that decode images; None takes one per processor.
+      progress: shows a progress bar over the clips.
+    """
+    split, problems = see.load_split(folder.split_path)
+    found = []
+    for directory in folder.modality_dirs():
+        clip_dirs, wrong = _clip_dirs(directory)
+        found.append(clip_dirs)
+        problems += wrong
+    named = set(split.clips)
+    # An entry that did not parse has its own problem; its folder needs no second one.
+    listed = named | set(_names_in_problems(problems))
+    for clip_dirs in found:
+        for name in sorted(set(clip_dirs) - listed):
+            rule = f"an entry in {folder.split_path}"
+            problems.append(Problem(str(clip_dirs[name]), rule, "none"))
+    clips = {}
+    for name, annotation in split.clips.items():
+        if annotation.left_out:
+            continue
+        files = []
+        for directory, clip_dirs in zip(folder.modality_dirs(), found, strict=True):
+            if name in clip_dirs:
+                frames, wrong = _frame_files(clip_dirs[name])
+                problems += wrong
+                files.append(frames)
+            else:
+                where = directory / see.ClipName.parse(name).emotion / name
+                problems.append(Problem(str(where), "a folder of the clip", "none"))
+        if len(files) == 2:
+            clips[name] = Clip(see.ClipName.parse(name), annotation, *files)
+            problems += _count_problems(clips[name])
+    problems += _image_problems(clips, num_workers, progress)
+    return Contents(split, clips, tuple(sorted(problems)))
+
+
+def _names_in_problems(problems: list[Problem]) -> list[str]:
+    return [p.path.split("database['", 1)[1][:-2] for p in problems
+            if "database['" in p.path]
+
+
+def _clip_dirs(directory: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Lists the clip folders of one modality; emotion folders match in any case."""
+    if not directory.is_dir():
+        return {}, [Problem(str(directory), "a folder of emotion folders", "none")]
+    clips: dict[str, Path] = {}
+    problems = []
+    for emotion_dir in _entries(directory):
+        emotion = see.emotion_from_text(emotion_dir.name)
+        if emotion is None or not emotion_dir.is_dir():
+            rule = f"an emotion folder, {see.one_of(see.EMOTIONS)}"
+            problems.append(Problem(str(emotion_dir), rule, emotion_dir.name))
+            continue
+        for clip_dir in _entries(emotion_dir):
+            try:
+                name = see.ClipName.parse(clip_dir.name)
+            except ValueError as error:
+                problems.append(Problem(str(clip_dir), "a clip's folder", str(error)))
+                continue
+            if name.emotion != emotion:
+                rule = f"a clip of the emotion {emotion}"
+                problems.append(Problem(str(clip_dir), rule, name.emotion))
+            elif clip_dir.name in clips:
+                rule = f"the clip once, at {clips[clip_dir.name]}"
+                problems.append(Problem(str(clip_dir), rule, "it again"))
+            elif not clip_dir.is_dir():
+                problems.append(Problem(str(clip_dir), "a folder", "a file"))
+            clips.setdefault(clip_dir.name, clip_dir)
+    return clips, problems
+
+
+def _entries(directory: Path) -> list[Path]:
+    """Lists a folder in order, without what file managers hide in it."""
+    return sorted(x for x in directory.iterdir() if not x.name.startswith("."))
+
+
+def _frame_files(clip_dir: Path) -> tuple[tuple[Path, ...], list[Problem]]:
+    """Lists a clip's images, which must be 00000.jpg, 00001.jpg, ... without a gap."""
+    if not clip_dir.is_dir():
+        return (), []
+    entries = {x.name: x for x in _entries(clip_dir)}
+    problems = []
+    count = len(entries)
+    expected = [f"{i:05d}.jpg" for i in range(count)]
+    for name in sorted(set(entries) - set(expected)):
+        stem, _, ending = name.partition(".")
+        if ending == "jpg" and len(stem) == 5 and stem.isdigit():
+            continue  # a number past the end: the gap below says it
+        rule = "only images 00000.jpg, 00001.jpg, ..."
+        problems.append(Problem(str(entries[name]), rule, name))
+    numbered = sorted(x for x in entries if x not in {Path(p.path).name
+                                                      for p in problems})
+    last = int(numbered[-1][:5]) if numbered else -1
+    for i in range(last + 1):
+        if f"{i:05d}.jpg" not in entries:
+            rule = f"images 00000.jpg to {last:05d}.jpg without a gap"
+            problems.append(Problem(str(clip_dir / f"{i:05d}.jpg"), rule, "no file"))
+    return tuple(entries[x] for x in numbered), problems
+
+
+def _count_problems(clip: Clip) -> list[Problem]:
+    """Compares the image counts with each other, the name and the segment."""
+    num_events, num_frames = len(clip.event_files), len(clip.frame_files)
+    where, problems = str(clip.name), []
+    if num_events != num_frames:
+        rule = "as many event frames as intensity frames"
+        found = f"{num_events} event frames, {num_frames} intensity frames"
+        problems.append(Problem(where, rule, found))
+    for kind, count in (("event", num_events), ("intensity", num_frames)):
+        if count != clip.name.length:
+            rule = f"{clip.name.length} {kind} frames, as in the name"
+            problems.append(Problem(where, rule, str(count)))
+        if count < clip.annotation.end:
+            rule = f"{kind} frames up to the segment's end {clip.annotation.end}"
+            problems.append(Problem(where, rule, str(count)))
+    return problems
+
+
+def _image_problems(
+    clips: Mapping[str, Clip], num_workers: int | None, progress: bool
+) -> list[Problem]:
+    """Decodes every image, many clips at a time."""
+    if num_workers is None:
+        num_workers = os.cpu_count() or 1
+    files = [clip.event_files + clip.frame_files for clip in clips.values()]
+    bar = tqdm.tqdm(total=len(files), desc="check", unit="clip", disable=not progress)
+    problems = []
+    with bar:
+        if num_workers == 1 or len(files) < 16:  # a process costs more than it saves
+            for batch in files:
+                problems += _unreadable(batch)
+                bar.update()
+            return problems
+        # Spawned, since a fork of a process that runs JAX's threads can hang.
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(num_workers, context) as pool:
+            for wrong in pool.map(_unreadable, files, chunksize=4):
+                problems += wrong
+                bar.update()
+    return problems
+
+
+def _unreadable(files: tuple[Path, ...]) -> list[Problem]:
+    """Decodes the images of one clip to the end and compares their sizes."""
+    problems, sizes = [], Counter()
+    for path in files:
+        try:
+            with Image.open(path) as image:
+                image.load()
+                if (image.format, image.mode) != ("JPEG", "L"):
+                    found = f"{image.format} of mode {image.mode}"
+                    problems.append(Problem(str(path), "a grey JPEG", found))
+                sizes[image.size] += 1
+                if image.size != sizes.most_common(1)[0][0]:
+                    rule = f"the size of the clip's images, {sizes.most_common(1)[0][0]}"
+                    problems.append(Problem(str(path), rule, str(image.size)))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            problems.append(Problem(str(path), "a readable JPEG", str(error)))
+    for width, height in sizes:
+        if width != height:
+            rule, found = "square images", f"{width} x {height}"
+            problems.append(Problem(str(files[0].parent), rule, found))
+    return problems
+
+
+def summary(contents: Contents) -> str:
+    """Formats what a checked folder holds."""
+    counts: dict[str, Counter] = defaultdict(Counter)
+    for clip in contents.clips.values():
+        counts["emotion"][clip.name.emotion] += 1
+        counts["lighting"][clip.name.lighting] += 1
+        counts["split"][clip.annotation.subset] += 1
+    frames = sum(len(clip.event_files) for clip in contents.clips.values())
+    volunteers = len({clip.name.volunteer for clip in contents.clips.values()})
+    left_out = sum(x.left_out for x in contents.split.clips.values())
+    lines = [
+        f"clips       {len(contents.clips)}"
+        + (f" and {left_out} left out by the split file" if left_out else ""),
+        f"volunteers  {volunteers}",
+        f"frames      {frames} ({frames / see.FRAMES_PER_S / 60:.1f} minutes)",
+    ]
+    for group, order in (
+        ("emotion", see.EMOTIONS),
+        ("lighting", see.LIGHTINGS),
+        ("split", see.SUBSETS),
+    ):
+        shown = "  ".join(f"{name} {counts[group][name]}" for name in order)
+        lines.append(f"{group:11} {shown}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m seen_jax.see",
+        description="Checks a SEE folder and lists every problem it finds.",
+    )
+    parser.add_argument("dir", type=Path, help="the SEE folder")
+    parser.add_argument("--event_dir", default="event", help="default: %(default)s")
+    parser.add_argument("--frame_dir", default="frame", help="default: %(default)s")
+    parser.add_argument(
+        "--split_file", default="emotion.json", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--write_volunteer_split",
+        type=Path,
+        metavar="FILE",
+        help="also write a split file in which no volunteer is in both subsets",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of that split")
+    parser.add_argument("--workers", type=int, help="processes; default: processors")
+    args = parser.parse_args(argv)
+    folder = SeeFolder(args.dir, args.event_dir, args.frame_dir, args.split_file)
+    contents = check(folder, args.workers, progress=True)
+    if contents.problems:
+        for problem in contents.problems:
+            print(problem)
+        print(f"{len(contents.problems)} problems")
+        return 1
+    print(summary(contents))
+    if args.write_volunteer_split:
+        split = see.split_by_volunteer(contents.split, args.seed)
+        args.write_volunteer_split.write_text(see.split_to_json(split))
+        print(f"wrote {args.write_volunteer_split}")
+    return 0
