@@ -1,0 +1,58 @@
+"""Small SEE folders for tests: the right form, images of smooth noise."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from seen_jax import see
+
+
+def clip_names(
+    num_volunteers: int = 3, lengths: tuple[int, ...] = (18, 25, 40)
+) -> list[see.ClipName]:
+    """Names of one clip per volunteer and emotion, of the given lengths in turn."""
+    names = []
+    for volunteer in range(1, num_volunteers + 1):
+        for emotion in see.EMOTIONS:
+            names.append(
+                see.ClipName(
+                    sequence=len(names) + 1,
+                    volunteer=volunteer,
+                    sex=see.SEXES[volunteer % 2],
+                    age=18 + volunteer,
+                    degree=see.DEGREES[volunteer % 3],
+                    lighting=see.LIGHTINGS[volunteer % 4],
+                    emotion=emotion,
+                    length=lengths[len(names) % len(lengths)],
+                    take=0,
+                )
+            )
+    return names
+
+
+def write_see_folder(
+    root: Path, names: list[see.ClipName] | None = None, size: int = 180, seed: int = 0
+) -> Path:
+    """Writes the clips in SEE's form, every third of them into the testing subset."""
+    names = clip_names() if names is None else names
+    rng = np.random.default_rng(seed)
+    for name in names:
+        for kind in ("event", "frame"):
+            clip_dir = root / kind / name.emotion / str(name)
+            clip_dir.mkdir(parents=True)
+            for i in range(name.length):
+                small = rng.integers(0, 256, (6, 6), np.uint8)
+                image = Image.fromarray(small).resize((size, size), Image.BILINEAR)
+                image.save(clip_dir / f"{i:05d}.jpg", quality=75)
+    split = see.Split(
+        see.EMOTIONS,
+        {
+            str(name): see.Annotation(
+                "testing" if i % 3 == 2 else "training", name.emotion, 0, name.length
+            )
+            for i, name in enumerate(names)
+        },
+    )
+    (root / "emotion.json").write_text(see.split_to_json(split))
+    return root
