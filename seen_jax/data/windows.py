@@ -4,7 +4,7 @@ Segments and uniform random numbers become frame numbers; nothing is read here. 
 reader would get wrong: the same drawing serves training and testing, its offset spans
 {0..4} whatever the stride, and the last possible begin is never drawn.
 
-Every draw is a function of (seed, stream, epoch, clip) alone, so neither the number of
+Every draw is a function of (seed, purpose, epoch, clip) alone, so neither the number of
 clips, the batch size, the number of devices nor resuming changes it.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NUM_OFFSETS = 5  # whatever the stride; Reference: the published program
-STREAMS = ("train", "eval")  # pass 3 of an evaluation is not epoch 3 of the training
+PURPOSES = ("train", "eval")  # pass 3 of an evaluation is not epoch 3 of the training
 
 
 @dataclass(frozen=True, order=True)
@@ -66,12 +66,12 @@ SETTINGS = tuple(
 )
 
 
-def uniforms(seed: int, stream: str, epoch: int, num_clips: int) -> np.ndarray:
+def uniforms(seed: int, purpose: str, epoch: int, num_clips: int) -> np.ndarray:
     """Draws the random numbers of one epoch, or of one pass of an evaluation.
 
     Args:
       seed: 0 to 2**64 - 1.
-      stream: one of `STREAMS`.
+      purpose: one of `PURPOSES`.
       epoch: epoch or pass, from 0.
       num_clips: rows to draw; row c is the same whatever their number.
 
@@ -79,18 +79,23 @@ def uniforms(seed: int, stream: str, epoch: int, num_clips: int) -> np.ndarray:
       (num_clips, 3) float64 in [0, 1), a row per clip: for the offset, for the begin,
       and the clip's place in a shuffled epoch.
     """
-    if stream not in STREAMS:
-        raise ValueError(f"stream: expected one of {STREAMS}, got {stream!r}")
+    check_purpose(purpose)
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed: expected 0 to 2**64 - 1, got {seed}")
     if epoch < 0:
         raise ValueError(f"epoch: expected 0 or more, got {epoch}")
     # Counter-based: the epoch stands in the counter's highest word, clips count up from
     # the lowest, so that no two epochs share a number.
-    key = np.array([seed, STREAMS.index(stream)], np.uint64)
+    key = np.array([seed, PURPOSES.index(purpose)], np.uint64)
     counter = np.array([0, 0, 0, epoch], np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
     return generator.random((num_clips, 3))
+
+
+def check_purpose(purpose: str) -> None:
+    """Raises a ValueError unless `purpose` is one of `PURPOSES`."""
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose: expected one of {PURPOSES}, got {purpose!r}")
 
 
 def event_indices(

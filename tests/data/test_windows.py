@@ -88,7 +88,7 @@ def test_the_largest_uniform_number_stays_below_the_count():
     np.testing.assert_array_equal(windows._integers(numbers, counts), counts - 1)
 
 
-def test_a_draw_depends_on_seed_stream_epoch_and_clip_alone():
+def test_a_draw_depends_on_seed_purpose_epoch_and_clip_alone():
     few = windows.uniforms(2022, "train", 3, 10)
     many = windows.uniforms(2022, "train", 3, 1000)
     np.testing.assert_array_equal(few, many[:10])
@@ -150,7 +150,7 @@ def test_other_settings_are_refused(text):
     ("arguments", "message"),
     [
         ((-1, "train", 0, 1), "seed"),
-        ((0, "test", 0, 1), "stream: expected one of .*'train', 'eval'"),
+        ((0, "test", 0, 1), "purpose: expected one of .*'train', 'eval'"),
         ((0, "eval", -1, 1), "epoch"),
     ],
 )
