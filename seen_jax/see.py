@@ -222,16 +222,20 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
         database = {}
     clips = {}
     for name, entry in database.items():
-        where = f"{path}: database[{name!r}]"
         found = _entry_problem(name, entry)
         if found:
-            problems.append(Problem(where, *found))
+            problems.append(Problem(entry_place(path, name), *found))
             continue
         note = entry["annotations"]
         start, end = note["segment"]
         label = emotion_from_text(note["label"])
         clips[name] = Annotation(entry["subset"], label, start, end)
     return Split(tuple(x for x in known if x), clips), problems
+
+
+def entry_place(path: str, name: str) -> str:
+    """Says where a clip's entry stands, for problems."""
+    return f"{path}: database[{name!r}]"
 
 
 def _entry_problem(name: str, entry: Any) -> tuple[str, str] | None:
@@ -273,7 +277,7 @@ def load_split(path: str | os.PathLike) -> tuple[Split, list[Problem]]:
         content = json.loads(text, object_pairs_hook=_object_of_unique_keys)
     except FileNotFoundError:
         return Split((), {}), [Problem(str(path), "a split file", "no such file")]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return Split((), {}), [Problem(str(path), "a readable JSON file", str(error))]
     return parse_split(content, str(path))
 
@@ -314,8 +318,9 @@ def split_by_volunteer(split: Split, seed: int = 0) -> Split:
     Raises:
       ValueError: there are clips of fewer than two volunteers.
     """
-    names = sorted(ClipName.parse(n) for n, clip in split.clips.items()
-                   if not clip.left_out)
+    names = sorted(
+        ClipName.parse(n) for n, clip in split.clips.items() if not clip.left_out
+    )
     volunteers = sorted({name.volunteer for name in names})
     if len(volunteers) < 2:
         raise ValueError(

@@ -14,6 +14,7 @@ import argparse
 import concurrent.futures
 import multiprocessing
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,18 +92,18 @@ def check(
       progress: shows a progress bar over the clips.
     """
     split, problems = see.load_split(folder.split_path)
+    # An entry that is not right has its problem already, and so has a file that is not.
+    bad_places = {problem.path for problem in problems}
     found = []
     for directory in folder.modality_dirs():
         clip_dirs, wrong = _clip_dirs(directory)
         found.append(clip_dirs)
         problems += wrong
-    named = set(split.clips)
-    # An entry that did not parse has its own problem; its folder needs no second one.
-    listed = named | set(_names_in_problems(problems))
-    for clip_dirs in found:
-        for name in sorted(set(clip_dirs) - listed):
-            rule = f"an entry in {folder.split_path}"
-            problems.append(Problem(str(clip_dirs[name]), rule, "none"))
+        for name in sorted(set(clip_dirs) - set(split.clips)):
+            entry = see.entry_place(str(folder.split_path), name)
+            if not bad_places & {entry, str(folder.split_path)}:
+                rule = f"an entry in {folder.split_path}"
+                problems.append(Problem(str(clip_dirs[name]), rule, "none"))
     clips = {}
     for name, annotation in split.clips.items():
         if annotation.left_out:
@@ -113,7 +114,7 @@ def check(
                 frames, wrong = _frame_files(clip_dirs[name])
                 problems += wrong
                 files.append(frames)
-            else:
+            elif directory.is_dir():  # else the folder of them all is the problem
                 where = directory / see.ClipName.parse(name).emotion / name
                 problems.append(Problem(str(where), "a folder of the clip", "none"))
         if len(files) == 2:
@@ -121,11 +122,6 @@ def check(
             problems += _count_problems(clips[name])
     problems += _image_problems(clips, num_workers, progress)
     return Contents(split, clips, tuple(sorted(problems)))
-
-
-def _names_in_problems(problems: list[Problem]) -> list[str]:
-    return [p.path.split("database['", 1)[1][:-2] for p in problems
-            if "database['" in p.path]
 
 
 def _clip_dirs(directory: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -166,25 +162,22 @@ def _entries(directory: Path) -> list[Path]:
 def _frame_files(clip_dir: Path) -> tuple[tuple[Path, ...], list[Problem]]:
     """Lists a clip's images, which must be 00000.jpg, 00001.jpg, ... without a gap."""
     if not clip_dir.is_dir():
-        return (), []
-    entries = {x.name: x for x in _entries(clip_dir)}
-    problems = []
-    count = len(entries)
-    expected = [f"{i:05d}.jpg" for i in range(count)]
-    for name in sorted(set(entries) - set(expected)):
-        stem, _, ending = name.partition(".")
-        if ending == "jpg" and len(stem) == 5 and stem.isdigit():
-            continue  # a number past the end: the gap below says it
-        rule = "only images 00000.jpg, 00001.jpg, ..."
-        problems.append(Problem(str(entries[name]), rule, name))
-    numbered = sorted(x for x in entries if x not in {Path(p.path).name
-                                                      for p in problems})
-    last = int(numbered[-1][:5]) if numbered else -1
-    for i in range(last + 1):
-        if f"{i:05d}.jpg" not in entries:
-            rule = f"images 00000.jpg to {last:05d}.jpg without a gap"
-            problems.append(Problem(str(clip_dir / f"{i:05d}.jpg"), rule, "no file"))
-    return tuple(entries[x] for x in numbered), problems
+        return (), []  # a problem of its own
+    files, problems = {}, []
+    for path in _entries(clip_dir):
+        if re.fullmatch(r"[0-9]{5}\.jpg", path.name):
+            files[int(path.stem)] = path
+        else:
+            rule = "only images 00000.jpg, 00001.jpg, ..."
+            problems.append(Problem(str(path), rule, path.name))
+    last = max(files, default=-1)
+    missing = [f"{i:05d}.jpg" for i in range(last) if i not in files]
+    if missing:
+        rule = f"images 00000.jpg to {last:05d}.jpg without a gap"
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        found = f"no {', '.join(missing[:5])}{more}"
+        problems.append(Problem(str(clip_dir), rule, found))
+    return tuple(files.values()), problems
 
 
 def _count_problems(clip: Clip) -> list[Problem]:
@@ -212,7 +205,9 @@ def _image_problems(
     if num_workers is None:
         num_workers = os.cpu_count() or 1
     files = [clip.event_files + clip.frame_files for clip in clips.values()]
-    bar = tqdm.tqdm(total=len(files), desc="check", unit="clip", disable=not progress)
+    bar = tqdm.tqdm(
+        total=len(files), desc="check", unit="clip", disable=not (progress and files)
+    )
     problems = []
     with bar:
         if num_workers == 1 or len(files) < 16:  # a process costs more than it saves
@@ -229,26 +224,37 @@ def _image_problems(
     return problems
 
 
+# What Pillow raises for a damaged file, damaged sizes in its header included.
+_BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
 def _unreadable(files: tuple[Path, ...]) -> list[Problem]:
     """Decodes the images of one clip to the end and compares their sizes."""
-    problems, sizes = [], Counter()
+    problems, sizes = [], {}
     for path in files:
         try:
             with Image.open(path) as image:
                 image.load()
+                sizes[path] = image.size
                 if (image.format, image.mode) != ("JPEG", "L"):
                     found = f"{image.format} of mode {image.mode}"
                     problems.append(Problem(str(path), "a grey JPEG", found))
-                sizes[image.size] += 1
-                if image.size != sizes.most_common(1)[0][0]:
-                    rule = f"the size of the clip's images, {sizes.most_common(1)[0][0]}"
-                    problems.append(Problem(str(path), rule, str(image.size)))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ) as error:
             problems.append(Problem(str(path), "a readable JPEG", str(error)))
-    for width, height in sizes:
+    if sizes:
+        (width, height), _ = Counter(sizes.values()).most_common(1)[0]
         if width != height:
-            rule, found = "square images", f"{width} x {height}"
-            problems.append(Problem(str(files[0].parent), rule, found))
+            found = f"{width} x {height}"
+            problems.append(Problem(str(files[0].parent), "square images", found))
+        rule = f"{width} x {height}, the size of most of the clip's images"
+        for path, size in sizes.items():
+            if size != (width, height):
+                problems.append(Problem(str(path), rule, f"{size[0]} x {size[1]}"))
     return problems
 
 

@@ -1,0 +1,71 @@
+"""Builds the dataset of a SEE folder where TensorFlow is not installed.
+
+    python datasets/see_tfds/build.py SEE_DIR DATA_DIR
+
+`tfds build` itself needs TensorFlow; the builder does not, and this calls it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+# As `tfds build` does, so that the builder has the same module name in both.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    # Here and not above: the processes that check the images import this file too.
+    import tensorflow_datasets as tfds
+
+    from see_tfds import see_tfds_dataset_builder
+    from seen_jax import see
+
+    parser = argparse.ArgumentParser(
+        prog="launch/build_see.sh",
+        description="Checks a SEE folder and writes its records.",
+    )
+    parser.add_argument("see_dir", type=Path, help="the SEE folder")
+    parser.add_argument("data_dir", type=Path, help="where datasets are kept")
+    configs = list(see_tfds_dataset_builder.Builder.builder_configs)
+    parser.add_argument(
+        "--config", choices=configs, default=configs[0], help="default: %(default)s"
+    )
+    parser.add_argument("--event_dir", default="event", help="default: %(default)s")
+    parser.add_argument("--frame_dir", default="frame", help="default: %(default)s")
+    parser.add_argument(
+        "--split_file", default="emotion.json", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="build again what is there"
+    )
+    args = parser.parse_args(argv)
+    builder = see_tfds_dataset_builder.Builder(
+        data_dir=args.data_dir,
+        config=args.config,
+        event_dir=args.event_dir,
+        frame_dir=args.frame_dir,
+        split_file=args.split_file,
+    )
+    if builder.data_path.exists() and not args.overwrite:
+        print(f"{builder.data_path} is there already; --overwrite builds it again")
+        return 0
+    mode = "reuse_cache_if_exists" if args.overwrite else "reuse_dataset_if_exists"
+    try:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=args.see_dir,
+                download_mode=tfds.download.GenerateMode(mode),
+                try_download_gcs=False,  # it is not there
+            )
+        )
+    except (see.SeeError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for name, split in builder.info.splits.items():
+        print(f"{name:5} {split.num_examples} clips, {split.num_bytes / 1e6:.1f} MB")
+    print(builder.data_path)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,232 @@
+"""The TFDS builder of SEE: a SEE folder becomes one record per clip, in ArrayRecord.
+
+Records keep the order of the split file, so that index i of a split is the same clip
+wherever and however it was built. What a reader would get wrong: nothing is decoded
+here and nothing is shuffled; the images of a record are the bytes of the files.
+
+Memory holds one shard at a time. With a Beam runner in the `DownloadConfig`, TFDS
+writes the shards in parallel, on as many machines as the runner has; this file needs
+no Beam for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+
+from seen_jax import see, see_folder
+
+CLIPS_PER_SHARD = 64  # about 40 MB of the published images
+SUBSET_OF_SPLIT = {"train": "training", "test": "testing"}
+
+
+@dataclasses.dataclass(kw_only=True)
+class SeeConfig(tfds.core.BuilderConfig):
+    """Which split divides the clips.
+
+    Attributes:
+      by_volunteer: divide them so that no volunteer is in both parts, instead of as
+        the split file states.
+    """
+
+    by_volunteer: bool = False
+
+
+class Builder(tfds.core.ShardBasedBuilder):
+    """Builds SEE from the SEE folder in `manual_dir`.
+
+    Args:
+      event_dir, frame_dir, split_file: names inside the SEE folder, see
+        `see_folder.SeeFolder`. They change where the clips are read, not the records,
+        which is why they are no part of the config.
+      **kwargs: as for any TFDS builder: `data_dir`, `config`, `file_format`.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "One record per clip."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "SEE is handed out on request by its authors (see README.md). Give its folder, "
+        "or one that `python -m seen_jax.simulator` wrote, as manual_dir."
+    )
+    BUILDER_CONFIGS: ClassVar = [
+        SeeConfig(name="published", description="The split of the split file."),
+        SeeConfig(
+            name="by_volunteer",
+            description="The same clips, no volunteer in both splits.",
+            by_volunteer=True,
+        ),
+    ]
+
+    def __init__(
+        self,
+        *,
+        event_dir: str = "event",
+        frame_dir: str = "frame",
+        split_file: str = "emotion.json",
+        file_format: str = "array_record",
+        **kwargs: Any,
+    ):
+        super().__init__(file_format=file_format, **kwargs)
+        self._names = {
+            "event_dir": event_dir,
+            "frame_dir": frame_dir,
+            "split_file": split_file,
+        }
+        self._original_state |= {**self._names, "file_format": file_format}  # pickling
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        image = tfds.features.Image(shape=(None, None, 1), encoding_format="jpeg")
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "name": tfds.features.Text(),
+                    "event_frames": tfds.features.Sequence(image),
+                    "intensity_frames": tfds.features.Sequence(image),
+                    # Named later: the split file of the folder has the order.
+                    "label": tfds.features.ClassLabel(num_classes=len(see.EMOTIONS)),
+                    "lighting": tfds.features.ClassLabel(names=see.LIGHTINGS),
+                    "volunteer": np.int32,
+                    "sex": tfds.features.ClassLabel(names=see.SEXES),
+                    "age": np.int32,
+                    "degree": tfds.features.ClassLabel(names=see.DEGREES),
+                    "take": np.int32,
+                    "segment": tfds.features.Tensor(
+                        shape=(2,), dtype=np.int32, doc="frames [start, end)"
+                    ),
+                }
+            ),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def download_and_prepare(
+        self,
+        *,
+        download_dir: str | Path | None = None,
+        download_config: tfds.download.DownloadConfig | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Checks the SEE folder before TFDS writes or deletes anything.
+
+        Args:
+          download_dir: where TFDS would put downloads; there are none.
+          download_config: its `manual_dir` is the SEE folder, its `beam_runner` and
+            `beam_options` choose a Beam pipeline.
+          **kwargs: as for any TFDS builder.
+
+        Raises:
+          FileNotFoundError: there is no such folder.
+          SeeError: the folder is not as it should be; lists every problem.
+        """
+        config = download_config or tfds.download.DownloadConfig()
+        if config.download_mode.overwrite_dataset or not self.data_path.exists():
+            downloads = Path(download_dir or self.data_dir_root / "downloads")
+            self._read_folder(Path(config.manual_dir or downloads / "manual"))
+        super().download_and_prepare(
+            download_dir=download_dir, download_config=config, **kwargs
+        )
+
+    def _read_folder(self, root: Path) -> None:
+        root = root.expanduser()
+        if not root.is_dir():
+            advice = self.MANUAL_DOWNLOAD_INSTRUCTIONS
+            raise FileNotFoundError(
+                f"{root}: expected a SEE folder, found none; {advice}"
+            )
+        folder = see_folder.SeeFolder(root, **self._names)
+        self._contents = see_folder.check(folder, progress=True)
+        self._contents.raise_problems()
+        self._provenance = load_provenance(root)
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        # TFDS reads the runner of shard-based builders from `beam_runner` alone, but
+        # `tfds build --beam_pipeline_options=runner=...` states it in the options.
+        options = download_config.beam_options
+        if options and not download_config.beam_runner:
+            runner = options.get_all_options()["runner"] or "DirectRunner"
+            download_config = dataclasses.replace(download_config, beam_runner=runner)
+        super()._download_and_prepare(dl_manager, download_config)
+
+    def _shard_iterators_per_split(self, dl_manager):
+        split = self._contents.split
+        if self.builder_config.by_volunteer:
+            split = see.split_by_volunteer(split)
+        label = self.info.features["label"]
+        if label.names != list(split.labels):  # equal when it is built again
+            label.names = split.labels
+        self.info.metadata.update(provenance=self._provenance, records={})
+        shards = {}
+        for part, subset in SUBSET_OF_SPLIT.items():
+            clips = [self._contents.clips[name] for name in split.of_subset(subset)]
+            # What a reader needs of every record at once, without reading them all.
+            self.info.metadata["records"][part] = {
+                "names": [str(clip.name) for clip in clips],
+                "segments": [_segment(clip) for clip in clips],
+                "sha256": digest(clips),
+            }
+            generators = [
+                functools.partial(generate_examples, clips[i : i + CLIPS_PER_SHARD])
+                for i in range(0, len(clips), CLIPS_PER_SHARD)
+            ]
+            shards[part] = tqdm.tqdm(generators, desc=f"write {part}", unit="shard")
+        return shards
+
+
+def load_provenance(root: Path) -> dict[str, Any]:
+    """Returns what the simulator noted of a folder; a folder without note is real."""
+    path = root / "simulation.json"
+    if not path.exists():
+        return {"source": "real"}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        problem = see.Problem(str(path), "a readable JSON file", str(error))
+        raise see.SeeError([problem]) from error
+
+
+def generate_examples(
+    clips: list[see_folder.Clip],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the clips as TFDS examples, their files unopened but for the bytes."""
+    for clip in clips:
+        name = clip.name
+        yield (
+            str(name),
+            {
+                "name": str(name),
+                "event_frames": [path.read_bytes() for path in clip.event_files],
+                "intensity_frames": [path.read_bytes() for path in clip.frame_files],
+                "label": name.emotion,
+                "lighting": name.lighting,
+                "volunteer": name.volunteer,
+                "sex": name.sex,
+                "age": name.age,
+                "degree": name.degree,
+                "take": name.take,
+                "segment": _segment(clip),
+            },
+        )
+
+
+def digest(clips: list[see_folder.Clip]) -> str:
+    """Hashes the images, so that a reader can tell whether two datasets are equal.
+
+    The record files cannot: their bytes differ from build to build.
+    """
+    images = hashlib.sha256()
+    for clip in tqdm.tqdm(clips, desc="hash", unit="clip"):
+        for path in clip.event_files + clip.frame_files:
+            images.update(path.read_bytes())
+    return images.hexdigest()
+
+
+def _segment(clip: see_folder.Clip) -> list[int]:
+    return [clip.annotation.start, clip.annotation.end]
