@@ -1,0 +1,85 @@
+"""The spike, and the derivatives that stand in for its own.
+
+A neuron fires where its membrane lies above the threshold. That step has the derivative
+zero almost everywhere, so the backward pass uses another function of the same argument,
+`offset = membrane - threshold`: a surrogate. What a reader would get wrong: the
+published rectangle has height 1 whatever its width, it is not a density of area 1.
+
+A surrogate is any function from offset to derivative. To change a width or a slope,
+bind it: `functools.partial(rectangle, width=1.0)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+Surrogate = Callable[[jax.Array], jax.Array]
+
+
+def rectangle(offset: jax.Array, width: float = 0.5) -> jax.Array:
+    """Returns 1 where |offset| < width, else 0; 0 at the edges themselves.
+
+    Reference: the published program. Wu et al., "Spatio-temporal backpropagation for
+    training high-performance spiking neural networks", 2018, have 1 / width as height.
+    """
+    return (jnp.abs(offset) < width).astype(offset.dtype)
+
+
+def triangle(offset: jax.Array, width: float = 1.0) -> jax.Array:
+    """Returns max(0, 1 - |offset| / width).
+
+    Reference: Esser et al., "Convolutional networks for fast, energy-efficient
+    neuromorphic computing", 2016. Bellec et al., "Long short-term memory and learning-
+    to-learn in networks of spiking neurons", 2018, damp it by 0.3.
+    """
+    return jnp.maximum(1 - jnp.abs(offset) / width, 0)
+
+
+def arctan(offset: jax.Array, slope: float = 2.0) -> jax.Array:
+    """Returns (slope / 2) / (1 + (pi / 2 * slope * offset)^2).
+
+    Reference: Fang et al., "Incorporating learnable membrane time constant to enhance
+    learning of spiking neural networks", 2021: the derivative of
+    arctan(pi x) / pi + 1/2, which slope 2 gives.
+    """
+    return slope / 2 / (1 + jnp.square(jnp.pi / 2 * slope * offset))
+
+
+def fast_sigmoid(offset: jax.Array, slope: float = 10.0) -> jax.Array:
+    """Returns 1 / (1 + slope * |offset|)^2.
+
+    Reference: Zenke and Ganguli, "SuperSpike: supervised learning in multilayer spiking
+    neural networks", 2018: the derivative of x / (1 + |x|) at x = slope * offset,
+    without the factor slope. The default slope is this project's choice.
+    """
+    return 1 / jnp.square(1 + slope * jnp.abs(offset))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def spike(offset: jax.Array, surrogate: Surrogate = rectangle) -> jax.Array:
+    """Fires where the membrane is above the threshold.
+
+    Args:
+      offset: membrane - threshold, any shape, floating.
+      surrogate: the derivative of the spike by the offset in the backward pass.
+
+    Returns:
+      1 where offset > 0, else 0 (also at 0: the published program compares strictly,
+      the paper's eq. 13 prints >=); shape and dtype of offset.
+    """
+    return (offset > 0).astype(offset.dtype)
+
+
+def _spike_forward(offset, surrogate):
+    return spike(offset, surrogate), offset
+
+
+def _spike_backward(surrogate, offset, gradient):
+    return (gradient * surrogate(offset),)
+
+
+spike.defvjp(_spike_forward, _spike_backward)

@@ -1,0 +1,85 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seen_jax.models.lif import LIF, LIFState, lif_scan, lif_step
+from seen_jax.models.surrogate import triangle
+
+
+def test_membrane_and_spikes_by_hand():
+    currents = jnp.array([[0.25, 0.26, 0.1, 0.3, 0.25]])
+    _, every = lif_scan(LIF(), currents)
+    # 0.25; 0.2 * 0.25 + 0.26 = 0.31 fires; reset, so 0.1; 0.2 * 0.1 + 0.3 = 0.32 fires
+    np.testing.assert_allclose(every.membrane, [[0.25, 0.31, 0.1, 0.32, 0.25]], 1e-6)
+    assert every.spike.tolist() == [[0, 1, 0, 1, 0]]
+
+
+def test_membrane_at_the_threshold_does_not_fire():
+    _, every = lif_scan(LIF(threshold=0.5), jnp.array([[0.5]]))
+    assert every.spike.tolist() == [[0]]
+
+
+def test_gradient_goes_through_the_reset():
+    # V2 = 0.2 * V1 * (1 - P1) + x2 and dP1/dV1 = 1 near the threshold, so
+    # dV2/dx1 = 0.2 * (1 - P1) - 0.2 * V1 = -0.2 * 0.4 at V1 = 0.4, where P1 = 1;
+    # a detached reset would give 0.
+    def last_membrane(currents):
+        return lif_scan(LIF(), currents[None])[0].membrane[0]
+
+    gradient = jax.grad(last_membrane)(jnp.array([0.4, 0.1]))
+    np.testing.assert_allclose(gradient, [-0.08, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("neuron", [LIF(), LIF(0.7, 1.0, triangle)], ids=str)
+def test_scan_equals_a_plain_loop_with_its_gradient(neuron):
+    currents = jnp.asarray(np.random.default_rng(0).normal(0.2, 0.5, (3, 6, 4, 5)))
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 6, 4, 5)))
+
+    def scanned(currents):
+        last, every = lif_scan(neuron, currents)
+        return jnp.stack([every.membrane, every.spike]), last
+
+    def looped(currents):
+        state, states = LIFState.at_rest((3, 4, 5)), []
+        for t in range(6):
+            state = lif_step(neuron, state, currents[:, t])
+            states.append(jnp.stack([state.membrane, state.spike]))
+        return jnp.stack(states, axis=2), state
+
+    def loss(run, currents):
+        return (run(currents)[0] * weights).sum()
+
+    for got, expected in zip(
+        jax.tree.leaves(scanned(currents)), jax.tree.leaves(looped(currents)), strict=True
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        jax.grad(lambda x: loss(scanned, x))(currents),
+        jax.grad(lambda x: loss(looped, x))(currents),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_a_stream_continues_where_it_stopped():
+    currents = jax.random.normal(jax.random.key(0), (2, 7, 3))
+    last, whole = lif_scan(LIF(), currents)
+    state, first = lif_scan(LIF(), currents[:, :4])
+    state, second = lif_scan(LIF(), currents[:, 4:], state)
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), first, second)
+    np.testing.assert_array_equal(both.membrane, whole.membrane)
+    np.testing.assert_array_equal(both.spike, whole.spike)
+    np.testing.assert_array_equal(state.membrane, last.membrane)
+
+
+def test_state_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        LIFState.at_rest((1,)).spike = 1
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"state: expected membranes \(2, 3\), .* \(4,"):
+        lif_scan(LIF(), jnp.zeros((2, 5, 3)), LIFState.at_rest((4, 3)))
+    with pytest.raises(ValueError, match=r"currents: expected \(B, T, ...\), got \(5,\)"):
+        lif_scan(LIF(), jnp.zeros(5))

@@ -1,0 +1,66 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seen_jax.models.surrogate import (
+    arctan,
+    fast_sigmoid,
+    rectangle,
+    spike,
+    triangle,
+)
+
+# Includes the threshold (0), the rectangle's edges (+-0.5) and their neighbours.
+EDGES = np.float32([0, 0.5, -0.5])
+GRID = np.unique(
+    np.concatenate(
+        [
+            np.linspace(-2, 2, 81, dtype=np.float32),
+            EDGES,
+            np.nextafter(EDGES, np.float32(9)),
+            np.nextafter(EDGES, np.float32(-9)),
+        ]
+    )
+)
+FORMULAS = {
+    rectangle: lambda x: (np.abs(x) < 0.5).astype(x.dtype),
+    partial(rectangle, width=1.0): lambda x: (np.abs(x) < 1).astype(x.dtype),
+    triangle: lambda x: np.maximum(0, 1 - np.abs(x)),
+    arctan: lambda x: 1 / (1 + (np.pi * x) ** 2),
+    fast_sigmoid: lambda x: 1 / (1 + 10 * np.abs(x)) ** 2,
+}
+
+
+def test_spike_fires_strictly_above_the_threshold():
+    offsets = jnp.array([-1, -1e-30, 0, 1e-30, 1], jnp.float32)
+    assert spike(offsets).tolist() == [0, 0, 0, 1, 1]
+    assert spike(offsets).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("surrogate", FORMULAS, ids=str)
+def test_gradient_is_the_written_formula(surrogate):
+    gradient = jax.vmap(jax.grad(lambda x: 3 * spike(x, surrogate)))(GRID)
+    np.testing.assert_allclose(gradient, 3 * FORMULAS[surrogate](GRID), rtol=1e-5)
+
+
+def test_rectangle_is_open_at_its_edges_and_has_height_one():
+    assert rectangle(jnp.array([-0.5, 0.5])).tolist() == [0, 0]
+    inside = np.nextafter(np.float32(0.5), np.float32(0))
+    assert rectangle(jnp.array([-inside, 0, inside])).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "surrogate, antiderivative",
+    [
+        (arctan, lambda x: jnp.arctan(jnp.pi * x) / jnp.pi + 0.5),
+        (partial(fast_sigmoid, slope=1.0), lambda x: x / (1 + jnp.abs(x))),
+    ],
+    ids=["arctan", "fast sigmoid"],
+)
+def test_surrogate_is_the_derivative_that_its_source_names(surrogate, antiderivative):
+    points = GRID[GRID != 0]
+    expected = jax.vmap(jax.grad(antiderivative))(points)
+    np.testing.assert_allclose(surrogate(points), expected, rtol=1e-5)
