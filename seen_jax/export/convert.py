@@ -1,0 +1,227 @@
+"""Variables of `SEEN` to the entries of a published checkpoint, and back, bit by bit.
+
+    published                           variables
+    NAME.weight (out, in, row, col)     params/NAME/kernel (row, col, in, out)
+    fc2.weight (out, in)                params/fc2/kernel (in, out)
+    fc1.weight (out, C * row * col)     params/fc1/kernel (row * col * C, out)
+    mlp_f1.1, .2, .4                    params/mlp_f1/reduce, norm, score
+    .2.running_mean, _var               batch_stats/mlp_f1/norm/mean, var
+    .2.num_batches_tracked int64        batch_stats/mlp_f1/norm/num_batches int32
+
+What a reader would get wrong: fc1 reads an image flattened as channel, row, column in
+the published weights, and as row, column, channel here, where channels come last.
+Values keep their type. Image size and number of classes follow from the entries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+FC1_CHANNELS = 512  # of conv3_f2, whose image fc1 reads flattened
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one kind of array looks on either side.
+
+    Attributes:
+      to_variable, to_published: exact inverses.
+      variable_shape: from the published shape.
+    """
+
+    to_variable: Callable[[np.ndarray], np.ndarray]
+    to_published: Callable[[np.ndarray], np.ndarray]
+    variable_shape: Callable[[tuple[int, ...]], tuple[int, ...]]
+
+
+def _fc1_to_variable(weight):
+    side = _side(weight.shape[1])
+    image = weight.reshape(-1, FC1_CHANNELS, side, side)
+    return image.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
+
+
+def _fc1_to_published(kernel):
+    side = _side(kernel.shape[0])
+    image = kernel.reshape(side, side, FC1_CHANNELS, -1)
+    return image.transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)
+
+
+def _side(num_inputs: int) -> int:
+    return math.isqrt(num_inputs // FC1_CHANNELS)
+
+
+SAME = Layout(lambda x: x, lambda x: x, lambda s: s)
+CONV = Layout(
+    lambda x: x.transpose(2, 3, 1, 0),
+    lambda x: x.transpose(3, 2, 0, 1),
+    lambda s: (s[2], s[3], s[1], s[0]),
+)
+POINTWISE = Layout(  # a 1 x 1 convolution there, a dense layer here
+    lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None], lambda s: (s[1], s[0])
+)
+DENSE = Layout(lambda x: x.T, lambda x: x.T, lambda s: (s[1], s[0]))
+FC1 = Layout(_fc1_to_variable, _fc1_to_published, lambda s: (s[1], s[0]))
+COUNT = Layout(lambda x: x.astype(np.int32), lambda x: x.astype(np.int64), lambda s: s)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published entry: its shape, its place in the variables, its layout."""
+
+    shape: tuple[int, ...]
+    place: str
+    layout: Layout = SAME
+
+    @property
+    def variable_shape(self) -> tuple[int, ...]:
+        return self.layout.variable_shape(self.shape)
+
+
+def published_entries(
+    *, conv0_inputs: int = 6, fc1_inputs: int = 18432, num_classes: int = 7
+) -> dict[str, Entry]:
+    """Returns the entries of a published checkpoint by name.
+
+    Args:
+      conv0_inputs: 3 for every intensity frame that the network sees.
+      fc1_inputs: 512 * side * side, side being what the strides leave of the image.
+      num_classes: size of the logits.
+    """
+    return {
+        **_layer("conv0", "conv0", CONV, 3, conv0_inputs, 1, 1),
+        **_layer("conv1_f2", "conv1_f2", CONV, 64, 3, 3, 3),
+        **_layer("conv1_f3", "conv1_f3", CONV, 64, 3, 5, 5),
+        **_layer("conv1_f4", "conv1_f4", CONV, 64, 3, 7, 7),
+        **_layer("conv1_cat", "conv1_cat", CONV, 64, 192, 1, 1),
+        **_layer("conv2_f2", "conv2_f2", CONV, 256, 64, 3, 3),
+        **_layer("conv3_f2", "conv3_f2", CONV, FC1_CHANNELS, 256, 3, 3),
+        **_layer("fc1", "fc1", FC1, 256, fc1_inputs),
+        **_layer("fc2", "fc2", DENSE, num_classes, 256),
+        **_mlp("mlp_f1"),
+        **_mlp("mlp_f2"),
+        **_mlp("mlp_f3"),
+    }
+
+
+def _layer(name: str, place: str, layout: Layout, *shape: int) -> dict[str, Entry]:
+    return {
+        f"{name}.weight": Entry(shape, f"params/{place}/kernel", layout),
+        f"{name}.bias": Entry(shape[:1], f"params/{place}/bias"),
+    }
+
+
+def _mlp(name: str) -> dict[str, Entry]:
+    norm, stats = f"params/{name}/norm", f"batch_stats/{name}/norm"
+    return {
+        **_layer(f"{name}.1", f"{name}/reduce", POINTWISE, 8, 64, 1, 1),
+        f"{name}.2.weight": Entry((8,), f"{norm}/scale"),
+        f"{name}.2.bias": Entry((8,), f"{norm}/bias"),
+        f"{name}.2.running_mean": Entry((8,), f"{stats}/mean"),
+        f"{name}.2.running_var": Entry((8,), f"{stats}/var"),
+        f"{name}.2.num_batches_tracked": Entry((), f"{stats}/num_batches", COUNT),
+        **_layer(f"{name}.4", f"{name}/score", POINTWISE, 1, 8, 1, 1),
+    }
+
+
+def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Turns a published state_dict into variables for `SEEN.apply`.
+
+    Args:
+      state_dict: published name to array.
+
+    Returns:
+      {"params": ..., "batch_stats": ...} of numpy arrays, copies.
+
+    Raises:
+      ValueError: lists every entry that is missing, not known, or of another shape.
+    """
+    given = {name: np.asarray(array) for name, array in state_dict.items()}
+    entries = published_entries(
+        conv0_inputs=_size(given, "conv0.weight", 1, 6, _is_frames),
+        fc1_inputs=_size(given, "fc1.weight", 1, 18432, _is_image),
+        num_classes=_size(given, "fc2.weight", 0, 7, bool),
+    )
+    _check("state_dict", given, {name: e.shape for name, e in entries.items()})
+    return traverse_util.unflatten_dict(
+        {
+            entry.place: np.array(entry.layout.to_variable(given[name]), order="C")
+            for name, entry in entries.items()
+        },
+        sep="/",
+    )
+
+
+def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Turns the variables of a `SEEN` with the published parameters into a state_dict.
+
+    Args:
+      variables: {"params": ..., "batch_stats": ...} of numpy or JAX arrays.
+
+    Returns:
+      Published name to numpy array, copies.
+
+    Raises:
+      ValueError: lists every variable that is missing, not known (as in a model with
+        kernels or attention of its own in T), or of another shape.
+    """
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    given = {place: np.asarray(array) for place, array in flat.items()}
+    entries = published_entries(
+        conv0_inputs=_size(given, "params/conv0/kernel", 2, 6, _is_frames),
+        fc1_inputs=_size(given, "params/fc1/kernel", 0, 18432, _is_image),
+        num_classes=_size(given, "params/fc2/kernel", 1, 7, bool),
+    )
+    _check("variables", given, {e.place: e.variable_shape for e in entries.values()})
+    return {
+        name: np.array(entry.layout.to_published(given[entry.place]), order="C")
+        for name, entry in entries.items()
+    }
+
+
+def _is_frames(size: int) -> bool:
+    return size > 0 and size % 3 == 0
+
+
+def _is_image(size: int) -> bool:
+    return size > 0 and size == FC1_CHANNELS * _side(size) ** 2
+
+
+def _size(
+    given: Mapping[str, np.ndarray],
+    name: str,
+    axis: int,
+    published: int,
+    allowed: Callable[[int], bool],
+) -> int:
+    """Reads a size that models differ in, or takes the published one where it is none.
+
+    An array of an impossible size is thus reported against the published shape.
+    """
+    shape = given[name].shape if name in given else ()
+    return shape[axis] if axis < len(shape) and allowed(shape[axis]) else published
+
+
+def _check(
+    argument: str,
+    given: Mapping[str, np.ndarray],
+    expected: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Raises one ValueError that lists all differences from the expected shapes."""
+    problems = [f"missing {name}" for name in expected if name not in given]
+    problems += [f"not known: {name}" for name in given if name not in expected]
+    problems += [
+        f"{name}: expected shape {shape}, got {given[name].shape}"
+        for name, shape in expected.items()
+        if name in given and given[name].shape != shape
+    ]
+    if problems:
+        raise ValueError(
+            f"{argument}: expected the entries of a published checkpoint, got\n  "
+            + "\n  ".join(problems)
+        )

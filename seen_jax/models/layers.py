@@ -1,0 +1,177 @@
+"""Convolution, dense layer and batch normalisation as PyTorch defines them.
+
+Three things differ from Flax's own layers, and each moves the published numbers: the
+initial distributions, symmetric padding at stride 2, and the rule by which BatchNorm
+keeps its running variance. Parameters get the type of the input that they are
+initialised with. Images are (..., H, W, C), kernels (row, column, in, out);
+leading axes are examples, and frames where there are any.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+MOMENTUM = 0.1  # PyTorch's sense: running = 0.9 * running + 0.1 * batch
+EPSILON = 1e-5
+
+
+def uniform_by_fan_in(fan_in: int) -> nn.initializers.Initializer:
+    """Returns an initialiser: uniform within +-1 / sqrt(fan_in), for biases too.
+
+    Reference: the defaults of PyTorch's conv and dense layers.
+    """
+    limit = 1 / math.sqrt(fan_in)
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+    return init
+
+
+def convolve(images: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolves (..., H, W, C) with a kernel (row, column, in, out).
+
+    The padding is symmetric, half the kernel on every side. "SAME" would put less in
+    front than behind at stride 2 and shift every later layer.
+    """
+    batch = images.reshape(-1, *images.shape[-3:])
+    out = lax.conv_general_dilated(
+        batch,
+        kernel,
+        window_strides=(stride, stride),
+        padding=[(size // 2, size // 2) for size in kernel.shape[:2]],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return out.reshape(*images.shape[:-3], *out.shape[1:])
+
+
+class Conv(nn.Module):
+    """Convolution of images (..., H, W, C), whose kernel another branch may read.
+
+    Attributes:
+      features: channels of the output.
+      kernel_size: rows and columns of the kernel, odd.
+      stride: step of the kernel in rows and columns.
+      use_bias: whether there is a bias at all.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, *, add_bias: bool = True, learn: bool = True
+    ) -> jax.Array:
+        """Convolves.
+
+        Args:
+          images: (..., H, W, C).
+          add_bias: False leaves the bias out, for this call only.
+          learn: False lets no gradient through to the kernel, for this call only.
+        """
+        shape = (self.kernel_size, self.kernel_size, images.shape[-1], self.features)
+        init = uniform_by_fan_in(math.prod(shape[:3]))
+        kernel = self.param("kernel", init, shape, images.dtype)
+        out = convolve(
+            images, kernel if learn else lax.stop_gradient(kernel), self.stride
+        )
+        if self.use_bias and add_bias:
+            out = out + self.param("bias", init, (self.features,), images.dtype)
+        return out
+
+
+class Dense(nn.Module):
+    """Matrix product over the last axis, with bias.
+
+    Raises:
+      ValueError: the variables were made for another number of inputs.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size = x.shape[-1]
+        if self.has_variable("params", "kernel"):
+            made_for = self.get_variable("params", "kernel").shape[0]
+            if made_for != size:
+                raise ValueError(
+                    f"{self.name}: expected {made_for} inputs, as its weights have, "
+                    f"got {size}; the images are not of the size of the weights"
+                )
+        init = uniform_by_fan_in(size)
+        kernel = self.param("kernel", init, (size, self.features), x.dtype)
+        return x @ kernel + self.param("bias", init, (self.features,), x.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last, padding examples left out.
+
+    A batch is normalised by its biased variance, while the running variance takes the
+    unbiased one, n / (n - 1) of it (one example alone has 0). `num_batches` is kept for
+    the sake of published checkpoints; nothing here reads it.
+
+    Attributes:
+      axis_name: name of the `pmap` axis over whose devices a batch extends.
+    """
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """Normalises.
+
+        Args:
+          x: (..., C).
+          train: use the batch's statistics and update the running ones.
+          mask: (...) bool, False where an example is padding; at least one True.
+        """
+        like = (x.shape[-1:], x.dtype)
+        scale = self.param("scale", nn.initializers.ones, *like)
+        bias = self.param("bias", nn.initializers.zeros, *like)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, *like)
+        var = self.variable("batch_stats", "var", jnp.ones, *like)
+        num_batches = self.variable(
+            "batch_stats", "num_batches", jnp.zeros, (), jnp.int32
+        )
+        if not train:
+            return _normalise(x, mean.value, var.value) * scale + bias
+        batch_mean, batch_var, count = self._statistics(x, mask)
+        if not self.is_initializing():
+            unbiased = batch_var * count / jnp.maximum(count - 1, 1)
+            mean.value = (1 - MOMENTUM) * mean.value + MOMENTUM * batch_mean
+            var.value = (1 - MOMENTUM) * var.value + MOMENTUM * unbiased
+            num_batches.value = num_batches.value + 1
+        return _normalise(x, batch_mean, batch_var) * scale + bias
+
+    def _statistics(self, x, mask):
+        """Returns mean and biased variance (C,), and the number of examples ()."""
+        keep = jnp.ones(x.shape[:-1], bool) if mask is None else mask
+        count = self._total(keep.sum(dtype=x.dtype))
+        mean = self._total(_sum_where(keep, x)) / count
+        var = self._total(_sum_where(keep, jnp.square(x - mean))) / count
+        return mean, var, count
+
+    def _total(self, x):
+        """Adds up over the devices, if there are several."""
+        if self.axis_name is None or self.is_initializing():
+            return x
+        return lax.psum(x, self.axis_name)
+
+
+def _normalise(x, mean, var):
+    return (x - mean) / jnp.sqrt(var + EPSILON)
+
+
+def _sum_where(keep, x):
+    """Sums (..., C) over the examples that are kept, to (C,)."""
+    return jnp.where(keep[..., None], x, 0).sum(axis=range(x.ndim - 1))
