@@ -9,17 +9,16 @@ import argparse
 import sys
 from pathlib import Path
 
+import tensorflow_datasets as tfds
+
 # As `tfds build` does, so that the builder has the same module name in both.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from see_tfds import see_tfds_dataset_builder
+from seen_jax import see
+
 
 def main(argv: list[str] | None = None) -> int:
-    # Here and not above: the processes that check the images import this file too.
-    import tensorflow_datasets as tfds
-
-    from see_tfds import see_tfds_dataset_builder
-    from seen_jax import see
-
     parser = argparse.ArgumentParser(
         prog="launch/build_see.sh",
         description="Checks a SEE folder and writes its records.",

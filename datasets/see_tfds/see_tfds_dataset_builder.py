@@ -104,6 +104,8 @@ class Builder(tfds.core.ShardBasedBuilder):
                     ),
                 }
             ),
+            homepage="https://doi.org/10.1145/3588432.3591511",
+            disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
 
@@ -142,8 +144,22 @@ class Builder(tfds.core.ShardBasedBuilder):
                 f"{root}: expected a SEE folder, found none; {advice}"
             )
         folder = see_folder.SeeFolder(root, **self._names)
-        self._contents = see_folder.check(folder, progress=True)
-        self._contents.raise_problems()
+        # In this process: others would run the caller's script again where it has no
+        # `if __name__ == "__main__"`.
+        contents = see_folder.check(folder, num_workers=1, progress=True)
+        contents.raise_problems()
+        split = contents.split
+        if self.builder_config.by_volunteer:
+            split = see.split_by_volunteer(split)
+        self._labels = split.labels
+        self._clips = {
+            part: [contents.clips[name] for name in split.of_subset(subset)]
+            for part, subset in SUBSET_OF_SPLIT.items()
+        }
+        for part, clips in self._clips.items():
+            if not clips:
+                rule = f"clips of the subset {SUBSET_OF_SPLIT[part]}"
+                raise see.SeeError([see.Problem(str(folder.split_path), rule, "none")])
         self._provenance = load_provenance(root)
 
     def _download_and_prepare(self, dl_manager, download_config):
@@ -156,16 +172,12 @@ class Builder(tfds.core.ShardBasedBuilder):
         super()._download_and_prepare(dl_manager, download_config)
 
     def _shard_iterators_per_split(self, dl_manager):
-        split = self._contents.split
-        if self.builder_config.by_volunteer:
-            split = see.split_by_volunteer(split)
         label = self.info.features["label"]
-        if label.names != list(split.labels):  # equal when it is built again
-            label.names = split.labels
+        if label.names != list(self._labels):  # equal when it is built again
+            label.names = self._labels
         self.info.metadata.update(provenance=self._provenance, records={})
         shards = {}
-        for part, subset in SUBSET_OF_SPLIT.items():
-            clips = [self._contents.clips[name] for name in split.of_subset(subset)]
+        for part, clips in self._clips.items():
             # What a reader needs of every record at once, without reading them all.
             self.info.metadata["records"][part] = {
                 "names": [str(clip.name) for clip in clips],
