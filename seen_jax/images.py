@@ -1,0 +1,129 @@
+"""The one preprocessing: bytes of a JPEG -> uint8 image -> normalised input.
+
+Decoding and resizing run on the host and end in uint8; normalising runs where the
+network runs, on NumPy and JAX arrays alike. What a reader would get wrong: the resize
+smooths (it averages all the pixels that an output pixel covers) and works on the 8-bit
+image, so normalising first would not give the same numbers. Event frames go through
+the same resize: their three levels become a scale.
+
+Reference: the published program's transforms: Pillow's bilinear resize of the shorter
+side to 90, division by 255, channel statistics of the dataset.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from seen_jax import see
+
+
+def decode_jpeg(data: bytes) -> np.ndarray:
+    """Decodes a grey JPEG.
+
+    Returns:
+      uint8 (H, W), read-only.
+
+    Raises:
+      ValueError: the data is no JPEG, is cut short, or has colours.
+    """
+    return np.asarray(_open(data))
+
+
+def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
+    """Resizes the shorter side to `size`, bilinear with antialiasing.
+
+    Args:
+      image: uint8 (H, W).
+      size: pixels of the shorter side; the longer side keeps the aspect, rounded down:
+        `size * longer // shorter`.
+
+    Returns:
+      uint8 (H', W'), read-only.
+
+    Raises:
+      ValueError: the image is not uint8 of two axes, or size is below 1.
+    """
+    if image.dtype != np.uint8 or image.ndim != 2 or 0 in image.shape:
+        raise ValueError(
+            "image: expected uint8 (H, W) with pixels, "
+            f"got {image.dtype} {image.shape}; decode it with decode_jpeg"
+        )
+    return np.asarray(_resized(Image.fromarray(image), size))
+
+
+def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
+    """Decodes a grey JPEG and resizes it; `resize(decode_jpeg(data), size)`, faster.
+
+    Returns:
+      uint8 (size, size) for the square images of SEE, read-only.
+
+    Raises:
+      ValueError: as `decode_jpeg` and `resize`.
+    """
+    return np.asarray(_resized(_open(data), size))
+
+
+def normalise_events(event_frames: Any, dtype: Any = np.float32) -> Any:
+    """Scales uint8 event frames of any shape to the network's input.
+
+    Args:
+      event_frames: uint8, a NumPy or JAX array, traced or not.
+      dtype: floating type of the result; float64 serves comparisons.
+
+    Returns:
+      An array of the same kind and shape, `(x / 255 - mean) / std`.
+
+    Raises:
+      ValueError: the values are not uint8, so that they may be scaled already.
+    """
+    return _normalised(event_frames, see.EVENT_MEAN, see.EVENT_STD, dtype)
+
+
+def normalise_intensity(intensity_frames: Any, dtype: Any = np.float32) -> Any:
+    """Scales uint8 intensity frames; otherwise as `normalise_events`."""
+    return _normalised(intensity_frames, see.INTENSITY_MEAN, see.INTENSITY_STD, dtype)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        # Not Image.draft: it would decode at half size, with other grey levels.
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"image: expected a complete JPEG, got {len(data)} bytes ({_why(error)}); "
+            "check the folder it comes from with python -m seen_jax.see"
+        ) from error
+    if image.mode != "L":
+        raise ValueError(
+            f"image: expected a grey JPEG (mode L), got mode {image.mode}; "
+            "convert it to grey"
+        )
+    return image
+
+
+def _why(error: Exception) -> str:
+    unknown = isinstance(error, Image.UnidentifiedImageError)  # its text is an address
+    return "no JPEG" if unknown else str(error)
+
+
+def _resized(image: Image.Image, size: int) -> Image.Image:
+    if size < 1:
+        raise ValueError(f"size: expected at least 1 pixel, got {size}; try 90")
+    width, height = image.size
+    shorter = min(width, height)
+    new_size = size * width // shorter, size * height // shorter
+    return image.resize(new_size, Image.Resampling.BILINEAR)
+
+
+def _normalised(x: Any, mean: float, std: float, dtype: Any) -> Any:
+    if x.dtype != np.uint8:
+        raise ValueError(
+            f"image: expected uint8 grey levels 0 to 255, got {x.dtype}; "
+            "normalise once, after decoding and resizing"
+        )
+    return (x.astype(dtype) / 255 - mean) / std
