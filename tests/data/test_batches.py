@@ -1,0 +1,173 @@
+"""Batches: complete, repeatable, the same from both providers and in any number."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seen_jax import images
+from seen_jax.data import windows
+from seen_jax.data.batches import Batches, Stream
+from seen_jax.data.store import open_store
+from seen_jax.data.windows import Setting
+from tests.data.memory import memory_records
+
+LENGTHS = (9, 18, 5, 30, 12, 7, 21, 3)
+SETTING = Setting(4, 1)
+NUM_CLIPS = len(LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return memory_records(tmp_path_factory.mktemp("records"), LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def store(records):
+    return open_store(records)
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+        assert one[key].dtype == other[key].dtype, key
+
+
+def test_shapes_and_types(store):
+    batch = Batches(store, SETTING, 3, 0, "train").batch(0)
+    found = {key: (x.shape, x.dtype.name) for key, x in batch.items()}
+    assert found == {
+        "event_frames": ((3, 4, 90, 90), "uint8"),
+        "intensity_frames": ((3, 2, 90, 90), "uint8"),
+        "label": ((3,), "int32"),
+        "mask": ((3,), "bool"),
+        "clip": ((3,), "int32"),
+    }
+
+
+def test_a_row_is_the_window_drawn_for_its_clip(records, store):
+    batches = Batches(store, SETTING, 3, 5, "train")
+    epoch = 2
+    numbers = windows.uniforms(5, "train", epoch, NUM_CLIPS)
+    batch = batches.batch(epoch * len(batches) + 1)
+    for row, clip in enumerate(batch["clip"]):
+        record = records.records[clip]
+        segment = record.start, record.end
+        drawn = windows.event_indices(segment, SETTING, numbers[clip])
+        for t, number in enumerate(drawn):
+            expected = images.load_input(record.event_jpegs[number])
+            np.testing.assert_array_equal(batch["event_frames"][row, t], expected)
+        for t, number in enumerate((drawn[0], drawn[-1])):
+            expected = images.load_input(record.frame_jpegs[number])
+            np.testing.assert_array_equal(batch["intensity_frames"][row, t], expected)
+        assert batch["label"][row] == record.label
+
+
+@pytest.mark.parametrize("purpose", windows.PURPOSES)
+def test_store_and_records_give_the_same_batches(records, store, purpose):
+    one = Batches(store, SETTING, 3, 7, purpose)
+    other = Batches(Stream(records), SETTING, 3, 7, purpose)
+    for number in range(2 * len(one)):
+        assert_same(one.batch(number), other.batch(number))
+
+
+@pytest.mark.parametrize("purpose", windows.PURPOSES)
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 8, 20])
+def test_every_clip_is_there_once_an_epoch(store, purpose, batch_size):
+    batches = Batches(store, SETTING, batch_size, 7, purpose)
+    assert len(batches) == -(-NUM_CLIPS // batch_size)
+    for epoch in range(3):
+        plan = batches.plan(epoch)
+        assert plan.mask.shape == (len(batches), batch_size)
+        assert sorted(plan.clip[plan.mask]) == list(range(NUM_CLIPS))
+        assert plan.mask.ravel().tolist() == sorted(plan.mask.ravel(), reverse=True)
+
+
+def test_training_is_shuffled_anew_and_evaluation_stays_in_order(store):
+    train, evaluation = (Batches(store, SETTING, 4, 7, p) for p in ("train", "eval"))
+    orders = {tuple(train.plan(epoch).clip.ravel()) for epoch in range(5)}
+    assert len(orders) == 5
+    for epoch in range(2):
+        assert evaluation.plan(epoch).clip.ravel().tolist() == list(range(NUM_CLIPS))
+
+
+def test_windows_do_not_depend_on_the_batch_size(store):
+    drawn = []
+    for batch_size in (3, 8):
+        plan = Batches(store, SETTING, batch_size, 7, "train").plan(4)
+        drawn.append((plan.clip[plan.mask], plan.event_index[plan.mask]))
+    np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
+    np.testing.assert_array_equal(drawn[0][1], drawn[1][1])
+
+
+def test_the_plan_points_at_the_batches_images(store):
+    # What training on frames in device memory does: gather by rows of the store.
+    batches = Batches(store, SETTING, 3, 7, "train")
+    plan = batches.plan(1)
+    rows = store.rows(plan.clip, plan.event_index)
+    for place in range(len(batches)):
+        batch = batches.batch(len(batches) + place)
+        pair = rows[place][:, [0, -1]]
+        np.testing.assert_array_equal(
+            batch["event_frames"], store.event_frames[rows[place]]
+        )
+        np.testing.assert_array_equal(
+            batch["intensity_frames"], store.intensity_frames[pair]
+        )
+
+
+@pytest.mark.parametrize("process_count", [1, 2, 3])
+def test_processes_divide_each_batch(store, process_count):
+    whole = Batches(store, SETTING, 6, 7, "train")
+    parts = [
+        Batches(store, SETTING, 6, 7, "train", index, process_count)
+        for index in range(process_count)
+    ]
+    for number in range(2 * len(whole)):
+        rows = [part.batch(number) for part in parts]
+        joined = {key: np.concatenate([r[key] for r in rows]) for key in rows[0]}
+        assert_same(joined, whole.batch(number))
+
+
+def test_the_iterator_goes_on_where_its_state_says(store):
+    batches = Batches(store, SETTING, 3, 7, "train")
+    expected = [batches.batch(number) for number in range(2, 9)]
+    iterator = batches.iterate(start=2)
+    for number in range(3):
+        assert_same(next(iterator), expected[number])
+    state = json.dumps(iterator.get_state())
+    assert len(state) < 50
+    continued = batches.iterate(start=2)
+    continued.set_state(json.loads(state))
+    for number in range(3, 7):
+        assert_same(next(iterator), expected[number])
+        assert_same(next(continued), expected[number])
+
+
+def test_the_iterator_ends_where_it_is_told(store):
+    batches = Batches(store, SETTING, 3, 7, "eval")
+    clips = [batch["clip"].tolist() for batch in batches.iterate(0, len(batches))]
+    assert clips == [[0, 1, 2], [3, 4, 5], [6, 7, 0]]
+
+
+def test_streaming_reads_a_clip_once_and_decodes_the_window_only(records, monkeypatch):
+    decoded, decode = [], images.decode_jpeg
+    monkeypatch.setattr(
+        images, "decode_jpeg", lambda data: decoded.append(data) or decode(data)
+    )
+    records.reads.clear()
+    batch = Batches(Stream(records), SETTING, 3, 7, "eval").batch(0)
+    assert records.reads == batch["clip"].tolist()
+    assert len(decoded) == 3 * (4 + 2)
+
+
+def test_rows_that_cannot_be_divided_are_refused(store):
+    with pytest.raises(
+        ValueError, match="multiple of the number of processes, 3, got 4"
+    ):
+        Batches(store, SETTING, 4, 0, "train", 0, 3)
+    with pytest.raises(ValueError, match="process_index: expected 0 to 1, got 2"):
+        Batches(store, SETTING, 4, 0, "train", 2, 2)
+    with pytest.raises(ValueError, match="purpose: expected one of"):
+        Batches(store, SETTING, 4, 0, "test")

@@ -1,0 +1,167 @@
+"""The decoded store: what is in it, and that nothing half-made is taken for it."""
+
+import dataclasses
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from seen_jax import images
+from seen_jax.data import store as store_lib
+from seen_jax.data.store import open_store
+from tests.data.memory import memory_records
+
+LENGTHS = (4, 7, 5)
+
+
+@pytest.fixture
+def records(tmp_path):
+    return memory_records(tmp_path, LENGTHS)
+
+
+def assert_holds(store, records):
+    for clip, record in enumerate(records.records):
+        for number in range(record.name.length):
+            row = store.rows(np.array(clip), np.array([number]))[0]
+            for jpegs, frames in (
+                (record.event_jpegs, store.event_frames),
+                (record.frame_jpegs, store.intensity_frames),
+            ):
+                expected = images.load_input(jpegs[number])
+                np.testing.assert_array_equal(frames[row], expected)
+
+
+def test_every_frame_is_at_its_row(records):
+    store = open_store(records)
+    assert store.event_frames.shape == (4 + 7 + 5, 90, 90)
+    assert store.event_frames.dtype == np.uint8
+    assert store.first_rows.tolist() == [0, 4, 4 + 7]
+    assert_holds(store, records)
+
+
+def test_windows_are_the_frames_asked_for(records):
+    store = open_store(records)
+    event_index = np.array([[0, 1, 4, 6], [4, 3, 2, 0]])
+    event_frames, intensity_frames = store.windows(np.array([1, 2]), event_index)
+    rows = [[4, 5, 8, 10], [15, 14, 13, 11]]
+    np.testing.assert_array_equal(event_frames, store.event_frames[rows])
+    ends = [[4, 10], [15, 11]]
+    np.testing.assert_array_equal(intensity_frames, store.intensity_frames[ends])
+
+
+def test_it_is_decoded_once_and_is_a_plain_npy_file(records):
+    path = open_store(records).path
+    records.reads.clear()
+    assert open_store(records).path == path
+    assert records.reads == []
+    assert np.load(path).shape == (2, 16, 90, 90)
+
+
+def test_it_cannot_be_written_to(records):
+    store = open_store(records)
+    with pytest.raises(ValueError, match="read-only"):
+        store.event_frames[0] = 0
+
+
+def test_new_records_replace_the_store_of_their_split_only(records, tmp_path):
+    old = open_store(records)
+    test = open_store(dataclasses.replace(records, split="test"))
+    changed = memory_records(tmp_path, (6, 3), seed=1, fingerprint="f" * 32)
+    store = open_store(changed)
+    assert_holds(store, changed)
+    assert sorted(tmp_path.glob("*.npy")) == sorted([store.path, test.path])
+    assert_holds(old, records)  # whoever had the old one open keeps it
+
+
+def test_new_files_of_the_same_clips_replace_the_store(records, tmp_path):
+    file = tmp_path / "see_tfds-train.array_record-00000-of-00001"
+    file.write_bytes(b"images")
+    old = open_store(records).path
+    assert open_store(records).path == old
+    os.utime(file, ns=(0, 0))
+    assert open_store(records).path != old
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("size", [0, 10, 5000])
+def test_a_store_cut_short_is_built_again(records, size):
+    path = open_store(records).path
+    os.truncate(path, size)
+    assert_holds(open_store(records), records)
+
+
+def test_a_file_of_another_kind_in_its_place_is_replaced(records):
+    path = open_store(records).path
+    np.save(path, np.zeros((2, 16, 45, 45), np.uint8))
+    assert_holds(open_store(records), records)
+
+
+def test_a_killed_build_leaves_no_store(records, tmp_path):
+    path = open_store(records).path
+    path.unlink()
+    program = (
+        "import os, signal, sys\n"
+        "from seen_jax import images\n"
+        "from seen_jax.data.store import open_store\n"
+        "from tests.data.memory import memory_records\n"
+        "decode, calls = images.decode_jpeg, []\n"
+        "def dying(*args):\n"
+        "    calls.append(0)\n"
+        "    if len(calls) == 20: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return decode(*args)\n"
+        "images.decode_jpeg = dying\n"
+        f"open_store(memory_records(sys.argv[1], {LENGTHS}))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("*.tmp"))) == 1
+    assert not path.exists()
+    assert_holds(open_store(records), records)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_many_clips_are_decoded_by_several_processes(tmp_path):
+    records = memory_records(tmp_path, [2] * store_lib.FEW_CLIPS)
+    assert_holds(open_store(records, num_workers=2), records)
+    assert records.reads == []
+
+
+def test_it_may_be_kept_elsewhere(records, tmp_path):
+    store = open_store(records, tmp_path / "fast" / "disk")
+    assert store.path.parent == tmp_path / "fast" / "disk"
+
+
+def test_a_full_disk_is_an_error_that_says_so(records, monkeypatch, tmp_path):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    with pytest.raises(OSError, match=r"room for 0.3 MB .* got No space left") as info:
+        open_store(records)
+    assert info.value.errno == errno.ENOSPC
+    assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob("*.tmp"))
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(records, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"expected a folder with room.*Not a directory"):
+        open_store(records, tmp_path / "file" / "store")
+
+
+def test_an_image_that_cannot_be_read_is_named(records, tmp_path):
+    jpegs = records.records[1].event_jpegs
+    records.records[1].event_jpegs = (*jpegs[:3], b"no image", *jpegs[4:])
+    with pytest.raises(
+        ValueError, match=r"2.*_take001: expected a square JPEG as event frame 3"
+    ):
+        open_store(records)
+    assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob("*.tmp"))
+
+
+def test_a_record_with_too_few_images_is_named(records):
+    records.records[2].frame_jpegs = records.records[2].frame_jpegs[:-1]
+    with pytest.raises(ValueError, match="take002: expected 5 frame images, got 4"):
+        open_store(records)
