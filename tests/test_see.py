@@ -1,0 +1,311 @@
+"""Names, split files and the split by volunteer."""
+
+import copy
+import dataclasses
+import json
+import pickle
+import random
+from collections import Counter
+
+import pytest
+
+from seen_jax import see
+from tests import samples
+
+NAME = "1_001_man_24_Master_normal_angry_45_take000"
+
+
+def a_split(num_volunteers=9):
+    """One clip per volunteer and emotion, all of them in training."""
+    names = samples.clip_names(num_volunteers)
+    clips = {
+        str(name): see.Annotation("training", name.emotion, 0, name.length)
+        for name in names
+    }
+    return see.Split(see.EMOTIONS, clips)
+
+
+def content():
+    """A split file of one clip, parsed."""
+    note = {"label": "angry", "segment": [0, 45]}
+    entry = {"subset": "training", "annotations": note}
+    return {"labels": list(see.EMOTIONS), "database": {NAME: entry}}
+
+
+class TestClipName:
+    def test_fields(self):
+        name = see.ClipName.parse(NAME)
+        assert name == see.ClipName(
+            sequence=1,
+            volunteer=1,
+            sex="man",
+            age=24,
+            degree="Master",
+            lighting="normal",
+            emotion="angry",
+            length=45,
+            take=0,
+        )
+        assert str(name) == NAME
+
+    def test_four_digits_where_three_are_usual(self):
+        name = NAME.replace("_001_", "_1001_").replace("take000", "take1000")
+        assert str(see.ClipName.parse(name)) == name
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("", "expected 9 fields"),
+            ("1_001_man", "expected 9 fields .*, found 3"),
+            (NAME + "_x", "found 10"),
+            (NAME.replace("1_", "01_", 1), "sequence to be a number, found '01'"),
+            (NAME.replace("1_", "-1_", 1), "sequence to be a number, found '-1'"),
+            (NAME.replace("001", "1"), "volunteer to be a number of 3 digits"),
+            (NAME.replace("001", "0001"), "volunteer to be a number of 3 digits"),
+            (NAME.replace("man", "Man"), "sex to be one of man, woman, found 'Man'"),
+            (NAME.replace("24", "٢٤"), "age to be a number, found '٢٤'"),
+            (
+                NAME.replace("Master", "master"),
+                "degree to be one of undergraduate, Master, Doctor, found 'master'",
+            ),
+            (
+                NAME.replace("normal", "low"),
+                "lighting to be one of normal, Overexposed, Low, HDR, found 'low'",
+            ),
+            (NAME.replace("angry", "anger"), "emotion to be one of angry, disgust"),
+            (NAME.replace("45", "45.0"), "length to be a number, found '45.0'"),
+            (NAME.replace("take", "Take"), "take to be `take` and a number"),
+            (NAME.replace("take000", "take0"), "take to be `take` and a number"),
+            ("../" + NAME, "sequence to be a number, found '../1'"),
+            ("/" + NAME, "sequence to be a number, found '/1'"),
+            (NAME + "/..", "take to be .*, found 'take000/..'"),
+            (NAME + "\n", "take to be .*, found"),
+        ],
+    )
+    def test_refuses(self, name, message):
+        with pytest.raises(ValueError, match=message):
+            see.ClipName.parse(name)
+
+    def test_published_names(self, shared):
+        """Every name of every released result file, against the counts of see.md."""
+        files = sorted((shared / "published").glob("*/*.json"))
+        assert len(files) >= 3
+        lists = [set(json.loads(path.read_text())["results"]) for path in files]
+        assert all(names == lists[0] for names in lists)
+        assert all(str(see.ClipName.parse(name)) == name for name in lists[0])
+
+        names = [see.ClipName.parse(name) for name in lists[0]]
+        assert len(names) == see.NUM_TESTING_CLIPS == 767
+        assert sum(name.length for name in names) == 40_266
+        assert len({name.volunteer for name in names}) == 89
+        assert {name.age for name in names} == {*range(19, 29)}
+        counts = Counter()
+        for name in names:
+            counts.update([name.emotion, name.lighting, name.sex, name.degree])
+        assert counts == {
+            "surprise": 130,
+            "disgust": 124,
+            "angry": 119,
+            "fear": 113,
+            "sadness": 100,
+            "neutral": 92,
+            "happiness": 89,
+            "Overexposed": 201,
+            "normal": 196,
+            "Low": 189,
+            "HDR": 181,
+            "man": 472,
+            "woman": 295,
+            "undergraduate": 525,
+            "Master": 155,
+            "Doctor": 87,
+        }
+
+
+class TestSplitFile:
+    def test_round_trip(self, tmp_path):
+        split = see.Split(
+            see.EMOTIONS[::-1],
+            {
+                NAME: see.Annotation("testing", "angry", 3, 45),
+                NAME.replace("1_", "2_", 1): see.Annotation("training", "angry", 5, 0),
+            },
+        )
+        path = tmp_path / "emotion.json"
+        path.write_text(see.split_to_json(split))
+        assert see.load_split(path) == (split, [])
+
+    def test_labels_state_the_class_order_in_any_case(self):
+        wrong_case = content() | {
+            "labels": ["neutraL", *set(see.EMOTIONS) - {"neutral"}]
+        }
+        split, problems = see.parse_split(wrong_case, "s")
+        assert not problems
+        assert split.labels[0] == "neutral"
+        assert split.labels[1:] == tuple(wrong_case["labels"][1:])
+
+    def test_subsets_leave_out_what_ends_at_0(self):
+        other = NAME.replace("1_", "2_", 1)
+        clips = {
+            NAME: see.Annotation("training", "angry", 0, 45),
+            other: see.Annotation("training", "angry", 7, 0),
+        }
+        split = see.Split(see.EMOTIONS, clips)
+        assert split.of_subset("training") == [NAME]
+        assert split.of_subset("testing") == []
+        with pytest.raises(ValueError, match=r"one of training, testing, got 'train'"):
+            split.of_subset("train")
+
+    @pytest.mark.parametrize(
+        ("change", "expected"),
+        [
+            ({"subset": "validation"}, "a subset, one of training, testing"),
+            ({"subset": ["training"]}, "a subset, one of training, testing"),
+            ({"annotations": []}, "annotations with label and segment"),
+            ({"label": "fear"}, "label angry, as in the clip's name"),
+            ({"label": 3}, "label angry, as in the clip's name"),
+            ({"segment": [0]}, "segment [start, end]"),
+            ({"segment": [5, 5]}, "segment [start, end]"),
+            ({"segment": [-1, 5]}, "segment [start, end]"),
+            ({"segment": [0.0, 5]}, "segment [start, end]"),
+            ({"segment": [False, True]}, "segment [start, end]"),
+            ({"segment": None}, "segment [start, end]"),
+            ({"segment": [0, 46]}, "a segment within the 45 frames of the name"),
+        ],
+    )
+    def test_refuses_an_entry(self, change, expected):
+        broken = content()
+        entry = broken["database"][NAME]
+        place = entry if change.keys() & entry.keys() else entry["annotations"]
+        place.update(change)
+        split, (problem,) = see.parse_split(broken, "s.json")
+        assert problem.path == f"s.json: database['{NAME}']"
+        assert problem.expected.startswith(expected)
+        assert not split.clips
+
+    @pytest.mark.parametrize(
+        "name", ["../" + NAME, "/etc/" + NAME, "..", "/etc/passwd"]
+    )
+    def test_refuses_a_name_that_leaves_the_folder(self, name):
+        broken = content()
+        broken["database"][name] = broken["database"][NAME]
+        split, (problem,) = see.parse_split(broken, "s.json")
+        assert problem.path == f"s.json: database[{name!r}]"
+        assert problem.expected == "the name of a clip"
+        assert [*split.clips] == [NAME]
+
+    @pytest.mark.parametrize(
+        "labels",
+        [
+            None,
+            [],
+            "angry",
+            [*see.EMOTIONS, "angry"],
+            ["bored", *see.EMOTIONS[1:]],
+            [1],
+        ],
+    )
+    def test_refuses_labels(self, labels):
+        _, (problem,) = see.parse_split(content() | {"labels": labels}, "s.json")
+        assert problem.path == "s.json: labels"
+        assert problem.expected.startswith("a list of the 7 emotions (angry, ")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{", "expected a readable JSON file, found Expecting"),
+            ("[1]", "expected a JSON object, found [1]"),
+            ("[" * 100_000, "expected a readable JSON file, found maximum recursion"),
+            ('{"labels": [], "labels": []}', "found named more than once: labels"),
+            (
+                "\ud800",
+                "expected a readable JSON file, found 'utf-8' codec can't decode",
+            ),
+        ],
+    )
+    def test_refuses_a_file(self, tmp_path, text, message):
+        path = tmp_path / "emotion.json"
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        split, (problem,) = see.load_split(path)
+        assert not split.clips
+        assert f"{path}: " in str(problem)
+        assert message in str(problem)
+
+    def test_refuses_two_entries_of_one_name(self, tmp_path):
+        entry = json.dumps(content()["database"][NAME])
+        path = tmp_path / "emotion.json"
+        path.write_text(f'{{"database": {{"{NAME}": {entry}, "{NAME}": {entry}}}}}')
+        _, (problem,) = see.load_split(path)
+        assert problem.found == f"named more than once: {NAME}"
+
+    def test_no_file(self, tmp_path):
+        _, (problem,) = see.load_split(tmp_path / "no.json")
+        assert (
+            str(problem)
+            == f"{tmp_path}/no.json: expected a split file, found no such file"
+        )
+
+
+class TestSplitByVolunteer:
+    def test_disjoint_and_near_the_share(self):
+        split = a_split(num_volunteers=40)
+        divided = see.split_by_volunteer(split)
+        people = [
+            {see.ClipName.parse(name).volunteer for name in divided.of_subset(subset)}
+            for subset in see.SUBSETS
+        ]
+        assert not people[0] & people[1]
+        assert people[0] | people[1] == {*range(1, 41)}
+        # 767 of 2,405 is .3189; 13 of 40 volunteers with 7 clips each are .325.
+        assert len(people[1]) == 13
+        assert divided.labels == split.labels
+
+    def test_keeps_the_proportions_of_the_lightings(self):
+        testing = see.split_by_volunteer(a_split(num_volunteers=40)).of_subset(
+            "testing"
+        )
+        counts = Counter(see.ClipName.parse(name).lighting for name in testing)
+        assert {counts[x] / 7 for x in see.LIGHTINGS} <= {3, 4}  # 13 volunteers over 4
+
+    def test_a_function_of_the_clips_and_the_seed(self):
+        split = a_split()
+        shuffled = [*split.clips.items()]
+        random.Random(0).shuffle(shuffled)
+        shuffled = see.Split(split.labels, dict(shuffled))
+        assert see.split_by_volunteer(split) == see.split_by_volunteer(shuffled)
+        assert see.split_by_volunteer(split, 1) == see.split_by_volunteer(split, 1)
+        assert any(
+            see.split_by_volunteer(split, seed) != see.split_by_volunteer(split)
+            for seed in range(1, 4)
+        )
+
+    def test_ignores_the_subsets_and_keeps_segments_and_what_is_left_out(self):
+        split = a_split()
+        clips = {
+            name: dataclasses.replace(clip, subset="testing", end=clip.end - i % 2)
+            for i, (name, clip) in enumerate(split.clips.items())
+        }
+        clips[NAME] = see.Annotation("training", "angry", 4, 0)
+        before = copy.deepcopy(clips)
+        divided = see.split_by_volunteer(see.Split(split.labels, clips))
+        assert clips == before
+        assert divided.clips[NAME].left_out
+        for name, clip in divided.clips.items():
+            assert (clip.start, clip.end) == (before[name].start, before[name].end)
+        subsets = see.split_by_volunteer(split).clips
+        assert all(
+            divided.clips[name].subset == subsets[name].subset for name in subsets
+        )
+
+    def test_needs_two_volunteers(self):
+        with pytest.raises(ValueError, match="at least 2 volunteers, got 1"):
+            see.split_by_volunteer(a_split(num_volunteers=1))
+
+
+def test_see_error_crosses_processes_with_its_problems():
+    problem = see.Problem("p", "a", "b")
+    error = pickle.loads(pickle.dumps(see.SeeError([problem, problem])))
+    assert error.problems == (problem, problem)
+    assert str(error).startswith(
+        "2 problems in the SEE data:\n  p: expected a, found b"
+    )
