@@ -1,0 +1,185 @@
+"""How near a SEE folder is to the published numbers: a table and a contact sheet.
+
+    python -m seen_jax.simulator.calibration DIR [--sheet FILE.png] [--panels DIR]
+
+The table compares mean and standard deviation over all pixels after the resize to
+90 x 90 with the published channel statistics, and the shares of ON and OFF pixels per
+emotion and lighting with the range that the published figure shows. The sheet shows one
+clip per emotion and per lighting, intensity frame above event frame, below the
+published panels where `--panels` has them. Works on any SEE folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import multiprocessing
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import tqdm
+from PIL import Image
+
+from seen_jax import images, see
+from seen_jax.see_folder import Clip, SeeFolder, check
+
+# Over the published figure's panels: the lowest and highest share of such pixels.
+ON_RANGE, OFF_RANGE = (0.011, 0.047), (0.012, 0.067)
+_ON_LEVEL, _OFF_LEVEL = 192, 64  # greys between the three levels are JPEG ringing
+_PANELS = tuple(f"emotion-{x}" for x in see.EMOTIONS) + tuple(
+    f"lighting-{x}" for x in ("normal", "overexposed", "low", "HDR")
+)
+
+
+def clip_sums(clip: Clip) -> np.ndarray:
+    """Sums over one clip: pixels, events' x and x^2, frames' x and x^2, and, at full
+    size, pixels, ON, OFF; float64 (8,), x from 0 to 1 at 90 x 90."""
+    sums = np.zeros(8)
+    for event_file, frame_file in zip(clip.event_files, clip.frame_files, strict=True):
+        full = images.decode_jpeg(event_file.read_bytes())
+        event = images.resize(full) / 255.0
+        frame = images.load_input(frame_file.read_bytes()) / 255.0
+        sums += (
+            event.size,
+            event.sum(),
+            np.square(event).sum(),
+            frame.sum(),
+            np.square(frame).sum(),
+            full.size,
+            (full > _ON_LEVEL).sum(),
+            (full < _OFF_LEVEL).sum(),
+        )
+    return sums
+
+
+def statistics(clips: list[Clip], progress: bool = True) -> dict[str, np.ndarray]:
+    """Returns event mean and std, frame mean and std, ON and OFF share by group.
+
+    Groups are "all", the emotions and the lightings that occur; arrays float64 (6,).
+    """
+    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(8))
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
+        done = pool.map(clip_sums, clips, chunksize=4)
+        for clip, part in tqdm.tqdm(
+            zip(clips, done, strict=True),
+            total=len(clips),
+            desc="measure",
+            unit="clip",
+            disable=None if progress else True,
+        ):
+            for group in ("all", clip.name.emotion, clip.name.lighting):
+                sums[group] += part
+    return {group: _moments(sums[group]) for group in _groups() if group in sums}
+
+
+def _groups() -> tuple[str, ...]:
+    return ("all", *see.EMOTIONS, *see.LIGHTINGS)
+
+
+def _moments(sums: np.ndarray) -> np.ndarray:
+    small, event, event2, frame, frame2, full, on, off = sums
+    means = event / small, frame / small
+    stds = [
+        np.sqrt(max(square / small - mean**2, 0.0))
+        for square, mean in zip((event2, frame2), means, strict=True)
+    ]
+    return np.array([means[0], stds[0], means[1], stds[1], on / full, off / full])
+
+
+def table(found: dict[str, np.ndarray]) -> str:
+    """Formats the statistics as a Markdown table, the published line first."""
+    lines = [
+        "| | event mean | event std | intensity mean | intensity std | ON % | OFF % |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| published | {see.EVENT_MEAN:.3f} | {see.EVENT_STD:.3f} "
+        f"| {see.INTENSITY_MEAN:.3f} | {see.INTENSITY_STD:.3f} "
+        f"| {_percent(ON_RANGE)} | {_percent(OFF_RANGE)} |",
+    ]
+    for group, x in found.items():
+        lines.append(
+            f"| {group} | {x[0]:.3f} | {x[1]:.3f} | {x[2]:.3f} | {x[3]:.3f} "
+            f"| {100 * x[4]:.2f} | {100 * x[5]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _percent(limits: tuple[float, float]) -> str:
+    return f"{100 * limits[0]:.1f} to {100 * limits[1]:.1f}"
+
+
+def contact_sheet(
+    clips: list[Clip], panels: Path | None = None, size: int = see.IMAGE_SIZE
+) -> Image.Image:
+    """Shows a busy moment of one clip per emotion (in normal light) and per lighting.
+
+    Args:
+      clips: of a checked SEE folder.
+      panels: folder of the published panels, shown above; None shows none.
+      size: pixels of each image.
+    """
+    columns = [_image_pair(clip, size) for clip in _examples(clips)]
+    rows = [np.hstack([pair[i] for pair in columns]) for i in range(2)]
+    if panels is not None:
+        above = [_panel_pair(panels / name, size) for name in _PANELS]
+        rows = [np.hstack([pair[i] for pair in above]) for i in range(2)] + rows
+    return Image.fromarray(np.vstack(rows))
+
+
+def _examples(clips: list[Clip]) -> list[Clip]:
+    """Picks a different volunteer for each column where there are enough."""
+    seen: set[int] = set()
+    chosen = []
+    wanted = [("emotion", x) for x in see.EMOTIONS]
+    wanted += [("lighting", x) for x in see.LIGHTINGS]
+    for field, value in wanted:
+        fit = [x for x in clips if getattr(x.name, field) == value]
+        if field == "emotion":
+            fit = [x for x in fit if x.name.lighting == "normal"] or fit
+        fresh = [x for x in fit if x.name.volunteer not in seen] or fit
+        if fresh:
+            chosen.append(fresh[len(fresh) // 2])
+            seen.add(chosen[-1].name.volunteer)
+    return chosen
+
+
+def _image_pair(clip: Clip, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The frame and event frame at the clip's 80th percentile of activity."""
+    events = [images.decode_jpeg(x.read_bytes()) for x in clip.event_files]
+    active = [((x > _ON_LEVEL) | (x < _OFF_LEVEL)).sum() for x in events]
+    at = int(np.argsort(active)[int(0.8 * (len(active) - 1))])
+    frame = images.decode_jpeg(clip.frame_files[at].read_bytes())
+    return _scaled(frame, size), _scaled(events[at], size)
+
+
+def _panel_pair(stem: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+    pair = []
+    for kind in ("frame", "event"):
+        with Image.open(stem.with_name(f"{stem.name}_{kind}.png")) as image:
+            pair.append(_scaled(np.asarray(image.convert("L")), size))
+    return pair[0], pair[1]
+
+
+def _scaled(image: np.ndarray, size: int) -> np.ndarray:
+    resized = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
+    return np.asarray(resized)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m seen_jax.simulator.calibration")
+    parser.add_argument("dir", type=Path, help="a SEE folder")
+    parser.add_argument("--sheet", type=Path, help="write the contact sheet here")
+    parser.add_argument("--panels", type=Path, help="folder of published panels")
+    args = parser.parse_args(argv)
+    contents = check(SeeFolder(args.dir), progress=True)
+    contents.raise_problems()
+    clips = list(contents.clips.values())
+    if args.sheet:
+        contact_sheet(clips, args.panels).save(args.sheet)
+    print(table(statistics(clips)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,218 @@
+"""From an emotion to the movement of an eye region over time.
+
+An emotion is a set of Facial Action Units around the eye; a clip lets them rise, stay
+and fall, beginning in any phase, and adds what eyes do anyway: blinks, gaze shifts,
+micro-saccades, tremor, and the helmet that slips on the face. The result is a `Pose`
+per moment. What a reader would get wrong: neutral is not still, it blinks and looks.
+
+Reference: P. Ekman and W. V. Friesen, "Facial Action Coding System", 1978 (units and
+their combinations); blink and saccade times as in R. J. Leigh and D. S. Zee, "The
+Neurology of Eye Movements", 2015.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seen_jax.simulator.renderer import Pose
+
+UNITS = {
+    1: "inner brow raiser",
+    2: "outer brow raiser",
+    4: "brow lowerer",
+    5: "upper lid raiser",
+    6: "cheek raiser",
+    7: "lid tightener",
+    9: "nose wrinkler",
+    43: "lid droop",
+}
+EMOTION_UNITS: dict[str, dict[int, float]] = {
+    "angry": {4: 1.0, 5: 0.35, 7: 0.8},
+    "disgust": {4: 0.75, 7: 0.7, 9: 1.0},
+    "fear": {1: 0.95, 2: 0.45, 4: 0.55, 5: 0.95, 7: 0.5},
+    "happiness": {6: 1.0, 7: 0.45},
+    "neutral": {},
+    "sadness": {1: 0.85, 4: 0.35, 43: 0.6},
+    "surprise": {1: 1.0, 2: 1.0, 5: 0.9},
+}
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How one volunteer moves.
+
+    Attributes:
+      gains: expressiveness of each action unit, about 1.
+      stray: activation of each unit that the volunteer adds to any expression.
+      tempo: speed of expressions against the average.
+      blinks_per_s, gaze_shifts_per_s: rates.
+      slip: how loosely the helmet sits, in pixels.
+    """
+
+    gains: dict[int, float]
+    stray: dict[int, float]
+    tempo: float
+    blinks_per_s: float
+    gaze_shifts_per_s: float
+    slip: float
+
+
+def sample_habits(rng: np.random.Generator) -> Habits:
+    """Draws the habits of one volunteer."""
+    overall = np.exp(rng.normal(0, 0.12))
+    return Habits(
+        gains={unit: overall * np.exp(rng.normal(0, 0.2)) for unit in UNITS},
+        stray={unit: max(0.0, rng.normal(0.0, 0.09)) for unit in UNITS},
+        tempo=float(np.exp(rng.normal(0, 0.2))),
+        blinks_per_s=rng.uniform(0.15, 0.6),
+        gaze_shifts_per_s=rng.uniform(0.8, 2.0),
+        slip=rng.uniform(0.5, 1.3),
+    )
+
+
+def sample_poses(
+    rng: np.random.Generator, emotion: str, habits: Habits, times_s: np.ndarray
+) -> Pose:
+    """Draws one clip's movement.
+
+    Args:
+      rng: source of the clip's variation.
+      emotion: one of `EMOTION_UNITS`.
+      habits: of the volunteer.
+      times_s: (N,) moments in seconds, evenly spaced, from 0.
+
+    Returns:
+      A pose whose fields are float32 (N,).
+    """
+    strength = np.clip(rng.normal(0.92, 0.16), 0.5, 1.3)
+    phase = _sample_phase(rng, habits, times_s[-1])
+    units = {}
+    for unit in UNITS:
+        level = EMOTION_UNITS[emotion].get(unit, 0.0)
+        level *= habits.gains[unit] * strength * np.exp(rng.normal(0, 0.13))
+        # Each unit starts a little earlier or later than the others, and trembles.
+        course = _course(phase, times_s - rng.normal(0, 0.03))
+        tremor = 1.0 + 0.13 * _smooth_noise(rng, times_s, 3.5)
+        units[unit] = level * course * tremor + habits.stray[unit]
+    calm = emotion == "neutral"
+    gaze_x, gaze_y = _gaze(rng, habits, times_s)
+    blink = _blinks(rng, habits.blinks_per_s * (2.2 if calm else 0.7), times_s)
+    slip_x, slip_y = (
+        habits.slip
+        * (
+            1.0 * _smooth_noise(rng, times_s, 1.5)
+            + 0.35 * _smooth_noise(rng, times_s, 6.0)
+        )
+        for _ in range(2)
+    )
+    # The brow's muscles and the cheek push the helmet's cushion.
+    slip_y = slip_y + 0.6 * habits.slip * (units[4] - units[1] - units[6])
+    return _pose(units, blink, gaze_x, gaze_y, slip_x, slip_y)
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """When an expression happens in a clip; times in seconds, levels 0 to 1."""
+
+    start: float
+    onset: float
+    apex: float
+    offset: float
+    pause: float
+    rest: float  # people do not quite let go between two expressions
+    second: float  # how strongly the expression comes again
+
+
+def _sample_phase(rng: np.random.Generator, habits: Habits, length_s: float) -> _Phase:
+    """Draws the phases of a clip, which begins in any of them."""
+    return _Phase(
+        start=rng.uniform(-0.5, 0.3) * length_s,
+        onset=rng.uniform(0.22, 0.6) / habits.tempo,
+        apex=rng.uniform(0.25, 0.9) * length_s,
+        offset=rng.uniform(0.3, 0.8) / habits.tempo,
+        pause=rng.uniform(0.1, 0.6),
+        rest=rng.uniform(0.1, 0.35),
+        second=rng.uniform(0.6, 1.0),
+    )
+
+
+def _course(phase: _Phase, times_s: np.ndarray) -> np.ndarray:
+    """Onset, apex, offset and onset again, 0 to 1."""
+    time = times_s - phase.start
+    rise = _smoothstep(time / phase.onset)
+    time = time - phase.onset - phase.apex
+    fall = _smoothstep(time / phase.offset)
+    again = _smoothstep((time - phase.offset - phase.pause) / phase.onset)
+    return np.maximum(phase.rest, np.maximum(rise - fall, phase.second * again))
+
+
+def _smoothstep(x):
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def _smooth_noise(rng, times_s: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Noise of standard deviation about 1 that turns about `rate_hz` times a second."""
+    knots = np.arange(-2.0, times_s[-1] * rate_hz + 3.0)
+    values = rng.standard_normal(len(knots))
+    at = times_s * rate_hz + rng.uniform(0, 1)
+    index = np.floor(at).astype(int) + 2
+    share = _smoothstep(at - np.floor(at))
+    index = np.minimum(index, len(knots) - 2)
+    return values[index] * (1 - share) + values[index + 1] * share
+
+
+def _blinks(rng, rate_per_s: float, times_s: np.ndarray) -> np.ndarray:
+    """Closing of the lids, 0 to 1: about 90 ms down, 30 ms closed, 170 ms up."""
+    closed = np.zeros_like(times_s)
+    begin, end = -0.3, times_s[-1]
+    for _ in range(rng.poisson(rate_per_s * (end - begin))):
+        start, depth = rng.uniform(begin, end), rng.uniform(0.75, 1.0)
+        down, hold, up = rng.uniform((0.07, 0.02, 0.13), (0.11, 0.06, 0.24))
+        blink = _smoothstep((times_s - start) / down)
+        blink -= _smoothstep((times_s - start - down - hold) / up)
+        closed = np.maximum(closed, depth * blink)
+    return closed
+
+
+def _gaze(rng, habits: Habits, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fixations with drift, saccades of some 40 ms and micro-saccades, in pixels."""
+    x = rng.normal(0, 3.0) + 0.25 * _smooth_noise(rng, times_s, 2.0)
+    y = rng.normal(0, 1.5) + 0.18 * _smooth_noise(rng, times_s, 2.0)
+    for rate, size, duration in (
+        (habits.gaze_shifts_per_s, 3.2, 0.042),
+        (1.6, 0.4, 0.018),
+    ):
+        for _ in range(rng.poisson(rate * times_s[-1])):
+            shift = _smoothstep((times_s - rng.uniform(0, times_s[-1])) / duration)
+            x = x + size * rng.normal() * shift
+            y = y + 0.5 * size * rng.normal() * shift
+    return 9.0 * np.tanh(x / 9.0), 5.0 * np.tanh(y / 5.0)
+
+
+def _pose(units, blink, gaze_x, gaze_y, slip_x, slip_y) -> Pose:
+    """Turns action units into displacements: what each muscle pulls, and how far."""
+    lid = 1.0 + 0.30 * units[5] - 0.10 * units[4] - 0.62 * units[43] - 0.16 * units[9]
+    lid = np.clip(lid - 0.018 * gaze_y, 0.0, 1.4) * (1.0 - blink)
+    pose = Pose(
+        lid=lid,
+        lower_lid=0.75 * units[7] + 0.25 * units[6] + 0.3 * units[9] + 0.25 * blink,
+        brow_inner=9.0 * units[1] - 8.5 * units[4] - 2.5 * units[9],
+        brow_outer=8.5 * units[2] - 4.0 * units[4] - 1.0 * units[6],
+        brow_pull=4.0 * units[4] + 1.0 * units[9],
+        furrow=units[4] + 0.3 * units[9],
+        nose=units[9] + 0.0 * blink,
+        cheek=units[6] + 0.35 * units[9],
+        gaze_x=gaze_x,
+        gaze_y=gaze_y,
+        pupil=1.0 + 0.12 * units[5],
+        slip_x=slip_x,
+        slip_y=slip_y,
+    )
+    return _map(lambda x: np.ascontiguousarray(x, np.float32), pose)
+
+
+def _map(fn, pose: Pose) -> Pose:
+    return Pose(**{name: fn(value) for name, value in vars(pose).items()})

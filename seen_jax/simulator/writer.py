@@ -1,0 +1,183 @@
+"""Writes a simulated SEE folder: many clips, several processes, resumable.
+
+    OUT/simulation.json                        what was asked for; marks the data as
+                                               simulated for every later program
+    OUT/event/<emotion>/<clip name>/*.jpg      as published
+    OUT/frame/<emotion>/<clip name>/*.jpg
+    OUT/raw/<emotion>/<clip name>.aedat4       with raw=True
+    OUT/emotion.json                           written last: a folder with it is whole
+
+A clip is made in OUT/.staging and moved when complete, its event folder last, so that
+the event folder's presence means the clip is whole, whenever the program was killed.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tqdm
+from PIL import Image
+
+from seen_jax import see
+from seen_jax.simulator.cast import PlannedClip, plan
+
+PROVENANCE_FILE = "simulation.json"
+# Raise it with every change that makes other images from the same seed.
+SIMULATOR_VERSION = 1
+JPEG_QUALITY = 75
+
+
+def write_see_folder(
+    out: Path,
+    num_volunteers: int = see.NUM_VOLUNTEERS,
+    num_clips: int = see.NUM_CLIPS,
+    seed: int = 0,
+    raw: bool = False,
+    num_workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Writes a simulated SEE folder, or what is missing of it.
+
+    Args:
+      out: the folder; new, empty, or left by an earlier call with the same arguments.
+      num_volunteers, num_clips, seed: the cast; see `cast.plan`.
+      raw: also writes each clip's events and intensity frames as AEDAT4.
+      num_workers: processes; None takes one per processor. Does not change a pixel.
+      progress: shows a progress bar.
+
+    Raises:
+      ValueError: `out` holds something else.
+    """
+    clips = plan(num_volunteers, num_clips, seed)
+    asked = {
+        "source": "simulated",
+        "simulator_version": SIMULATOR_VERSION,
+        "volunteers": num_volunteers,
+        "clips": num_clips,
+        "seed": seed,
+        "raw": raw,
+    }
+    _claim(out, asked)
+    staging = out / ".staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    missing = [clip for clip in clips if not _clip_dir(out, "event", clip).is_dir()]
+    done = len(clips) - len(missing)
+    bar = tqdm.tqdm(
+        total=len(clips),
+        initial=done,
+        desc="simulate",
+        unit="clip",
+        disable=None if progress else True,
+    )
+    with bar, _pool(num_workers, len(missing)) as pool:
+        jobs = [pool.submit(_write_clip, out, clip, seed, raw) for clip in missing]
+        try:
+            for job in concurrent.futures.as_completed(jobs):
+                job.result()
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    _write_text(out / "emotion.json", see.split_to_json(_split(clips)))
+    staging.rmdir()
+
+
+def _claim(out: Path, asked: dict) -> None:
+    """Marks `out` as ours, or refuses a folder that something else was written to."""
+    if not out.exists() or not any(out.iterdir()):
+        out.mkdir(parents=True, exist_ok=True)
+        _write_text(out / PROVENANCE_FILE, json.dumps(asked, indent=1) + "\n")
+        return
+    try:
+        found = json.loads((out / PROVENANCE_FILE).read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"{out}: expected a new or empty folder or one that the simulator wrote, "
+            f"found one without {PROVENANCE_FILE}; give another --out"
+        ) from None
+    differs = {
+        key: f"{key} {found.get(key)} there, {value} now"
+        for key, value in asked.items()
+        if found.get(key) != value
+    }
+    if differs:
+        raise ValueError(
+            f"{out}: expected the arguments that it was begun with, got others "
+            f"({'; '.join(differs.values())}); give the same ones or another --out"
+        )
+
+
+def _pool(num_workers: int | None, num_jobs: int):
+    """Processes with one thread each, on the CPU: a clip is too small to share out."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+    count = max(1, min(num_workers or os.cpu_count() or 1, num_jobs))
+    context = multiprocessing.get_context("spawn")
+    return concurrent.futures.ProcessPoolExecutor(count, context)
+
+
+def _write_clip(out: Path, clip: PlannedClip, seed: int, raw: bool) -> None:
+    from seen_jax.simulator.clip import simulate_clip  # JAX only where it computes
+
+    recorded = simulate_clip(clip.name, seed)
+    staging = out / ".staging" / str(clip.name)
+    shutil.rmtree(staging, ignore_errors=True)
+    for kind, frames in (
+        ("frame", recorded.intensity_frames),
+        ("event", recorded.event_frames),
+    ):
+        (staging / kind).mkdir(parents=True)
+        for i, frame in enumerate(frames):
+            path = staging / kind / f"{i:05d}.jpg"
+            Image.fromarray(frame).save(path, quality=JPEG_QUALITY)
+    if raw:
+        _write_raw(staging / "raw", recorded)
+        final = _clip_dir(out, "raw", clip).with_name(f"{clip.name}.aedat4")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(staging / "raw", final)
+    for kind in ("frame", "event"):  # in this order: see the module's docstring
+        final = _clip_dir(out, kind, clip)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(final, ignore_errors=True)  # of a run killed between the two
+        os.replace(staging / kind, final)
+    staging.rmdir()
+
+
+def _write_raw(path: Path, recorded) -> None:
+    """Writes AEDAT4 with a frame at the end of each period, inside it by 1 us."""
+    from seen_jax.events import write_aedat4
+
+    count = len(recorded.intensity_frames)
+    times_us = (np.arange(count) + 1) * see.FRAME_PERIOD_US - 1
+    write_aedat4(path, recorded.events, times_us, recorded.intensity_frames)
+
+
+def _clip_dir(out: Path, kind: str, clip: PlannedClip) -> Path:
+    return out / kind / clip.name.emotion / str(clip.name)
+
+
+def _split(clips: list[PlannedClip]) -> see.Split:
+    return see.Split(
+        see.EMOTIONS,
+        {
+            str(clip.name): see.Annotation(
+                clip.subset, clip.name.emotion, 0, clip.name.length
+            )
+            for clip in clips
+        },
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Writes a whole file or none."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
