@@ -1,0 +1,307 @@
+"""A DAVIS recording -> the images of one clip, in SEE's form.
+
+    DIR/event/00000.jpg ...    event frames of one period each
+    DIR/frame/00000.jpg ...    the last intensity frame at or before each period's end
+
+The first period begins with the recording's first event, the last one holds its last
+event, so that no event is lost whatever is cropped. What a reader would get wrong: the
+crop cuts pixels and never resizes. SEE's images are 180 x 180 pixels of a 346 x 260
+sensor, which 180 is not published; the default is the centre.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from seen_jax import see
+from seen_jax.aedat4 import read_aedat4
+from seen_jax.events import (
+    PIXEL_RULES,
+    Recording,
+    accumulate,
+    count_per_period,
+    num_periods_of,
+    period_edges,
+)
+
+JPEG_QUALITY = 75  # as the published panels
+_MAX_PERIODS = 100_000  # 00000 to 99999
+_SHEET_COLUMNS = 8
+_SHEET_PANEL, _SHEET_GAP, _SHEET_TEXT = 120, 6, 20  # pixels; panels are not smaller
+
+
+@dataclass(frozen=True, eq=False)
+class ClipImages:
+    """The images of a cropped recording, N periods of it.
+
+    Attributes:
+      part: the cropped recording.
+      event_frames, intensity_frames: uint8 (N, H, W), aligned in time.
+      shown: int64 (N,), the intensity frame of the recording that each period shows.
+      edges_us: int64 (N + 1,), see `seen_jax.events.period_edges`.
+      counts: int64 (N,), events of each period; they sum to all events of the part.
+    """
+
+    part: Recording
+    event_frames: np.ndarray
+    intensity_frames: np.ndarray
+    shown: np.ndarray
+    edges_us: np.ndarray
+    counts: np.ndarray
+
+
+def centre_square(
+    resolution: tuple[int, int], size: int = see.IMAGE_SIZE
+) -> tuple[int, int, int]:
+    """Returns (x, y, size) of the square in the middle of (width, height) pixels."""
+    width, height = resolution
+    return (width - size) // 2, (height - size) // 2, size
+
+
+def intensity_index(times_us: np.ndarray, ends_us: np.ndarray) -> np.ndarray:
+    """Finds the last intensity frame at or before each end.
+
+    A period that ends before the first intensity frame gets the first one: its events
+    stay, and no image is made up.
+
+    Args:
+      times_us: int64 (F,), never decreasing, F at least 1.
+      ends_us: int64 (N,).
+
+    Returns:
+      int64 (N,), from 0 to F - 1.
+    """
+    return np.maximum(np.searchsorted(times_us, ends_us, side="right") - 1, 0)
+
+
+def clip_images(
+    recording: Recording,
+    *,
+    crop: tuple[int, int, int],
+    period_us: int | Fraction = see.FRAME_PERIOD_US,
+    pixel: str = "last",
+) -> ClipImages:
+    """Cuts, accumulates and aligns a recording.
+
+    Args:
+      recording: at least one event and one intensity frame.
+      crop: (x, y, size) in pixels, for example from `centre_square`.
+      period_us: length of a period.
+      pixel: see `seen_jax.events.accumulate`.
+
+    Raises:
+      ValueError: the crop leaves the sensor, the period or the rule is not valid, or
+        there are more periods than five digits can number.
+    """
+    events = recording.events
+    part = recording.crop(*crop)
+    start_us = int(events.t[0])
+    num_periods = num_periods_of(events, start_us, period_us)
+    if num_periods > _MAX_PERIODS:
+        raise ValueError(
+            f"period_us: expected at most {_MAX_PERIODS} periods, whose images five "
+            f"digits can number, got {num_periods} from {start_us} to {events.t[-1]} us"
+            "; take a longer period, or look for a wrong timestamp"
+        )
+    periods = {
+        "start_us": start_us,
+        "period_us": period_us,
+        "num_periods": num_periods,
+    }
+    event_frames = accumulate(
+        part.events, **periods, shape=part.resolution[::-1], pixel=pixel
+    )
+    edges_us = period_edges(**periods)
+    shown = intensity_index(part.times_us, edges_us[1:])
+    return ClipImages(
+        part=part,
+        event_frames=event_frames,
+        intensity_frames=part.intensity_frames[shown],
+        shown=shown,
+        edges_us=edges_us,
+        counts=count_per_period(part.events, **periods),
+    )
+
+
+def summary(recording: Recording, images: ClipImages) -> str:
+    """Formats what a recording holds and what became of it."""
+    events, part = recording.events, images.part
+    width, height = recording.resolution
+    num_on = int(part.events.p.sum())
+    num_frames, num_shown = len(part.times_us), len(np.unique(images.shown))
+    edges_us, counts = images.edges_us, images.counts
+    num_early = int((edges_us[1:] < part.times_us[0]).sum())
+    last = (events.t[-1] + 1 - edges_us[-2]) / (edges_us[-1] - edges_us[-2])
+    on, off = (
+        100 * (images.event_frames == level).mean()
+        for level in (see.EVENT_ON, see.EVENT_OFF)
+    )
+    early = f", the first one also for {num_early} periods that end before it"
+    return "\n".join(
+        [
+            f"recording   {len(events)} events, {num_frames} intensity frames, "
+            f"{width} x {height}, {(events.t[-1] - events.t[0]) / 1e6:.3f} s",
+            f"crop        {part.resolution[0]} x {part.resolution[1]}: "
+            f"{len(part.events)} events, {num_on} ON, {len(part.events) - num_on} OFF",
+            f"periods     {len(counts)} from the first event on: {counts.sum()} "
+            f"events, {counts.min()} to {counts.max()} in one; "
+            f"the recording ends at {100 * last:.0f} % of the last",
+            f"pixels      {on:.1f} % ON, {off:.1f} % OFF",
+            f"intensity   {num_shown} of {num_frames} frames shown"
+            + (early if num_early else ""),
+        ]
+    )
+
+
+def write_clip_images(images: ClipImages, out: Path, ending: str = "jpg") -> None:
+    """Writes `out/event` and `out/frame`; `out` appears when all of it is written.
+
+    Args:
+      images: what to write.
+      out: a folder that does not exist yet or is empty.
+      ending: `jpg`, grey and of quality 75 as in SEE, or `png`, exact.
+
+    Raises:
+      ValueError: `out` holds something.
+    """
+    _check_free(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        part = Path(folder) / "part"
+        for kind, frames in (
+            ("event", images.event_frames),
+            ("frame", images.intensity_frames),
+        ):
+            (part / kind).mkdir(parents=True)
+            for i, frame in enumerate(frames):
+                path = part / kind / f"{i:05d}.{ending}"
+                Image.fromarray(frame).save(path, quality=JPEG_QUALITY)
+        os.replace(part, out)
+
+
+def contact_sheet(images: ClipImages) -> Image.Image:
+    """Draws intensity frame above event frame for up to 8 evenly spaced periods."""
+    count, size = images.event_frames.shape[:2]
+    chosen = np.unique(np.linspace(0, count - 1, _SHEET_COLUMNS).round().astype(int))
+    panel = size * max(1, math.ceil(_SHEET_PANEL / size))  # whole pixels stay square
+    step = panel + _SHEET_GAP
+    height = 2 * step + _SHEET_GAP + _SHEET_TEXT
+    sheet = Image.new("L", (len(chosen) * step + _SHEET_GAP, height), 255)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for column, i in enumerate(chosen):
+        left = _SHEET_GAP + column * step
+        for row, frames in enumerate((images.intensity_frames, images.event_frames)):
+            image = Image.fromarray(frames[i]).resize((panel, panel), Image.NEAREST)
+            sheet.paste(image, (left, _SHEET_GAP + row * step))
+        time_ms = (images.edges_us[i] - images.edges_us[0]) / 1000
+        place = left + panel // 2, height - _SHEET_TEXT // 2 - 4
+        draw.text(place, f"{i:05d}  {time_ms:.0f} ms", 64, font, anchor="mm")
+    return sheet
+
+
+def parse_crop(text: str) -> tuple[int, int, int]:
+    """Reads `X,Y,SIZE`."""
+    fields = text.split(",")
+    if len(fields) != 3 or not all(x.isascii() and x.isdigit() for x in fields):
+        raise argparse.ArgumentTypeError(
+            f"expected X,Y,SIZE in pixels, such as 83,40,180, got {text!r}; "
+            "write three whole numbers without spaces"
+        )
+    x, y, size = map(int, fields)
+    return x, y, size
+
+
+def parse_period(text: str) -> Fraction:
+    """Reads microseconds: `33333`, or a fraction such as `1000000/30`."""
+    try:
+        period = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        period = Fraction(0)
+    if period < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected microseconds of at least 1, got {text!r}; "
+            f"write {see.FRAME_PERIOD_US} or 1000000/30"
+        )
+    return period
+
+
+def parse_preview(text: str) -> Path:
+    """Reads the name of a PNG."""
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(
+            f"expected a name that ends in .png, got {text!r}; add the ending"
+        )
+    return Path(text)
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        found = "a folder with files" if out.is_dir() else "a file"
+        raise ValueError(
+            f"{out}: expected a new or empty folder, got {found}; "
+            "choose another one or remove it"
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m seen_jax.events",
+        description="Turns a DAVIS recording into event frames and intensity frames.",
+    )
+    parser.add_argument("recording", type=Path, help="an .aedat4 file")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--period_us",
+        type=parse_period,
+        default=Fraction(see.FRAME_PERIOD_US),
+        help="length of a period; a fraction is exact; default: %(default)s",
+    )
+    parser.add_argument(
+        "--crop",
+        type=parse_crop,
+        metavar="X,Y,SIZE",
+        help=f"default: the {see.IMAGE_SIZE} x {see.IMAGE_SIZE} pixels of the centre",
+    )
+    parser.add_argument(
+        "--pixel",
+        choices=PIXEL_RULES,
+        default="last",
+        help="what decides a pixel, last event or sum; default: %(default)s",
+    )
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg")
+    parser.add_argument(
+        "--preview", type=parse_preview, metavar="FILE.png", help="a contact sheet"
+    )
+    args = parser.parse_args(argv)
+    try:
+        _check_free(args.out)
+        recording = read_aedat4(args.recording)
+        crop = args.crop or centre_square(recording.resolution)
+        images = clip_images(
+            recording, crop=crop, period_us=args.period_us, pixel=args.pixel
+        )
+        write_clip_images(images, args.out, args.format)
+        if args.preview:
+            args.preview.parent.mkdir(parents=True, exist_ok=True)
+            contact_sheet(images).save(args.preview)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(summary(recording, images))
+    print("options     crop {},{},{}".format(*crop), end=", ")
+    print(f"period {float(args.period_us):g} us, pixel {args.pixel}")
+    count = len(images.event_frames)
+    print(f"wrote       {args.out}: {count} event frames, {count} intensity frames")
+    if args.preview:
+        print(f"preview     {args.preview}")
+    return 0
