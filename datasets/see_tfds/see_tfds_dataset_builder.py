@@ -26,7 +26,9 @@ import tqdm
 from seen_jax import see, see_folder
 
 CLIPS_PER_SHARD = 64  # about 40 MB of the published images
-SUBSET_OF_SPLIT = {"train": "training", "test": "testing"}
+# Testing first: TFDS runs a Beam pipeline per split, and what it wrote for the first
+# split it writes again with the second.
+SUBSET_OF_SPLIT = {"test": "testing", "train": "training"}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -198,10 +200,14 @@ def load_provenance(root: Path) -> dict[str, Any]:
     if not path.exists():
         return {"source": "real"}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+        found = json.dumps(provenance)
     except (OSError, ValueError) as error:
-        problem = see.Problem(str(path), "a readable JSON file", str(error))
-        raise see.SeeError([problem]) from error
+        provenance, found = None, str(error)
+    if not isinstance(provenance, dict) or "source" not in provenance:
+        rule = "a JSON object with the source of the images"
+        raise see.SeeError([see.Problem(str(path), rule, found)])
+    return provenance
 
 
 def generate_examples(

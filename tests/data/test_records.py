@@ -1,0 +1,154 @@
+"""Reading records: what they hold, how they are found, and what is said if not."""
+
+import concurrent.futures
+import importlib
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import grain
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from seen_jax import see
+from seen_jax.data import records as records_lib
+from tests import samples
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "datasets"))
+builder_lib = importlib.import_module("see_tfds.see_tfds_dataset_builder")
+
+# TFDS reads its own messages in a way that protobuf 6 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:label.. is deprecated")
+
+NAMES = samples.clip_names(3, (2, 3, 4))
+
+
+@pytest.fixture(scope="module")
+def see_dir(tmp_path_factory):
+    root = tmp_path_factory.mktemp("see") / "SEE"
+    return samples.write_see_folder(root, NAMES, size=8)
+
+
+@pytest.fixture(scope="module")
+def data_dir(see_dir, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder_lib, "CLIPS_PER_SHARD", 5)  # 3 shards of training clips
+        for config in ("published", "by_volunteer"):
+            builder_lib.Builder(data_dir=path, config=config).download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    manual_dir=see_dir, try_download_gcs=False
+                )
+            )
+    return path
+
+
+def test_a_record_is_the_clips_files(see_dir, data_dir):
+    records = records_lib.open_records(data_dir, "train")
+    # Every third clip is in the testing subset: index 3 is the clip of position 4.
+    name, record = NAMES[4], records[3]
+    assert record.name == name
+    assert len(record.event_jpegs) == len(record.frame_jpegs) == name.length == 3
+    for kind, jpegs in (("event", record.event_jpegs), ("frame", record.frame_jpegs)):
+        paths = sorted((see_dir / kind / name.emotion / str(name)).iterdir())
+        assert [*jpegs] == [path.read_bytes() for path in paths]
+        assert isinstance(jpegs, tuple)
+    assert (record.start, record.end) == (0, 3)
+    assert record.label == records.labels.index(name.emotion)
+
+
+@pytest.mark.parametrize("split", records_lib.SPLITS)
+def test_the_index_agrees_with_the_records(data_dir, split):
+    records = records_lib.open_records(data_dir, split)
+    assert len(records) == len(records.names) == {"train": 14, "test": 7}[split]
+    assert records.names == [str(record.name) for record in records]
+    assert records.labels == see.EMOTIONS
+    assert records.label_index.dtype == records.segments.dtype == np.int32
+    assert records.label_index.tolist() == [record.label for record in records]
+    segments = [[record.start, record.end] for record in records]
+    assert records.segments.tolist() == segments
+    assert records.source == "real"
+    assert records.directory == data_dir / "see_tfds" / "published" / "1.0.0"
+
+
+def test_indices_are_those_of_a_sequence(data_dir):
+    records = records_lib.open_records(data_dir, "test")
+    assert records[-1] == records[np.int64(6)] == records[6]
+    for index in (7, -8):
+        with pytest.raises(IndexError):
+            records[index]
+
+
+def test_opens_a_directory_or_a_config(data_dir):
+    direct = records_lib.open_records(data_dir / "see_tfds/by_volunteer/1.0.0", "test")
+    named = records_lib.open_records(str(data_dir), "test", config="by_volunteer")
+    published = records_lib.open_records(data_dir, "test")
+    assert direct.names == named.names != published.names
+    assert direct.fingerprint == named.fingerprint != published.fingerprint
+
+
+def test_from_many_threads_and_after_pickling(data_dir):
+    records = records_lib.open_records(data_dir, "train")
+    expected = [*records]
+    fresh = pickle.loads(pickle.dumps(records))
+    assert fresh.fingerprint == records.fingerprint
+    order = np.random.default_rng(0).integers(0, len(records), 200)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(fresh.__getitem__, order)] == [expected[i] for i in order]
+
+
+def test_grain_reads_them(data_dir):
+    records = records_lib.open_records(data_dir, "train")
+    dataset = grain.MapDataset.source(records).seed(0).shuffle().to_iter_dataset()
+    assert {str(record.name) for record in dataset} == {*records.names}
+
+
+class TestErrors:
+    def test_nothing_built(self, tmp_path):
+        with pytest.raises(FileNotFoundError) as caught:
+            records_lib.open_records(tmp_path, "train", config="by_volunteer")
+        assert str(caught.value) == (
+            f"{tmp_path}/see_tfds/by_volunteer: expected a built dataset, found none; "
+            f"build it with `bash launch/build_see.sh SEE_DIR {tmp_path} "
+            "--config by_volunteer`"
+        )
+
+    def test_unknown_split(self, data_dir):
+        with pytest.raises(
+            ValueError, match="expected one of train, test, got 'testing'"
+        ):
+            records_lib.open_records(data_dir, "testing")
+
+    @pytest.mark.parametrize("cut", ["shorten", "remove"])
+    def test_an_incomplete_copy(self, data_dir, tmp_path, cut):
+        copy = shutil.copytree(
+            data_dir / "see_tfds/published/1.0.0", tmp_path / "1.0.0"
+        )
+        shard = copy / "see_tfds-train.array_record-00001-of-00003"
+        if cut == "remove":
+            shard.unlink()
+        else:
+            shard.write_bytes(shard.read_bytes()[:-1])
+        with pytest.raises(
+            ValueError, match=r"bytes of train records, found .* copy it"
+        ):
+            records_lib.open_records(copy, "train")
+        assert len(records_lib.open_records(copy, "test")) == 7
+
+    def test_another_dataset(self, data_dir, tmp_path):
+        copy = shutil.copytree(
+            data_dir / "see_tfds/published/1.0.0", tmp_path / "1.0.0"
+        )
+        (copy / "metadata.json").unlink()
+        with pytest.raises(ValueError, match="expected records of SEE, got see_tfds"):
+            records_lib.open_records(copy, "train")
+
+    def test_a_directory_under_its_unfinished_name(self, data_dir, tmp_path):
+        built = data_dir / "see_tfds/published/1.0.0"
+        name = f"{tfds.core.constants.INCOMPLETE_PREFIX}ABC123_1.0.0"
+        copy = shutil.copytree(built, tmp_path / "see_tfds" / "published" / name)
+        for directory in (tmp_path, copy):
+            with pytest.raises(FileNotFoundError):
+                records_lib.open_records(directory, "train")

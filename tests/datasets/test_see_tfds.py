@@ -1,0 +1,370 @@
+"""The builder: the same records in every way in, all of them or none."""
+
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from seen_jax import see
+from seen_jax.data import records as records_lib
+from tests import samples
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "datasets"))  # as `tfds build` does
+
+see_tfds_dataset_builder = importlib.import_module("see_tfds.see_tfds_dataset_builder")
+build_lib = importlib.import_module("see_tfds.build")
+Builder = see_tfds_dataset_builder.Builder
+
+# TFDS reads its own messages in a way that protobuf 6 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:label.. is deprecated")
+
+LABELS = ("surprise", *see.EMOTIONS[:-1])  # an order that is not the alphabet's
+LEFT_OUT = 4  # the clip of this position
+
+
+@pytest.fixture(scope="module")
+def see_dir(tmp_path_factory):
+    """Three volunteers, 21 clips of 2 or 3 frames, one of them left out."""
+    root = tmp_path_factory.mktemp("see") / "SEE"
+    names = samples.clip_names(3, (2, 3))
+    samples.write_see_folder(root, names, size=8)
+    path = root / "emotion.json"
+    content = json.loads(path.read_text())
+    content["labels"] = LABELS
+    content["database"][str(names[0])]["annotations"]["segment"] = [1, 2]
+    content["database"][str(names[LEFT_OUT])]["annotations"]["segment"] = [0, 0]
+    path.write_text(json.dumps(content))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    """Four clips to a shard: 4 shards of training clips and 2 of testing clips."""
+    monkeypatch.setattr(see_tfds_dataset_builder, "CLIPS_PER_SHARD", 4)
+
+
+def build(see_dir, data_dir, overwrite=False, **kwargs):
+    mode = "reuse_cache_if_exists" if overwrite else "reuse_dataset_if_exists"
+    builder = Builder(data_dir=data_dir, **kwargs)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=see_dir,
+            download_mode=tfds.download.GenerateMode(mode),
+            try_download_gcs=False,
+        )
+    )
+    return builder
+
+
+@pytest.fixture(scope="module")
+def data_dir(see_dir, tmp_path_factory):
+    """Built once, from Python."""
+    path = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(see_tfds_dataset_builder, "CLIPS_PER_SHARD", 4)
+        build(see_dir, path)
+    return path
+
+
+def assert_same_records(data_dir, other_dir, config="published"):
+    for split in records_lib.SPLITS:
+        one = records_lib.open_records(data_dir, split, config)
+        other = records_lib.open_records(other_dir, split, config)
+        assert [*one] == [*other]
+        assert one.fingerprint == other.fingerprint
+
+
+def raw_examples(builder, split):
+    skip = records_lib._AsBytes()
+    decoders = {"event_frames": skip, "intensity_frames": skip}
+    return builder.as_data_source(split, decoders=decoders)
+
+
+def test_a_record_holds_the_clip(see_dir, data_dir):
+    builder = tfds.builder_from_directory(data_dir / "see_tfds/published/1.0.0")
+    example = raw_examples(builder, "train")[0]
+    name = str(samples.clip_names(3, (2, 3))[0])
+    assert name == "1_001_woman_19_Master_Overexposed_angry_2_take000"
+    jpegs = {
+        feature: [
+            path.read_bytes()
+            for path in sorted((see_dir / kind).rglob(f"{name}/*.jpg"))
+        ]
+        for feature, kind in (("event_frames", "event"), ("intensity_frames", "frame"))
+    }
+    for feature, files in jpegs.items():
+        assert len(files) == 2
+        assert example.pop(feature).tolist() == files
+    assert example.pop("segment").tolist() == [1, 2]
+    assert example == {
+        "name": name.encode(),
+        "label": 1,
+        "lighting": 1,
+        "volunteer": 1,
+        "sex": 1,
+        "age": 19,
+        "degree": 1,
+        "take": 0,
+    }
+    named = {
+        feature: tuple(builder.info.features[feature].names)
+        for feature in ("label", "lighting", "sex", "degree")
+    }
+    assert named == {
+        "label": LABELS,
+        "lighting": see.LIGHTINGS,
+        "sex": see.SEXES,
+        "degree": see.DEGREES,
+    }
+
+
+def test_images_decode_where_they_are_asked_for(data_dir):
+    builder = tfds.builder_from_directory(data_dir / "see_tfds/published/1.0.0")
+    example = builder.as_data_source("test")[0]
+    assert np.shape(example["event_frames"]) == (2, 8, 8, 1)
+    assert np.asarray(example["event_frames"]).dtype == np.uint8
+
+
+def test_order_is_the_split_files_across_shards(data_dir):
+    for split in records_lib.SPLITS:
+        records = records_lib.open_records(data_dir, split)
+        assert [str(record.name) for record in records] == records.names
+    # write_see_folder puts every third clip into the testing subset.
+    testing = [
+        str(x) for i, x in enumerate(samples.clip_names(3, (2, 3))) if i % 3 == 2
+    ]
+    assert records.names == testing
+    directory = data_dir / "see_tfds/published/1.0.0"
+    assert len([*directory.glob("*-train.array_record-*-of-00004")]) == 4
+    assert len([*directory.glob("*-test.array_record-*-of-00002")]) == 2
+
+
+def test_by_volunteer(see_dir, data_dir, tmp_path):
+    build(see_dir, tmp_path, config="by_volunteer")
+    split, _ = see.load_split(see_dir / "emotion.json")
+    divided = see.split_by_volunteer(split)
+    people = []
+    for part, subset in (("train", "training"), ("test", "testing")):
+        records = records_lib.open_records(tmp_path, part, "by_volunteer")
+        assert records.names == divided.of_subset(subset)
+        people.append({record.name.volunteer for record in records})
+    assert not people[0] & people[1]
+
+
+def test_script_with_parts_of_other_names(see_dir, data_dir, tmp_path):
+    other = shutil.copytree(see_dir, tmp_path / "SEE")
+    (other / "event").rename(other / "event_30")
+    (other / "emotion.json").rename(other / "emotion_new_adjust2.json")
+    command = ["bash", ROOT / "launch/build_see.sh", other, tmp_path / "data"]
+    names = ["--event_dir=event_30", "--split_file=emotion_new_adjust2.json"]
+    done = subprocess.run(
+        [*command, *names],
+        env=os.environ | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == f"{tmp_path}/data/see_tfds/published/1.0.0"
+    assert "train 13 clips, " in done.stdout
+    assert "check: 100%" in done.stderr
+    assert_same_records(data_dir, tmp_path / "data")
+
+
+class TestAllOrNothing:
+    def test_a_bad_folder_fails_before_anything_is_written(self, see_dir, tmp_path):
+        bad = shutil.copytree(see_dir, tmp_path / "SEE")
+        images = sorted((bad / "frame").rglob("*.jpg"))[:2]
+        for path in images:
+            path.write_bytes(b"")
+        with pytest.raises(see.SeeError) as caught:
+            build(bad, tmp_path / "data")
+        assert [problem.path for problem in caught.value.problems] == [
+            *map(str, images)
+        ]
+        assert not (tmp_path / "data").exists()
+
+    def test_the_script_lists_the_problems(self, see_dir, tmp_path, capsys):
+        bad = shutil.copytree(see_dir, tmp_path / "SEE")
+        shutil.rmtree(bad / "event")
+        assert build_lib.main([str(bad), str(tmp_path / "data")]) == 1
+        printed = capsys.readouterr()
+        assert "1 problem in the SEE data:" in printed.err
+        assert f"{bad}/event: expected a folder of emotion folders" in printed.err
+        assert build_lib.main([str(tmp_path / "no"), str(tmp_path / "data")]) == 1
+        assert "no: expected a SEE folder, found none" in capsys.readouterr().err
+        assert not (tmp_path / "data").exists()
+
+    @pytest.mark.parametrize(
+        ("keep", "config", "message"),
+        [
+            (lambda subset: subset == "training", "published", "of the subset testing"),
+            (lambda subset: False, "published", "of the subset testing, found none"),
+        ],
+    )
+    def test_an_empty_split(self, see_dir, tmp_path, keep, config, message):
+        bad = shutil.copytree(see_dir, tmp_path / "SEE")
+        content = json.loads((bad / "emotion.json").read_text())
+        for entry in content["database"].values():
+            if not keep(entry["subset"]):
+                entry["annotations"]["segment"] = [0, 0]
+        (bad / "emotion.json").write_text(json.dumps(content))
+        with pytest.raises(see.SeeError, match=message):
+            build(bad, tmp_path / "data", config=config)
+        assert not (tmp_path / "data").exists()
+
+    def test_one_volunteer_cannot_be_divided(self, tmp_path):
+        names = samples.clip_names(1, (2,))
+        alone = samples.write_see_folder(tmp_path / "SEE", names, size=8)
+        with pytest.raises(ValueError, match="at least 2 volunteers"):
+            build(alone, tmp_path / "data", config="by_volunteer")
+        assert not (tmp_path / "data").exists()
+
+    def test_a_killed_build_leaves_nothing_that_reads(
+        self, see_dir, data_dir, tmp_path
+    ):
+        """The process is killed within one of the last shards."""
+        with subprocess.Popen(
+            [sys.executable, "-c", BLOCKED_BUILD, see_dir, tmp_path],
+            cwd=ROOT / "datasets",
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert "midway\n" in process.stdout
+            process.kill()
+        assert process.returncode == -9
+        config_dir = tmp_path / "see_tfds" / "published"
+        (unfinished,) = config_dir.iterdir()
+        assert [*unfinished.glob("*.array_record*")]
+        for directory in (config_dir / "1.0.0", unfinished):
+            with pytest.raises(Exception, match="Could not read dataset info"):
+                tfds.builder_from_directory(directory)
+        for directory in (tmp_path, unfinished):
+            with pytest.raises(FileNotFoundError, match=r"bash launch/build_see\.sh"):
+                records_lib.open_records(directory, "train")
+        build(see_dir, tmp_path)
+        assert_same_records(data_dir, tmp_path)
+
+    def test_overwrite(self, see_dir, tmp_path, capsys):
+        arguments = [str(see_dir), str(tmp_path / "data")]
+        assert build_lib.main(arguments) == 0
+        first = records_lib.open_records(tmp_path / "data", "train")
+        assert build_lib.main(arguments) == 0
+        assert "--overwrite builds it again" in capsys.readouterr().out
+
+        changed = shutil.copytree(see_dir, tmp_path / "SEE")
+        images = sorted((changed / "event").rglob("*.jpg"))
+        for path in images[1:]:  # the same names, other images
+            shutil.copy(images[0], path)
+        assert build_lib.main([str(changed), arguments[1], "--overwrite"]) == 0
+        second = records_lib.open_records(tmp_path / "data", "train")
+        assert second.names == first.names
+        assert second.fingerprint != first.fingerprint
+
+        images[0].unlink()
+        assert build_lib.main([str(changed), arguments[1], "--overwrite"]) == 1
+        third = records_lib.open_records(tmp_path / "data", "train")
+        assert third.fingerprint == second.fingerprint
+
+
+BLOCKED_BUILD = """
+import sys, time
+import tensorflow_datasets as tfds
+from see_tfds import see_tfds_dataset_builder as module
+
+def block(clips, generate=module.generate_examples):
+    yield from generate(clips)
+    if clips[0].name.volunteer == 3 and clips[0].annotation.subset == "training":
+        print("midway", flush=True)
+        time.sleep(600)
+
+module.CLIPS_PER_SHARD = 4
+module.generate_examples = block
+config = tfds.download.DownloadConfig(manual_dir=sys.argv[1], try_download_gcs=False)
+module.Builder(data_dir=sys.argv[2]).download_and_prepare(download_config=config)
+"""
+
+
+class TestProvenance:
+    def test_simulated(self, see_dir, tmp_path):
+        simulated = shutil.copytree(see_dir, tmp_path / "SEE")
+        note = {"source": "simulated", "seed": 7}
+        (simulated / "simulation.json").write_text(json.dumps(note))
+        builder = build(simulated, tmp_path / "data")
+        assert builder.info.metadata["provenance"] == note
+        records = records_lib.open_records(tmp_path / "data", "train")
+        assert records.source == "simulated"
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}"])
+    def test_a_broken_note(self, see_dir, tmp_path, text):
+        broken = shutil.copytree(see_dir, tmp_path / "SEE")
+        (broken / "simulation.json").write_text(text)
+        with pytest.raises(
+            see.SeeError, match=r"simulation\.json: expected a JSON object"
+        ):
+            build(broken, tmp_path / "data")
+        assert not (tmp_path / "data").exists()
+
+
+def test_tags_are_those_of_tfds():
+    metadata = Builder.get_metadata()
+    assert {*metadata.tags} <= {*tfds.core.dataset_metadata.valid_tags()}
+    assert "In the Blink of an Eye" in metadata.citation
+    assert metadata.description.startswith("SEE ")
+
+
+def test_beam_writes_the_same_records(see_dir, data_dir, tmp_path, monkeypatch):
+    """On Beam's local runner, with two worker processes."""
+    beam = pytest.importorskip("apache_beam", reason="apache_beam is not installed")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "datasets")])
+    monkeypatch.setenv("PYTHONPATH", path)  # for the workers
+    options = beam.options.pipeline_options.PipelineOptions(
+        flags=[],  # or it takes those of pytest
+        runner="DirectRunner",
+        direct_num_workers=2,
+        direct_running_mode="multi_processing",
+    )
+    builder = Builder(data_dir=tmp_path)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=see_dir, beam_options=options, try_download_gcs=False
+        )
+    )
+    assert [*(tmp_path / "see_tfds/published/1.0.0").glob("*.shard_infos.json")]
+    assert_same_records(data_dir, tmp_path)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("tensorflow", "dill"))),
+    reason="TFDS's own test case needs tensorflow-cpu and dill",
+)
+def test_tfds_own_test_case(see_dir):
+    class TestSee(tfds.testing.DatasetBuilderTestCase):
+        DATASET_CLASS = Builder
+        EXAMPLE_DIR = see_dir
+        SPLITS = {"train": 13, "test": 7}  # noqa: RUF012
+        BUILDER_CONFIG_NAMES_TO_TEST = ["published"]  # noqa: RUF012
+
+        def setUp(self):
+            super().setUp()
+            # A copy: it is deleted afterwards, through links too.
+            shutil.copytree(see_dir, Path(self.tmp_dir, "downloads", "manual"))
+
+        def _make_builder(self, config=None):
+            # It reads as tf.data, which TFDS has for TFRecord but not for ArrayRecord.
+            return Builder(data_dir=self.tmp_dir, config=config, file_format="tfrecord")
+
+    suite = unittest.defaultTestLoader.loadTestsFromTestCase(TestSee)
+    result = unittest.TextTestRunner(verbosity=2).run(suite)
+    assert result.testsRun >= 5
+    assert result.wasSuccessful()
