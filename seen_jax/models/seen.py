@@ -30,13 +30,14 @@ SIGGRAPH 2023. Letters A to L are the rows of its Table 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from seen_jax.models.inputs import INTENSITIES, check_inputs, check_option, refuse
 from seen_jax.models.layers import BatchNorm, Conv, Dense
 from seen_jax.models.lif import LIF, LIFState
 
@@ -51,7 +52,6 @@ STAGES = {  # name: features, kernel size, stride; what they leave of 90 x 90
 SCALES = ("conv1_f2", "conv1_f3", "conv1_f4")
 SCORES = ("mlp_f1", "mlp_f2", "mlp_f3")  # the published names: f1 scores conv1_f2
 
-INTENSITIES = ("first_and_last", "first", "first_and_second", "all")
 COPIES = ("copied", "own", "shared")
 READOUTS: dict[str, Callable[[LIFState], jax.Array]] = {
     "mean_membrane": lambda lif5: lif5.membrane.mean(axis=1),
@@ -116,7 +116,7 @@ class SEEN(nn.Module):
     Attributes:
       num_classes: K, size of the logits.
       intensity: which intensity frames S sees: "first_and_last", "first" (A),
-        "first_and_second" (B) or "all" (C); see `intensity_indices`.
+        "first_and_second" (B) or "all" (C); see `inputs`.
       kernels: T's kernels: "copied" from S without gradient, its "own" (D), or "shared"
         with S and learned through both, which the paper does not try.
       attention: T's attention: "copied" from S without gradient, or its "own" for each
@@ -136,10 +136,10 @@ class SEEN(nn.Module):
     axis_name: str | None = None
 
     def setup(self):
-        _check_option("intensity", self.intensity, INTENSITIES)
-        _check_option("kernels", self.kernels, COPIES)
-        _check_option("attention", self.attention, COPIES[:2])
-        _check_option("readout", self.readout, READOUTS)
+        check_option("intensity", self.intensity, INTENSITIES)
+        check_option("kernels", self.kernels, COPIES)
+        check_option("attention", self.attention, COPIES[:2])
+        check_option("readout", self.readout, READOUTS)
         self.conv0 = Conv(3, kernel_size=1)
         self.convs = {name: Conv(*size, name=name) for name, size in STAGES.items()}
         self.own_convs = {
@@ -165,7 +165,7 @@ class SEEN(nn.Module):
         Args:
           event_frames: (B, T, H, W), normalised grey; H = W.
           intensity_frames: (B, 2, H, W), normalised grey, of the event frames' dtype;
-            with another `intensity` as many frames as `intensity_indices` names.
+            with another `intensity` as many frames as `inputs` names.
           train: normalise by the batch and update "batch_stats", which must be mutable.
           mask: (B,) bool, False where an example is padding, which BatchNorm leaves
             out; None where there is none.
@@ -177,7 +177,7 @@ class SEEN(nn.Module):
         Raises:
           ValueError: an input or an option is not as described.
         """
-        fused, attention, spatial, temporal = self.fuse(
+        fused, seen = self.fuse(
             event_frames=event_frames,
             intensity_frames=intensity_frames,
             train=train,
@@ -189,7 +189,7 @@ class SEEN(nn.Module):
         logits = READOUTS[self.readout](lif5)
         if not capture:
             return logits
-        return logits, Capture(attention, spatial, (*temporal, lif4, lif5))
+        return logits, replace(seen, temporal=(*seen.temporal, lif4, lif5))
 
     def fuse(
         self,
@@ -198,25 +198,25 @@ class SEEN(nn.Module):
         intensity_frames: jax.Array,
         train: bool = False,
         mask: jax.Array | None = None,
-    ) -> tuple[jax.Array, jax.Array, LIFState, tuple[LIFState, ...]]:
+    ) -> tuple[jax.Array, Capture]:
         """Runs both branches, up to fc1; arguments and errors as for the call.
 
         Returns:
-          LIF3 + J_s (B, T, h, w, 512), S's attention, J_s, and LIF1 to LIF3.
+          LIF3 + J_s (B, T, h, w, 512), and a `Capture` that ends with LIF3.
         """
         event_frames = jnp.asarray(event_frames)
         intensity_frames = jnp.asarray(intensity_frames)
-        _check_inputs(self.intensity, event_frames, intensity_frames, mask)
+        check_inputs(self.intensity, event_frames, intensity_frames, mask)
         self._check_parameters(event_frames)
         attention, spatial = self.spatial(intensity_frames, train, mask)
         temporal = self.temporal(event_frames, attention, train, mask)
         fused = temporal[-1].spike + spatial.spike  # J_s is the same for every t
-        return fused, attention, spatial, temporal
+        return fused, Capture(attention, spatial, temporal)
 
     def _check_parameters(self, event_frames):
         parameters = jax.tree.leaves(self.variables.get("params"))
         if parameters and parameters[0].dtype != event_frames.dtype:
-            _refuse("event_frames", f"{parameters[0].dtype}, as weights", event_frames)
+            refuse("event_frames", f"{parameters[0].dtype}, as weights", event_frames)
 
     def spatial(self, intensity_frames, train, mask):
         """Branch S: attention (B, 3) and J_s (B, 1, h, w, 512)."""
@@ -228,12 +228,13 @@ class SEEN(nn.Module):
         return attention, self.neuron(x[:, None])
 
     def temporal(self, event_frames, attention, train, mask):
-        """Branch T: LIF1 (B, T, 45, 45, 64), LIF2 and LIF3 (B, T, 6, 6, 512)."""
+        """Branch T: LIF1 (B, T, 45, 45, 64), LIF2 (B, T, 23, 23, 256), LIF3 as J_s."""
         frames = grey_to_rgb(event_frames[..., None])  # (B, T, H, W, 3)
         features = [self.read(name, frames) for name in SCALES]
         if self.attention == "own":
-            by_frame = None if mask is None else _repeat(mask, frames.shape[:2])
-            attention = self.attend(self.own_scores, features, train, by_frame)
+            if mask is not None:
+                mask = jnp.broadcast_to(mask[:, None], frames.shape[:2])
+            attention = self.attend(self.own_scores, features, train, mask)
         else:
             attention = lax.stop_gradient(attention)[:, None]
         lif1 = self.neuron(self.read("conv1_cat", weigh(features, attention)))
@@ -257,25 +258,6 @@ class SEEN(nn.Module):
         return nn.softmax(jnp.stack(each, axis=-1))
 
 
-def intensity_indices(intensity: str, num_event_frames: int) -> tuple[int, ...]:
-    """Names the frames of a window whose intensity images S sees.
-
-    Args:
-      intensity: the model's option.
-      num_event_frames: T.
-
-    Returns:
-      Indices within the window, in the order in which `intensity_frames` has them.
-    """
-    _check_option("intensity", intensity, INTENSITIES)
-    return {
-        "first_and_last": (0, num_event_frames - 1),
-        "first": (0,),
-        "first_and_second": (0, 1),
-        "all": tuple(range(num_event_frames)),
-    }[intensity]
-
-
 def grey_to_rgb(images: jax.Array) -> jax.Array:
     """Repeats every channel thrice: (..., C) to (..., 3 C), [c1 c1 c1 c2 c2 c2 ...].
 
@@ -286,41 +268,13 @@ def grey_to_rgb(images: jax.Array) -> jax.Array:
 
 
 def weigh(features: Sequence[jax.Array], attention: jax.Array) -> jax.Array:
-    """Concatenates the scales, weighed: 3 x (..., H, W, C), (..., 3) -> (..., 3 C)."""
+    """Concatenates the scales, each times its weight: (..., H, W, 3 C).
+
+    Args:
+      features: three of (..., H, W, C).
+      attention: (..., 3), or of axes that broadcast against those of the features.
+    """
     weighed = [
         attention[..., i, None, None, None] * scale for i, scale in enumerate(features)
     ]
     return jnp.concatenate(weighed, axis=-1)
-
-
-def _repeat(mask, shape):
-    return jnp.broadcast_to(mask[:, None], shape)
-
-
-def _check_option(name, value, known):
-    if value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
-
-
-def _check_inputs(intensity, event_frames, intensity_frames, mask):
-    shape = event_frames.shape
-    if len(shape) != 4 or shape[2] != shape[3] or not all(shape):
-        _refuse("event_frames", "(B, T, H, W) with H = W", event_frames)
-    if not jnp.issubdtype(event_frames.dtype, jnp.floating):
-        _refuse("event_frames", "floats, normalised as in training", event_frames)
-    count = len(intensity_indices(intensity, shape[1]))
-    expected = (shape[0], count, *shape[2:])
-    if intensity_frames.shape != expected:
-        rule = f"{expected}, since intensity is {intensity!r}"
-        _refuse("intensity_frames", rule, intensity_frames)
-    if intensity_frames.dtype != event_frames.dtype:
-        rule = f"{event_frames.dtype}, as event_frames"
-        _refuse("intensity_frames", rule, intensity_frames)
-    if mask is not None and (mask.shape != shape[:1] or mask.dtype != bool):
-        _refuse("mask", f"bool of shape {shape[:1]}", mask)
-
-
-def _refuse(argument, expected, array):
-    raise ValueError(
-        f"{argument}: expected {expected}, got {array.dtype} of shape {array.shape}"
-    )

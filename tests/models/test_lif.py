@@ -50,10 +50,11 @@ def test_scan_equals_a_plain_loop_with_its_gradient(neuron):
     def loss(run, currents):
         return (run(currents)[0] * weights).sum()
 
-    for got, expected in zip(
-        jax.tree.leaves(scanned(currents)), jax.tree.leaves(looped(currents)), strict=True
-    ):
-        np.testing.assert_allclose(got, expected, rtol=1e-5)
+    jax.tree.map(
+        lambda got, expected: np.testing.assert_allclose(got, expected, rtol=1e-5),
+        scanned(currents),
+        looped(currents),
+    )
     np.testing.assert_allclose(
         jax.grad(lambda x: loss(scanned, x))(currents),
         jax.grad(lambda x: loss(looped, x))(currents),
@@ -79,7 +80,7 @@ def test_state_cannot_be_changed():
 
 
 def test_shapes_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match=r"state: expected membranes \(2, 3\), .* \(4,"):
+    with pytest.raises(ValueError, match=r"state: expected .*\(2, 3\), .* \(4, 3\)"):
         lif_scan(LIF(), jnp.zeros((2, 5, 3)), LIFState.at_rest((4, 3)))
-    with pytest.raises(ValueError, match=r"currents: expected \(B, T, ...\), got \(5,\)"):
+    with pytest.raises(ValueError, match=r"currents: expected .* got \(5,\)"):
         lif_scan(LIF(), jnp.zeros(5))

@@ -1,0 +1,268 @@
+"""The contract of SEEN and its options, on images of 22 x 22 (11, 6, then 2 left)."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from seen_jax.models.inputs import intensity_indices
+from seen_jax.models.lif import LIFState
+from seen_jax.models.seen import COPIES, READOUTS, SEEN, STAGES
+from tests.models.variables import draw
+
+SIZE, T = 22, 3
+
+
+def windows(batch=4, intensity="first_and_last", size=SIZE, num_event_frames=T):
+    keys = jax.random.split(jax.random.key(0))
+    count = len(intensity_indices(intensity, num_event_frames))
+    return {
+        "event_frames": jax.random.normal(
+            keys[0], (batch, num_event_frames, size, size)
+        ),
+        "intensity_frames": jax.random.normal(keys[1], (batch, count, size, size)),
+    }
+
+
+def make(model=None):
+    return draw(model or SEEN(), windows())
+
+
+def names(variables):
+    return {path.split("/")[0] for path in flat(variables["params"])}
+
+
+flat = partial(traverse_util.flatten_dict, sep="/")
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return make()
+
+
+@pytest.mark.parametrize(
+    "size, fused", [(1, 512), (8, 512), (22, 2048), (90, 18432), (91, 18432)]
+)
+def test_sizes_follow_from_the_input(size, fused):
+    inputs, model = windows(1, size=size), SEEN(num_classes=5)
+    variables = jax.eval_shape(model.init, jax.random.key(0), **inputs)
+    assert variables["params"]["fc1"]["kernel"].shape == (fused, 256)
+    logits = jax.eval_shape(model.apply, variables, **inputs)
+    assert logits.shape == (1, 5)
+
+
+def test_capture_shows_every_layer(variables):
+    inputs = windows()
+    logits, seen = jax.jit(partial(SEEN().apply, capture=True))(variables, **inputs)
+    np.testing.assert_allclose(seen.attention.sum(axis=1), np.ones(4), rtol=1e-5)
+    assert seen.spatial.spike.shape == (4, 1, 2, 2, 512)
+    shapes = [lif.membrane.shape for lif in seen.temporal]
+    assert shapes == [
+        (4, T, 11, 11, 64),
+        (4, T, 6, 6, 256),
+        (4, T, 2, 2, 512),
+        (4, T, 256),
+        (4, T, 7),
+    ]
+    assert seen.spike_rates.shape == seen.membrane_means.shape == (1 + 5 * T,)
+    lif2 = seen.temporal[1]
+    np.testing.assert_allclose(
+        seen.spike_rates[1 + 5 * 2 + 1], lif2.spike[:, 2].mean(), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        seen.membrane_means[0], seen.spatial.membrane.mean(), rtol=1e-5
+    )
+    assert all(0.02 < rate < 0.98 for rate in seen.spike_rates), "a layer is silent"
+    np.testing.assert_allclose(
+        logits, seen.temporal[4].membrane.mean(axis=1), rtol=1e-6
+    )
+
+
+def temporal_gradient(model, variables):
+    """Differentiates branch T alone, by its parameters and by S's attention."""
+    frames = windows()["event_frames"]
+
+    def loss(params, attention):
+        layers = model.apply(
+            {**variables, "params": params},
+            frames,
+            attention,
+            train=True,
+            mask=None,
+            method=SEEN.temporal,
+            mutable=["batch_stats"],
+        )[0]
+        return sum(lif.spike.sum() + lif.membrane.sum() for lif in layers)
+
+    attention = jnp.full((4, 3), 1 / 3)
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))(variables["params"], attention)
+
+
+@pytest.mark.parametrize("kernels", COPIES)
+def test_what_learns_through_the_temporal_branch(kernels):
+    model = SEEN(kernels=kernels)
+    gradient, by_attention = temporal_gradient(model, make(model))
+    assert not by_attention.any()
+    learns = {name for name, x in flat(gradient).items() if x.any()}
+    assert (
+        learns
+        == {
+            "copied": set(),
+            "own": {f"{name}_t/kernel" for name in STAGES},
+            "shared": {f"{name}/kernel" for name in STAGES},
+        }[kernels]
+    )
+
+
+def test_own_attention_learns_through_the_temporal_branch_and_kernels_do_not():
+    model = SEEN(attention="own")
+    gradient, by_attention = temporal_gradient(model, make(model))
+    assert not by_attention.any()
+    learns = {name for name, x in flat(gradient).items() if x.any()}
+    assert {f"mlp_f{i}_t/score/kernel" for i in (1, 2, 3)} <= learns
+    assert all(name.startswith("mlp_f") and "_t/" in name for name in learns)
+
+
+@pytest.mark.parametrize(
+    "option, value, mixed, added",
+    [
+        ("intensity", "first", 3, set()),
+        ("intensity", "first_and_second", 6, set()),
+        ("intensity", "all", 3 * T, set()),
+        ("kernels", "own", 6, {f"{name}_t" for name in STAGES}),
+        ("kernels", "shared", 6, set()),
+        ("attention", "own", 6, {"mlp_f1_t", "mlp_f2_t", "mlp_f3_t"}),
+        ("readout", "last_membrane", 6, set()),
+        ("readout", "last_spike", 6, set()),
+        ("readout", "mean_spike", 6, set()),
+    ],
+)
+def test_an_option_changes_one_thing(variables, option, value, mixed, added):
+    model = SEEN(**{option: value})
+    inputs = windows(intensity=value if option == "intensity" else "first_and_last")
+    changed = jax.eval_shape(model.init, jax.random.key(0), **inputs)
+    assert names(changed) - names(variables) == added
+    assert names(variables) <= names(changed)
+    assert changed["params"]["conv0"]["kernel"].shape == (1, 1, mixed, 3)
+    assert jax.eval_shape(model.apply, changed, **inputs).shape == (4, 7)
+
+
+def test_readouts():
+    membrane, spike = jax.random.normal(jax.random.key(0), (2, 4, T, 7))
+    lif5 = LIFState(membrane, spike)
+    for readout, expected in {
+        "mean_membrane": membrane.mean(axis=1),
+        "last_membrane": membrane[:, 2],
+        "last_spike": spike[:, 2],
+        "mean_spike": spike.mean(axis=1),
+    }.items():
+        np.testing.assert_array_equal(READOUTS[readout](lif5), expected)
+
+
+def test_intensity_indices():
+    assert intensity_indices("first_and_last", 4) == (0, 3)
+    assert intensity_indices("first", 4) == (0,)
+    assert intensity_indices("first_and_second", 4) == (0, 1)
+    assert intensity_indices("all", 4) == (0, 1, 2, 3)
+
+
+def loss_and_update(variables, inputs, mask, axis_name=None, attention="copied"):
+    """Sums over the unmasked; returns logits, new statistics and the gradient."""
+    model = SEEN(axis_name=axis_name, attention=attention)
+
+    def loss(params):
+        logits, updates = model.apply(
+            {**variables, "params": params},
+            **inputs,
+            train=True,
+            mask=mask,
+            mutable=["batch_stats"],
+        )
+        keep = jnp.ones(len(logits), bool) if mask is None else mask
+        return jnp.where(keep, logits[:, 0], 0).sum(), (logits, updates)
+
+    gradient, (logits, updates) = jax.grad(loss, has_aux=True)(variables["params"])
+    if axis_name is not None:
+        gradient = jax.lax.psum(gradient, axis_name)
+    return logits, updates, gradient
+
+
+def assert_close(got, expected):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(
+            a, b, rtol=1e-4, atol=1e-5 * max(1, float(np.abs(b).max()))
+        ),
+        got,
+        expected,
+    )
+
+
+@pytest.mark.parametrize("attention", ["copied", "own"])
+def test_masked_examples_count_for_nothing(attention):
+    variables = make(SEEN(attention=attention))
+    run = jax.jit(partial(loss_and_update, attention=attention))
+    inputs = windows()
+    mask = jnp.array([True, True, False, True])
+    others = jax.tree.map(lambda x: x.at[2].multiply(-5), inputs)
+    logits, stats, gradient = run(variables, inputs, mask)
+    got, *rest = run(variables, others, mask)
+    assert_close((got[mask], *rest), (logits[mask], stats, gradient))
+    assert not np.allclose(got[2], logits[2])
+
+
+def test_two_devices_share_the_statistics_of_the_whole_batch(variables):
+    inputs, mask = windows(), jnp.array([True, False, True, True])
+    split = partial(jax.tree.map, lambda x: x.reshape(2, 2, *x.shape[1:]))
+    run = partial(loss_and_update, axis_name="devices")
+    logits, stats, gradient = jax.pmap(run, "devices", in_axes=(None, 0, 0))(
+        variables, split(inputs), split(mask)
+    )
+    expected = jax.jit(loss_and_update)(variables, inputs, mask)
+    assert_close(logits.reshape(4, 7), expected[0])
+    for device in (0, 1):
+        on_device = jax.tree.map(lambda x, i=device: x[i], (stats, gradient))
+        assert_close(on_device, expected[1:])
+
+
+def test_inputs_that_do_not_fit_are_named(variables):
+    good = windows(2)
+    event, intensity = good["event_frames"], good["intensity_frames"]
+    with jax.enable_x64(True):
+        event64 = jnp.asarray(np.zeros(event.shape))
+        intensity64 = jnp.asarray(np.zeros(intensity.shape))
+    for change, message in [
+        ({"event_frames": event[0]}, r"event_frames: expected \(B, T, H, W\).*got"),
+        ({"event_frames": event[..., :9]}, r"event_frames: .* with H = W, got float32"),
+        ({"event_frames": event.astype(jnp.uint8)}, "event_frames: .*floats.*uint8"),
+        ({"event_frames": event[:1]}, r"intensity_frames: expected \(1, 2, 22, 22\)"),
+        ({"intensity_frames": intensity[:, :1]}, r"first_and_last.*\(2, 1, 22, 22\)"),
+        (
+            {"intensity_frames": intensity.astype(jnp.bfloat16)},
+            "intensity_frames: expected float32, as event_frames, got bfloat16",
+        ),
+        (
+            {"event_frames": event64, "intensity_frames": intensity64},
+            "event_frames: expected float32, as weights, got float64",
+        ),
+        ({"mask": jnp.ones(2)}, r"mask: expected bool of shape \(2,\), got float32"),
+        ({"mask": jnp.ones(3, bool)}, r"mask: .*\(2,\), got bool of shape \(3,\)"),
+        (windows(2, size=40), "fc1: expected 2048 inputs, .* got 4608"),
+    ]:
+        with jax.enable_x64(event64 is change.get("event_frames")):
+            apply = partial(SEEN().apply, variables)
+            with pytest.raises(ValueError, match=message):
+                jax.eval_shape(lambda x, apply=apply: apply(**x), {**good, **change})
+
+
+@pytest.mark.parametrize("option", ["intensity", "kernels", "attention", "readout"])
+def test_options_that_are_not_known_are_named(option):
+    with pytest.raises(ValueError, match=f"{option}: expected one of .*, got 'other'"):
+        SEEN(**{option: "other"}).init(jax.random.key(0), **windows())
+
+
+def test_inputs_are_given_by_name(variables):
+    with pytest.raises(TypeError):
+        SEEN().apply(variables, *windows().values())
