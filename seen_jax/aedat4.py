@@ -3,8 +3,9 @@
 What a reader would get wrong: an AEDAT4 file ends with a table of its packets, and a
 recorder that dies never writes it. dv-processing opens such a file without a word and
 gives back the packets that happened to arrive, so `read_aedat4` looks for the table
-first. A file that was closed and cut later is refused by dv-processing itself. Damage
-within a packet cannot be seen: packets carry no checksum.
+first. A file that was closed and cut later is refused by dv-processing itself. Bytes
+changed within a packet are not looked for: packets carry no checksum, and the library
+(2.0.4) may not come back from decompressing them.
 
 Reference: iniVation, AEDAT 4.0 file format (header, packets, file data table).
 """
@@ -28,8 +29,8 @@ _MAGIC = b"#!AER-DAT4.0\r\n"
 def read_aedat4(path: str | os.PathLike) -> Recording:
     """Reads all events and intensity frames of a DAVIS recording.
 
-    The time of an intensity frame is the begin of its exposure, which every file has;
-    older cameras' `timestamp` field is the middle, newer ones' the begin too.
+    The time of an intensity frame is the begin of its exposure; the general timestamp
+    in a file means that in some of them and the middle of the exposure in others.
 
     Raises:
       FileNotFoundError: there is no such file.
