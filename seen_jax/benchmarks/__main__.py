@@ -1,0 +1,25 @@
+"""Measurements side by side: python -m seen_jax.benchmarks COMMAND [--help]."""
+
+import argparse
+import importlib
+
+COMMANDS = {"data": "windows per second from the store, the records and plain Pillow"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m seen_jax.benchmarks",
+        description="Measures this program side by side with a plain one.",
+        epilog="\n".join(f"{name:9} {what}" for name, what in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    args = parser.parse_args(argv)
+    # Each command has its own dependencies: the model's run without grain.
+    command = importlib.import_module(f"seen_jax.benchmarks.{args.command}")
+    return command.main(args.arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
