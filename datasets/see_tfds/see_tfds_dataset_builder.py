@@ -177,15 +177,18 @@ class Builder(tfds.core.ShardBasedBuilder):
         label = self.info.features["label"]
         if label.names != list(self._labels):  # equal when it is built again
             label.names = self._labels
-        self.info.metadata.update(provenance=self._provenance, records={})
-        shards = {}
-        for part, clips in self._clips.items():
-            # What a reader needs of every record at once, without reading them all.
-            self.info.metadata["records"][part] = {
+        # What a reader needs of every record at once, without reading them all.
+        records = {
+            part: {
                 "names": [str(clip.name) for clip in clips],
                 "segments": [_segment(clip) for clip in clips],
                 "sha256": digest(clips),
             }
+            for part, clips in self._clips.items()
+        }
+        self.info.metadata.update(provenance=self._provenance, records=records)
+        shards = {}
+        for part, clips in self._clips.items():
             generators = [
                 functools.partial(generate_examples, clips[i : i + CLIPS_PER_SHARD])
                 for i in range(0, len(clips), CLIPS_PER_SHARD)
@@ -213,7 +216,7 @@ def load_provenance(root: Path) -> dict[str, Any]:
 def generate_examples(
     clips: list[see_folder.Clip],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the clips as TFDS examples, their files unopened but for the bytes."""
+    """Yields an example for TFDS per clip, the bytes of its files as they are."""
     for clip in clips:
         name = clip.name
         yield (
