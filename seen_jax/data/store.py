@@ -1,7 +1,7 @@
 """The decoded store: every frame of a split as uint8 at 90 x 90, memory-mapped.
 
 Records become one plain `.npy` file beside them, (2, frames, H, W): event frames, then
-intensity frames, clip after clip. The file's name carries a key of the records, and
+intensity frames, clip after clip. The file's name carries the records' fingerprint, and
 it gets that name by one rename when it is complete: a build that was killed leaves
 nothing that could be taken for a store, and new records never meet an old one.
 
@@ -15,7 +15,6 @@ import concurrent.futures
 import contextlib
 import errno
 import fcntl
-import hashlib
 import multiprocessing
 import os
 import shutil
@@ -101,7 +100,7 @@ def open_store(
       ValueError: a record cannot be decoded.
     """
     directory = Path(records.directory if directory is None else directory)
-    path = directory / f"decoded-{records.split}-{_key(records)}.npy"
+    path = directory / f"decoded-{records.split}-{records.fingerprint[:16]}.npy"
     first_rows = _first_rows(records)
     shape = (2, int(first_rows[-1]), see.INPUT_SIZE, see.INPUT_SIZE)
     frames = _mapped(path, shape)
@@ -119,17 +118,6 @@ def _first_rows(records: Records) -> np.ndarray:
     """Returns (N + 1,) int32: the row of each clip's first frame, then their number."""
     lengths = [see.ClipName.parse(name).length for name in records.names]
     return np.cumsum([0, *lengths]).astype(np.int32)
-
-
-def _key(records: Records) -> str:
-    """Returns a text that changes when the records do.
-
-    Their fingerprint tells which clips they are; that the images are others after a
-    new build only shows in the files' sizes and times.
-    """
-    files = sorted(records.directory.glob(f"*-{records.split}.array_record*"))
-    stats = [(x.name, x.stat().st_size, x.stat().st_mtime_ns) for x in files]
-    return hashlib.sha256(f"{records.fingerprint}{stats}".encode()).hexdigest()[:16]
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -1,15 +1,20 @@
 """Batches: complete, repeatable, the same from both providers and in any number."""
 
+import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from seen_jax import images
 from seen_jax.data import windows
 from seen_jax.data.batches import Batches, Stream
+from seen_jax.data.records import open_records
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
+from tests import samples
 from tests.data.memory import memory_records
 
 LENGTHS = (9, 18, 5, 30, 12, 7, 21, 3)
@@ -171,3 +176,23 @@ def test_rows_that_cannot_be_divided_are_refused(store):
         Batches(store, SETTING, 4, 0, "train", 2, 2)
     with pytest.raises(ValueError, match="purpose: expected one of"):
         Batches(store, SETTING, 4, 0, "test")
+
+
+# TFDS reads its own messages in a way that protobuf 6 warns of.
+@pytest.mark.filterwarnings("ignore:label.. is deprecated")
+def test_batches_of_a_dataset_on_disk(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "datasets")
+    builder_lib = importlib.import_module("see_tfds.see_tfds_dataset_builder")
+    names = samples.clip_names(1, (18, 5))
+    see_dir = samples.write_see_folder(tmp_path / "SEE", names)
+    builder_lib.Builder(data_dir=tmp_path / "data").download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=see_dir)
+    )
+    for split in ("train", "test"):
+        records = open_records(tmp_path / "data", split)
+        one, other = (
+            Batches(provider, SETTING, 4, 7, "train")
+            for provider in (open_store(records), Stream(records))
+        )
+        for number in range(len(one)):
+            assert_same(one.batch(number), other.batch(number))

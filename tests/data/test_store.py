@@ -78,16 +78,6 @@ def test_new_records_replace_the_store_of_their_split_only(records, tmp_path):
     assert_holds(old, records)  # whoever had the old one open keeps it
 
 
-def test_new_files_of_the_same_clips_replace_the_store(records, tmp_path):
-    file = tmp_path / "see_tfds-train.array_record-00000-of-00001"
-    file.write_bytes(b"images")
-    old = open_store(records).path
-    assert open_store(records).path == old
-    os.utime(file, ns=(0, 0))
-    assert open_store(records).path != old
-    assert not old.exists()
-
-
 @pytest.mark.parametrize("size", [0, 10, 5000])
 def test_a_store_cut_short_is_built_again(records, size):
     path = open_store(records).path
@@ -129,6 +119,13 @@ def test_many_clips_are_decoded_by_several_processes(tmp_path):
     records = memory_records(tmp_path, [2] * store_lib.FEW_CLIPS)
     assert_holds(open_store(records, num_workers=2), records)
     assert records.reads == []
+
+
+def test_elsewhere_the_stores_of_other_records_are_left_alone(records, tmp_path):
+    first = open_store(records, tmp_path / "cache").path
+    other = memory_records(tmp_path, (3,), fingerprint="e" * 32)
+    assert open_store(other, tmp_path / "cache").path != first
+    assert first.exists()
 
 
 def test_it_may_be_kept_elsewhere(records, tmp_path):
