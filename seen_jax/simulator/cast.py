@@ -8,6 +8,7 @@ drawn when a clip is made, so that any worker can make any clip in any order.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -122,16 +123,10 @@ def _pairs(rng: np.random.Generator, volunteers: list[Volunteer], num_clips: int
     pairs = []
     for lighting in see.LIGHTINGS:
         people = [x for x in volunteers if x.lighting == lighting]
-        for emotion in see.EMOTIONS:
-            group = [
-                e
-                for e, x in zip(emotions, lightings, strict=True)
-                if (e, x) == (emotion, lighting)
-            ]
-            order = rng.permutation(len(people))
-            pairs += [
-                (people[order[i % len(people)]], emotion) for i in range(len(group))
-            ]
+        people = [people[i] for i in rng.permutation(len(people))]
+        group = [e for e, x in zip(emotions, lightings, strict=True) if x == lighting]
+        # In turn over all emotions, so that everyone gets clips, of each about as many.
+        pairs += zip(itertools.cycle(people), sorted(group), strict=False)
     return sorted(pairs, key=lambda pair: (pair[0].number, pair[1]))
 
 

@@ -127,7 +127,9 @@ def _lid_lines(anatomy: Anatomy, pose: Pose, columns):
     """Rows of both lid edges and of the fold over columns (1, W)."""
     s = (columns - anatomy.eye_x) / anatomy.eye_half_width
     inside = jnp.clip(1.0 - s * s, 1e-4, 1.0)
-    corners = anatomy.eye_y + anatomy.eye_tilt * s + 3.0 * s * s * jnp.sign(s) * (s > 0)
+    corners = (
+        anatomy.eye_y + anatomy.eye_tilt * s + 3.0 * jnp.square(jnp.maximum(s, 0.0))
+    )
     lower = corners + inside * (
         anatomy.lower_depth * (1.0 - 0.62 * pose.lower_lid) - 2.0 * pose.cheek
     )
@@ -231,9 +233,8 @@ def _moved_skin(anatomy: Anatomy, skin, pose: Pose, lids):
     above = jnp.maximum(brow - rows - shift, 0.0)
     with_brow = _bump(below, 26.0) * _bump(above, 75.0)
     lid_rest = anatomy.aperture * (1.0 - pose.lid)
-    with_lid = (
-        lids["inside"] * _bump(rows - lids["upper"], 13.0) * (rows < lids["upper"])
-    )
+    above_edge = jnp.maximum(lids["upper"] - rows, 0.0)
+    with_lid = jnp.where(above_edge > 0, lids["inside"] * _bump(above_edge, 13.0), 0.0)
     with_cheek = _edge(rows - lids["lower"] - 6.0, 14.0)
     source_y = rows + with_brow * shift - 0.8 * with_lid * lid_rest
     source_y += with_cheek * (6.0 * pose.cheek + 2.5 * pose.nose)
@@ -274,9 +275,10 @@ def _lash_shade(anatomy: Anatomy, pose: Pose, rows, lids):
     # Strands fan outwards; those of a closed lid hang below it.
     fan = s * width * (0.147 + 0.002 * height) + anatomy.lash_phase
     strand = 0.5 + 0.5 * _wave(fan + 0.27 * _wave(0.2 * fan))
-    up = jnp.clip(1.0 - height / anatomy.lash_length, 0.0, 1.0) * (height > 0)
+    up = jnp.clip(1.0 - height / anatomy.lash_length, 0.0, 1.0)
+    up = jnp.where(height > 0, up, 0.0)
     hang = jnp.clip(1.0 + height / (anatomy.lash_length + 2.0), 0.0, 1.0)
-    hang = hang * (height < 0) * closed
+    hang = jnp.where(height < 0, hang * closed, 0.0)
     lashes = 0.62 * reach * strand * (up * (1.0 - closed) + hang)
     lashes += 0.18 * reach * up
     depth = rows - lids["lower"]  # below the lower lid's edge

@@ -153,7 +153,7 @@ def _write_clip(out: Path, clip: PlannedClip, seed: int, raw: bool) -> None:
 
 def _write_raw(path: Path, recorded) -> None:
     """Writes AEDAT4 with a frame at the end of each period, inside it by 1 us."""
-    from seen_jax.events import write_aedat4
+    from seen_jax.aedat4 import write_aedat4
 
     count = len(recorded.intensity_frames)
     times_us = (np.arange(count) + 1) * see.FRAME_PERIOD_US - 1

@@ -1,0 +1,141 @@
+"""The simulated folder as a user gets it: checked, repeatable, resumable."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seen_jax import see, see_folder
+from seen_jax.aedat4 import read_aedat4
+from seen_jax.events import accumulate
+from seen_jax.simulator import calibration, writer
+from seen_jax.simulator.__main__ import main
+from seen_jax.simulator.cast import plan
+from seen_jax.simulator.clip import simulate_clip
+
+VOLUNTEERS, CLIPS = 2, 4
+
+
+def digest(folder):
+    """Hashes of all files below a folder, by relative path."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def command(out):
+    return [
+        sys.executable, "-m", "seen_jax.simulator", f"--out={out}",
+        f"--volunteers={VOLUNTEERS}", f"--clips={CLIPS}", "--raw", "--workers=1",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("simulated") / "see"
+    writer.write_see_folder(out, VOLUNTEERS, CLIPS, raw=True, num_workers=2)
+    return out
+
+
+def test_the_folder_passes_the_check(folder):
+    contents = see_folder.check(see_folder.SeeFolder(folder), num_workers=1)
+    assert contents.problems == ()
+    assert len(contents.clips) == CLIPS
+    assert sorted(x.name for x in folder.iterdir()) == [
+        "emotion.json", "event", "frame", "raw", "simulation.json",
+    ]  # fmt: skip
+    assert json.loads((folder / "simulation.json").read_text())["source"] == "simulated"
+
+
+def test_images_are_as_published(folder):
+    path = next((folder / "event").rglob("00003.jpg"))
+    with Image.open(path) as image:
+        assert (image.size, image.mode) == ((180, 180), "L")
+        quality_75 = Image.new("L", (8, 8))
+        quality_75.save(folder.parent / "q.jpg", quality=75)
+        with Image.open(folder.parent / "q.jpg") as expected:
+            assert image.quantization == expected.quantization
+
+
+def test_raw_events_accumulate_to_the_event_frames(folder):
+    clip = plan(VOLUNTEERS, CLIPS, 0)[1].name
+    recorded = simulate_clip(clip, seed=0)
+    assert set(np.unique(recorded.event_frames)) == {0, 128, 255}
+    recording = read_aedat4(folder / "raw" / clip.emotion / f"{clip}.aedat4")
+    frames = accumulate(
+        recording.events, start_us=0, num_periods=clip.length, shape=(180, 180)
+    )
+    np.testing.assert_array_equal(frames, recorded.event_frames)
+    np.testing.assert_array_equal(recording.intensity_frames, recorded.intensity_frames)
+    # And the JPEGs are those frames but for the compression.
+    path = folder / "event" / clip.emotion / str(clip) / "00005.jpg"
+    with Image.open(path) as image:
+        difference = np.abs(np.asarray(image).astype(int) - frames[5])
+    assert np.median(difference) <= 1
+
+
+def test_one_moment_does_not_depend_on_the_clips_before():
+    clips = plan(VOLUNTEERS, CLIPS, 0)
+    alone = simulate_clip(clips[3].name, seed=0)
+    simulate_clip(clips[0].name, seed=0)
+    again = simulate_clip(clips[3].name, seed=0)
+    np.testing.assert_array_equal(alone.event_frames, again.event_frames)
+    np.testing.assert_array_equal(alone.intensity_frames, again.intensity_frames)
+    other = simulate_clip(clips[3].name, seed=1)
+    assert (alone.intensity_frames != other.intensity_frames).mean() > 0.5
+
+
+def test_killed_and_run_again_it_ends_with_the_same_bytes(folder, tmp_path):
+    out = tmp_path / "see"
+    process = subprocess.Popen(command(out), start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("event/*/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 1 <= len(list(out.glob("event/*/*"))) < CLIPS
+    assert not (out / "emotion.json").exists()  # so that nothing reads it as whole
+    time.sleep(1.0)  # the worker notices that its parent is gone
+    assert subprocess.run(command(out), check=False).returncode == 0
+    assert digest(out) == digest(folder)
+
+
+def test_other_arguments_and_other_folders_are_refused(folder, tmp_path, capsys):
+    with pytest.raises(ValueError, match=r"got others \(seed 0 there, 5 now\)"):
+        writer.write_see_folder(folder, VOLUNTEERS, CLIPS, seed=5, raw=True)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"found one without simulation\.json"):
+        writer.write_see_folder(tmp_path, VOLUNTEERS, CLIPS)
+    with pytest.raises(SystemExit):
+        main([f"--out={tmp_path / 'new'}", "--volunteers=0"])
+    assert "volunteers: expected 1 to 999" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([f"--out={tmp_path / 'file' / 'see'}", "--clips=2", "--volunteers=1"])
+    assert "expected to be able to write there" in capsys.readouterr().err
+
+
+def test_calibration_measures_what_pillow_and_numpy_measure(folder, capsys):
+    assert calibration.main([str(folder), f"--sheet={folder.parent / 's.png'}"]) == 0
+    printed = capsys.readouterr().out
+    events, frames = [], []
+    for path in sorted((folder / "event").rglob("*.jpg")):
+        for values, kind in ((events, "event"), (frames, "frame")):
+            with Image.open(str(path).replace("/event/", f"/{kind}/", 1)) as image:
+                values.append(np.asarray(image.resize((90, 90), Image.BILINEAR)) / 255)
+    line = next(x for x in printed.splitlines() if x.startswith("| all"))
+    found = [float(x) for x in line.split("|")[2:6]]
+    expected = [np.mean(events), np.std(events), np.mean(frames), np.std(frames)]
+    np.testing.assert_allclose(found, expected, atol=6e-4)
+    with Image.open(folder.parent / "s.png") as sheet:
+        assert sheet.size[1] == 2 * see.IMAGE_SIZE
