@@ -3,8 +3,8 @@
     DIR/event/00000.jpg ...    event frames of one period each
     DIR/frame/00000.jpg ...    the last intensity frame at or before each period's end
 
-The first period begins with the recording's first event, the last one holds its last
-event, so that no event is lost whatever is cropped. What a reader would get wrong: the
+The first period begins with the recording's first event or earlier, the last one holds
+its last event, so that no event is lost whatever is cropped. What a reader would get wrong: the
 crop cuts pixels and never resizes. SEE's images are 180 x 180 pixels of a 346 x 260
 sensor, which 180 is not published; the default is the centre.
 """
@@ -88,6 +88,7 @@ def clip_images(
     recording: Recording,
     *,
     crop: tuple[int, int, int],
+    start_us: int | None = None,
     period_us: int | Fraction = see.FRAME_PERIOD_US,
     pixel: str = "last",
 ) -> ClipImages:
@@ -96,16 +97,23 @@ def clip_images(
     Args:
       recording: at least one event and one intensity frame.
       crop: (x, y, size) in pixels, for example from `centre_square`.
+      start_us: where the first period begins; None takes the first event.
       period_us: length of a period.
       pixel: see `seen_jax.events.accumulate`.
 
     Raises:
-      ValueError: the crop leaves the sensor, the period or the rule is not valid, or
-        there are more periods than five digits can number.
+      ValueError: the crop leaves the sensor, the period or the rule is not valid, an
+        event comes before the start, or there are more periods than five digits number.
     """
     events = recording.events
     part = recording.crop(*crop)
-    start_us = int(events.t[0])
+    first_us = int(events.t[0])
+    start_us = first_us if start_us is None else start_us
+    if start_us > first_us:
+        raise ValueError(
+            f"start_us: expected at most {first_us}, the first event's time, "
+            f"got {start_us}; no event is left out"
+        )
     num_periods = num_periods_of(events, start_us, period_us)
     if num_periods > _MAX_PERIODS:
         raise ValueError(
@@ -153,7 +161,7 @@ def summary(recording: Recording, images: ClipImages) -> str:
             f"{width} x {height}, {(events.t[-1] - events.t[0]) / 1e6:.3f} s",
             f"crop        {part.resolution[0]} x {part.resolution[1]}: "
             f"{len(part.events)} events, {num_on} ON, {len(part.events) - num_on} OFF",
-            f"periods     {len(counts)} from the first event on: {counts.sum()} "
+            f"periods     {len(counts)} from {edges_us[0]} us on: {counts.sum()} "
             f"events, {counts.min()} to {counts.max()} in one; "
             f"the recording ends at {100 * last:.0f} % of the last",
             f"pixels      {on:.1f} % ON, {off:.1f} % OFF",
@@ -261,6 +269,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("recording", type=Path, help="an .aedat4 file")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument(
+        "--start_us",
+        type=int,
+        help="timestamp where the first period begins; default: the first event's",
+    )
+    parser.add_argument(
         "--period_us",
         type=parse_period,
         default=Fraction(see.FRAME_PERIOD_US),
@@ -288,7 +301,11 @@ def main(argv: list[str] | None = None) -> int:
         recording = read_aedat4(args.recording)
         crop = args.crop or centre_square(recording.resolution)
         images = clip_images(
-            recording, crop=crop, period_us=args.period_us, pixel=args.pixel
+            recording,
+            crop=crop,
+            start_us=args.start_us,
+            period_us=args.period_us,
+            pixel=args.pixel,
         )
         write_clip_images(images, args.out, args.format)
         if args.preview:

@@ -74,6 +74,17 @@ def test_periods_come_from_the_whole_recording():
     assert (images.edges_us - 100).tolist() == [0, 100, 200, 300]
 
 
+def test_an_earlier_start_moves_the_periods():
+    recording = small_recording()
+    first = int(recording.events.t[0])
+    images = clip_images(
+        recording, crop=(0, 0, 20), start_us=first - 70_000, period_us=30_000
+    )
+    assert images.counts[:2].tolist() == [0, 0]  # 60 ms before the first event
+    assert images.counts.sum() == len(images.part.events)
+    assert images.edges_us[0] == first - 70_000
+
+
 def test_a_late_first_intensity_frame_loses_no_event_and_is_told():
     events = events_of((0, 0, 0, 1), (100, 0, 0, 1), (250, 0, 0, 1))
     frames = np.full((1, 4, 4), 9, np.uint8)
@@ -116,7 +127,7 @@ def test_command_line_png_is_exact(file, tmp_path, capsys):
         assert (frame == 10 * max(0, int((end - 8_000) // 15_000))).all()
     told = capsys.readouterr().out
     assert f"{len(recording.events)} events, {recording.events.p.sum()} ON" in told
-    assert f"periods     30 from the first event on: {len(recording.events)}" in told
+    assert f"periods     30 from {first} us on: {len(recording.events)} events" in told
     assert "30 event frames, 30 intensity frames" in told
     with Image.open(preview) as sheet:
         assert sheet.mode == "L"
@@ -169,6 +180,7 @@ def test_command_line_refuses(file, tmp_path, capsys):
         (["--crop", "20,0,11"], "within the 30 x 20 pixels of the sensor, got columns"),
         ([], "got columns -75 to 104"),  # the default centre is larger than this sensor
         (["--out", str(tmp_path / "full")], "expected a new or empty folder"),
+        (["--start_us", "999999", "--crop=0,0,9"], "start_us: expected at most"),
         (["--out", str(file)], "expected a new or empty folder, got a file"),
     ):
         assert main([str(file), "--out", str(out), *options]) == 1

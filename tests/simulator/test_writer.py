@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seen_jax import see, see_folder
+from seen_jax import event_folder, see, see_folder
 from seen_jax.aedat4 import read_aedat4
 from seen_jax.events import accumulate
 from seen_jax.simulator import calibration, writer
@@ -80,6 +80,15 @@ def test_raw_events_accumulate_to_the_event_frames(folder):
     with Image.open(path) as image:
         difference = np.abs(np.asarray(image).astype(int) - frames[5])
     assert np.median(difference) <= 1
+
+
+def test_the_command_for_recordings_gives_the_clip_back_from_its_raw_file(folder):
+    clip = plan(VOLUNTEERS, CLIPS, 0)[1].name
+    raw, out = folder / "raw" / clip.emotion / f"{clip}.aedat4", folder.parent / "clip"
+    arguments = [f"--out={out}", "--start_us=0", "--crop=0,0,180"]
+    assert event_folder.main([str(raw), *arguments]) == 0
+    for kind in ("event", "frame"):
+        assert digest(out / kind) == digest(folder / kind / clip.emotion / str(clip))
 
 
 def test_one_moment_does_not_depend_on_the_clips_before():

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# From a clean clone and nothing but Python 3.11 or newer: makes a virtual environment,
+# installs, and runs linter and tests. Arguments go to pytest.
+#
+#   bash launch/test.sh [pytest arguments]
+#   PYTHON=python3.12 VENV=/tmp/seen312 bash launch/test.sh -k windows
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source launch/venv.sh requirements-test.txt
+
+ruff check .
+ruff format --check .
+python -m pytest "$@"
