@@ -22,7 +22,8 @@ def count_macs(fn: Callable[..., Any], *args: Any) -> int:
     """Counts the multiply-accumulates of convolutions and matrix products in a call.
 
     Nothing is computed: the function is traced and the shapes are read. Products with
-    padding count, as they do in the paper; a `while` of unknown length counts once.
+    padding count, as they do in the paper, and so do those with the zeros that a
+    gradient puts between the pixels at a stride; a `while` counts as one round.
 
     Args:
       fn: any function that JAX can trace.

@@ -20,8 +20,8 @@ constants there (weight copy) and learn only through S; fc1 and fc2 learn from b
     eq. 13              the neuron                                      lif.lif_step
 
 Only the neurons are sequential, so each stage runs on all T frames at once and its
-neurons scan over the result. Where the paper and the published program differ (strict
-threshold, BatchNorm in the scores), this file follows the program.
+neurons scan over the result. Where the paper and the published program differ (the
+program fires strictly above the threshold), this file follows the program.
 
 Reference: Zhang et al., "In the Blink of an Eye: Event-based Emotion Recognition",
 SIGGRAPH 2023. Letters A to L are the rows of its Table 2.

@@ -32,6 +32,28 @@ def test_published_number_of_macs(num_event_frames, giga_macs):
     assert round(macs / 1e9, 3) == giga_macs
 
 
+def test_nothing_before_fc1_has_a_backward_pass_in_the_temporal_branch():
+    def macs_of_gradient(num_event_frames):
+        model, variables, inputs = published(num_event_frames)
+
+        def total(params, stats, inputs):
+            return model.apply({"params": params, **stats}, **inputs).sum()
+
+        stats = {"batch_stats": variables["batch_stats"]}
+        return count_macs(jax.grad(total), variables["params"], stats, inputs)
+
+    # One event frame more costs its convolutions once, and fc1 and fc2 thrice: the
+    # forward pass, the gradient by the input and the gradient by the weights.
+    pixels = {"first": 45 * 45, "second": 23 * 23, "third": 6 * 6}
+    convolutions = (
+        pixels["first"] * 64 * (3 * (3 * 3 + 5 * 5 + 7 * 7) + 192)
+        + pixels["second"] * 256 * 64 * 9
+        + pixels["third"] * 512 * 256 * 9
+    )
+    dense = 18432 * 256 + 256 * 7
+    assert macs_of_gradient(5) - macs_of_gradient(4) == convolutions + 3 * dense
+
+
 def test_macs_by_hand():
     def fn(x, kernel, matrix):
         # 5 x 5 outputs of 4 features from 3 x 3 x 2 inputs: 25 * 4 * 18 = 1800

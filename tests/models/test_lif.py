@@ -31,7 +31,9 @@ def test_gradient_goes_through_the_reset():
     np.testing.assert_allclose(gradient, [-0.08, 1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("neuron", [LIF(), LIF(0.7, 1.0, triangle)], ids=str)
+@pytest.mark.parametrize(
+    "neuron", [LIF(), LIF(0.7, 1.0, triangle)], ids=["published", "triangle"]
+)
 def test_scan_equals_a_plain_loop_with_its_gradient(neuron):
     currents = jnp.asarray(np.random.default_rng(0).normal(0.2, 0.5, (3, 6, 4, 5)))
     weights = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 6, 4, 5)))

@@ -26,11 +26,14 @@ GRID = np.unique(
     )
 )
 FORMULAS = {
-    rectangle: lambda x: (np.abs(x) < 0.5).astype(x.dtype),
-    partial(rectangle, width=1.0): lambda x: (np.abs(x) < 1).astype(x.dtype),
-    triangle: lambda x: np.maximum(0, 1 - np.abs(x)),
-    arctan: lambda x: 1 / (1 + (np.pi * x) ** 2),
-    fast_sigmoid: lambda x: 1 / (1 + 10 * np.abs(x)) ** 2,
+    "rectangle": (rectangle, lambda x: (np.abs(x) < 0.5).astype(x.dtype)),
+    "wide rectangle": (
+        partial(rectangle, width=1.0),
+        lambda x: (np.abs(x) < 1).astype(x.dtype),
+    ),
+    "triangle": (triangle, lambda x: np.maximum(0, 1 - np.abs(x))),
+    "arctan": (arctan, lambda x: 1 / (1 + (np.pi * x) ** 2)),
+    "fast sigmoid": (fast_sigmoid, lambda x: 1 / (1 + 10 * np.abs(x)) ** 2),
 }
 
 
@@ -40,10 +43,10 @@ def test_spike_fires_strictly_above_the_threshold():
     assert spike(offsets).dtype == jnp.float32
 
 
-@pytest.mark.parametrize("surrogate", FORMULAS, ids=str)
-def test_gradient_is_the_written_formula(surrogate):
+@pytest.mark.parametrize("surrogate, formula", FORMULAS.values(), ids=FORMULAS)
+def test_gradient_is_the_written_formula(surrogate, formula):
     gradient = jax.vmap(jax.grad(lambda x: 3 * spike(x, surrogate)))(GRID)
-    np.testing.assert_allclose(gradient, 3 * FORMULAS[surrogate](GRID), rtol=1e-5)
+    np.testing.assert_allclose(gradient, 3 * formula(GRID), rtol=1e-5)
 
 
 def test_rectangle_is_open_at_its_edges_and_has_height_one():
