@@ -11,19 +11,16 @@ image of every clip and lists all that is wrong before any program trusts the fo
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
-import multiprocessing
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import tqdm
 from PIL import Image
 
 from seen_jax import see
+from seen_jax.processes import map_in_processes
 from seen_jax.see import Problem
 
 
@@ -92,36 +89,54 @@ def check(
       progress: shows a progress bar over the clips.
     """
     split, problems = see.load_split(folder.split_path)
-    # An entry that is not right has its problem already, and so has a file that is not.
-    bad_places = {problem.path for problem in problems}
-    found = []
+    places = {problem.path for problem in problems}
+    found = {}
     for directory in folder.modality_dirs():
-        clip_dirs, wrong = _clip_dirs(directory)
-        found.append(clip_dirs)
-        problems += wrong
-        for name in sorted(set(clip_dirs) - set(split.clips)):
-            entry = see.entry_place(str(folder.split_path), name)
-            if not bad_places & {entry, str(folder.split_path)}:
-                rule = f"an entry in {folder.split_path}"
-                problems.append(Problem(str(clip_dirs[name]), rule, "none"))
-    clips = {}
+        found[directory], wrong = _clip_dirs(directory)
+        problems += wrong + _unlisted(found[directory], split, folder, places)
+    clips, images = {}, []
     for name, annotation in split.clips.items():
         if annotation.left_out:
             continue
-        files = []
-        for directory, clip_dirs in zip(folder.modality_dirs(), found, strict=True):
-            if name in clip_dirs:
-                frames, wrong = _frame_files(clip_dirs[name])
-                problems += wrong
-                files.append(frames)
-            elif directory.is_dir():  # else the folder of them all is the problem
-                where = directory / see.ClipName.parse(name).emotion / name
-                problems.append(Problem(str(where), "a folder of the clip", "none"))
-        if len(files) == 2:
+        files, wrong = _modality_files(name, found)
+        problems += wrong
+        images.append(sum(files, ()))
+        if len(files) == len(found):
             clips[name] = Clip(see.ClipName.parse(name), annotation, *files)
             problems += _count_problems(clips[name])
-    problems += _image_problems(clips, num_workers, progress)
+    problems += _image_problems(images, num_workers, progress)
     return Contents(split, clips, tuple(sorted(problems)))
+
+
+def _unlisted(
+    clip_dirs: Mapping[str, Path], split: see.Split, folder: SeeFolder, places: set[str]
+) -> list[Problem]:
+    """Tells the clips without an entry.
+
+    An entry, or a split file, that is itself in the `places` of problems needs no more.
+    """
+    path = str(folder.split_path)
+    return [
+        Problem(str(clip_dirs[name]), f"an entry in {path}", "none")
+        for name in sorted(set(clip_dirs) - set(split.clips))
+        if not places & {path, see.entry_place(path, name)}
+    ]
+
+
+def _modality_files(
+    name: str, found: Mapping[Path, Mapping[str, Path]]
+) -> tuple[list[tuple[Path, ...]], list[Problem]]:
+    """Lists the images of one clip, of each modality that has it."""
+    files, problems = [], []
+    for directory, clip_dirs in found.items():
+        if name in clip_dirs:
+            images, wrong = _frame_files(clip_dirs[name])
+            files.append(images)
+            problems += wrong
+        elif directory.is_dir():  # else the folder of them all is the problem
+            where = directory / see.ClipName.parse(name).emotion / name
+            problems.append(Problem(str(where), "a folder of the clip", "none"))
+    return files, problems
 
 
 def _clip_dirs(directory: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -199,33 +214,12 @@ def _count_problems(clip: Clip) -> list[Problem]:
 
 
 def _image_problems(
-    clips: Mapping[str, Clip], num_workers: int | None, progress: bool
+    files: list[tuple[Path, ...]], num_workers: int | None, progress: bool
 ) -> list[Problem]:
-    """Decodes every image, many clips at a time."""
-    if num_workers is None:
-        num_workers = os.cpu_count() or 1
+    """Decodes the images of every clip, many clips at a time."""
     files = [clip.event_files + clip.frame_files for clip in clips.values()]
-    bar = tqdm.tqdm(
-        total=len(files), desc="check", unit="clip", disable=not (progress and files)
-    )
-    problems = []
-    with bar:
-        if num_workers == 1 or len(files) < 16:  # a process costs more than it saves
-            for batch in files:
-                problems += _unreadable(batch)
-                bar.update()
-            return problems
-        # Spawned, since a fork of a process that runs JAX's threads can hang.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(num_workers, context) as pool:
-            for wrong in pool.map(_unreadable, files, chunksize=4):
-                problems += wrong
-                bar.update()
-    return problems
-
-
-# What Pillow raises for a damaged file, damaged sizes in its header included.
-_BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+    found = map_in_processes(_unreadable, files, "check", num_workers, progress)
+    return [problem for problems in found for problem in problems]
 
 
 def _unreadable(files: tuple[Path, ...]) -> list[Problem]:

@@ -278,6 +278,7 @@ def test_several_problems_are_all_listed(see_dir):
     second, third, fourth = (str(name) for name in samples.clip_names(1, (3,))[1:4])
     (clip_dir(see_dir) / "00000.jpg").write_bytes(b"")
     shutil.rmtree(see_dir / "frame" / "disgust" / second)
+    (see_dir / "event" / "disgust" / second / "00002.jpg").write_bytes(b"")
     (see_dir / "frame" / "fear" / third / "00001.jpg").write_bytes(b"\xff\xd8")
 
     def change(content):
@@ -285,12 +286,13 @@ def test_several_problems_are_all_listed(see_dir):
         content["labels"].pop()
 
     edit_split(see_dir, change)
-    with pytest.raises(see.SeeError, match="5 problems in the SEE data") as caught:
+    with pytest.raises(see.SeeError, match="6 problems in the SEE data") as caught:
         see_folder.check(see_folder.SeeFolder(see_dir), 1).raise_problems()
     assert [problem.path for problem in caught.value.problems] == [
         f"{see_dir}/emotion.json: database['{fourth}']",
         f"{see_dir}/emotion.json: labels",
         f"{see_dir}/event/angry/{CLIP}/00000.jpg",
+        f"{see_dir}/event/disgust/{second}/00002.jpg",
         f"{see_dir}/frame/disgust/{second}",
         f"{see_dir}/frame/fear/{third}/00001.jpg",
     ]
