@@ -4,8 +4,8 @@
     DIR/frame/00000.jpg ...    the last intensity frame at or before each period's end
 
 The first period begins with the recording's first event or earlier, the last one holds
-its last event, so that no event is lost whatever is cropped. What a reader would get wrong: the
-crop cuts pixels and never resizes. SEE's images are 180 x 180 pixels of a 346 x 260
+its last event, so that no event is lost whatever is cropped. What a reader would get
+wrong: the crop cuts pixels and never resizes. SEE's images are 180 x 180 pixels of a 346 x 260
 sensor, which 180 is not published; the default is the centre.
 """
 

@@ -217,9 +217,12 @@ def _image_problems(
     files: list[tuple[Path, ...]], num_workers: int | None, progress: bool
 ) -> list[Problem]:
     """Decodes the images of every clip, many clips at a time."""
-    files = [clip.event_files + clip.frame_files for clip in clips.values()]
     found = map_in_processes(_unreadable, files, "check", num_workers, progress)
     return [problem for problems in found for problem in problems]
+
+
+# What Pillow raises for a damaged file, damaged sizes in its header included.
+_BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def _unreadable(files: tuple[Path, ...]) -> list[Problem]:

@@ -12,16 +12,14 @@ published panels where `--panels` has them. Works on any SEE folder.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
-import multiprocessing
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import tqdm
 from PIL import Image
 
 from seen_jax import images, see
+from seen_jax.processes import map_in_processes
 from seen_jax.see_folder import Clip, SeeFolder, check
 
 # Over the published figure's panels: the lowest and highest share of such pixels.
@@ -59,18 +57,10 @@ def statistics(clips: list[Clip], progress: bool = True) -> dict[str, np.ndarray
     Groups are "all", the emotions and the lightings that occur; arrays float64 (6,).
     """
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(8))
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
-        done = pool.map(clip_sums, clips, chunksize=4)
-        for clip, part in tqdm.tqdm(
-            zip(clips, done, strict=True),
-            total=len(clips),
-            desc="measure",
-            unit="clip",
-            disable=None if progress else True,
-        ):
-            for group in ("all", clip.name.emotion, clip.name.lighting):
-                sums[group] += part
+    done = map_in_processes(clip_sums, clips, "measure", progress=progress)
+    for clip, part in zip(clips, done, strict=True):
+        for group in ("all", clip.name.emotion, clip.name.lighting):
+            sums[group] += part
     return {group: _moments(sums[group]) for group in _groups() if group in sums}
 
 

@@ -13,18 +13,17 @@ the event folder's presence means the clip is whole, whenever the program was ki
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import json
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
-import tqdm
 from PIL import Image
 
 from seen_jax import see
+from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
 
 PROVENANCE_FILE = "simulation.json"
@@ -68,23 +67,12 @@ def write_see_folder(
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     missing = [clip for clip in clips if not _clip_dir(out, "event", clip).is_dir()]
-    done = len(clips) - len(missing)
-    bar = tqdm.tqdm(
-        total=len(clips),
-        initial=done,
-        desc="simulate",
-        unit="clip",
-        disable=None if progress else True,
-    )
-    with bar, _pool(num_workers, len(missing)) as pool:
-        jobs = [pool.submit(_write_clip, out, clip, seed, raw) for clip in missing]
-        try:
-            for job in concurrent.futures.as_completed(jobs):
-                job.result()
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    if progress and len(missing) < len(clips):
+        print(f"{out}: {len(clips) - len(missing)} of {len(clips)} clips are there")
+    _limit_workers()
+    write = functools.partial(_write_clip, out, seed, raw)
+    for _ in map_in_processes(write, missing, "simulate", num_workers, progress, few=0):
+        pass
     _write_text(out / "emotion.json", see.split_to_json(_split(clips)))
     staging.rmdir()
 
@@ -114,17 +102,14 @@ def _claim(out: Path, asked: dict) -> None:
         )
 
 
-def _pool(num_workers: int | None, num_jobs: int):
-    """Processes with one thread each, on the CPU: a clip is too small to share out."""
+def _limit_workers() -> None:
+    """One thread per worker, on the CPU: a clip is too small to share out."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
-    count = max(1, min(num_workers or os.cpu_count() or 1, num_jobs))
-    context = multiprocessing.get_context("spawn")
-    return concurrent.futures.ProcessPoolExecutor(count, context)
 
 
-def _write_clip(out: Path, clip: PlannedClip, seed: int, raw: bool) -> None:
+def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
     from seen_jax.simulator.clip import simulate_clip  # JAX only where it computes
 
     recorded = simulate_clip(clip.name, seed)
