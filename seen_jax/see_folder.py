@@ -236,12 +236,7 @@ def _unreadable(files: tuple[Path, ...]) -> list[Problem]:
                 if (image.format, image.mode) != ("JPEG", "L"):
                     found = f"{image.format} of mode {image.mode}"
                     problems.append(Problem(str(path), "a grey JPEG", found))
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            Image.DecompressionBombError,
-        ) as error:
+        except _BAD_IMAGE as error:
             problems.append(Problem(str(path), "a readable JPEG", str(error)))
     if sizes:
         (width, height), _ = Counter(sizes.values()).most_common(1)[0]

@@ -193,7 +193,9 @@ class Builder(tfds.core.ShardBasedBuilder):
                 functools.partial(generate_examples, clips[i : i + CLIPS_PER_SHARD])
                 for i in range(0, len(clips), CLIPS_PER_SHARD)
             ]
-            shards[part] = tqdm.tqdm(generators, desc=f"write {part}", unit="shard")
+            shards[part] = tqdm.tqdm(
+                generators, desc=f"write {part}", unit="shard", disable=None
+            )
         return shards
 
 
@@ -243,7 +245,7 @@ def digest(clips: list[see_folder.Clip]) -> str:
     The record files cannot: their bytes differ from build to build.
     """
     images = hashlib.sha256()
-    for clip in tqdm.tqdm(clips, desc="hash", unit="clip"):
+    for clip in tqdm.tqdm(clips, desc="hash", unit="clip", disable=None):
         for path in clip.event_files + clip.frame_files:
             images.update(path.read_bytes())
     return images.hexdigest()
