@@ -91,12 +91,6 @@ def in_this_thread(batches: Batches) -> Iterator[int]:
         yield batches.batch(number)["clip"].size
 
 
-def read_ahead(batches: Batches) -> Iterator[int]:
-    """Loads batches as training does; yields windows."""
-    for batch in batches.iterate(num_threads=os.cpu_count() or 1):
-        yield batch["clip"].size
-
-
 def for_seconds(work: Iterator[int]) -> Callable[[float], int]:
     """Returns a function that goes on with `work` for some time and counts it."""
 
@@ -109,14 +103,35 @@ def for_seconds(work: Iterator[int]) -> Callable[[float], int]:
     return run
 
 
+def read_ahead(batches: Batches) -> Callable[[float], int]:
+    """Returns a function that loads batches as training does and counts windows.
+
+    Each call loads as many batches as took the given time in the call before, and all
+    of them: a batch that is still being made would take its time from the next way.
+    """
+    speed = 8.0  # batches per second
+
+    def run(seconds: float) -> int:
+        nonlocal speed
+        stop = max(1, round(speed * seconds))
+        start, units = time.perf_counter(), 0
+        for batch in batches.iterate(stop=stop, num_threads=os.cpu_count() or 1):
+            units += batch["clip"].size
+        speed = stop / (time.perf_counter() - start)
+        return units
+
+    return run
+
+
 def make_data(root: Path, num_clips: int) -> Path:
     """Simulates a few clips and builds them; returns their DATA_DIR."""
     repository = Path(__file__).resolve().parents[2]
     simulate = [sys.executable, "-m", "seen_jax.simulator", "--out", str(root / "see")]
     simulate += ["--clips", str(num_clips), "--volunteers", "4"]
     build = ["bash", "launch/build_see.sh", str(root / "see"), str(root / "data")]
+    env = {**os.environ, "PYTHON": sys.executable}
     for command in (simulate, build):
-        subprocess.run(command, cwd=repository, check=True, stdout=sys.stderr)
+        subprocess.run(command, cwd=repository, env=env, check=True, stdout=sys.stderr)
     return root / "data"
 
 
@@ -131,14 +146,13 @@ def measure(
         for provider in (Stream(records), stores)
     )
     ways = {
-        "store": in_this_thread(large),
+        "store": for_seconds(in_this_thread(large)),
         "store, read ahead": read_ahead(large),
-        "records": in_this_thread(small),
+        "records": for_seconds(in_this_thread(small)),
         "records, read ahead": read_ahead(small),
-        PLAIN: plain_windows(records, setting),
+        PLAIN: for_seconds(plain_windows(records, setting)),
     }
-    counted = {name: for_seconds(work) for name, work in ways.items()}
-    return timing.alternate(counted, num_rounds, seconds)
+    return timing.alternate(ways, num_rounds, seconds)
 
 
 def main(argv: list[str]) -> int:

@@ -8,6 +8,7 @@ batch is filled up with clips of the same epoch that its mask marks as not there
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import sys
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ class Stream:
 
     records: Records
 
+    def __post_init__(self):
+        _keep_freed_memory()
+
     def windows(
         self, clip: np.ndarray, event_index: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +50,20 @@ class Stream:
             event_frames.append(decode_frames(record, "event", numbers.tolist()))
             intensity_frames.append(decode_frames(record, "frame", pair.tolist()))
         return np.stack(event_frames), np.stack(intensity_frames)
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Lets this process keep the memory of a record for the next one.
+
+    A record of SEE takes half a megabyte, several times over while it is read. glibc
+    returns blocks of that size to the kernel, and getting them back page by page costs
+    a sixth of the time that a window takes.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # other C libraries do without
+        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, bytes: its largest value
+        mallopt(-1, 128 << 20)  # M_TRIM_THRESHOLD, bytes
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,15 @@ def test_work_goes_on_where_it_was_left():
         run(60)
 
 
+def test_reading_ahead_leaves_no_batch_half_made(records):
+    batches = data.Batches(open_store(records), Setting(4, 1), 2, 0, "train")
+    made, batch = [], batches.batch
+    batches.batch = lambda number: made.append(number) or batch(number)
+    run = data.read_ahead(batches)
+    assert run(0.5) == 4 * 2  # at first 8 batches of 2 a second
+    assert sorted(made) == [0, 1, 2, 3]
+
+
 def test_rates_are_units_by_seconds_in_turn():
     calls = []
 
