@@ -11,26 +11,24 @@ a frame's row is the clip's first row plus the frame's number.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import errno
 import fcntl
-import multiprocessing
+import functools
 import os
+import pickle
 import shutil
 import tempfile
-import threading
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
 
 import numpy as np
-import tqdm
 
 from seen_jax import see
 from seen_jax.data import windows
 from seen_jax.data.decode import KINDS, decode_frames, jpegs_of
 from seen_jax.data.records import Records
+from seen_jax.processes import map_in_processes
 
 FEW_CLIPS = 64  # decoded by this process: another would cost more than it saves
 
@@ -173,7 +171,16 @@ def _build(
     building = Path(name)
     try:
         np.lib.format.open_memmap(building, "w+", np.uint8, shape)
-        _decode_all(_Decoding(records, building, first_rows), num_workers, progress)
+        decoding = pickle.dumps(_Decoding(records, building, first_rows))
+        for _ in map_in_processes(
+            functools.partial(_decode, decoding),
+            range(len(records)),
+            f"decode {records.split}",
+            num_workers,
+            progress,
+            FEW_CLIPS,
+        ):
+            pass
         with open(building, "rb+") as file:
             os.fsync(file.fileno())
         building.chmod(0o644)
@@ -214,41 +221,11 @@ class _Decoding:
                 file.write(frames)
 
 
-def _decode_all(decoding: _Decoding, num_workers: int | None, progress: bool) -> None:
-    """Decodes clip after clip, in several processes where there are many clips."""
-    if num_workers is None:
-        num_workers = os.cpu_count() or 1
-    clips, what = range(len(decoding.records)), f"decode {decoding.records.split}"
-    bar = tqdm.tqdm(total=len(clips), desc=what, unit="clip", disable=not progress)
-    with bar:
-        if num_workers == 1 or len(clips) < FEW_CLIPS:
-            for clip in clips:
-                decoding.decode(clip)
-                bar.update()
-            return
-        # Spawned, since a fork of a process that runs JAX's threads can hang.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(
-            num_workers, context, _start_worker, (decoding,)
-        ) as pool:
-            for _ in pool.map(_decode_in_worker, clips, chunksize=4):
-                bar.update()
+@functools.lru_cache(maxsize=1)
+def _unpickled(decoding: bytes) -> _Decoding:
+    return pickle.loads(decoding)
 
 
-_decoding: _Decoding | None = None  # this worker process's work
-
-
-def _start_worker(decoding: _Decoding) -> None:
-    global _decoding
-    _decoding = decoding
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when the process that started it is killed."""
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
-def _decode_in_worker(clip: int) -> None:
-    _decoding.decode(clip)
+def _decode(decoding: bytes, clip: int) -> None:
+    """Decodes one clip; a worker opens the records once, not once per clip."""
+    _unpickled(decoding).decode(clip)
