@@ -1,0 +1,92 @@
+"""Every clip counts once a pass, whatever the number of clips and the batch size."""
+
+import numpy as np
+import pytest
+
+from seen_jax.data.batches import Batches
+from seen_jax.data.store import open_store
+from seen_jax.data.windows import Setting
+from seen_jax.evaluation.protocol import evaluate
+from tests.data.memory import memory_records
+
+SETTING = Setting(4, 1)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    return {
+        num_clips: open_store(
+            memory_records(tmp_path_factory.mktemp("records"), [9] * num_clips)
+        )
+        for num_clips in (1, 5, 8)
+    }
+
+
+def look(batch):
+    """Stands for a network: two numbers that depend on the window's pixels."""
+    event = batch["event_frames"].mean(axis=(1, 2, 3), dtype=np.float64)
+    intensity = batch["intensity_frames"].mean(axis=(1, 2, 3), dtype=np.float64)
+    return np.stack([event, intensity], axis=1) / 255
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 20])
+@pytest.mark.parametrize("num_clips", [1, 5, 8])
+def test_every_clip_once_whatever_the_batch_size(stores, num_clips, batch_size):
+    store, seen = stores[num_clips], []
+
+    def predict(batch):
+        seen.extend(batch["clip"][batch["mask"]])
+        return look(batch)
+
+    found = evaluate(predict, Batches(store, SETTING, batch_size, 3, "eval"), 3)
+    assert sorted(seen) == sorted([*range(num_clips)] * 3)
+    assert found.shape == (3, num_clips, 2)
+    alone = evaluate(look, Batches(store, SETTING, 1, 3, "eval"), 3)
+    np.testing.assert_array_equal(found, alone)
+
+
+def test_a_pass_is_an_epoch_of_the_batches(stores):
+    batches = Batches(stores[5], SETTING, 3, 7, "eval")
+    found = evaluate(look, batches, 2)
+    for of_pass in range(2):
+        rows = [look(batches.batch(of_pass * len(batches) + i)) for i in (0, 1)]
+        np.testing.assert_array_equal(found[of_pass], np.concatenate(rows)[:5])
+    assert not np.array_equal(found[0], found[1])  # fresh windows
+
+
+def test_fewer_passes_are_the_first_ones(stores):
+    batches = Batches(stores[5], SETTING, 4, 7, "eval")
+    np.testing.assert_array_equal(
+        evaluate(look, batches, 2), evaluate(look, batches, 4)[:2]
+    )
+
+
+def test_what_fills_a_batch_up_is_dropped_unseen(stores):
+    def predict(batch):
+        return np.where(batch["mask"][:, None], look(batch), np.nan)
+
+    assert np.isfinite(
+        evaluate(predict, Batches(stores[5], SETTING, 4, 7, "eval"), 1)
+    ).all()
+
+
+@pytest.mark.parametrize(
+    "predict, message",
+    [
+        (lambda batch: look(batch)[:2], r"probabilities \(3, K\), got shape \(2, 2\)"),
+        (lambda batch: look(batch)[:, 0], r"probabilities \(3, K\), got shape \(3,\)"),
+        (lambda batch: look(batch) * np.nan, "expected finite probabilities"),
+    ],
+)
+def test_predictions_of_another_form(stores, predict, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(predict, Batches(stores[5], SETTING, 3, 0, "eval"), 1)
+
+
+def test_other_batches_are_refused(stores):
+    with pytest.raises(ValueError, match="expected purpose 'eval', got 'train'"):
+        evaluate(look, Batches(stores[5], SETTING, 3, 0, "train"), 1)
+    with pytest.raises(ValueError, match="each of 5 clips once in each of 2 passes"):
+        evaluate(look, Batches(stores[5], SETTING, 4, 0, "eval", 1, 2), 2)
+    with pytest.raises(ValueError, match="num_passes: expected 1 or more, got 0"):
+        evaluate(look, Batches(stores[5], SETTING, 3, 0, "eval"), 0)

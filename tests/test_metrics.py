@@ -1,0 +1,99 @@
+"""Metrics against cases done by hand, and against scikit-learn."""
+
+import numpy as np
+import pytest
+
+from seen_jax import metrics, see
+from tests.samples import clip_names
+
+# True class 0 four times, 1 once, 2 three times.
+LABELS = np.array([0, 0, 0, 0, 1, 2, 2, 2])
+PREDICTIONS = np.array([0, 0, 0, 2, 1, 1, 0, 2])
+MATRIX = [[3, 0, 1], [0, 1, 0], [1, 1, 1]]
+
+
+def test_confusion_has_true_classes_in_rows():
+    matrix = metrics.confusion(LABELS, PREDICTIONS, 3)
+    assert matrix.tolist() == MATRIX
+    assert matrix.dtype == np.int64
+
+
+def test_by_hand():
+    matrix = np.array(MATRIX)
+    np.testing.assert_allclose(metrics.recalls(matrix), [3 / 4, 1, 1 / 3])
+    assert metrics.uar(matrix) == pytest.approx((3 / 4 + 1 + 1 / 3) / 3)
+    assert metrics.war(matrix) == pytest.approx(5 / 8)
+    assert metrics.blend(uar=0.5, war=0.8) == pytest.approx(0.33 * 0.5 + 0.67 * 0.8)
+
+
+def test_a_class_without_examples_is_left_out_of_uar():
+    # Class 1 is predicted once and never true; class 3 is neither.
+    matrix = metrics.confusion(np.array([0, 0, 2]), np.array([0, 1, 2]), 4)
+    np.testing.assert_array_equal(metrics.recalls(matrix), [0.5, np.nan, 1, np.nan])
+    assert metrics.uar(matrix) == 0.75
+    assert metrics.war(matrix) == pytest.approx(2 / 3)
+
+
+def test_no_examples_at_all():
+    matrix = metrics.confusion(np.array([], int), np.array([], int), 2)
+    assert matrix.tolist() == [[0, 0], [0, 0]]
+    assert np.isnan([*metrics.recalls(matrix), metrics.uar(matrix)]).all()
+    assert np.isnan(metrics.war(matrix))
+
+
+def test_by_lighting():
+    lightings = ["normal", "normal", "Low", "HDR", "Low", "normal", "HDR", "normal"]
+    # Right: normal 0, 1, 7 of 0, 1, 5, 7; Low 2, 4; HDR none of 3, 6.
+    shares = metrics.by_lighting(lightings, LABELS, PREDICTIONS)
+    assert list(shares) == list(see.LIGHTINGS)
+    np.testing.assert_array_equal([*shares.values()], [3 / 4, np.nan, 1, 0])
+
+
+def test_measure_reads_the_names_and_follows_the_order_of_the_classes():
+    names = clip_names(num_volunteers=2)  # one clip per emotion, Overexposed and Low
+    order = see.EMOTIONS[::-1]
+    predictions = np.array([order.index(name.emotion) for name in names])
+    predictions[0] = order.index("fear")  # the first volunteer's angry clip
+    found = metrics.measure(names, predictions, order)
+    assert list(found) == [*order, *see.LIGHTINGS, "WAR", "UAR"]
+    assert found["angry"] == 0.5
+    assert found["fear"] == 1
+    assert found["Overexposed"] == pytest.approx(6 / 7)
+    assert found["Low"] == 1
+    assert found["WAR"] == pytest.approx(13 / 14)
+    assert found["UAR"] == pytest.approx(6.5 / 7)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_as_scikit_learn(seed):
+    sklearn = pytest.importorskip("sklearn.metrics", reason="no scikit-learn here")
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.concatenate([np.arange(7), rng.integers(0, 7, 200)]))
+    predictions = np.where(rng.random(207) < 0.5, labels, rng.integers(0, 7, 207))
+    matrix = metrics.confusion(labels, predictions, 7)
+    np.testing.assert_array_equal(matrix, sklearn.confusion_matrix(labels, predictions))
+    each = sklearn.recall_score(labels, predictions, average=None)
+    np.testing.assert_allclose(metrics.recalls(matrix), each, rtol=1e-12)
+    balanced = sklearn.balanced_accuracy_score(labels, predictions)
+    assert metrics.uar(matrix) == pytest.approx(balanced, rel=1e-12)
+    share = sklearn.accuracy_score(labels, predictions)
+    assert metrics.war(matrix) == pytest.approx(share, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "labels, predictions, message",
+    [
+        ([0, 3], [0, 0], "labels: expected classes 0 to 2, got 3"),
+        ([0, 0], [0, -1], "predictions: expected classes 0 to 2, got -1"),
+        ([0, 0], [0], r"predictions: expected \(2,\), as labels, got \(1,\)"),
+        ([0.0], [0], r"labels: expected integers \(N,\), got float64 \(1,\)"),
+    ],
+)
+def test_bad_input(labels, predictions, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.confusion(np.array(labels), np.array(predictions), 3)
+
+
+def test_an_unknown_lighting():
+    with pytest.raises(ValueError, match=r"lightings: expected one of .* got 'low'"):
+        metrics.by_lighting(["low"], np.array([0]), np.array([0]))
