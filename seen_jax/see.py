@@ -274,7 +274,7 @@ def load_split(path: str | os.PathLike) -> tuple[Split, list[Problem]]:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text, object_pairs_hook=_object_of_unique_keys)
+        content = json.loads(text, object_pairs_hook=object_of_unique_keys)
     except FileNotFoundError:
         return Split((), {}), [Problem(str(path), "a split file", "no such file")]
     except (OSError, ValueError, RecursionError) as error:
@@ -282,7 +282,7 @@ def load_split(path: str | os.PathLike) -> tuple[Split, list[Problem]]:
     return parse_split(content, str(path))
 
 
-def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuses what `json` would drop silently: an earlier entry of the same name."""
     counts = Counter(key for key, _ in pairs)
     twice = [key for key, count in counts.items() if count > 1]

@@ -1,0 +1,163 @@
+"""Result files -> the published table: mean and spread over the passes, side by side.
+
+What a reader would get wrong: the spread is that of drawing other windows of the same
+clips for the same weights. It says nothing of other training seeds or other people.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seen_jax import metrics, see
+from seen_jax.evaluation.results import Results, read_results
+
+# The order of the published table.
+EMOTIONS = ("happiness", "sadness", "angry", "disgust", "surprise", "fear", "neutral")
+COLUMNS = (*EMOTIONS, *see.LIGHTINGS, "WAR", "UAR")
+GROUPS = (EMOTIONS[0], see.LIGHTINGS[0], "WAR")  # that begin after a blank line
+LEGEND = """\
+Percent: mean +- standard deviation over the passes. Passes draw other windows of the
+same clips; other training seeds or other people are not in this spread."""
+MARK_LEGEND = """\
+In brackets the difference from the first column; * where it exceeds the spread of the
+difference between two passes, sqrt(s1^2 + s2^2)."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table's numbers of one evaluation, shares from 0 to 1.
+
+    Attributes:
+      name: what it is called, after its directory.
+      results: what was read.
+      mean, spread: by column. The spread is the standard deviation over the passes,
+        with P - 1 in the denominator; nan of one pass alone.
+    """
+
+    name: str
+    results: Results
+    mean: dict[str, float]
+    spread: dict[str, float]
+
+    @property
+    def num_passes(self) -> int:
+        return len(self.results.predictions)
+
+
+def summarise(name: str, results: Results) -> Summary:
+    """Measures each pass, then takes mean and standard deviation over the passes."""
+    each = [metrics.measure(results.names, p) for p in results.predictions]
+    table = np.array([[row[column] for column in COLUMNS] for row in each])
+    spread = np.std(table, axis=0, ddof=1) if len(table) > 1 else table[0] * np.nan
+    return Summary(
+        name,
+        results,
+        dict(zip(COLUMNS, table.mean(axis=0).tolist(), strict=True)),
+        dict(zip(COLUMNS, spread.tolist(), strict=True)),
+    )
+
+
+def summarise_directories(directories: Sequence[str | os.PathLike]) -> list[Summary]:
+    """Reads and measures directories of result files.
+
+    Returns:
+      A summary for each, or for each epoch of a directory that has several.
+
+    Raises:
+      OSError, ValueError: as `read_results`.
+    """
+    paths = [Path(directory) for directory in directories]
+    short = [path.resolve().name for path in paths]
+    names = short if len(set(short)) == len(short) else [str(path) for path in paths]
+    summaries = []
+    for name, path in zip(names, paths, strict=True):
+        found = read_results(path)
+        for results in found:
+            epoch = "" if results.epoch is None else f" epoch {results.epoch}"
+            title = name + epoch if len(found) > 1 else name
+            summaries.append(summarise(title, results))
+    return summaries
+
+
+def exceeds_spread(first: Summary, other: Summary, column: str) -> bool | None:
+    """Says whether a difference is larger than the spread of window draws.
+
+    Compares it with the standard deviation of the difference between a pass of one and
+    a pass of the other; None where either has one pass only.
+    """
+    difference = other.mean[column] - first.mean[column]
+    spread = math.hypot(first.spread[column], other.spread[column])
+    return None if math.isnan(spread) else abs(difference) > spread
+
+
+def to_text(summaries: Sequence[Summary]) -> str:
+    """Formats the table for a terminal, with a LaTeX row of each summary."""
+    rows: list[list[str]] = [["", *(s.name for s in summaries)]]
+    rows.append(["clips", *(str(len(s.results.names)) for s in summaries)])
+    rows.append(["passes", *(str(s.num_passes) for s in summaries)])
+    if any(s.results.epoch is not None for s in summaries):
+        rows.append(["epoch", *(_epoch(s) for s in summaries)])
+    for column in COLUMNS:
+        rows += [[]] if column in GROUPS else []
+        rows.append([column, *(_cell(summaries[0], s, column) for s in summaries)])
+    widths = [max(map(len, cells)) for cells in zip(*filter(None, rows), strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += ["", LEGEND, *([MARK_LEGEND] if len(summaries) > 1 else [])]
+    if len({frozenset(s.results.names) for s in summaries}) > 1:
+        lines.append("Not of the same clips: differences may come from the clips.")
+    latex = [latex_row(summary) for summary in summaries]
+    return "\n".join([*lines, "", "LaTeX: " + ", ".join(COLUMNS), *latex])
+
+
+def latex_row(summary: Summary) -> str:
+    """Returns a row of the published table in LaTeX, percent."""
+    name = summary.name.replace("_", r"\_")
+    return " & ".join([name, *(_percent(summary.mean[c]) for c in COLUMNS)]) + r" \\"
+
+
+def to_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
+    """Returns the same numbers for programs: shares from 0 to 1, None where unknown."""
+    first = summaries[0]
+    return [
+        {
+            "name": s.name,
+            "epoch": s.results.epoch,
+            "num_clips": len(s.results.names),
+            "num_passes": s.num_passes,
+            "mean": {c: _number(s.mean[c]) for c in COLUMNS},
+            "spread": {c: _number(s.spread[c]) for c in COLUMNS},
+            "difference": {c: _number(s.mean[c] - first.mean[c]) for c in COLUMNS},
+            "exceeds_spread": {c: exceeds_spread(first, s, c) for c in COLUMNS},
+        }
+        for s in summaries
+    ]
+
+
+def _epoch(summary: Summary) -> str:
+    return "-" if summary.results.epoch is None else str(summary.results.epoch)
+
+
+def _cell(first: Summary, summary: Summary, column: str) -> str:
+    text = f"{_percent(summary.mean[column]):>5}"
+    if summary.num_passes > 1 and not math.isnan(summary.mean[column]):
+        text += f" +- {_percent(summary.spread[column]):>4}"
+    if summary is first:
+        return text
+    difference = 100 * (summary.mean[column] - first.mean[column])
+    mark = "*" if exceeds_spread(first, summary, column) else ""
+    return text if math.isnan(difference) else f"{text} ({difference:+5.1f}){mark}"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def _number(share: float) -> float | None:
+    return None if math.isnan(share) else share

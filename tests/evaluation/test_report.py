@@ -1,0 +1,121 @@
+"""The report against numbers done by hand and against the published table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seen_jax import see
+from seen_jax.evaluation import __main__ as command
+from seen_jax.evaluation import report
+from seen_jax.evaluation.results import Results, write_results
+from tests.samples import clip_names
+
+PUBLISHED = {  # recomputed from the released files, percent, in the order of COLUMNS
+    "E4_S3": "85.0 89.9 92.2 76.7 72.1 87.7 85.2 83.3 85.6 80.8 84.8 83.6 84.1",
+    "E7_S1": "79.0 90.9 91.1 77.2 71.7 85.0 84.4 82.4 86.7 79.8 80.3 82.4 82.7",
+    "E13_S0": "77.9 88.6 90.2 79.2 69.7 87.6 84.6 81.1 86.5 79.4 81.8 82.3 82.5",
+}
+NAMES = clip_names(num_volunteers=2)  # a clip per emotion, Overexposed and Low
+
+
+def results(*num_wrong, epoch=None):
+    """Passes in which so many of the clips, from the first one, are not recognised."""
+    right = np.array([see.EMOTIONS.index(name.emotion) for name in NAMES])
+    place = np.arange(len(NAMES))
+    passes = [np.where(place < wrong, (right + 1) % 7, right) for wrong in num_wrong]
+    scores = np.full((len(passes), len(NAMES), 7), np.nan)
+    return Results(epoch, tuple(NAMES), np.array(passes), scores)
+
+
+def write(directory, *num_wrong, epoch=None):
+    probabilities = np.eye(7)[results(*num_wrong).predictions]
+    write_results(directory, [*map(str, NAMES)], see.EMOTIONS, probabilities, epoch)
+    return str(directory)
+
+
+@pytest.mark.parametrize("setting", PUBLISHED)
+def test_the_published_numbers(shared, setting):
+    (summary,) = report.summarise_directories([shared / "published" / setting])
+    expected = [float(x) for x in PUBLISHED[setting].split()]
+    assert len(expected) == len(report.COLUMNS)
+    found = [100 * summary.mean[column] for column in report.COLUMNS]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.0501)
+    assert (summary.num_passes, len(summary.results.names)) == (20, 767)
+    assert 0.8 <= 100 * summary.spread["WAR"] <= 1.3  # as protocol.md has it
+
+
+def test_mean_and_standard_deviation_by_hand():
+    # Of 14 clips 13, 14 and 12 are right: mean 13/14, deviations 0, 1, -1 of 14,
+    # standard deviation sqrt((0 + 1 + 1) / 2) / 14 = 1/14.
+    summary = report.summarise("run", results(1, 0, 2))
+    assert summary.mean["WAR"] == pytest.approx(13 / 14)
+    assert summary.spread["WAR"] == pytest.approx(1 / 14)
+    # The first volunteer's angry clip is wrong twice, the second's never.
+    assert summary.mean["angry"] == pytest.approx((0.5 + 1 + 0.5) / 3)
+    assert summary.mean["Low"] == 1
+    assert np.isnan(summary.mean["normal"])
+
+
+def test_text_side_by_side(tmp_path, capsys):
+    # WAR: 13/14 +- 1/14 and 10/14 +- 0, apart by 3/14.
+    directories = [write(tmp_path / "a_1", 1, 0, 2), write(tmp_path / "b", 4, 4)]
+    assert command.main(["report", *directories]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["a_1", "b"]
+    table = {line.split()[0]: line.split()[1:] for line in lines if line}
+    assert table["clips"] == ["14", "14"]
+    assert table["passes"] == ["3", "2"]
+    expected = ["92.9", "+-", "7.1", "71.4", "+-", "0.0", "(-21.4)*"]
+    assert table["WAR"] == expected
+    assert table["surprise"][-1] == "+0.0)"  # no mark: "( +0.0)"
+    assert table["normal"] == ["-", "-"]
+    row = r"b & 50.0 & 100.0 & 50.0 & 50.0 & 100.0 & 50.0 & 100.0 & - & 42.9 & 100.0 "
+    assert lines[-2].startswith(r"a\_1 & 100.0 & 100.0 & 66.7 & 83.3 & ")
+    assert lines[-1] == row + r"& - & 71.4 & 71.4 \\"
+
+
+def test_one_directory_has_no_differences(tmp_path, capsys):
+    assert command.main(["report", write(tmp_path / "run", 1)]) == 0
+    text = capsys.readouterr().out
+    assert "bracket" not in text
+    war = next(line for line in text.splitlines() if line.startswith("WAR"))
+    assert war.split() == ["WAR", "92.9"]  # one pass has no spread
+
+
+def test_json(tmp_path, capsys):
+    directories = [write(tmp_path / "a", 1, 0, 2), write(tmp_path / "b", 4)]
+    assert command.main(["report", "--json", *directories]) == 0
+    first, other = json.loads(capsys.readouterr().out)
+    assert first["mean"]["WAR"] == pytest.approx(13 / 14)
+    assert (first["num_clips"], first["num_passes"], first["epoch"]) == (14, 3, None)
+    assert first["mean"]["HDR"] is None
+    assert other["difference"]["WAR"] == pytest.approx(-3 / 14)
+    assert (other["spread"]["WAR"], other["exceeds_spread"]["WAR"]) == (None, None)
+
+
+def test_epochs_of_a_directory_are_columns(tmp_path, capsys):
+    for epoch, wrong in ((10, 1), (5, 4)):
+        write(tmp_path / "run", wrong, wrong, epoch=epoch)
+    assert command.main(["report", str(tmp_path / "run")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "epoch", "5", "run", "epoch", "10"]
+    assert lines[3].split() == ["epoch", "5", "10"]
+
+
+def test_directories_of_one_name_are_told_apart(tmp_path):
+    directories = [write(tmp_path / x / "results", 1, 2) for x in "ab"]
+    names = [s.name for s in report.summarise_directories(directories)]
+    assert names == directories
+
+
+def test_other_clips_are_pointed_out():
+    one, other = results(1, 2), results(1, 2)
+    fewer = Results(None, other.names[1:], other.predictions[:, 1:], other.scores)
+    text = report.to_text([report.summarise("a", one), report.summarise("b", fewer)])
+    assert "Not of the same clips" in text
+
+
+def test_an_error_is_a_message(tmp_path, capsys):
+    assert command.main(["report", str(tmp_path / "missing")]) == 1
+    assert "missing: expected result files" in capsys.readouterr().err
