@@ -1,0 +1,76 @@
+"""What training changes: weights, running statistics, velocities, the step's number.
+
+A state is a tree of arrays and nothing else, so it may be copied to devices, donated,
+saved and compared. On one machine or many, every device holds the same state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from seen_jax import see
+from seen_jax.models.inputs import intensity_indices
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """Everything that a step reads and writes.
+
+    Attributes:
+      step: () int32, steps done; it is the number of the next batch too.
+      params: weights.
+      batch_stats: running statistics of BatchNorm.
+      opt_state: the optimiser's state.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the model is applied to."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    num_event_frames: int,
+    seed: int,
+    size: int = see.INPUT_SIZE,
+) -> TrainState:
+    """Returns the state before the first step, the same wherever it is made.
+
+    Args:
+      model: `SEEN` of any option.
+      optimizer: as of `optimizer.sgd`.
+      num_event_frames: T.
+      seed: of the weights, 0 to 2**63 - 1.
+      size: H and W.
+    """
+    num_intensity_frames = len(intensity_indices(model.intensity, num_event_frames))
+
+    @jax.jit
+    def init(key):
+        return model.init(
+            key,
+            event_frames=jnp.zeros((1, num_event_frames, size, size)),
+            intensity_frames=jnp.zeros((1, num_intensity_frames, size, size)),
+        )
+
+    variables = init(jax.random.key(seed))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state=optimizer.init(variables["params"]),
+    )

@@ -1,0 +1,174 @@
+"""One step of training, and one of prediction, on all devices at once.
+
+    batch (uint8, host)  --shard-->  a share per device  --normalise, SEEN-->  logits
+    loss, gradient, BatchNorm: over the real examples of the batch of ALL devices
+
+What a reader would get wrong: a device's share may be all padding, so nothing is
+averaged on a device; sums and counts are added up over the devices, then divided. With
+the same batch, any number of devices therefore takes the same step.
+
+`parallel` is the only function of this project that names `jax.pmap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.jax_utils
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from jax import lax
+
+from seen_jax import images
+from seen_jax.training.state import TrainState
+
+AXIS = "devices"  # give it to a model as its `axis_name`
+INPUTS = ("event_frames", "intensity_frames", "label", "mask")
+
+Batch = Mapping[str, np.ndarray]
+
+
+def parallel(
+    fn: Callable, devices: Sequence[jax.Device] | None, donate: tuple[int, ...] = ()
+) -> Callable:
+    """Runs a function on every device; arguments and results get a leading axis.
+
+    Args:
+      fn: may add up over `AXIS`.
+      devices: those of all processes; None takes all there are.
+      donate: positions of the arguments whose memory the results may take.
+    """
+    return jax.pmap(fn, AXIS, devices=devices, donate_argnums=donate)
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    devices: Sequence[jax.Device] | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+    """Returns (state, batch) -> (state, sums); the state passed in is used up.
+
+    The state is replicated (`replicate`). The batch holds this process's rows, uint8
+    and on the host, at least one of them real over all processes. The sums are
+    `loss` and `correct` over the real examples of all processes, and their number
+    `count`; one copy per device, see `first`.
+    """
+
+    def loss_fn(params, batch_stats, batch, total):
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            **_inputs(batch, params),
+            train=True,
+            mask=batch["mask"],
+            mutable=["batch_stats"],
+        )
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        loss = jnp.where(batch["mask"], losses, 0).sum()
+        return loss / total, (loss, logits, updated["batch_stats"])
+
+    def step(state, batch):
+        total = lax.psum(batch["mask"].sum(dtype=_dtype(state.params)), AXIS)
+        gradients, (loss, logits, batch_stats) = jax.grad(loss_fn, has_aux=True)(
+            state.params, state.batch_stats, batch, total
+        )
+        gradients = lax.psum(gradients, AXIS)  # of shares of one mean: their sum
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        best = lax.argmax(logits, 1, batch["label"].dtype)
+        right = (best == batch["label"]) & batch["mask"]
+        sums = {"loss": loss, "correct": right.sum(dtype=total.dtype)}
+        sums = lax.psum(sums, AXIS) | {"count": total}
+        return TrainState(state.step + 1, params, batch_stats, opt_state), sums
+
+    compiled = parallel(step, devices, donate=(0,))
+    num_local = num_local_devices(devices)
+    return lambda state, batch: compiled(state, shard(batch, num_local))
+
+
+def make_predict(
+    model: nn.Module, devices: Sequence[jax.Device] | None = None
+) -> Callable[[Any, Batch], np.ndarray]:
+    """Returns (variables, batch) -> probabilities (B, K) of ALL the batch's rows.
+
+    The variables are replicated. Every process passes the same whole batch, computes
+    its share, and gets the result of all.
+    """
+
+    def step(variables, batch):
+        logits = model.apply(variables, **_inputs(batch, variables))
+        return lax.all_gather(nn.softmax(logits), AXIS, tiled=True)
+
+    compiled = parallel(step, devices)
+    num_local = num_local_devices(devices)
+
+    def predict(variables, batch):
+        mine = rows_of_process(batch, num_local)
+        return first(compiled(variables, mine))[: len(batch["mask"])]
+
+    return predict
+
+
+def _inputs(batch, params):
+    dtype = _dtype(params)  # float64 serves comparisons
+    return {
+        "event_frames": images.normalise_events(batch["event_frames"], dtype),
+        "intensity_frames": images.normalise_intensity(
+            batch["intensity_frames"], dtype
+        ),
+    }
+
+
+def _dtype(params):
+    """The type of the first floating leaf, which that of all of them is."""
+    leaves = jax.tree.leaves(params)
+    return next(x.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.floating))
+
+
+def num_local_devices(devices: Sequence[jax.Device] | None) -> int:
+    """Counts those of the devices that belong to this process."""
+    if devices is None:
+        return jax.local_device_count()
+    return sum(device.process_index == jax.process_index() for device in devices)
+
+
+def shard(batch: Batch, num_devices: int) -> dict[str, np.ndarray]:
+    """Divides the rows of a batch among devices: (B, ...) to (D, ceil(B / D), ...).
+
+    Rows that are missing for that are copies of the first, and masked.
+    """
+    num_rows = len(batch["mask"])
+    rows = np.arange(-(-num_rows // num_devices) * num_devices)
+    missing = rows >= num_rows
+    sharded = {}
+    for name in INPUTS:
+        x = batch[name]
+        if missing.any():
+            x = x[np.where(missing, 0, rows)]
+            x = x & ~missing if name == "mask" else x
+        sharded[name] = x.reshape(num_devices, -1, *x.shape[1:])
+    return sharded
+
+
+def rows_of_process(batch: Batch, num_local: int) -> dict[str, np.ndarray]:
+    """Returns this process's part of a whole batch, sharded over its devices."""
+    whole = shard(batch, num_local * jax.process_count())
+    begin = num_local * jax.process_index()
+    return {name: x[begin : begin + num_local] for name, x in whole.items()}
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
+    """Copies a tree of arrays to each of this process's devices."""
+    local = jax.local_devices() if devices is None else list(devices)
+    return flax.jax_utils.replicate(tree, local)
+
+
+def first(tree: Any) -> Any:
+    """Returns the first device's copy, as NumPy arrays that nothing else refers to.
+
+    On the CPU a view of the device's memory would see what later steps write there.
+    """
+    return jax.tree.map(lambda x: np.array(x.addressable_shards[0].data[0]), tree)
