@@ -52,11 +52,13 @@ def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
             "image: expected uint8 (H, W) with pixels, "
             f"got {image.dtype} {image.shape}; decode it with decode_jpeg"
         )
+    if image.shape == (2 * size, 2 * size) and size > 1:
+        return _halved(image)
     return np.asarray(_resized(Image.fromarray(image), size))
 
 
 def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
-    """Decodes a grey JPEG and resizes it; `resize(decode_jpeg(data), size)`, faster.
+    """Decodes a grey JPEG and resizes it: `resize(decode_jpeg(data), size)`.
 
     Returns:
       uint8 (size, size) for the square images of SEE, read-only.
@@ -64,7 +66,7 @@ def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
     Raises:
       ValueError: as `decode_jpeg` and `resize`.
     """
-    return np.asarray(_resized(_open(data), size))
+    return resize(decode_jpeg(data), size)
 
 
 def normalise_events(event_frames: Any, dtype: Any = np.float32) -> Any:
@@ -118,6 +120,39 @@ def _resized(image: Image.Image, size: int) -> Image.Image:
     shorter = min(width, height)
     new_size = size * width // shorter, size * height // shorter
     return image.resize(new_size, Image.Resampling.BILINEAR)
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """Returns what Pillow's bilinear resize makes of an image at half its size.
+
+    Images of SEE are twice as large as the network's. There the filter weighs four
+    pixels by 1 3 3 1, which whole numbers do in less than half of Pillow's time.
+
+    Args:
+      image: uint8 (2 H, 2 W), H and W at least 2.
+
+    Returns:
+      uint8 (H, W).
+    """
+    pairs = np.ascontiguousarray(image).view("<u2")  # two pixels of a row in one number
+    # Columns first, and rounded to 8 bits between, as Pillow does.
+    columns = _halve_rows((pairs & 255).T, (pairs >> 8).T).T
+    return _halve_rows(columns[0::2], columns[1::2]).astype(np.uint8)
+
+
+def _halve_rows(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
+    """Weighs rows of 8-bit values by 1 3 3 1, in uint16; both arguments (H, ...)."""
+    total = even + odd
+    total *= 3
+    total[1:] += odd[:-1]
+    total[:-1] += even[1:]
+    last = len(total) - 1
+    # The first row has no left neighbour and the last no right: 3 3 1, over 7.
+    ends = (2 * total[::last] + 7) // 14
+    total += 4
+    total >>= 3
+    total[::last] = ends
+    return total
 
 
 def _normalised(x: Any, mean: float, std: float, dtype: Any) -> Any:

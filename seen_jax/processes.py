@@ -1,19 +1,20 @@
 """The one place that starts worker processes: a function over many items, in order.
 
-What a reader would get wrong: a worker waits on a queue of its own making and would
-outlive a parent that is killed, so each one watches its parent.
+Two things would go wrong with the standard library's pool. Its workers run the caller's
+script once more where that has no `if __name__ == "__main__"`; loky's do not. And a
+worker outlives a parent that is killed, so each one watches its parent.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
+import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import connection
 from typing import Any
 
+import loky
 import tqdm
 
 _CHUNK = 4  # items that travel together
@@ -60,20 +61,18 @@ def _results(fn, items, num_workers: int, few: int) -> Iterator[Any]:
     if few and (num_workers == 1 or len(items) < few):
         yield from map(fn, items)
         return
-    # Spawned, since a fork of a process that runs JAX's threads can hang.
-    context = multiprocessing.get_context("spawn")
     num_workers = max(1, min(num_workers, len(items)))
     chunk = _CHUNK if len(items) >= 2 * _CHUNK * num_workers else 1
-    with concurrent.futures.ProcessPoolExecutor(
-        num_workers, context, _watch_parent
-    ) as pool:
+    watch = functools.partial(_watch, os.getpid())
+    with loky.ProcessPoolExecutor(num_workers, initializer=watch) as pool:
         yield from pool.map(fn, items, chunksize=chunk)
 
 
-def _watch_parent() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _watch(parent: int) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
     os._exit(1)

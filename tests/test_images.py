@@ -160,3 +160,28 @@ def test_errors_say_what_was_expected_and_found():
         images.load_input(data, 0)
     with pytest.raises(ValueError, match=r"expected uint8 grey levels .* got float32"):
         images.normalise_events(np.zeros((2, 2), np.float32))
+
+
+def random_images(shape, count=40):
+    """Noise, three levels as in event frames, and flat images, `count` of each."""
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        yield rng.integers(0, 256, shape, np.uint8)
+        yield rng.choice(np.array([0, 128, 255], np.uint8), shape)
+        yield np.full(shape, rng.integers(0, 256), np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(180, 180), (4, 4), (6, 6)])
+def test_half_size_equals_pillow(shape):
+    size = shape[1] // 2, shape[0] // 2
+    for image in random_images(shape):
+        resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(
+            images.resize(image, min(size)), np.asarray(resized)
+        )
+
+
+def test_half_size_by_hand():
+    # (0 + 3 * 8 + 3 * 16 + 0) / 8 = 9 between, (3 * 0 + 3 * 0 + 8) / 7 = 1.14 at ends.
+    row = np.array([0, 0, 8, 16, 0, 0], np.uint8)
+    assert images.resize(np.stack([row] * 6), 3)[0].tolist() == [1, 9, 2]

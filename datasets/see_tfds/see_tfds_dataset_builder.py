@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from seen_jax import see, see_folder
 
@@ -146,9 +147,7 @@ class Builder(tfds.core.ShardBasedBuilder):
                 f"{root}: expected a SEE folder, found none; {advice}"
             )
         folder = see_folder.SeeFolder(root, **self._names)
-        # In this process: others would run the caller's script again where it has no
-        # `if __name__ == "__main__"`.
-        contents = see_folder.check(folder, num_workers=1, progress=True)
+        contents = see_folder.check(folder, progress=True)
         contents.raise_problems()
         split = contents.split
         if self.builder_config.by_volunteer:
@@ -172,6 +171,9 @@ class Builder(tfds.core.ShardBasedBuilder):
             runner = options.get_all_options()["runner"] or "DirectRunner"
             download_config = dataclasses.replace(download_config, beam_runner=runner)
         super()._download_and_prepare(dl_manager, download_config)
+
+    def _example_writer(self):
+        return _PlainWriter(self.info.file_format)
 
     def _shard_iterators_per_split(self, dl_manager):
         label = self.info.features["label"]
@@ -197,6 +199,23 @@ class Builder(tfds.core.ShardBasedBuilder):
                 generators, desc=f"write {part}", unit="shard", disable=None
             )
         return shards
+
+
+class _PlainWriter(tfds.core.ExampleWriter):
+    """Writes ArrayRecord without compression.
+
+    JPEG files hardly compress, and decompressing a clip takes as long as decoding two
+    of its images: random access to windows would pay that for every window.
+    """
+
+    def write(self, path, examples):
+        if self.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+            return super().write(path, examples)
+        writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+        for _, example in examples:
+            writer.write(example)
+        writer.close()
+        return None
 
 
 def load_provenance(root: Path) -> dict[str, Any]:

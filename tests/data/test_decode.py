@@ -1,37 +1,13 @@
-"""Decoding: the fast half size is bit by bit what the one preprocessing gives."""
+"""Decoding frames of a record: by the one preprocessing, and with names in errors."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from seen_jax import images
-from seen_jax.data.decode import decode_frames, halve
+from seen_jax.data.decode import decode_frames
 from tests.data.memory import jpeg
-
-
-def random_images(shape, count=40):
-    """Noise, three levels as in event frames, and flat images, `count` of each."""
-    rng = np.random.default_rng(0)
-    for _ in range(count):
-        yield rng.integers(0, 256, shape, np.uint8)
-        yield rng.choice(np.array([0, 128, 255], np.uint8), shape)
-        yield np.full(shape, rng.integers(0, 256), np.uint8)
-
-
-@pytest.mark.parametrize("shape", [(180, 180), (4, 4), (6, 10)])
-def test_half_size_equals_pillow(shape):
-    size = shape[1] // 2, shape[0] // 2
-    for image in random_images(shape):
-        resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-        np.testing.assert_array_equal(halve(image), np.asarray(resized))
-
-
-def test_half_size_by_hand():
-    # (0 + 3 * 8 + 3 * 16 + 0) / 8 = 9 between, (3 * 0 + 3 * 0 + 8) / 7 = 1.14 at ends.
-    row = np.array([0, 0, 8, 16, 0, 0], np.uint8)
-    assert halve(np.stack([row] * 4))[0].tolist() == [1, 9, 2]
 
 
 def record_of(event_jpegs):
