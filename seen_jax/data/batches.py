@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,19 +37,24 @@ class Stream:
         _keep_freed_memory()
 
     def windows(
-        self, clip: np.ndarray, event_index: np.ndarray
+        self,
+        clip: np.ndarray,
+        event_index: np.ndarray,
+        intensity_places: Sequence[int] = (0, -1),
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns event frames (B, T, H, W) and intensity frames (B, 2, H, W), uint8.
 
         Args:
           clip: (B,) integers.
           event_index: (B, T) integers, frame numbers within each clip.
+          intensity_places: within the window, of the intensity frames.
         """
         event_frames, intensity_frames = [], []
         for c, numbers in zip(clip.tolist(), event_index, strict=True):
-            record, pair = self.records[c], windows.intensity_indices(numbers)
+            record = self.records[c]
+            shown = windows.intensity_indices(numbers, intensity_places)
             event_frames.append(decode_frames(record, "event", numbers.tolist()))
-            intensity_frames.append(decode_frames(record, "frame", pair.tolist()))
+            intensity_frames.append(decode_frames(record, "frame", shown.tolist()))
         return np.stack(event_frames), np.stack(intensity_frames)
 
 
@@ -94,6 +100,8 @@ class Batches:
         records' order, and what is an epoch there is a pass here.
       process_index, process_count: this process takes the process_index-th part of
         every batch's rows.
+      intensity_places: whose intensity frames are shown, within the window; for an
+        option of the network `models.inputs.intensity_indices` names them.
 
     Raises:
       ValueError: an unknown purpose, or rows that the processes cannot share evenly.
@@ -108,6 +116,7 @@ class Batches:
         purpose: str,
         process_index: int = 0,
         process_count: int = 1,
+        intensity_places: Sequence[int] = (0, -1),
     ):
         if batch_size < 1 or batch_size % process_count:
             raise ValueError(
@@ -124,6 +133,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.purpose = purpose
+        self.intensity_places = tuple(intensity_places)
         rows = batch_size // process_count
         self._rows = slice(process_index * rows, (process_index + 1) * rows)
         self._cached_plan = functools.lru_cache(maxsize=2)(self.plan)
@@ -156,7 +166,9 @@ class Batches:
         plan = self._cached_plan(epoch)
         clip = plan.clip[place, self._rows]
         event_index = plan.event_index[place, self._rows]
-        event_frames, intensity_frames = self.provider.windows(clip, event_index)
+        event_frames, intensity_frames = self.provider.windows(
+            clip, event_index, self.intensity_places
+        )
         return {
             "event_frames": event_frames,
             "intensity_frames": intensity_frames,

@@ -19,6 +19,7 @@ import os
 import pickle
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,17 +64,21 @@ class Store:
         return self.first_rows[clip][..., None] + event_index
 
     def windows(
-        self, clip: np.ndarray, event_index: np.ndarray
+        self,
+        clip: np.ndarray,
+        event_index: np.ndarray,
+        intensity_places: Sequence[int] = (0, -1),
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns event frames (B, T, H, W) and intensity frames (B, 2, H, W), uint8.
 
         Args:
           clip: (B,) integers.
           event_index: (B, T) integers, frame numbers within each clip.
+          intensity_places: within the window, of the intensity frames.
         """
         rows = self.rows(clip, event_index)
-        pair = windows.intensity_indices(rows)
-        return self.event_frames[rows], self.intensity_frames[pair]
+        shown = windows.intensity_indices(rows, intensity_places)
+        return self.event_frames[rows], self.intensity_frames[shown]
 
 
 def open_store(

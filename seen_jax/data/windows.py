@@ -11,6 +11,7 @@ clips, the batch size, the number of devices nor resuming changes it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,9 +142,16 @@ def event_indices(
     return ((start + offset)[..., None] + setting.stride * kept).astype(np.int32)
 
 
-def intensity_indices(event_index: np.ndarray) -> np.ndarray:
-    """Returns (..., 2): the window's first and last frame number, of (..., T)."""
-    return event_index[..., [0, -1]]
+def intensity_indices(
+    event_index: np.ndarray, places: Sequence[int] = (0, -1)
+) -> np.ndarray:
+    """Returns the frame numbers of the intensity frames: (..., len(places)).
+
+    Args:
+      event_index: (..., T) frame numbers of the event frames.
+      places: within the window; the published network sees the first and the last.
+    """
+    return event_index[..., list(places)]
 
 
 def order(numbers: np.ndarray) -> np.ndarray:

@@ -196,3 +196,15 @@ def test_batches_of_a_dataset_on_disk(tmp_path, monkeypatch):
         )
         for number in range(len(one)):
             assert_same(one.batch(number), other.batch(number))
+
+
+@pytest.mark.parametrize("places", [(0,), (0, 1), (0, 1, 2, 3)])
+def test_intensity_frames_of_other_places_in_the_window(records, store, places):
+    one, other = (
+        Batches(provider, SETTING, 3, 7, "train", intensity_places=places)
+        for provider in (store, Stream(records))
+    )
+    assert_same(one.batch(1), other.batch(1))
+    rows = store.rows(one.plan(0).clip[1], one.plan(0).event_index[1])
+    expected = store.intensity_frames[rows[:, list(places)]]
+    np.testing.assert_array_equal(one.batch(1)["intensity_frames"], expected)
