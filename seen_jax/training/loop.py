@@ -1,0 +1,253 @@
+"""The training loop: steps, epochs, evaluations, checkpoints, in this order.
+
+    batch -> step -> sums -> [epoch ends] -> evaluation -> metrics.jsonl -> checkpoint
+
+A run is a function of its config and records. Where it stands is one number, the step:
+it names the next batch, and with the sums of the epoch so far nothing else is needed to
+go on. What a reader would get wrong: the sums of a step are read two steps later, so
+that the devices never wait for Python, and all of them before anything is saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from seen_jax import metrics, see
+from seen_jax.evaluation import protocol
+from seen_jax.training import hosts
+from seen_jax.training import state as state_lib
+from seen_jax.training import step as step_lib
+from seen_jax.training.checkpoint import CHOICES, Checkpoints, git_revision
+from seen_jax.training.journal import Journal, read_rows, scores_text
+from seen_jax.training.setup import Task
+
+NUM_IN_FLIGHT = 2  # steps whose sums are not read yet
+
+
+@dataclasses.dataclass
+class EpochSums:
+    """The epoch so far; kept in checkpoints, since a run may stop within an epoch."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    count: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, sums: dict[str, np.ndarray]) -> None:
+        self.loss += float(sums["loss"])
+        self.correct += float(sums["correct"])
+        self.count += float(sums["count"])
+
+    def means(self) -> tuple[float, float]:
+        """Returns loss and accuracy."""
+        return self.loss / self.count, self.correct / self.count
+
+
+def train(task: Task, folder: Path) -> int:
+    """Trains until the last epoch, or until a signal asks to stop.
+
+    Args:
+      task: what to train.
+      folder: the workdir, held by this run (`workdir.claimed`); only process 0 uses it.
+
+    Returns:
+      0 when done, else the number of the signal.
+
+    Raises:
+      FloatingPointError: a loss is not finite; the last checkpoint is kept.
+      OSError: something cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        return _train(task, folder, stack)
+
+
+def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
+    config, main = task.config, hosts.is_main()
+    num_epochs, steps_per_epoch = config["num_epochs"], len(task.train)
+    state = jax.device_get(
+        state_lib.create(
+            task.model, task.optimizer, config["num_event_frames"], config["seed"]
+        )
+    )
+    sums = EpochSums()
+    if main:
+        checkpoints = Checkpoints(folder, config["select"])
+        stack.enter_context(contextlib.closing(checkpoints))
+        if (latest := checkpoints.latest()) is not None:
+            state, run = checkpoints.restore(latest, state)
+            sums = EpochSums(**run["epoch_so_far"])
+    state = hosts.from_main(state)
+    step = int(state.step)
+    epoch = step // steps_per_epoch
+    if main:
+        journal = Journal(
+            folder,
+            config["select"],
+            num_epochs=num_epochs,
+            num_clips=len(task.train.provider.records),
+            epoch=epoch,
+            num_windows=int(sums.count),
+        )
+        stack.enter_context(contextlib.closing(journal))
+        journal.say(_begin_text(task, step))
+        facts = {"config": config, "git": git_revision(), "records": task.fingerprints}
+    state = step_lib.replicate(state)
+    train_step = step_lib.make_train_step(task.model, task.optimizer)
+    predict = step_lib.make_predict(task.model)
+
+    def settle(number, step_sums):
+        step_sums = step_lib.first(step_sums)
+        if not np.isfinite(step_sums["loss"]):
+            if main:
+                checkpoints.wait()
+            kept = checkpoints.latest() if main else None
+            raise FloatingPointError(_diverged_text(task, number, step_sums, kept))
+        sums.add(step_sums)
+        if main:
+            journal.step(epoch + 1, int(step_sums["count"]), *sums.means())
+
+    def save(scores=None):
+        if main:
+            copy = step_lib.first(state)
+            _check_finite(copy, task)
+            so_far = {"epoch": epoch, "epoch_so_far": dataclasses.asdict(sums)}
+            checkpoints.save(copy, facts | so_far, scores)
+
+    stop, in_flight = stack.enter_context(hosts.Stop()), deque()
+    end = max(step, num_epochs * steps_per_epoch)
+    began = time.perf_counter()
+    for batch in task.train.iterate(step, end):
+        state, step_sums = train_step(state, batch)
+        step += 1
+        in_flight.append((step, step_sums))
+        epoch_ends, stopping = step % steps_per_epoch == 0, stop.after(step)
+        allowed = 0 if epoch_ends or stopping else NUM_IN_FLIGHT
+        while len(in_flight) > allowed:
+            settle(*in_flight.popleft())
+        if epoch_ends:
+            epoch += 1
+            row = _epoch_row(task, step, sums, began)
+            evaluated = epoch % config["eval_every"] == 0 or epoch == num_epochs
+            if evaluated:
+                row |= _evaluate(task, predict, state)
+            if main:
+                journal.epoch(row)
+            sums = EpochSums()
+            if evaluated or stopping or epoch % config["checkpoint_every"] == 0:
+                save(_checkpoint_metrics(row) if evaluated else None)
+            began = time.perf_counter()
+        elif stopping:
+            sums.seconds += time.perf_counter() - began
+            save()
+        if stopping:
+            break
+    if main:
+        checkpoints.wait()
+        done = epoch >= num_epochs
+        end_text = _done_text(task, folder, checkpoints) if done else _stop_text(step)
+        journal.say(f"{end_text}\n{folder}")
+    return stop.signal
+
+
+def _epoch_row(task: Task, step: int, sums: EpochSums, began: float) -> dict[str, Any]:
+    sums.seconds += time.perf_counter() - began
+    loss, accuracy = sums.means()
+    return {
+        "epoch": step // len(task.train),
+        "step": step,
+        "loss": loss,
+        "accuracy": accuracy,
+        "learning_rate": float(task.learning_rate(step - 1)),
+        "seconds": sums.seconds,
+        "windows_per_s": sums.count / sums.seconds,
+    }
+
+
+def _evaluate(task: Task, predict, state) -> dict[str, Any]:
+    """Runs the evaluation passes; every process does and gets the same."""
+    records = task.evaluation.provider.records
+    names = [see.ClipName.parse(name) for name in records.names]
+    probabilities = protocol.evaluate(
+        lambda batch: predict(state.variables, batch),
+        task.evaluation,
+        task.config["eval_passes"],
+    )
+    passes = [
+        metrics.measure(names, x.argmax(-1), records.labels) for x in probabilities
+    ]
+    mean = {key: float(np.mean([x[key] for x in passes])) for key in passes[0]}
+    wars = [x["WAR"] for x in passes]
+    return {
+        "split": task.split,
+        "war": mean["WAR"],
+        "uar": mean["UAR"],
+        "war_std": float(np.std(wars, ddof=1)) if len(wars) > 1 else None,
+        "mean": _without_nan(mean),
+        "passes": [_without_nan(x) for x in passes],
+    }
+
+
+def _without_nan(shares: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no nan: a lighting or an emotion without clips has no share."""
+    return {key: None if math.isnan(x) else x for key, x in shares.items()}
+
+
+def _checkpoint_metrics(row: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    names = ("epoch", "loss", "accuracy", "split", "war", "uar", "war_std")
+    return {name: row[name] for name in names}
+
+
+def _check_finite(state: state_lib.TrainState, task: Task) -> None:
+    """A step's loss is that before its update: the update may be what broke."""
+    if not all(np.isfinite(x).all() for x in jax.tree.leaves(state)):
+        raise FloatingPointError(
+            f"weights: expected finite numbers after step {int(state.step)}, got nan "
+            f"or infinity; {_LOWER.format(**task.config)}"
+        )
+
+
+_LOWER = (
+    "lower learning_rate ({learning_rate}) and train in another --workdir; the last "
+    "good checkpoint is kept"
+)
+
+
+def _diverged_text(task: Task, step: int, sums: dict, kept: int | None) -> str:
+    epoch = (step - 1) // len(task.train) + 1
+    which = "none yet" if kept is None else f"step {kept}"
+    loss = float(sums["loss"] / sums["count"])
+    return (
+        f"loss: expected a finite number at step {step} (epoch {epoch}), got {loss}; "
+        f"{_LOWER.format(**task.config)} ({which})"
+    )
+
+
+def _begin_text(task: Task, step: int) -> str:
+    train, evaluated = (x.provider.records for x in (task.train, task.evaluation))
+    text = (
+        f"{task.setting}, {task.source} data, {len(train)} training clips, "
+        f"{len(evaluated)} {task.split} clips, {len(task.train)} steps per epoch"
+    )
+    return text + (f"; goes on after step {step}" if step else "")
+
+
+def _stop_text(step: int) -> str:
+    return f"stopped and saved at step {step}; the same command goes on"
+
+
+def _done_text(task: Task, folder: Path, checkpoints: Checkpoints) -> str:
+    """Names the epoch that counts, how it was chosen, and its scores."""
+    chosen, select = checkpoints.chosen(), task.config["select"]
+    row = next(row for row in read_rows(folder) if row["step"] == chosen)
+    scores = f": {scores_text(row)}" if "war" in row else ""
+    return f"epoch {row['epoch']}, {CHOICES[select]}{scores}"

@@ -1,0 +1,124 @@
+"""The folder of a run: whose it is, and the config it was begun with.
+
+    config.json        the config, and fingerprints of the records
+    checkpoints/       see checkpoint.py
+    metrics.jsonl      a line per epoch, see journal.py
+    tensorboard/       the published tags
+    curves.png         loss, accuracy, WAR and UAR by epoch
+    lock               held while a process trains here; ends with it, however it ends
+
+What a reader would get wrong: a run goes on where its checkpoint says and with the
+config it was begun with. Another config needs another folder, but for `FREE` fields.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+CONFIG_FILE = "config.json"
+# They change where things lie, how long a run goes on and how often it is saved; no
+# epoch turns out otherwise. The records themselves are compared by their fingerprints.
+FREE = ("data_dir", "store_dir", "images", "num_epochs", "checkpoint_every")
+
+
+@contextlib.contextmanager
+def claimed(workdir: Path) -> Iterator[None]:
+    """Makes the folder, and holds it against a second run while the block lasts.
+
+    Raises:
+      OSError: it cannot be written, or another run holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        with reported(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(workdir / "lock", "w"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(
+                f"{workdir}: expected a folder that no one trains in, got one with a "
+                "run going on; wait for it or give another --workdir"
+            ) from error
+        yield
+
+
+def check_config(
+    workdir: Path, config: dict[str, Any], fingerprints: dict[str, str]
+) -> None:
+    """Compares with the config that the run was begun with, and notes a new one.
+
+    Args:
+      workdir: of the run.
+      config: all fields.
+      fingerprints: of the records, by split.
+
+    Raises:
+      ValueError: it was begun with another; shows the fields that differ.
+      OSError: the folder cannot be written.
+    """
+    path = workdir / CONFIG_FILE
+    content = {"config": config, "records": fingerprints}
+    if path.exists():
+        begun = json.loads(path.read_text())
+        different = _different(begun["config"], config)
+        different += _different(begun["records"], fingerprints, "records of ")
+        if different:
+            lines = "\n  ".join(different)
+            raise ValueError(
+                f"{workdir}: expected the config that this run was begun with, got\n"
+                f"  {lines}\ngive another --workdir, or the values on the left"
+            )
+    with reported(workdir):
+        write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
+    """Returns the config of a run, as a dict.
+
+    Raises:
+      FileNotFoundError: there is no run in the folder.
+    """
+    path = Path(workdir) / CONFIG_FILE
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{workdir}: expected the folder of a run, got none with a {CONFIG_FILE}; "
+            "train with --workdir there first"
+        )
+    return json.loads(path.read_text())["config"]
+
+
+def _different(begun: dict, now: dict, prefix: str = "") -> list[str]:
+    """Lists fields that differ: `name: before -> now`."""
+    lines = []
+    for name in sorted((begun.keys() | now.keys()) - set(FREE)):
+        before, after = (x.get(name, "absent") for x in (begun, now))
+        if before != after:
+            lines.append(f"{prefix}{name}: {before} -> {after}")
+    return lines
+
+
+def write_atomically(path: Path, text: str | bytes) -> None:
+    """Writes a file that is there whole or not at all."""
+    writing = path.with_name(path.name + ".tmp")
+    data = text.encode() if isinstance(text, str) else text
+    writing.write_bytes(data)
+    os.replace(writing, path)
+
+
+@contextlib.contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """Says what could not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{path}: expected a folder that can be written and has room, got "
+            f"{error.strerror or error}; mend it and give the same command to go on",
+        ) from error

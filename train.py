@@ -1,0 +1,81 @@
+"""Trains SEEN.
+
+    python train.py --config=configs/e4_s3.py --workdir=RUN [--config.FIELD=VALUE ...]
+
+Killed or stopped, the same command goes on. SIGTERM and Ctrl-C save first; the exit
+code is then 128 + the signal's number, so that a script does not take the run for done.
+Several machines: launch/train_multihost.sh.
+"""
+
+import collections
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from seen_jax.training import hosts, loop, setup, workdir
+from seen_jax.training.step import AXIS
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if needed.")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder in which compiled steps are kept; default: beside the workdir.",
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "This process, from 0.")
+_HEARTBEAT_S = flags.DEFINE_integer(
+    "heartbeat_s", hosts.HEARTBEAT_S, "Silence after which a process counts as dead."
+)
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) > 1:
+        raise app.UsageError(f"flags: expected --NAME=VALUE, got {argv[1:]}")
+    logging.set_verbosity(logging.WARNING)
+    folder = Path(_WORKDIR.value)
+    cache = _CACHE.value or folder.resolve().parent / "compilation_cache"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    hosts.join(
+        _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _HEARTBEAT_S.value
+    )
+    with hosts.ends_together():
+        print(devices_text(), flush=True)
+        task = setup.prepare(_CONFIG.value, AXIS)
+        if not hosts.is_main():
+            return exit_code(loop.train(task, folder))
+        with workdir.claimed(folder):
+            workdir.check_config(folder, task.config, task.fingerprints)
+            return exit_code(loop.train(task, folder))
+
+
+def exit_code(signal_number: int) -> int:
+    return 128 + signal_number if signal_number else 0
+
+
+def devices_text() -> str:
+    """Says what trains: processes, devices and the versions that matter."""
+    kinds = collections.Counter(device.device_kind for device in jax.devices())
+    devices = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    return (
+        f"process {jax.process_index()} of {jax.process_count()}; devices: {devices} "
+        f"({jax.default_backend()}); JAX {jax.__version__}"
+    )
+
+
+def run(argv: list[str]) -> int | str:
+    """Calls `main`; an error that says what was expected needs no traceback."""
+    try:
+        return main(argv)
+    except (OSError, ValueError, FloatingPointError) as error:
+        if ": expected " not in str(error):
+            raise
+        return f"train.py: {error}"
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(run)
