@@ -35,7 +35,7 @@ _HEARTBEAT_S = flags.DEFINE_integer(
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"flags: expected --NAME=VALUE, got {argv[1:]}")
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
     folder = Path(_WORKDIR.value)
     cache = _CACHE.value or folder.resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))

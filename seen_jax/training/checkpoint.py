@@ -50,26 +50,26 @@ class Checkpoints:
         self.select = select
         keep = [policies.LatestN(1)]
         if select != "last":
-            best = policies.BestN(
-                get_metric_fn=lambda metrics: metrics["war"],
-                n=1,
-                keep_checkpoints_without_metrics=False,
+            keep.append(
+                policies.BestN(
+                    get_metric_fn=_war, n=1, keep_checkpoints_without_metrics=False
+                )
             )
-            keep.append(best)
-        alone = ocp.options.MultiprocessingOptions(
-            primary_host=0, active_processes={0}, barrier_sync_key_prefix="main"
-        )
+        if not read_only:
+            with _reported(self.path):
+                self.path.mkdir(exist_ok=True)
         several = jax.process_count() > 1
+        alone = {0} if several else None
         self._manager = ocp.CheckpointManager(
             self.path,
             options=ocp.CheckpointManagerOptions(
+                best_fn=_war,  # without it Orbax does not store the metrics
                 preservation_policy=policies.AnyPreservationPolicy(keep),
-                multiprocessing_options=alone
-                if several
-                else ocp.options.MultiprocessingOptions(),
-                create=not (several or read_only),
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=0, active_processes=alone
+                ),
+                create=False,
                 read_only=read_only,
-                cleanup_tmp_directories=False,
             ),
             item_names=("variables", "optimizer", "run"),
             item_handlers={
@@ -172,6 +172,10 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _war(metrics: dict[str, Any]) -> float:
+    return metrics["war"]
 
 
 class _reported:

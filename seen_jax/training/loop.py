@@ -248,6 +248,7 @@ def _stop_text(step: int) -> str:
 def _done_text(task: Task, folder: Path, checkpoints: Checkpoints) -> str:
     """Names the epoch that counts, how it was chosen, and its scores."""
     chosen, select = checkpoints.chosen(), task.config["select"]
-    row = next(row for row in read_rows(folder) if row["step"] == chosen)
-    scores = f": {scores_text(row)}" if "war" in row else ""
-    return f"epoch {row['epoch']}, {CHOICES[select]}{scores}"
+    row = next((row for row in read_rows(folder) if row["step"] == chosen), {})
+    if "war" not in row:  # num_epochs was lowered to less than what is done
+        return "nothing to do"
+    return f"epoch {row['epoch']}, {CHOICES[select]}: {scores_text(row)}"
