@@ -3,14 +3,17 @@
 import argparse
 import importlib
 
-COMMANDS = {"data": "windows per second from the store, the records and plain Pillow"}
+COMMANDS = {
+    "data": "windows per second from the store, the records and plain Pillow",
+    "torch_training": "WAR after the same training in JAX and in plain PyTorch",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.benchmarks",
         description="Measures this program side by side with a plain one.",
-        epilog="\n".join(f"{name:9} {what}" for name, what in COMMANDS.items()),
+        epilog="\n".join(f"{name:15} {what}" for name, what in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS)

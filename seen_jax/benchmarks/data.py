@@ -123,12 +123,15 @@ def read_ahead(batches: Batches) -> Callable[[float], int]:
     return run
 
 
-def make_data(root: Path, num_clips: int) -> Path:
-    """Simulates a few clips and builds them; returns their DATA_DIR."""
+def make_data(
+    root: Path, num_clips: int, num_volunteers: int = 4, config: str = "published"
+) -> Path:
+    """Simulates clips and builds their records; returns their DATA_DIR."""
     repository = Path(__file__).resolve().parents[2]
     simulate = [sys.executable, "-m", "seen_jax.simulator", "--out", str(root / "see")]
-    simulate += ["--clips", str(num_clips), "--volunteers", "4"]
+    simulate += ["--clips", str(num_clips), "--volunteers", str(num_volunteers)]
     build = ["bash", "launch/build_see.sh", str(root / "see"), str(root / "data")]
+    build += ["--config", config]
     env = {**os.environ, "PYTHON": sys.executable}
     for command in (simulate, build):
         subprocess.run(command, cwd=repository, env=env, check=True, stdout=sys.stderr)

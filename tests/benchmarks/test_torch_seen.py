@@ -7,15 +7,15 @@ from functools import partial
 
 import jax
 import numpy as np
-import optax
 import pytest
 
-from seen_jax import images
 from seen_jax.data.batches import Batches, Stream
 from seen_jax.data.windows import Setting
 from seen_jax.export.convert import torch_from_variables, variables_from_torch
 from seen_jax.models.seen import SEEN
+from seen_jax.training import step
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
+from seen_jax.training.state import TrainState
 from tests import golden
 from tests.data.memory import memory_records
 
@@ -122,7 +122,7 @@ def batches(tmp_path_factory):
 
 
 def jax_losses(batches, weights, num_steps):
-    """Trains in JAX and returns the losses and the published form of the variables."""
+    """Trains on two devices; returns the losses and the variables in published form."""
     rate = learning_rate_by_epoch(
         torch_seen.LEARNING_RATE,
         decay=torch_seen.LEARNING_RATE_DECAY,
@@ -131,36 +131,15 @@ def jax_losses(batches, weights, num_steps):
     optimizer = sgd(
         rate, momentum=torch_seen.MOMENTUM, weight_decay=torch_seen.WEIGHT_DECAY
     )
-
-    @jax.jit
-    def step(params, stats, opt_state, inputs, labels, mask):
-        def loss_fn(params):
-            variables = {"params": params, "batch_stats": stats}
-            logits, updates = SEEN().apply(
-                variables, **inputs, train=True, mask=mask, mutable=["batch_stats"]
-            )
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-            return losses.mean(where=mask), updates["batch_stats"]
-
-        (loss, new_stats), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
-        update, opt_state = optimizer.update(gradient, opt_state, params)
-        return optax.apply_updates(params, update), new_stats, opt_state, loss
-
-    variables = variables_from_torch(weights)
-    params, stats = variables["params"], variables["batch_stats"]
-    opt_state, losses = optimizer.init(params), []
-    for batch in map(batches.batch, range(num_steps)):
-        inputs = {
-            "event_frames": images.normalise_events(batch["event_frames"], np.float64),
-            "intensity_frames": images.normalise_intensity(
-                batch["intensity_frames"], np.float64
-            ),
-        }
-        params, stats, opt_state, loss = step(
-            params, stats, opt_state, inputs, batch["label"], batch["mask"]
-        )
-        losses.append(float(loss))
-    return losses, torch_from_variables({"params": params, "batch_stats": stats})
+    train_step = step.make_train_step(SEEN(axis_name=step.AXIS), optimizer)
+    variables, number = variables_from_torch(weights), np.zeros((), np.int32)
+    opt_state = optimizer.init(variables["params"])
+    state = step.replicate(TrainState(number, **variables, opt_state=opt_state))
+    losses = []
+    for number in range(num_steps):
+        state, sums = train_step(state, batches.batch(number))
+        losses.append(sums["loss"][0] / sums["count"][0])
+    return losses, torch_from_variables(step.first(state).variables)
 
 
 def test_twenty_steps_from_the_same_weights_and_windows(batches):
