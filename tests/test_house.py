@@ -1,0 +1,124 @@
+"""The order of the house: who may import whom, read off the source.
+
+Imports run downwards only. A module's layer is the first prefix in `LAYERS` that its
+name has; it may import modules of the layers before, and of its own package.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "seen_jax").rglob("*.py"))
+MODULES = [path for path in SOURCES if path.name != "__init__.py"]
+
+LAYERS = [  # from the bottom up; what is in one line may not import each other
+    {"see", "processes"},
+    {"see_folder", "images", "events", "metrics", "models.surrogate", "data.windows"},
+    {"aedat4", "models.lif"},
+    {"event_folder", "models", "data", "simulator"},
+    {"training", "evaluation", "export", "runtime"},
+    {"training.loop"},
+    {"benchmarks"},
+]
+NO_JAX = {"see", "see_folder", "processes", "events", "aedat4", "event_folder"}
+NO_JAX |= {"images", "metrics", "data.windows", "runtime"}
+ALLOWED = {  # package: the modules (by prefix) that may import it
+    "tensorflow": set(),
+    "apache_beam": set(),
+    "torch": {"export", "runtime", "benchmarks"},
+    "onnx": {"export", "runtime", "benchmarks"},
+    "onnxruntime": {"export", "runtime", "benchmarks"},
+    "tensorflow_datasets": {"data"},
+    "grain": {"data"},
+    "dv_processing": {"aedat4"},
+    "datasets": set(),  # an installed Hugging Face `datasets` would be found instead
+}
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT / "seen_jax").with_suffix("").parts)
+
+
+def imports(path):
+    """All modules that a file imports, in functions too, not as a command."""
+    body = [x for x in ast.parse(path.read_text()).body if not is_command(x)]
+    for node in ast.walk(ast.Module(body, [])):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_command(node):
+    """Whether it is `if __name__ == "__main__"`."""
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
+def within(name, prefixes):
+    return any(name == x or name.startswith(f"{x}.") for x in prefixes)
+
+
+def layer(name):
+    found = [
+        (len(prefix), level)
+        for level, prefixes in enumerate(LAYERS)
+        for prefix in prefixes
+        if within(name, {prefix})
+    ]
+    assert found, f"{name}: add it to LAYERS"
+    return max(found)[1]
+
+
+def own_imports(path):
+    """Modules of ours that a file imports, as far as they are files."""
+    for name in imports(path):
+        if within(name, {"seen_jax"}):
+            parts = name.split(".")[1:]
+            while parts and not (
+                (ROOT / "seen_jax" / Path(*parts)).with_suffix(".py").is_file()
+            ):
+                parts = parts[:-1]
+            if parts:
+                yield ".".join(parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_run_downwards(path):
+    name = module_name(path)
+    for other in own_imports(path):
+        same_package = "." in name and name.split(".")[0] == other.split(".")[0]
+        if not same_package:
+            assert layer(other) < layer(name), f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_packages_stay_in_their_rooms(path):
+    name = module_name(path)
+    for imported in imports(path):
+        package = imported.split(".")[0]
+        if package in ALLOWED:
+            assert within(name, ALLOWED[package]), f"{name} imports {package}"
+        if within(name, NO_JAX):
+            assert package not in ("jax", "flax", "optax"), f"{name} imports {package}"
+
+
+def test_inits_import_nothing():
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            assert list(imports(path)) == [], path
+
+
+def test_the_model_runs_where_tfds_and_grain_are_absent():
+    script = (
+        "import sys\n"
+        "for name in ('tensorflow_datasets', 'grain', 'tensorflow', 'torch'):\n"
+        "    sys.modules[name] = None\n"
+        "import seen_jax.models.seen, seen_jax.models.baselines, seen_jax.images\n"
+        "import seen_jax.training.optimizer, seen_jax.training.step\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
