@@ -70,6 +70,7 @@ class Checkpoints:
                 ),
                 create=False,
                 read_only=read_only,
+                cleanup_tmp_directories=not read_only,  # of saves that were killed
             ),
             item_names=("variables", "optimizer", "run"),
             item_handlers={

@@ -79,6 +79,11 @@ def ends_together():
         if jax.process_count() == 1:
             raise
         traceback.print_exc()
+        print(
+            f"process {jax.process_index()} ends, and with it the job; if the error "
+            "names a connection, another process ended first and its log says why",
+            file=sys.stderr,
+        )
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)

@@ -17,7 +17,21 @@ import optax
 def learning_rate_by_epoch(
     initial: float, *, decay: float, steps_per_epoch: int
 ) -> optax.Schedule:
-    """Returns step -> initial * decay ** (step // steps_per_epoch)."""
+    """Returns step -> initial * decay ** (step // steps_per_epoch).
+
+    Args:
+      initial: the rate of the first epoch, 0 or more.
+      decay: factor from one epoch to the next, usually 0 to 1.
+      steps_per_epoch: 1 or more.
+
+    Raises:
+      ValueError: an epoch without steps.
+    """
+    if steps_per_epoch < 1:
+        raise ValueError(
+            f"steps_per_epoch: expected 1 or more, got {steps_per_epoch}; is there "
+            "anything to train on?"
+        )
 
     def learning_rate(step):
         epoch = jnp.asarray(step) // steps_per_epoch
@@ -29,7 +43,13 @@ def learning_rate_by_epoch(
 def sgd(
     learning_rate: float | optax.Schedule, *, momentum: float, weight_decay: float
 ) -> optax.GradientTransformation:
-    """Returns the optimiser; weight decay acts on every parameter, biases too."""
+    """Returns the optimiser; its state has a velocity of each parameter's shape.
+
+    Args:
+      learning_rate: a constant, or a function of the step () int.
+      momentum: share of the velocity that is left after one step, 0 to 1.
+      weight_decay: acts on every parameter, biases too.
+    """
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
         optax.trace(decay=momentum),

@@ -66,13 +66,13 @@ def check_config(
     content = {"config": config, "records": fingerprints}
     if path.exists():
         begun = json.loads(path.read_text())
-        different = _different(begun["config"], config)
-        different += _different(begun["records"], fingerprints, "records of ")
-        if different:
-            lines = "\n  ".join(different)
+        lines = different(begun["config"], config)
+        lines += different(begun["records"], fingerprints, "records of ")
+        if lines:
             raise ValueError(
                 f"{workdir}: expected the config that this run was begun with, got\n"
-                f"  {lines}\ngive another --workdir, or the values on the left"
+                + "".join(f"  {line}\n" for line in lines)
+                + "give another --workdir, or the values on the left"
             )
     with reported(workdir):
         write_atomically(path, json.dumps(content, indent=1) + "\n")
@@ -93,8 +93,8 @@ def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
     return json.loads(path.read_text())["config"]
 
 
-def _different(begun: dict, now: dict, prefix: str = "") -> list[str]:
-    """Lists fields that differ: `name: before -> now`."""
+def different(begun: dict, now: dict, prefix: str = "") -> list[str]:
+    """Lists the fields that differ: `name: before -> now`; `FREE` ones may."""
     lines = []
     for name in sorted((begun.keys() | now.keys()) - set(FREE)):
         before, after = (x.get(name, "absent") for x in (begun, now))

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Trains one config with several seeds, one after the other, and leaves a table of mean
+# and spread in FOLDER/seeds.md. Run again, it goes on where it stopped.
+#
+#   SEEDS="0 1 2" bash launch/seeds.sh FOLDER --config=configs/demo.py [--config.FIELD=VALUE ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=${1:?expected a FOLDER for the runs, then the flags of train.py}
+shift
+for seed in ${SEEDS:-2022 2023 2024}; do
+  "${PYTHON:-python}" train.py --workdir="$folder/seed_$seed" "$@" --config.seed="$seed"
+done
+"${PYTHON:-python}" -m seen_jax.training.seeds "$folder"
