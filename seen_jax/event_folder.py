@@ -5,8 +5,8 @@
 
 The first period begins with the recording's first event or earlier, the last one holds
 its last event, so that no event is lost whatever is cropped. What a reader would get
-wrong: the crop cuts pixels and never resizes. SEE's images are 180 x 180 pixels of a 346 x 260
-sensor, which 180 is not published; the default is the centre.
+wrong: the crop cuts pixels and never resizes. SEE's images are 180 x 180 pixels of a
+346 x 260 sensor, which 180 is not published; the default is the centre.
 """
 
 from __future__ import annotations

@@ -68,9 +68,9 @@ def sample_anatomy(rng: np.random.Generator, sex: str, age: int) -> Anatomy:
     u, n = rng.uniform, rng.normal
     crease = u(0.6, 1.4) if rng.random() < 0.55 else u(0.0, 0.25)
     return Anatomy(
-        eye_x=n(96, 5),
-        eye_y=n(108, 4),
-        eye_half_width=np.clip(n(48, 4), 39, 56),
+        eye_x=n(96, 3.5),
+        eye_y=n(108, 3),
+        eye_half_width=np.clip(n(48, 3), 40, 56),
         eye_tilt=n(-1.5, 2.0),
         aperture=np.clip(n(27 if man else 29, 3.0), 21, 36),
         lower_depth=n(11.5, 1.8),
@@ -85,7 +85,7 @@ def sample_anatomy(rng: np.random.Generator, sex: str, age: int) -> Anatomy:
         iris_reflectance=u(0.05, 0.13),
         sclera_reflectance=u(0.42, 0.66),
         iris_phase=u(0, 6.28),
-        brow_y=n(55, 5),
+        brow_y=n(55, 3.5),
         brow_arch=np.clip(n(11 if man else 14, 3.5), 4, 22),
         brow_thickness=np.clip(n(11.5 if man else 9.0, 1.8), 5.5, 16),
         brow_density=np.clip(n(1.0 if man else 0.85, 0.25), 0.35, 1.5),

@@ -52,7 +52,7 @@ def sample_sensor(rng: np.random.Generator) -> Sensor:
     shape = (SIZE, SIZE)
 
     def threshold(mean):
-        return np.clip(rng.normal(mean, 0.02, shape), 0.05, 1).astype("f4")
+        return np.clip(rng.normal(mean, 0.025, shape), 0.06, 1).astype("f4")
 
     columns = rng.normal(0, 1.1, (1, SIZE)) + rng.normal(0, 0.7, shape)
     hot = np.zeros(shape)
@@ -60,7 +60,7 @@ def sample_sensor(rng: np.random.Generator) -> Sensor:
         rows, cols = rng.integers(0, SIZE, (2, count))
         hot[rows, cols] = level
     return Sensor(
-        threshold(0.095), threshold(0.1), columns.astype("f4"), hot.astype("f4")
+        threshold(0.115), threshold(0.12), columns.astype("f4"), hot.astype("f4")
     )
 
 

@@ -63,8 +63,8 @@ def sample_habits(rng: np.random.Generator) -> Habits:
     """Draws the habits of one volunteer."""
     overall = np.exp(rng.normal(0, 0.12))
     return Habits(
-        gains={unit: overall * np.exp(rng.normal(0, 0.2)) for unit in UNITS},
-        stray={unit: max(0.0, rng.normal(0.0, 0.09)) for unit in UNITS},
+        gains={unit: overall * np.exp(rng.normal(0, 0.15)) for unit in UNITS},
+        stray={unit: max(0.0, rng.normal(0.0, 0.06)) for unit in UNITS},
         tempo=float(np.exp(rng.normal(0, 0.2))),
         blinks_per_s=rng.uniform(0.15, 0.6),
         gaze_shifts_per_s=rng.uniform(0.8, 2.0),
@@ -86,7 +86,7 @@ def sample_poses(
     Returns:
       A pose whose fields are float32 (N,).
     """
-    strength = np.clip(rng.normal(0.92, 0.16), 0.5, 1.3)
+    strength = np.clip(rng.normal(1.0, 0.13), 0.6, 1.35)
     phase = _sample_phase(rng, habits, times_s[-1])
     units = {}
     for unit in UNITS:
@@ -133,7 +133,7 @@ def _sample_phase(rng: np.random.Generator, habits: Habits, length_s: float) -> 
         apex=rng.uniform(0.25, 0.9) * length_s,
         offset=rng.uniform(0.3, 0.8) / habits.tempo,
         pause=rng.uniform(0.1, 0.6),
-        rest=rng.uniform(0.1, 0.35),
+        rest=rng.uniform(0.25, 0.55),
         second=rng.uniform(0.6, 1.0),
     )
 
@@ -194,14 +194,14 @@ def _gaze(rng, habits: Habits, times_s: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _pose(units, blink, gaze_x, gaze_y, slip_x, slip_y) -> Pose:
     """Turns action units into displacements: what each muscle pulls, and how far."""
-    lid = 1.0 + 0.30 * units[5] - 0.10 * units[4] - 0.62 * units[43] - 0.16 * units[9]
+    lid = 1.0 + 0.36 * units[5] - 0.12 * units[4] - 0.70 * units[43] - 0.20 * units[9]
     lid = np.clip(lid - 0.018 * gaze_y, 0.0, 1.4) * (1.0 - blink)
     pose = Pose(
         lid=lid,
         lower_lid=0.75 * units[7] + 0.25 * units[6] + 0.3 * units[9] + 0.25 * blink,
-        brow_inner=9.0 * units[1] - 8.5 * units[4] - 2.5 * units[9],
-        brow_outer=8.5 * units[2] - 4.0 * units[4] - 1.0 * units[6],
-        brow_pull=4.0 * units[4] + 1.0 * units[9],
+        brow_inner=14.0 * units[1] - 12.0 * units[4] - 4.0 * units[9],
+        brow_outer=14.0 * units[2] - 5.5 * units[4] - 1.5 * units[6],
+        brow_pull=6.0 * units[4] + 1.5 * units[9],
         furrow=units[4] + 0.3 * units[9],
         nose=units[9] + 0.0 * blink,
         cheek=units[6] + 0.35 * units[9],

@@ -34,10 +34,10 @@ class Exposure:
 # Per lighting: ambient, lamp, sideways direction, patch strength, gain, share,
 # read noise, shot noise; each is spread by some 15 % from session to session.
 _SESSIONS = {
-    "normal": (0.13, 0.47, 0.5, 0.5, 0.95, 0.35, 1.2, 3.0),
-    "Overexposed": (0.19, 0.50, 0.7, 1.5, 1.08, 0.25, 1.2, 3.0),
-    "Low": (0.03, 0.095, 0.5, 0.4, 2.4, 1.0, 2.6, 9.0),
-    "HDR": (0.13, 0.48, 1.0, 1.5, 1.1, 0.35, 1.4, 3.5),
+    "normal": (0.13, 0.47, 0.5, 0.5, 1.0, 0.35, 1.2, 3.0),
+    "Overexposed": (0.19, 0.50, 0.7, 1.4, 1.13, 0.25, 1.2, 3.0),
+    "Low": (0.03, 0.095, 0.5, 0.4, 2.6, 1.0, 2.6, 9.0),
+    "HDR": (0.13, 0.48, 1.0, 1.4, 1.15, 0.35, 1.4, 3.5),
 }
 
 

@@ -135,7 +135,7 @@ def _lid_lines(anatomy: Anatomy, pose: Pose, columns):
     )
     shape = inside**0.72 * (1.0 + 0.45 * anatomy.lid_apex * s)
     gap = anatomy.aperture * (
-        pose.lid - 0.16 * pose.lower_lid - 0.12 * pose.cheek - 0.1 * pose.nose
+        pose.lid - 0.22 * pose.lower_lid - 0.18 * pose.cheek - 0.1 * pose.nose
     )
     upper = lower - jnp.maximum(gap, 0.0) * shape
     fold = upper - inside**0.4 * (
@@ -168,7 +168,7 @@ def _relief(anatomy: Anatomy, pose: Pose, lids):
     open_ = jnp.clip(pose.lid, 0.15, 1.1)
     z -= 1.5 * a.crease * open_ * near * _bump(rows - lids["fold"], 2.1)
     z -= 0.9 * near * _bump(rows - lids["fold"] + 7.0, 6.0) * open_
-    bag = a.bag + 1.3 * pose.lower_lid + 1.2 * pose.cheek
+    bag = a.bag + 1.5 * pose.lower_lid + 2.0 * pose.cheek
     z += 1.1 * bag * inside * _bump(rows - lids["lower"] - 6.5, 4.2)
     z -= 0.6 * bag * inside * _bump(rows - lids["lower"] - 14.0, 3.5)
     return z - a.wrinkle * _wrinkles(pose, x, y, shift)
@@ -196,13 +196,13 @@ def _wrinkles(pose: Pose, x, y, shift):
     forehead = _bump(x - 10.0, 62.0) * (
         _bump(y + 88.0 + 0.5 * shift, 2.2) + _bump(y + 99.0 + 0.4 * shift, 2.4)
     )
-    raised = jnp.clip(shift / 9.0, 0.0, 1.2)
+    raised = jnp.clip(shift / 13.0, 0.0, 1.2)
     return (
-        1.1 * pose.cheek * outer * fan
-        + 0.9 * (pose.cheek + 0.6 * pose.nose) * under
-        + 1.9 * pose.nose * bridge
-        + 1.8 * pose.furrow * between
-        + 1.1 * raised * forehead
+        2.0 * pose.cheek * outer * fan
+        + 1.4 * (pose.cheek + 0.6 * pose.nose) * under
+        + 3.0 * pose.nose * bridge
+        + 2.8 * pose.furrow * between
+        + 1.8 * raised * forehead
     )
 
 
