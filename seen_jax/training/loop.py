@@ -71,6 +71,7 @@ def train(task: Task, folder: Path) -> int:
 
 
 def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
+    stop = stack.enter_context(hosts.Stop())
     config, main = task.config, hosts.is_main()
     num_epochs, steps_per_epoch = config["num_epochs"], len(task.train)
     state = jax.device_get(
@@ -122,7 +123,7 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
             so_far = {"epoch": epoch, "epoch_so_far": dataclasses.asdict(sums)}
             checkpoints.save(copy, facts | so_far, scores)
 
-    stop, in_flight = stack.enter_context(hosts.Stop()), deque()
+    in_flight = deque()
     end = max(step, num_epochs * steps_per_epoch)
     began = time.perf_counter()
     for batch in task.train.iterate(step, end):

@@ -1,0 +1,291 @@
+"""train.py as a user runs it: real processes, killed and stopped at several moments."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from seen_jax.training.checkpoint import Checkpoints
+from seen_jax.training.journal import read_rows
+from tests import samples
+
+ROOT = Path(__file__).resolve().parents[1]
+EPOCHS = 4  # of 10 clips in batches of 4: 3 steps, two clips in the last
+FIELDS = {
+    "batch_size": 4,
+    "num_event_frames": 1,
+    "skip": 0,
+    "num_epochs": EPOCHS,
+    "select": "test",
+    "eval_every": 2,
+    "eval_passes": 2,
+}
+
+
+class Lab:
+    """A tiny dataset, a cache of compiled steps, and runs beside each other."""
+
+    def __init__(self, root):
+        self.root = root
+        names = samples.clip_names(2, (5, 8))
+        see_dir = samples.write_see_folder(root / "see", names, size=90)
+        build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
+        subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+
+    def command(self, run, flags=(), **fields):
+        fields = {**FIELDS, "data_dir": self.root / "data", **fields}
+        return [
+            sys.executable, "train.py", "--config=configs/default.py",
+            f"--workdir={self.root / run}", *flags,
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+        ]  # fmt: skip
+
+    def start(self, run, flags=(), devices=1, before="", **fields):
+        env = os.environ | {
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "PYTHONUNBUFFERED": "1",
+        }
+        return subprocess.Popen(
+            [
+                "bash",
+                "-c",
+                f'{before} exec "$@"',
+                "",
+                *self.command(run, flags, **fields),
+            ],
+            cwd=ROOT,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, run, flags=(), **options):
+        """Runs to the end; returns the exit code and all that was printed."""
+        process = self.start(run, flags, **options)
+        output = process.communicate(timeout=120)[0]
+        return process.returncode, output
+
+    def checkpoint(self, run, step):
+        """Returns the leaves of a checkpoint, as bytes, and what was saved beside."""
+        checkpoints = Checkpoints(self.root / run, "test", read_only=True)
+        variables, saved = checkpoints.restore_variables(step)
+        files = ("optimizer", "variables")
+        assert all((checkpoints.path / str(step) / name).is_dir() for name in files)
+        checkpoints.close()
+        return flat(variables), saved
+
+
+def flat(tree, name=""):
+    if isinstance(tree, dict):
+        return {
+            k: v for key in tree for k, v in flat(tree[key], f"{name}/{key}").items()
+        }
+    return {name: np.asarray(tree).tobytes()}
+
+
+def wait_for(condition, process, what):
+    """Polls until the condition holds, as long as the process lives."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, f"ended before {what}: {process.stdout.read()}"
+        assert time.monotonic() < end, f"no {what}"
+        time.sleep(0.0005)
+
+
+def without_times(rows):
+    return [
+        {k: v for k, v in r.items() if "_per_s" not in k and k != "seconds"}
+        for r in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return Lab(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(scope="module")
+def whole(lab):
+    """A run that nothing disturbed."""
+    code, output = lab.run("whole")
+    assert code == 0, output
+    return output
+
+
+def test_what_a_run_says(whole):
+    lines = whole.splitlines()
+    assert lines[0].startswith("process 0 of 1; devices: 1 x cpu (cpu); JAX")
+    assert (
+        "E1_S0, real data, 10 training clips, 4 test clips, 3 steps per epoch" in whole
+    )
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert len(epochs) == EPOCHS + 1
+    for line in epochs:
+        if "WAR" in line:
+            assert "chosen on the test split" in line
+
+
+def test_what_a_run_leaves(lab, whole):
+    folder = lab.root / "whole"
+    rows = read_rows(folder)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert [row["step"] for row in rows] == [3, 6, 9, 12]
+    rates = [0.015 * 0.94**epoch for epoch in range(EPOCHS)]
+    np.testing.assert_allclose([row["learning_rate"] for row in rows], rates, rtol=1e-5)
+    assert [len(row.get("passes", ())) for row in rows] == [0, 2, 0, 2]
+    for row in rows:
+        assert 0 < row["loss"] < 3
+        assert round(10 * row["accuracy"], 9) % 1 == 0  # of 10 clips, each counted once
+    for row in rows[1::2]:
+        assert row["war"] == np.mean([x["WAR"] for x in row["passes"]])
+        assert round(4 * row["passes"][0]["WAR"], 9) % 1 == 0
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    best = max(rows[1::2], key=lambda row: (row["war"], row["step"]))
+    kept = sorted({best["step"], 12})
+    checkpoints = Checkpoints(folder, "test", read_only=True)
+    assert (checkpoints.steps(), checkpoints.chosen()) == (kept, best["step"])
+    assert checkpoints.metrics(best["step"])["war"] == best["war"]
+    checkpoints.close()
+    _, saved = lab.checkpoint("whole", 12)
+    assert saved["config"]["select"] == "test"
+    assert saved["epoch"] == 4 and len(saved["git"]) > 6 and set(saved["records"])
+
+
+def test_tensorboard_has_the_published_tags(lab, whole):
+    (file,) = (lab.root / "whole" / "tensorboard").iterdir()
+    data, scalars = file.read_bytes(), {}
+    while data:  # length (8 bytes), its checksum (4), the event, its checksum (4)
+        (length,) = struct.unpack("<Q", data[:8])
+        event = Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+        for value in event.summary.value:
+            scalars.setdefault(value.tag, []).append(event.step)
+    assert scalars["train/loss"] == scalars["train/lr"] == [1, 2, 3, 4]
+    # TensorBoard's writers turn the published `=` into `_`, the published one's too.
+    assert {
+        "train/acc", "test_num/1", "test_num/2", "acc/neutral",
+        "Metrics/UAR-average", "Metrics/WAR-average", "Metrics/F1-p_0.33-average",
+        "situation/Overexposed--average", "situation/Low--average",
+    } <= set(scalars)  # fmt: skip
+    assert scalars["Metrics/WAR-average"] == [2, 4]
+
+
+def test_killed_and_stopped_at_several_moments_it_ends_the_same(lab, whole):
+    folder = lab.root / "killed"
+    saves = folder / "checkpoints"
+
+    def saving(step):
+        return lambda: bool(list(saves.glob(f"{step}.orbax-checkpoint-tmp*")))
+
+    def noted(epoch):
+        return lambda: len(read_rows(folder)) >= epoch
+
+    # Before anything is saved; in the middle of a save; and between the line of an
+    # epoch and its checkpoint, or just after.
+    for moment in ((folder / "config.json").exists, saving(3), noted(2), saving(9)):
+        process = lab.start("killed")
+        wait_for(moment, process, "the moment to kill it")
+        process.kill()
+        process.communicate()
+    assert list(saves.glob("*tmp*")), "the save was over before the kill"
+    process = lab.start("killed")
+    while "goes on" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "stopped and saved at step" in output
+    code, output = lab.run("killed")
+    assert code == 0, output
+    assert not list(saves.glob("*tmp*"))
+    assert without_times(read_rows(folder)) == without_times(
+        read_rows(lab.root / "whole")
+    )
+    assert lab.checkpoint("killed", 12)[0] == lab.checkpoint("whole", 12)[0]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(lab, whole):
+    # The second epoch's rate is 0.015e38: its first step overflows the weights.
+    code, output = lab.run("diverged", learning_rate_decay=1e38, select="last")
+    assert code == 1
+    words = r"train.py: loss: expected a finite number at step [56] \(epoch 2\), got"
+    assert re.search(words, output), output
+    assert "the last good checkpoint is kept (step 3)" in output
+    assert "Traceback" not in output
+    checkpoints = Checkpoints(lab.root / "diverged", "last", read_only=True)
+    assert checkpoints.steps() == [3]
+    checkpoints.close()
+
+
+def test_a_disk_without_room_is_an_error_that_says_so(lab, whole):
+    # No file may grow beyond 1 MB, where a checkpoint has 25.
+    code, output = lab.run("full", before="ulimit -f 1024;")
+    assert code == 1
+    place = lab.root / "full" / "checkpoints"
+    assert f"train.py: {place}: expected a folder that can be written" in output
+    assert "File too large" in output
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"learning_rte": 0.1}, 'Did you mean "learning_rate"'),
+        ({"num_epochs": "many"}, "invalid literal for int()"),
+        ({"select": "best"}, "select: expected one of last, validation, test, got"),
+    ],
+)
+def test_fields_that_are_not_right_are_refused(lab, fields, words):
+    code, output = lab.run("refused", **fields)
+    assert code != 0 and words in output
+    assert not (lab.root / "refused").exists()
+
+
+def start_two(lab, run):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2", "--heartbeat_s=10"]
+    return [
+        lab.start(run, [*flags, f"--process_id={number}"], num_epochs=1000)
+        for number in range(2)
+    ]
+
+
+def test_two_processes_go_on_where_one_was_stop_together_and_end_with_an_error(
+    lab, whole
+):
+    folder = lab.root / "two"
+    shutil.copytree(lab.root / "whole", folder)
+    processes = start_two(lab, "two")
+    wait_for(lambda: len(read_rows(folder)) > EPOCHS, processes[0], "another epoch")
+    processes[1].send_signal(signal.SIGTERM)  # to one; both stop
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [143, 143], outputs
+    assert "devices: 2 x cpu" in outputs[0] and "goes on after step 12" in outputs[0]
+    assert "stopped and saved at step" in outputs[0]
+    assert "epoch" not in outputs[1]  # process 0 alone writes
+
+    done = len(read_rows(folder))
+    processes = start_two(lab, "two")
+    wait_for(lambda: len(read_rows(folder)) > done, processes[0], "an epoch more")
+    processes[1].send_signal(signal.SIGSTOP)  # silent, as a machine that hangs
+    try:
+        output = processes[0].communicate(timeout=60)[0]
+    finally:
+        processes[1].kill()
+        processes[1].communicate()
+    assert processes[0].returncode not in (0, None), output
+    rows = read_rows(folder)
+    assert [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
