@@ -1,0 +1,62 @@
+"""The table of seeds, with its arithmetic."""
+
+import json
+
+import pytest
+
+from seen_jax import see
+from seen_jax.training import seeds, workdir
+
+
+def make_run(folder, seed, wars, **fields):
+    path = folder / f"seed_{seed}"
+    path.mkdir()
+    config = {"seed": seed, "select": "last", "batch_size": 4} | fields
+    workdir.check_config(path, config, {"train": "abc"})
+    lines = ""
+    for epoch, war in enumerate(wars, 1):
+        row = {"epoch": epoch, "step": epoch}
+        if war is not None:
+            names = (*see.EMOTIONS, *see.LIGHTINGS, "WAR", "UAR")
+            mean = {**dict.fromkeys(names, war), "HDR": None}
+            row |= {"split": "test", "war": war, "mean": mean}
+        lines += json.dumps(row) + "\n"
+    (path / "metrics.jsonl").write_text(lines)
+    return path
+
+
+def test_mean_and_spread(tmp_path, capsys):
+    # 60, 70 and 80 %: mean 70, standard deviation sqrt((100 + 0 + 100) / 2) = 10.
+    for seed, war in ((9, 0.6), (10, 0.7), (11, 0.8)):
+        make_run(tmp_path, seed, [0.9, None, war])
+    assert seeds.main([str(tmp_path)]) == 0
+    text = (tmp_path / "seeds.md").read_text()
+    assert text in capsys.readouterr().out
+    lines = text.splitlines()
+    assert lines[0].startswith("Percent of test clips; the last epoch; 3 seeds")
+    assert lines[4].startswith("| 9 | 3 | 60.0 | 60.0 |")
+    assert lines[5].startswith("| 10 | 3 | 70.0 |")
+    assert lines[7].startswith("| mean | | 70.0 | 70.0 |")
+    assert lines[8].startswith("| spread | | 10.0 | 10.0 |")
+    assert lines[8].endswith("|  |")  # HDR: no clips
+    assert len({line.count("|") for line in lines[2:]}) == 1
+
+
+def test_the_best_epoch_where_the_run_chose_so(tmp_path):
+    make_run(tmp_path, 1, [0.2, 0.9, 0.9, None, 0.1], select="test")
+    text = seeds.compare(tmp_path)
+    assert "| 1 | 3 | 90.0 |" in text and "chosen on the test split" in text
+
+
+def test_runs_that_do_not_belong_together_are_refused(tmp_path):
+    make_run(tmp_path, 1, [0.2])
+    make_run(tmp_path, 2, [0.2], batch_size=8)
+    with pytest.raises(ValueError, match="but for the seed, got batch_size: 4 -> 8"):
+        seeds.compare(tmp_path)
+
+
+def test_folders_without_runs_are_refused(tmp_path):
+    assert "expected runs in seed_*, got none" in seeds.main([str(tmp_path)])
+    make_run(tmp_path, 1, [None])
+    assert "expected a run with an evaluated epoch" in seeds.main([str(tmp_path)])
+    assert seeds.main([]).startswith("usage")

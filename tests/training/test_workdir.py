@@ -1,0 +1,65 @@
+"""The folder of a run: one run at a time, one config."""
+
+import pytest
+
+from seen_jax.training import workdir
+
+CONFIG = {"learning_rate": 0.1, "select": "last", "num_epochs": 3, "data_dir": "a"}
+RECORDS = {"train": "abc", "test": "def"}
+
+
+def test_a_config_is_noted_and_found_again(tmp_path):
+    workdir.check_config(tmp_path, CONFIG, RECORDS)
+    assert workdir.load_config(tmp_path) == CONFIG
+    workdir.check_config(tmp_path, CONFIG, RECORDS)
+
+
+def test_some_fields_may_change(tmp_path):
+    workdir.check_config(tmp_path, CONFIG, RECORDS)
+    changed = {**CONFIG, "num_epochs": 9, "data_dir": "b"}
+    workdir.check_config(tmp_path, changed, RECORDS)
+    assert workdir.load_config(tmp_path) == changed
+
+
+@pytest.mark.parametrize(
+    "config, records, words",
+    [
+        ({"learning_rate": 0.2}, {}, "learning_rate: 0.1 -> 0.2"),
+        ({"select": "test"}, {}, "select: last -> test"),
+        ({"new": 1}, {}, "new: absent -> 1"),
+        ({"num_epochs": 9}, {"train": "xyz"}, "records of train: abc -> xyz"),
+    ],
+)
+def test_others_may_not_and_are_shown(tmp_path, config, records, words):
+    workdir.check_config(tmp_path, CONFIG, RECORDS)
+    with pytest.raises(ValueError, match="begun with, got\n  " + words) as error:
+        workdir.check_config(tmp_path, CONFIG | config, RECORDS | records)
+    assert "give another --workdir" in str(error.value)
+    assert "num_epochs" not in str(error.value)
+    assert workdir.load_config(tmp_path) == CONFIG
+
+
+def test_a_folder_serves_one_run_at_a_time(tmp_path):
+    folder = tmp_path / "deep" / "run"
+    with (
+        workdir.claimed(folder),
+        pytest.raises(OSError, match=f"{folder}: expected a folder that no one trains"),
+        workdir.claimed(folder),
+    ):
+        pass
+    with workdir.claimed(folder):  # free again
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(OSError, match="run: expected a folder that can be written"),
+        workdir.claimed(tmp_path / "file" / "run"),
+    ):
+        pass
+
+
+def test_a_folder_without_a_run_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="train with --workdir there first"):
+        workdir.load_config(tmp_path)
