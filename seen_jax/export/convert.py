@@ -10,7 +10,8 @@
 
 What a reader would get wrong: fc1 reads an image flattened as channel, row, column in
 the published weights, and as row, column, channel here, where channels come last.
-Values keep their type. Image size and number of classes follow from the entries.
+Values keep their type. Image size and number of classes follow from the entries, the
+latter from fc2's bias.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -139,15 +141,21 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
       {"params": ..., "batch_stats": ...} of numpy arrays, copies.
 
     Raises:
-      ValueError: lists every entry that is missing, not known, or of another shape.
+      ValueError: lists every entry that is missing, not known, or of another shape or
+        kind of number.
     """
+    if isinstance(state_dict.get("state_dict"), Mapping):
+        raise ValueError(
+            "state_dict: expected the entries of a published checkpoint, got the whole "
+            "checkpoint; give its `state_dict`"
+        )
     given = {name: np.asarray(array) for name, array in state_dict.items()}
     entries = published_entries(
         conv0_inputs=_size(given, "conv0.weight", 1, 6, _is_frames),
         fc1_inputs=_size(given, "fc1.weight", 1, 18432, _is_image),
-        num_classes=_size(given, "fc2.weight", 0, 7, bool),
+        num_classes=_size(given, "fc2.bias", 0, 7, bool),
     )
-    _check("state_dict", given, {name: e.shape for name, e in entries.items()})
+    _check("state_dict", given, {name: (e, e.shape) for name, e in entries.items()})
     return traverse_util.unflatten_dict(
         {
             entry.place: np.array(entry.layout.to_variable(given[name]), order="C")
@@ -168,16 +176,18 @@ def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
     Raises:
       ValueError: lists every variable that is missing, not known (as in a model with
-        kernels or attention of its own in T), or of another shape.
+        kernels or attention of its own in T), or of another shape or kind of number.
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
     given = {place: np.asarray(array) for place, array in flat.items()}
     entries = published_entries(
         conv0_inputs=_size(given, "params/conv0/kernel", 2, 6, _is_frames),
         fc1_inputs=_size(given, "params/fc1/kernel", 0, 18432, _is_image),
-        num_classes=_size(given, "params/fc2/kernel", 1, 7, bool),
+        num_classes=_size(given, "params/fc2/bias", 0, 7, bool),
     )
-    _check("variables", given, {e.place: e.variable_shape for e in entries.values()})
+    _check(
+        "variables", given, {e.place: (e, e.variable_shape) for e in entries.values()}
+    )
     return {
         name: np.array(entry.layout.to_published(given[entry.place]), order="C")
         for name, entry in entries.items()
@@ -210,16 +220,27 @@ def _size(
 def _check(
     argument: str,
     given: Mapping[str, np.ndarray],
-    expected: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[Entry, tuple[int, ...]]],
 ) -> None:
-    """Raises one ValueError that lists all differences from the expected shapes."""
+    """Raises one ValueError that lists all differences from the expected entries.
+
+    Args:
+      argument: what the caller was given.
+      given: arrays by name.
+      expected: entries, and the shapes that they have on the caller's side.
+    """
     problems = [f"missing {name}" for name in expected if name not in given]
     problems += [f"not known: {name}" for name in given if name not in expected]
-    problems += [
-        f"{name}: expected shape {shape}, got {given[name].shape}"
-        for name, shape in expected.items()
-        if name in given and given[name].shape != shape
-    ]
+    for name in [name for name in expected if name in given]:
+        (entry, shape), array = expected[name], given[name]
+        if array.shape != shape:
+            problems.append(f"{name}: expected shape {shape}, got {array.shape}")
+        elif entry.layout is not COUNT:
+            if not jnp.issubdtype(array.dtype, jnp.floating):
+                problems.append(f"{name}: expected floats, got {array.dtype}")
+        elif array.dtype.kind not in "iu" or not 0 <= array < 2**31:
+            rule = "an integer of 0 to 2**31 - 1"
+            problems.append(f"{name}: expected {rule}, got {array.dtype} {array}")
     if problems:
         raise ValueError(
             f"{argument}: expected the entries of a published checkpoint, got\n  "

@@ -2,8 +2,10 @@
 
 Each takes the convolutions, attention and weight copy of `SEEN`, puts ReLU where LIF1
 to LIF3 and J_s spike, and has something else than LIF4 and LIF5 behind them. All are
-called as `SEEN` is, without `capture`. What a reader would get wrong: the paper does
-not say how large these networks are; the sizes here are this project's own.
+called as `SEEN` is: `**inputs` are event_frames (B, T, H, W), intensity_frames
+(B, 2, H, W), train and mask, as `SEEN.fuse` describes and checks them; logits (B, K)
+come back. What a reader would get wrong: the paper does not say how large these
+networks are; the sizes here are this project's own.
 
 Reference: Zhang et al., "In the Blink of an Eye: Event-based Emotion Recognition",
 SIGGRAPH 2023, Table 2.
@@ -11,11 +13,13 @@ SIGGRAPH 2023, Table 2.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from seen_jax.models.layers import Dense
+from seen_jax.models.layers import Dense, param
 from seen_jax.models.lif import LIFState
 from seen_jax.models.seen import SEEN
 
@@ -63,12 +67,15 @@ class LSTM(nn.Module):
     def __call__(self, **inputs) -> jax.Array:
         x = _flat(Frames(self.axis_name, name="frames")(**inputs))
         x = nn.relu(Dense(NUM_FEATURES, name="fc1")(x))
-        x = nn.RNN(nn.OptimizedLSTMCell(NUM_FEATURES), name="lstm")(x)
+        cell = nn.OptimizedLSTMCell(NUM_FEATURES, param_dtype=x.dtype)
+        x = nn.RNN(cell, name="lstm")(x)
         return Dense(self.num_classes, name="fc2")(x).mean(axis=1)
 
 
 class Transformer(nn.Module):
     """H: self-attention between the frames; logits are the mean over its outputs.
+
+    Each of the T positions has weights, so these serve windows of that T alone.
 
     Reference: the pre-norm blocks of Xiong et al., "On layer normalization in the
     transformer architecture", 2020.
@@ -81,13 +88,17 @@ class Transformer(nn.Module):
     def __call__(self, **inputs) -> jax.Array:
         x = _flat(Frames(self.axis_name, name="frames")(**inputs))
         x = Dense(NUM_FEATURES, name="fc1")(x)
+        norm = partial(
+            nn.LayerNorm, param_dtype=x.dtype, force_float32_reductions=False
+        )
+        attend = partial(nn.MultiHeadDotProductAttention, param_dtype=x.dtype)
         position = nn.initializers.normal(0.02)
-        x = x + self.param("position", position, x.shape[1:], x.dtype)
+        x = x + param(self, "position", position, x.shape[1:], x.dtype)
         for _ in range(NUM_BLOCKS):
-            x = x + nn.MultiHeadDotProductAttention(NUM_HEADS)(nn.LayerNorm()(x))
-            hidden = nn.relu(Dense(2 * NUM_FEATURES)(nn.LayerNorm()(x)))
+            x = x + attend(NUM_HEADS)(norm()(x))
+            hidden = nn.relu(Dense(2 * NUM_FEATURES)(norm()(x)))
             x = x + Dense(NUM_FEATURES)(hidden)
-        return Dense(self.num_classes, name="fc2")(nn.LayerNorm()(x)).mean(axis=1)
+        return Dense(self.num_classes, name="fc2")(norm()(x)).mean(axis=1)
 
 
 class CNN3D(nn.Module):
@@ -100,7 +111,7 @@ class CNN3D(nn.Module):
     def __call__(self, **inputs) -> jax.Array:
         x = Frames(self.axis_name, name="frames")(**inputs)
         for _ in range(NUM_BLOCKS):
-            x = nn.relu(nn.Conv(NUM_FEATURES, kernel_size=(3, 3, 3))(x))
+            x = nn.relu(nn.Conv(NUM_FEATURES, (3, 3, 3), param_dtype=x.dtype)(x))
         x = x.mean(axis=(1, 2, 3))
         return Dense(self.num_classes, name="fc2")(x)
 

@@ -23,7 +23,8 @@ def count_macs(fn: Callable[..., Any], *args: Any) -> int:
 
     Nothing is computed: the function is traced and the shapes are read. Products with
     padding count, as they do in the paper, and so do those with the zeros that a
-    gradient puts between the pixels at a stride; a `while` counts as one round.
+    gradient puts between the pixels at a stride; a `while` counts as one round, and a
+    `cond` as all of its branches together.
 
     Args:
       fn: any function that JAX can trace.

@@ -1,4 +1,4 @@
-"""What the network is given: which frames of a window, and arrays of which shape.
+"""What the network may be given: which frames of a window, arrays of which shape.
 
 What a reader would get wrong: the network does not choose the intensity frames. It is
 given those that `intensity_indices` names, and can check no more than their number.
@@ -21,12 +21,21 @@ def intensity_indices(intensity: str, num_event_frames: int) -> tuple[int, ...]:
     Args:
       intensity: one of `INTENSITIES`; the last three are A, B and C of the paper's
         Table 2.
-      num_event_frames: T.
+      num_event_frames: T, 1 or more; 2 or more for "first_and_second".
 
     Returns:
       Indices within the window, in the order in which `intensity_frames` has them.
+
+    Raises:
+      ValueError: the option is not known, or the window is too short for it.
     """
     check_option("intensity", intensity, INTENSITIES)
+    least = 2 if intensity == "first_and_second" else 1
+    if num_event_frames < least:
+        raise ValueError(
+            f"num_event_frames: expected {least} or more, since intensity is "
+            f"{intensity!r}, got {num_event_frames}"
+        )
     return {
         "first_and_last": (0, num_event_frames - 1),
         "first": (0,),
@@ -49,8 +58,10 @@ def check_inputs(
 ) -> None:
     """Raises ValueError if the inputs are not as `SEEN.__call__` describes them."""
     shape = event_frames.shape
-    if len(shape) != 4 or shape[2] != shape[3] or not all(shape):
+    if len(shape) != 4 or shape[2] != shape[3]:
         refuse("event_frames", "(B, T, H, W) with H = W", event_frames)
+    if not all(shape):
+        refuse("event_frames", "B, T, H and W of 1 or more", event_frames)
     if not jnp.issubdtype(event_frames.dtype, jnp.floating):
         refuse("event_frames", "floats, normalised as in training", event_frames)
     count = len(intensity_indices(intensity, shape[1]))
@@ -65,7 +76,9 @@ def check_inputs(
         refuse("mask", f"bool of shape {shape[:1]}", mask)
 
 
-def refuse(argument: str, expected: str, array: jax.Array) -> NoReturn:
-    raise ValueError(
-        f"{argument}: expected {expected}, got {array.dtype} of shape {array.shape}"
-    )
+def refuse(
+    argument: str, expected: str, array: jax.Array, remedy: str = ""
+) -> NoReturn:
+    """Raises a ValueError that names the dtype and shape of an array (any shape)."""
+    got = f"got {array.dtype} of shape {array.shape}"
+    raise ValueError(f"{argument}: expected {expected}, {got}" + remedy)

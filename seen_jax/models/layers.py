@@ -3,8 +3,9 @@
 Three things differ from Flax's own layers, and each moves the published numbers: the
 initial distributions, symmetric padding at stride 2, and the rule by which BatchNorm
 keeps its running variance. Parameters get the type of the input that they are
-initialised with. Images are (..., H, W, C), kernels (row, column, in, out);
-leading axes are examples, and frames where there are any.
+initialised with, and inputs of another type or size are refused later on. Images are
+(..., H, W, C), kernels (row, column, in, out); leading axes are examples, and frames
+where there are any.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+
+from seen_jax.models.inputs import refuse
 
 MOMENTUM = 0.1  # PyTorch's sense: running = 0.9 * running + 0.1 * batch
 EPSILON = 1e-5
@@ -31,6 +34,35 @@ def uniform_by_fan_in(fan_in: int) -> nn.initializers.Initializer:
         return jax.random.uniform(key, shape, dtype, -limit, limit)
 
     return init
+
+
+def param(module: nn.Module, name: str, init, shape, dtype) -> jax.Array:
+    """Returns `module.param(...)`, after a look at what the module was given."""
+    _check_given(module, "params", name, shape, dtype)
+    return module.param(name, init, shape, dtype)
+
+
+def statistic(module: nn.Module, name: str, init, shape, dtype) -> nn.Variable:
+    """Returns a variable of "batch_stats", after the same look."""
+    _check_given(module, "batch_stats", name, shape, dtype)
+    return module.variable("batch_stats", name, init, shape, dtype)
+
+
+def _check_given(module, collection, name, shape, dtype):
+    """Raises ValueError if a variable is not as the module needs it.
+
+    numpy's float64 passes for float32 where x64 is off, as everywhere in JAX.
+    """
+    if module.is_initializing():
+        return
+    place = "/".join((collection, *module.path, name))
+    rule = f"{jnp.dtype(dtype)} of shape {shape}, as the inputs and options ask for"
+    remedy = "; give weights, options and inputs that belong together"
+    if not module.has_variable(collection, name):
+        raise ValueError(f"{place}: expected {rule}, got none{remedy}")
+    given = module.get_variable(collection, name)
+    if (given.shape, jax.dtypes.canonicalize_dtype(given.dtype)) != (shape, dtype):
+        refuse(place, rule, given, remedy)
 
 
 def convolve(images: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -78,37 +110,26 @@ class Conv(nn.Module):
         """
         shape = (self.kernel_size, self.kernel_size, images.shape[-1], self.features)
         init = uniform_by_fan_in(math.prod(shape[:3]))
-        kernel = self.param("kernel", init, shape, images.dtype)
+        kernel = param(self, "kernel", init, shape, images.dtype)
         out = convolve(
             images, kernel if learn else lax.stop_gradient(kernel), self.stride
         )
         if self.use_bias and add_bias:
-            out = out + self.param("bias", init, (self.features,), images.dtype)
+            out = out + param(self, "bias", init, shape[3:], images.dtype)
         return out
 
 
 class Dense(nn.Module):
-    """Matrix product over the last axis, with bias.
-
-    Raises:
-      ValueError: the variables were made for another number of inputs.
-    """
+    """Matrix product over the last axis, (..., C) to (..., features), with bias."""
 
     features: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        size = x.shape[-1]
-        if self.has_variable("params", "kernel"):
-            made_for = self.get_variable("params", "kernel").shape[0]
-            if made_for != size:
-                raise ValueError(
-                    f"{self.name}: expected {made_for} inputs, as its weights have, "
-                    f"got {size}; the images are not of the size of the weights"
-                )
-        init = uniform_by_fan_in(size)
-        kernel = self.param("kernel", init, (size, self.features), x.dtype)
-        return x @ kernel + self.param("bias", init, (self.features,), x.dtype)
+        shape = (x.shape[-1], self.features)
+        init = uniform_by_fan_in(x.shape[-1])
+        kernel = param(self, "kernel", init, shape, x.dtype)
+        return x @ kernel + param(self, "bias", init, shape[1:], x.dtype)
 
 
 class BatchNorm(nn.Module):
@@ -136,13 +157,11 @@ class BatchNorm(nn.Module):
           mask: (...) bool, False where an example is padding; at least one True.
         """
         like = (x.shape[-1:], x.dtype)
-        scale = self.param("scale", nn.initializers.ones, *like)
-        bias = self.param("bias", nn.initializers.zeros, *like)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, *like)
-        var = self.variable("batch_stats", "var", jnp.ones, *like)
-        num_batches = self.variable(
-            "batch_stats", "num_batches", jnp.zeros, (), jnp.int32
-        )
+        scale = param(self, "scale", nn.initializers.ones, *like)
+        bias = param(self, "bias", nn.initializers.zeros, *like)
+        mean = statistic(self, "mean", jnp.zeros, *like)
+        var = statistic(self, "var", jnp.ones, *like)
+        num_batches = statistic(self, "num_batches", jnp.zeros, (), jnp.int32)
         if not train:
             return _normalise(x, mean.value, var.value) * scale + bias
         batch_mean, batch_var, count = self._statistics(x, mask)

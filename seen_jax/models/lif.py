@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from seen_jax.models import surrogate as surrogates
+from seen_jax.models.inputs import refuse
 
 
 @jax.tree_util.register_dataclass
@@ -38,6 +39,7 @@ class LIFState:
 
     @classmethod
     def at_rest(cls, shape: tuple[int, ...], dtype=jnp.float32) -> LIFState:
+        """Returns neurons of that shape, (B, ...), before any input."""
         zeros = jnp.zeros(shape, dtype)
         return cls(zeros, zeros)
 
@@ -80,24 +82,27 @@ def lif_scan(
 
     Args:
       neuron: the constants.
-      currents: (B, T, ...) inputs.
-      state: (B, ...) state to continue from; None starts at rest.
+      currents: (B, T, ...) inputs, floating, T of 1 or more.
+      state: (B, ...) state to continue from, of the currents' dtype; None starts at
+        rest.
 
     Returns:
       The state after the last step (B, ...), and the state at every step (B, T, ...).
 
     Raises:
-      ValueError: state and currents do not fit each other.
+      ValueError: the currents are not as described, or the state does not fit them.
     """
-    if currents.ndim < 2:
-        raise ValueError(f"currents: expected (B, T, ...), got {currents.shape}")
+    currents = jnp.asarray(currents)
+    if currents.ndim < 2 or not currents.shape[1]:
+        refuse("currents", "(B, T, ...) with T of 1 or more", currents)
+    if not jnp.issubdtype(currents.dtype, jnp.floating):
+        refuse("currents", "floats", currents)
     rest = LIFState.at_rest(currents[:, 0].shape, currents.dtype)
-    state = rest if state is None else state
-    if state.membrane.shape != rest.membrane.shape:
-        raise ValueError(
-            f"state: expected membranes {rest.membrane.shape}, as the currents "
-            f"{currents.shape} have, got {state.membrane.shape}"
-        )
+    state = rest if state is None else jax.tree.map(jnp.asarray, state)
+    for name, x in vars(state).items():
+        if (x.shape, x.dtype) != (rest.spike.shape, rest.spike.dtype):
+            rule = f"{currents.dtype} of shape {rest.spike.shape}, as the currents have"
+            refuse(f"state.{name}", rule, x)
 
     def step(before, current):
         after = lif_step(neuron, before, current)

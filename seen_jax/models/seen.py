@@ -30,14 +30,15 @@ SIGGRAPH 2023. Letters A to L are the rows of its Table 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from seen_jax.models.inputs import INTENSITIES, check_inputs, check_option, refuse
+from seen_jax.models.capture import Capture
+from seen_jax.models.inputs import INTENSITIES, check_inputs, check_option
 from seen_jax.models.layers import BatchNorm, Conv, Dense
 from seen_jax.models.lif import LIF, LIFState
 
@@ -61,42 +62,8 @@ READOUTS: dict[str, Callable[[LIFState], jax.Array]] = {
 }
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Capture:
-    """What the network did on the way to its logits.
-
-    Attributes:
-      attention: (B, 3), the weights of the three scales in S.
-      spatial: J_s, membranes and spikes (B, 1, h, w, 512).
-      temporal: LIF1 to LIF5, each (B, T, ...).
-    """
-
-    attention: jax.Array
-    spatial: LIFState
-    temporal: tuple[LIFState, ...]
-
-    @property
-    def spike_rates(self) -> jax.Array:
-        """Mean spike of each step: J_s, then LIF1 to LIF5 for each t; (1 + 5 T,)."""
-        return self._means(lambda state: state.spike)
-
-    @property
-    def membrane_means(self) -> jax.Array:
-        """Mean membrane of each step, in the same order."""
-        return self._means(lambda state: state.membrane)
-
-    def _means(self, field: Callable[[LIFState], jax.Array]) -> jax.Array:
-        def by_time(state):
-            x = field(state)
-            return x.mean(axis=(0, *range(2, x.ndim)))
-
-        temporal = jnp.stack([by_time(state) for state in self.temporal], axis=1)
-        return jnp.concatenate([by_time(self.spatial), temporal.ravel()])
-
-
 class Score(nn.Module):
-    """Scores one scale for the attention: (..., H, W, C) to (...)."""
+    """Scores one scale for the attention; fields and arguments as of `BatchNorm`."""
 
     axis_name: str | None = None
 
@@ -104,6 +71,7 @@ class Score(nn.Module):
     def __call__(
         self, features: jax.Array, *, train: bool, mask: jax.Array | None = None
     ) -> jax.Array:
+        """Scores images (..., H, W, C): (...), any number."""
         x = features.mean(axis=(-3, -2))
         x = Dense(8, name="reduce")(x)
         x = BatchNorm(self.axis_name, name="norm")(x, train=train, mask=mask)
@@ -120,7 +88,8 @@ class SEEN(nn.Module):
       kernels: T's kernels: "copied" from S without gradient, its "own" (D), or "shared"
         with S and learned through both, which the paper does not try.
       attention: T's attention: "copied" from S without gradient, or its "own" for each
-        event frame, by scores of its own (E).
+        event frame, by scores of its own (E). Their BatchNorm takes its statistics over
+        B and T together, one update for a batch: the project's choice.
       readout: "mean_membrane", "last_membrane" (J), "last_spike" (K) or
         "mean_spike" (L), all of LIF5.
       neuron: from currents (B, T, ...) to states (B, T, ...).
@@ -142,11 +111,11 @@ class SEEN(nn.Module):
         check_option("readout", self.readout, READOUTS)
         self.conv0 = Conv(3, kernel_size=1)
         self.convs = {name: Conv(*size, name=name) for name, size in STAGES.items()}
+        self.scores = [Score(self.axis_name, name=name) for name in SCORES]
         self.own_convs = {
             name: Conv(*size, use_bias=False, name=f"{name}_t")
             for name, size in STAGES.items()
         }
-        self.scores = [Score(self.axis_name, name=name) for name in SCORES]
         self.own_scores = [Score(self.axis_name, name=f"{name}_t") for name in SCORES]
         self.fc1 = Dense(256)
         self.fc2 = Dense(self.num_classes)
@@ -175,7 +144,7 @@ class SEEN(nn.Module):
           Logits (B, K), and the capture if it was asked for.
 
         Raises:
-          ValueError: an input or an option is not as described.
+          ValueError: an input or option is not as described, or not as the variables.
         """
         fused, seen = self.fuse(
             event_frames=event_frames,
@@ -206,17 +175,21 @@ class SEEN(nn.Module):
         """
         event_frames = jnp.asarray(event_frames)
         intensity_frames = jnp.asarray(intensity_frames)
+        mask = None if mask is None else jnp.asarray(mask)
         check_inputs(self.intensity, event_frames, intensity_frames, mask)
-        self._check_parameters(event_frames)
+        self._check_options()
         attention, spatial = self.spatial(intensity_frames, train, mask)
         temporal = self.temporal(event_frames, attention, train, mask)
         fused = temporal[-1].spike + spatial.spike  # J_s is the same for every t
         return fused, Capture(attention, spatial, temporal)
 
-    def _check_parameters(self, event_frames):
-        parameters = jax.tree.leaves(self.variables.get("params"))
-        if parameters and parameters[0].dtype != event_frames.dtype:
-            refuse("event_frames", f"{parameters[0].dtype}, as weights", event_frames)
+    def _check_options(self):
+        """Raises ValueError if there are weights that the options leave unread."""
+        for option, names in {"kernels": STAGES, "attention": SCORES}.items():
+            value, unread = getattr(self, option), {f"{name}_t" for name in names}
+            if value != "own" and unread & set(self.variables.get("params", {})):
+                rule = f"expected 'own', as the weights have it, got {value!r}"
+                raise ValueError(f"{option}: {rule}")
 
     def spatial(self, intensity_frames, train, mask):
         """Branch S: attention (B, 3) and J_s (B, 1, h, w, 512)."""
@@ -243,14 +216,14 @@ class SEEN(nn.Module):
         return lif1, lif2, lif3
 
     def read(self, name: str, images: jax.Array) -> jax.Array:
-        """Convolves for T: the kernel of S by the option `kernels`, never its bias."""
+        """Convolves (B, T, H, W, C) by the kernel of S or T's own, without bias."""
         if self.kernels == "own":
             return self.own_convs[name](images)
         learn = self.kernels == "shared"
         return self.convs[name](images, add_bias=False, learn=learn)
 
     def attend(self, scores, features, train, mask):
-        """Weighs the scales against each other: (..., 3), positive, sum 1."""
+        """Weighs three scales (..., H, W, C): attention (..., 3), positive, sum 1."""
         each = [
             score(x, train=train, mask=mask)
             for score, x in zip(scores, features, strict=True)

@@ -3,7 +3,8 @@
 A neuron fires where its membrane lies above the threshold. That step has the derivative
 zero almost everywhere, so the backward pass uses another function of the same argument,
 `offset = membrane - threshold`: a surrogate. What a reader would get wrong: the
-published rectangle has height 1 whatever its width, it is not a density of area 1.
+published rectangle has height 1 whatever its width, so an area of 1 only at the
+default, and the width is that of one side.
 
 A surrogate is any function from offset to derivative. To change a width or a slope,
 bind it: `functools.partial(rectangle, width=1.0)`.
@@ -17,6 +18,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from seen_jax.models.inputs import refuse
+
 Surrogate = Callable[[jax.Array], jax.Array]
 
 
@@ -24,7 +27,8 @@ def rectangle(offset: jax.Array, width: float = 0.5) -> jax.Array:
     """Returns 1 where |offset| < width, else 0; 0 at the edges themselves.
 
     Reference: the published program. Wu et al., "Spatio-temporal backpropagation for
-    training high-performance spiking neural networks", 2018, have 1 / width as height.
+    training high-performance spiking neural networks", 2018, have 1 / (2 width) as
+    height, which is 1 too at width 0.5.
     """
     return (jnp.abs(offset) < width).astype(offset.dtype)
 
@@ -34,7 +38,8 @@ def triangle(offset: jax.Array, width: float = 1.0) -> jax.Array:
 
     Reference: Esser et al., "Convolutional networks for fast, energy-efficient
     neuromorphic computing", 2016. Bellec et al., "Long short-term memory and learning-
-    to-learn in networks of spiking neurons", 2018, damp it by 0.3.
+    to-learn in networks of spiking neurons", 2018, divide the offset by the threshold
+    and damp the triangle by 0.3.
     """
     return jnp.maximum(1 - jnp.abs(offset) / width, 0)
 
@@ -70,7 +75,12 @@ def spike(offset: jax.Array, surrogate: Surrogate = rectangle) -> jax.Array:
     Returns:
       1 where offset > 0, else 0 (also at 0: the published program compares strictly,
       the paper's eq. 13 prints >=); shape and dtype of offset.
+
+    Raises:
+      ValueError: offset is not floating.
     """
+    if not jnp.issubdtype(offset.dtype, jnp.floating):
+        refuse("offset", "floats", offset)
     return (offset > 0).astype(offset.dtype)
 
 

@@ -11,6 +11,8 @@ from seen_jax.export.convert import (
 from seen_jax.models.seen import SEEN
 from tests import golden
 
+COUNT = "mlp_f2.2.num_batches_tracked"
+
 
 @pytest.fixture
 def state_dict():
@@ -106,8 +108,52 @@ def test_all_that_is_wrong_with_a_state_dict_is_listed_at_once(state_dict):
         "  not known: conv9.weight",
         "  conv2_f2.weight: expected shape (256, 64, 3, 3), got (256, 64, 5, 5)",
         "  fc1.weight: expected shape (256, 18432), got (256, 1000)",
-        "  fc2.bias: expected shape (7,), got (9,)",
+        "  fc2.weight: expected shape (9, 256), got (7, 256)",
     ]
+
+
+@pytest.mark.parametrize(
+    "name, value, problem",
+    [
+        ("fc2.weight", np.zeros((256, 7)), r"shape \(7, 256\), got \(256, 7\)"),
+        ("conv0.bias", np.zeros(3, np.int64), "floats, got int64"),
+        ("conv0.bias", np.full(3, None), "floats, got object"),
+        (
+            COUNT,
+            np.array(2**31),
+            r"an integer of 0 to 2\*\*31 - 1, got int64 2147483648",
+        ),
+        (COUNT, np.array(-1), r"an integer .*, got int64 -1"),
+        (COUNT, np.array(1.5), r"an integer .*, got float64 1.5"),
+    ],
+)
+def test_values_that_would_change_are_refused(state_dict, name, value, problem):
+    state_dict[name] = value
+    with pytest.raises(ValueError, match=rf"got\n  {name}: expected {problem}$"):
+        variables_from_torch(state_dict)
+
+
+def test_variables_that_would_change_are_refused():
+    variables = model_variables()
+    variables["params"]["conv0"]["bias"] = np.zeros(3, np.int32)
+    variables["batch_stats"]["mlp_f1"]["norm"]["num_batches"] = np.float32(2)
+    with pytest.raises(ValueError) as caught:
+        torch_from_variables(variables)
+    assert str(caught.value).splitlines()[1:] == [
+        "  params/conv0/bias: expected floats, got int32",
+        "  batch_stats/mlp_f1/norm/num_batches: expected an integer of 0 to 2**31 - 1, "
+        "got float32 2.0",
+    ]
+
+
+def test_bfloat16_keeps_its_bits(state_dict):
+    state_dict["conv0.bias"] = np.asarray(jnp.arange(3, dtype=jnp.bfloat16))
+    assert_same_bits(torch_from_variables(variables_from_torch(state_dict)), state_dict)
+
+
+def test_a_whole_checkpoint_is_no_state_dict(state_dict):
+    with pytest.raises(ValueError, match="whole checkpoint; give its `state_dict`"):
+        variables_from_torch({"epoch": 180, "state_dict": state_dict})
 
 
 def test_variables_of_a_variant_with_more_parameters_are_refused():

@@ -1,49 +1,124 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seen_jax.models.baselines import CNN, CNN3D, LSTM, Transformer
+from seen_jax.models.baselines import CNN, CNN3D, LSTM, Transformer, relu_neuron
 from seen_jax.models.seen import SCALES, STAGES
 from tests.models.variables import draw
 
 INPUTS = {
-    "event_frames": np.random.default_rng(0).normal(size=(3, 4, 10, 10)),
-    "intensity_frames": np.random.default_rng(1).normal(size=(3, 2, 10, 10)),
+    "event_frames": np.random.default_rng(0).normal(size=(4, 4, 10, 10)),
+    "intensity_frames": np.random.default_rng(1).normal(size=(4, 2, 10, 10)),
 }
+MASK = np.array([True, True, False, True])
+EVERY = pytest.mark.parametrize("model", [CNN, LSTM, Transformer, CNN3D])
 
 
-@pytest.mark.parametrize("model", [CNN, LSTM, Transformer, CNN3D])
+def make(model):
+    """Returns the inputs and drawn variables, in the precision that JAX computes in."""
+    inputs = jax.tree.map(jnp.asarray, INPUTS)
+    return inputs, draw(model, inputs, scale=1.0)
+
+
+@EVERY
 def test_is_called_as_seen_is_and_every_parameter_learns(model):
-    inputs = {name: jnp.asarray(x, jnp.float32) for name, x in INPUTS.items()}
     net = model(num_classes=5)
-    variables = draw(net, inputs, scale=1.0)
 
     @jax.jit
     @jax.grad
-    def gradient(params):
+    def gradient(params, stats, inputs):
         logits, updates = net.apply(
-            {**variables, "params": params},
+            {"params": params, "batch_stats": stats},
             **inputs,
             train=True,
-            mask=jnp.array([True, True, False]),
+            mask=MASK,
             mutable=["batch_stats"],
         )
-        assert logits.shape == (3, 5)
-        assert jax.tree.structure(updates["batch_stats"]) == jax.tree.structure(
-            variables["batch_stats"]
+        assert (logits.shape, logits.dtype) == ((4, 5), jnp.float64)
+        assert jax.tree.map(jnp.dtype, updates["batch_stats"]) == jax.tree.map(
+            jnp.dtype, stats
         )
         return logits[0, 0] + logits[1, 1]
 
-    leaves = jax.tree_util.tree_leaves_with_path(gradient(variables["params"]))
+    with jax.enable_x64(True):
+        inputs, variables = make(net)
+        grad = gradient(variables["params"], variables["batch_stats"], inputs)
+        leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(grad))
+    assert {x.dtype for _, x in leaves} == {jnp.dtype("float64")}
     still = {jax.tree_util.keystr(path) for path, x in leaves if not x.any()}
     assert not still, still
 
 
+def test_relu_neuron_by_hand():
+    state = relu_neuron(jnp.array([[-1.0, 0.0, 2.5]]))
+    assert state.membrane.tolist() == [[-1, 0, 2.5]]
+    assert state.spike.tolist() == [[0, 0, 2.5]]
+
+
+@pytest.mark.parametrize("model", [CNN, LSTM, Transformer])
+def test_logits_are_the_mean_over_the_frames(model):
+    net = model()
+    inputs, variables = make(net)
+    apply = partial(
+        net.apply,
+        capture_intermediates=lambda module, _: module.name == "fc2",
+        mutable=["intermediates"],
+    )
+    logits, seen = jax.jit(apply)(variables, **inputs)
+    (outputs,) = seen["intermediates"]["fc2"]["__call__"]
+    assert outputs.shape == (4, 4, 7)
+    expected = (outputs[:, 0] + outputs[:, 1] + outputs[:, 2] + outputs[:, 3]) / 4
+    np.testing.assert_allclose(logits, expected, rtol=1e-5)
+
+
+def test_only_the_cnn_does_not_see_the_order_of_the_frames():
+    order = np.array([2, 0, 3, 1])
+    for model in (CNN, LSTM, Transformer, CNN3D):
+        net = model()
+        with jax.enable_x64(True):
+            inputs, variables = make(net)
+            run = jax.jit(net.apply)
+            first = run(variables, **inputs)
+            inputs["event_frames"] = inputs["event_frames"][:, order]
+            second = run(variables, **inputs)
+        assert np.allclose(first, second, rtol=1e-9, atol=1e-12) == (model is CNN)
+
+
+@EVERY
+def test_two_devices_share_the_statistics_of_the_whole_batch(model):
+    inputs, variables = make(model())
+
+    def statistics(inputs, mask, axis_name=None):
+        apply = partial(model(axis_name=axis_name).apply, mutable=["batch_stats"])
+        return apply(variables, **inputs, train=True, mask=mask)[1]
+
+    split = partial(jax.tree.map, lambda x: x.reshape(2, 2, *x.shape[1:]))
+    run = jax.pmap(partial(statistics, axis_name="devices"), "devices")
+    both = run(split(inputs), split(MASK))
+    expected = jax.jit(statistics)(inputs, MASK)
+    for device in (0, 1):
+        jax.tree.map(
+            lambda got, x, i=device: np.testing.assert_allclose(got[i], x, rtol=1e-4),
+            both,
+            expected,
+        )
+
+
 def test_inputs_are_checked_as_for_seen():
-    wrong = {**INPUTS, "event_frames": np.zeros((3, 4, 10, 9), np.float32)}
+    wrong = {**INPUTS, "event_frames": np.zeros((4, 4, 10, 9), np.float32)}
     with pytest.raises(ValueError, match=r"event_frames: expected \(B, T, H, W\)"):
         jax.eval_shape(lambda: CNN().init(jax.random.key(0), **wrong))
+
+
+def test_a_transformer_serves_windows_of_one_length():
+    inputs, variables = make(Transformer())
+    inputs["event_frames"] = inputs["event_frames"][:, :3]
+    message = r"params/position: expected .* \(3, 256\), .* got .* \(4, 256\)"
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(partial(Transformer().apply, **inputs), variables)
 
 
 def test_kernels_are_those_of_seen():

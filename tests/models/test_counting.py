@@ -67,5 +67,12 @@ def test_macs_by_hand():
     assert count_macs(fn, *arguments) == 1800 + 3 * 600
 
 
+def test_all_branches_of_a_cond_count():
+    def fn(x):
+        return jax.lax.cond(x.sum() > 0, lambda: x @ x, lambda: x @ (x @ x))
+
+    assert count_macs(fn, jnp.zeros((2, 2))) == 3 * 8
+
+
 def test_neurons_need_no_products():
     assert count_macs(LIF(), jnp.zeros((2, 3, 4))) == 0

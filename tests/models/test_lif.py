@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,8 +83,23 @@ def test_state_cannot_be_changed():
         LIFState.at_rest((1,)).spike = 1
 
 
-def test_shapes_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match=r"state: expected .*\(2, 3\), .* \(4, 3\)"):
-        lif_scan(LIF(), jnp.zeros((2, 5, 3)), LIFState.at_rest((4, 3)))
-    with pytest.raises(ValueError, match=r"currents: expected .* got \(5,\)"):
-        lif_scan(LIF(), jnp.zeros(5))
+@pytest.mark.parametrize(
+    "currents, message",
+    [
+        (jnp.zeros(5), r"expected \(B, T, ...\) .* got float32 of shape \(5,\)"),
+        (jnp.zeros((2, 0, 3)), r"expected .* T of 1 or more, got .* \(2, 0, 3\)"),
+        (jnp.zeros((2, 5), int), r"expected floats, got int32 of shape \(2, 5\)"),
+    ],
+)
+def test_currents_that_are_none_are_named(currents, message):
+    with pytest.raises(ValueError, match=f"currents: {message}"):
+        lif_scan(LIF(), currents)
+
+
+@pytest.mark.parametrize("field", ["membrane", "spike"])
+@pytest.mark.parametrize("wrong", [jnp.zeros((4, 3)), jnp.zeros((2, 3), jnp.bfloat16)])
+def test_a_state_that_does_not_fit_is_named(field, wrong):
+    state = replace(LIFState.at_rest((2, 3)), **{field: wrong})
+    message = rf"state.{field}: expected float32 of shape \(2, 3\), .* {wrong.dtype} of"
+    with pytest.raises(ValueError, match=message):
+        lif_scan(LIF(), jnp.zeros((2, 5, 3)), state)

@@ -189,6 +189,17 @@ def test_intensity_indices():
     assert intensity_indices("first", 4) == (0,)
     assert intensity_indices("first_and_second", 4) == (0, 1)
     assert intensity_indices("all", 4) == (0, 1, 2, 3)
+    assert intensity_indices("first_and_last", 1) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "intensity, num_event_frames, least",
+    [("first_and_second", 1, 2), ("first_and_last", 0, 1), ("all", 0, 1)],
+)
+def test_windows_too_short_for_an_option(intensity, num_event_frames, least):
+    message = f"num_event_frames: expected {least} or more, .* got {num_event_frames}"
+    with pytest.raises(ValueError, match=message):
+        intensity_indices(intensity, num_event_frames)
 
 
 def loss_and_update(variables, inputs, mask, axis_name=None):
@@ -267,16 +278,62 @@ def test_inputs_that_do_not_fit_are_named(variables):
         ),
         (
             {"event_frames": event64, "intensity_frames": intensity64},
-            "event_frames: expected float32, as weights, got float64",
+            r"params/conv0/kernel: expected float64 .*, got float32 of shape",
         ),
+        (
+            {name: x[:0] for name, x in good.items()},
+            r"event_frames: expected B, T, H and W of 1 or more, got .* \(0, 3, 22, 22",
+        ),
+        ({"event_frames": event[:, :0]}, r"event_frames: expected B, T.* \(2, 0, 22"),
         ({"mask": jnp.ones(2)}, r"mask: expected bool of shape \(2,\), got float32"),
         ({"mask": jnp.ones(3, bool)}, r"mask: .*\(2,\), got bool of shape \(3,\)"),
-        (windows(2, size=40), "fc1: expected 2048 inputs, .* got 4608"),
+        ({"mask": [1, 0]}, r"mask: .*\(2,\), got int32 of shape \(2,\)"),
+        (
+            windows(2, size=40),
+            r"params/fc1/kernel: expected .* \(4608, 256\), .* got .* \(2048, 256\)",
+        ),
     ]:
         with jax.enable_x64(event64 is change.get("event_frames")):
             apply = partial(SEEN().apply, variables)
             with pytest.raises(ValueError, match=message):
                 jax.eval_shape(lambda x, apply=apply: apply(**x), {**good, **change})
+
+
+@pytest.mark.parametrize(
+    "made_for, applied, message",
+    [
+        ({}, {"num_classes": 5}, r"params/fc2/kernel: .* \(256, 5\), .* \(256, 7\)"),
+        ({}, {"kernels": "own"}, "params/conv1_f2_t/kernel: expected .*, got none"),
+        ({}, {"attention": "own"}, "params/mlp_f1_t/reduce/kernel: .*, got none"),
+        ({"kernels": "own"}, {}, "kernels: expected 'own', .* got 'copied'"),
+        ({"attention": "own"}, {}, "attention: expected 'own', .* got 'copied'"),
+    ],
+)
+def test_weights_of_another_option_are_named(made_for, applied, message):
+    variables = jax.eval_shape(SEEN(**made_for).init, jax.random.key(0), **windows())
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(partial(SEEN(**applied).apply, **windows()), variables)
+
+
+def test_one_weight_of_another_type_is_named(variables):
+    changed = jax.tree.map(lambda x: x, variables)
+    changed["params"]["fc2"]["bias"] = jnp.zeros(7, jnp.bfloat16)
+    with pytest.raises(
+        ValueError, match=r"params/fc2/bias: expected float32 .*bfloat16"
+    ):
+        jax.eval_shape(partial(SEEN().apply, **windows()), changed)
+    del changed["batch_stats"]
+    with pytest.raises(ValueError, match=r"batch_stats/mlp_f1/norm/mean: .* got none"):
+        jax.eval_shape(partial(SEEN().apply, **windows()), changed)
+
+
+def test_numpy_in_float64_and_lists_serve_as_elsewhere_in_jax(variables):
+    wide = jax.tree.map(
+        lambda x: np.asarray(x, np.float64) if x.ndim else x, jax.device_get(variables)
+    )
+    inputs = {name: np.asarray(x, np.float64) for name, x in windows(2).items()}
+    apply = partial(SEEN().apply, wide, **inputs, mask=[True, False])
+    assert jax.eval_shape(apply).dtype == jnp.float32  # traced as without jit
 
 
 @pytest.mark.parametrize("option", ["intensity", "kernels", "attention", "readout"])

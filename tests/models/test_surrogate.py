@@ -32,8 +32,20 @@ FORMULAS = {
         lambda x: (np.abs(x) < 1).astype(x.dtype),
     ),
     "triangle": (triangle, lambda x: np.maximum(0, 1 - np.abs(x))),
+    "narrow triangle": (
+        partial(triangle, width=0.5),
+        lambda x: np.maximum(0, 1 - 2 * np.abs(x)),
+    ),
     "arctan": (arctan, lambda x: 1 / (1 + (np.pi * x) ** 2)),
+    "steep arctan": (
+        partial(arctan, slope=6.0),
+        lambda x: 3 / (1 + (3 * np.pi * x) ** 2),
+    ),
     "fast sigmoid": (fast_sigmoid, lambda x: 1 / (1 + 10 * np.abs(x)) ** 2),
+    "flat fast sigmoid": (
+        partial(fast_sigmoid, slope=3.0),
+        lambda x: 1 / (1 + 3 * np.abs(x)) ** 2,
+    ),
 }
 
 
@@ -41,6 +53,13 @@ def test_spike_fires_strictly_above_the_threshold():
     offsets = jnp.array([-1, -1e-30, 0, 1e-30, 1], jnp.float32)
     assert spike(offsets).tolist() == [0, 0, 0, 1, 1]
     assert spike(offsets).dtype == jnp.float32
+
+
+def test_offsets_are_floats():
+    with pytest.raises(
+        ValueError, match=r"offset: expected floats, got int32 .*\(2,\)"
+    ):
+        spike(jnp.array([0, 1]))
 
 
 @pytest.mark.parametrize("surrogate, formula", FORMULAS.values(), ids=FORMULAS)
