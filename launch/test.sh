@@ -6,7 +6,8 @@
 #   PYTHON=python3.12 VENV=/tmp/seen312 bash launch/test.sh -k windows
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source launch/venv.sh requirements-test.txt
+REQUIREMENTS="requirements.txt requirements-test.txt"
+source launch/venv.sh
 
 ruff check .
 ruff format --check .

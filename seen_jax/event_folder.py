@@ -34,7 +34,6 @@ from seen_jax.events import (
     period_edges,
 )
 
-JPEG_QUALITY = 75  # as the published panels
 _MAX_PERIODS = 100_000  # 00000 to 99999
 _SHEET_COLUMNS = 8
 _SHEET_PANEL, _SHEET_GAP, _SHEET_TEXT = 120, 6, 20  # pixels; panels are not smaller
@@ -193,7 +192,7 @@ def write_clip_images(images: ClipImages, out: Path, ending: str = "jpg") -> Non
             (part / kind).mkdir(parents=True)
             for i, frame in enumerate(frames):
                 path = part / kind / f"{i:05d}.{ending}"
-                Image.fromarray(frame).save(path, quality=JPEG_QUALITY)
+                Image.fromarray(frame).save(path, quality=see.JPEG_QUALITY)
         os.replace(part, out)
 
 

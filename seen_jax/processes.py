@@ -28,7 +28,7 @@ def map_in_processes(
     num_workers: int | None = None,
     progress: bool = False,
     few: int = FEW,
-    unit: str = "clip",
+    env: dict[str, str] | None = None,
 ) -> Iterator[Any]:
     """Yields fn(item) of every item, in their order.
 
@@ -39,32 +39,32 @@ def map_in_processes(
       num_workers: processes; None takes one per processor, 1 computes in this one.
       progress: shows a progress bar where the output is a terminal.
       few: with fewer items than these, too, it computes in this process; 0 never does.
-      unit: what an item is.
+      env: environment variables of the workers, beside those of this process.
 
     Raises:
       ValueError: fewer than one worker; and whatever fn raises.
     """
     if num_workers is None:
-        num_workers = os.cpu_count() or 1
+        num_workers = loky.cpu_count()
     if num_workers < 1:
         raise ValueError(f"workers: expected at least 1, got {num_workers}")
     bar = tqdm.tqdm(
-        total=len(items), desc=what, unit=unit, disable=None if progress else True
+        total=len(items), desc=what, unit="clip", disable=None if progress else True
     )
     with bar:
-        for result in _results(fn, items, num_workers, few):
+        for result in _results(fn, items, num_workers, few, env):
             yield result
             bar.update()
 
 
-def _results(fn, items, num_workers: int, few: int) -> Iterator[Any]:
+def _results(fn, items, num_workers: int, few: int, env) -> Iterator[Any]:
     if few and (num_workers == 1 or len(items) < few):
         yield from map(fn, items)
         return
     num_workers = max(1, min(num_workers, len(items)))
     chunk = _CHUNK if len(items) >= 2 * _CHUNK * num_workers else 1
     watch = functools.partial(_watch, os.getpid())
-    with loky.ProcessPoolExecutor(num_workers, initializer=watch) as pool:
+    with loky.ProcessPoolExecutor(num_workers, initializer=watch, env=env) as pool:
         yield from pool.map(fn, items, chunksize=chunk)
 
 

@@ -35,6 +35,7 @@ NUM_VOLUNTEERS = 111
 FRAMES_PER_S = 30
 FRAME_PERIOD_US = 33_333
 IMAGE_SIZE = 180  # rows and columns of an image on disk
+JPEG_QUALITY = 75
 INPUT_SIZE = 90  # rows and columns of an image in the network
 
 # Channel statistics of the whole dataset, 0 to 1, most likely taken after the resize
@@ -256,7 +257,7 @@ def _entry_problem(name: str, entry: Any) -> tuple[str, str] | None:
     if (
         not isinstance(segment, list)
         or [type(x) for x in segment] != [int, int]
-        or not (segment[1] == 0 or 0 <= segment[0] < segment[1])
+        or not (segment[0] >= 0 == segment[1] or 0 <= segment[0] < segment[1])
     ):
         return "segment [start, end] with 0 <= start < end, or end 0", _shown(segment)
     if segment[1] > clip.length:
@@ -322,6 +323,8 @@ def split_by_volunteer(split: Split, seed: int = 0) -> Split:
         ClipName.parse(n) for n, clip in split.clips.items() if not clip.left_out
     )
     volunteers = sorted({name.volunteer for name in names})
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
     if len(volunteers) < 2:
         raise ValueError(
             "split by volunteer: expected clips of at least 2 volunteers, "

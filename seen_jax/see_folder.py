@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from seen_jax import see
 from seen_jax.processes import map_in_processes
@@ -105,6 +105,9 @@ def check(
             clips[name] = Clip(see.ClipName.parse(name), annotation, *files)
             problems += _count_problems(clips[name])
     problems += _image_problems(images, num_workers, progress)
+    if not clips and not problems:
+        rule = "at least one clip that is not left out"
+        problems.append(Problem(str(folder.split_path), rule, "none"))
     return Contents(split, clips, tuple(sorted(problems)))
 
 
@@ -226,7 +229,11 @@ _BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def _unreadable(files: tuple[Path, ...]) -> list[Problem]:
-    """Decodes the images of one clip to the end and compares their sizes."""
+    """Decodes the images of one clip to the end and compares their sizes.
+
+    A JPEG carries no checksum: bytes changed within its scan decode to another image
+    without a word, and are not found here.
+    """
     problems, sizes = [], {}
     for path in files:
         try:
@@ -237,7 +244,9 @@ def _unreadable(files: tuple[Path, ...]) -> list[Problem]:
                     found = f"{image.format} of mode {image.mode}"
                     problems.append(Problem(str(path), "a grey JPEG", found))
         except _BAD_IMAGE as error:
-            problems.append(Problem(str(path), "a readable JPEG", str(error)))
+            unknown = isinstance(error, UnidentifiedImageError)  # its text is the path
+            found = "no image" if unknown else str(error)
+            problems.append(Problem(str(path), "a readable JPEG", found))
     if sizes:
         (width, height), _ = Counter(sizes.values()).most_common(1)[0]
         if width != height:
@@ -281,12 +290,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m seen_jax.see",
         description="Checks a SEE folder and lists every problem it finds.",
     )
-    parser.add_argument("dir", type=Path, help="the SEE folder")
-    parser.add_argument("--event_dir", default="event", help="default: %(default)s")
-    parser.add_argument("--frame_dir", default="frame", help="default: %(default)s")
-    parser.add_argument(
-        "--split_file", default="emotion.json", help="default: %(default)s"
-    )
+    add_folder_arguments(parser)
     parser.add_argument(
         "--write_volunteer_split",
         type=Path,
@@ -296,16 +300,39 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of that split")
     parser.add_argument("--workers", type=int, help="processes; default: processors")
     args = parser.parse_args(argv)
-    folder = SeeFolder(args.dir, args.event_dir, args.frame_dir, args.split_file)
-    contents = check(folder, args.workers, progress=True)
+    try:
+        return _run(args)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the folder and its parts' names, for `folder_from_arguments`."""
+    parser.add_argument("dir", type=Path, help="the SEE folder")
+    default = SeeFolder(Path())
+    for name in ("event_dir", "frame_dir", "split_file"):
+        parser.add_argument(
+            f"--{name}", default=getattr(default, name), help="default: %(default)s"
+        )
+
+
+def folder_from_arguments(args: argparse.Namespace) -> SeeFolder:
+    return SeeFolder(args.dir, args.event_dir, args.frame_dir, args.split_file)
+
+
+def _run(args: argparse.Namespace) -> int:
+    contents = check(folder_from_arguments(args), args.workers, progress=True)
     if contents.problems:
         for problem in contents.problems:
             print(problem)
-        print(f"{len(contents.problems)} problems")
+        count = len(contents.problems)
+        print(f"{count} problem{'s' if count != 1 else ''}")
         return 1
+    split = contents.split
+    if args.write_volunteer_split:
+        split = see.split_by_volunteer(split, args.seed)
     print(summary(contents))
     if args.write_volunteer_split:
-        split = see.split_by_volunteer(contents.split, args.seed)
         args.write_volunteer_split.write_text(see.split_to_json(split))
         print(f"wrote {args.write_volunteer_split}")
     return 0

@@ -18,6 +18,21 @@ from see_tfds import see_tfds_dataset_builder
 from seen_jax import see
 
 
+def is_built_from(builder, see_dir: Path, split_file: str) -> bool:
+    """Compares clips, segments and source of what is built with those of a folder."""
+    split, _ = see.load_split(see_dir / split_file)
+    clips = {
+        name: [clip.start, clip.end]
+        for name, clip in split.clips.items()
+        if not clip.left_out
+    }
+    built = {}
+    for records in builder.info.metadata["records"].values():
+        built |= dict(zip(records["names"], records["segments"], strict=True))
+    source = see_tfds_dataset_builder.load_provenance(see_dir)
+    return (clips, source) == (built, builder.info.metadata["provenance"])
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="launch/build_see.sh",
@@ -46,8 +61,12 @@ def main(argv: list[str] | None = None) -> int:
         split_file=args.split_file,
     )
     if builder.data_path.exists() and not args.overwrite:
-        print(f"{builder.data_path} is there already; --overwrite builds it again")
-        return 0
+        same = is_built_from(builder, args.see_dir, args.split_file)
+        what = (
+            "is there already" if same else f"holds other records than {args.see_dir}"
+        )
+        print(f"{builder.data_path} {what}; --overwrite builds it again")
+        return 0 if same else 1
     mode = "reuse_cache_if_exists" if args.overwrite else "reuse_dataset_if_exists"
     try:
         builder.download_and_prepare(
@@ -57,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
                 try_download_gcs=False,  # it is not there
             )
         )
-    except (see.SeeError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     for name, split in builder.info.splits.items():

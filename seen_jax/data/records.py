@@ -146,7 +146,7 @@ def _check_complete(info: tfds.core.SplitInfo) -> None:
     sizes = [path.stat().length if path.exists() else 0 for path in info.filepaths]
     if sum(sizes) != info.num_bytes:
         raise ValueError(
-            f"{info.filepaths[0].parent}: expected {info.num_bytes} bytes of "
+            f"{info.filepaths[0].parent}: expected {int(info.num_bytes)} bytes of "
             f"{info.name} records, found {sum(sizes)}; copy it again or build it with "
             "--overwrite"
         )

@@ -68,11 +68,11 @@ def sample_anatomy(rng: np.random.Generator, sex: str, age: int) -> Anatomy:
     u, n = rng.uniform, rng.normal
     crease = u(0.6, 1.4) if rng.random() < 0.55 else u(0.0, 0.25)
     return Anatomy(
-        eye_x=n(96, 3.5),
-        eye_y=n(108, 3),
+        eye_x=n(96, 3),
+        eye_y=n(108, 2.5),
         eye_half_width=np.clip(n(48, 3), 40, 56),
         eye_tilt=n(-1.5, 2.0),
-        aperture=np.clip(n(27 if man else 29, 3.0), 21, 36),
+        aperture=np.clip(n(27 if man else 29, 2.3), 21, 35),
         lower_depth=n(11.5, 1.8),
         lid_apex=u(-0.05, 0.3),
         crease=crease,
@@ -85,7 +85,7 @@ def sample_anatomy(rng: np.random.Generator, sex: str, age: int) -> Anatomy:
         iris_reflectance=u(0.05, 0.13),
         sclera_reflectance=u(0.42, 0.66),
         iris_phase=u(0, 6.28),
-        brow_y=n(55, 3.5),
+        brow_y=n(55, 3),
         brow_arch=np.clip(n(11 if man else 14, 3.5), 4, 22),
         brow_thickness=np.clip(n(11.5 if man else 9.0, 1.8), 5.5, 16),
         brow_density=np.clip(n(1.0 if man else 0.85, 0.25), 0.35, 1.5),
@@ -97,7 +97,7 @@ def sample_anatomy(rng: np.random.Generator, sex: str, age: int) -> Anatomy:
         shade=u(0.25, 0.6),
         bag=u(0.3, 1.3),
         wrinkle=np.clip(u(0.5, 1.1) + 0.03 * (age - 22), 0.4, 1.6),
-        skin=np.clip(n(0.52, 0.07), 0.34, 0.70),
+        skin=np.clip(n(0.52, 0.05), 0.38, 0.66),
         temple_x=u(2, 26) if rng.random() < 0.45 else -40.0,
     )
 
@@ -185,7 +185,7 @@ def _stroke(draw, x, y, angle, length, bend, darkness) -> None:
     for step in range(4):
         points.append((x * _OVERSAMPLING, y * _OVERSAMPLING))
         x += np.cos(angle + bend * step) * length / 3
-        y -= np.sin(angle + bend * step) * -length / 3
+        y += np.sin(angle + bend * step) * length / 3
     draw.line(points, fill=darkness, width=2)
 
 

@@ -12,6 +12,7 @@ published panels where `--panels` has them. Works on any SEE folder.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,7 +21,12 @@ from PIL import Image
 
 from seen_jax import images, see
 from seen_jax.processes import map_in_processes
-from seen_jax.see_folder import Clip, SeeFolder, check
+from seen_jax.see_folder import (
+    Clip,
+    add_folder_arguments,
+    check,
+    folder_from_arguments,
+)
 
 # Over the published figure's panels: the lowest and highest share of such pixels.
 ON_RANGE, OFF_RANGE = (0.011, 0.047), (0.012, 0.067)
@@ -158,15 +164,19 @@ def _scaled(image: np.ndarray, size: int) -> np.ndarray:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m seen_jax.simulator.calibration")
-    parser.add_argument("dir", type=Path, help="a SEE folder")
+    add_folder_arguments(parser)
     parser.add_argument("--sheet", type=Path, help="write the contact sheet here")
     parser.add_argument("--panels", type=Path, help="folder of published panels")
     args = parser.parse_args(argv)
-    contents = check(SeeFolder(args.dir), progress=True)
-    contents.raise_problems()
-    clips = list(contents.clips.values())
-    if args.sheet:
-        contact_sheet(clips, args.panels).save(args.sheet)
+    try:
+        contents = check(folder_from_arguments(args), progress=True)
+        contents.raise_problems()
+        clips = list(contents.clips.values())
+        if args.sheet:
+            contact_sheet(clips, args.panels).save(args.sheet)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
     print(table(statistics(clips)))
     return 0
 

@@ -51,6 +51,8 @@ def plan(num_volunteers: int, num_clips: int, seed: int) -> list[PlannedClip]:
     Raises:
       ValueError: there are fewer clips than volunteers, or no volunteer.
     """
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
     if not 1 <= num_volunteers <= min(num_clips, 999):
         raise ValueError(
             "volunteers: expected 1 to 999 and no more than clips "
@@ -141,7 +143,7 @@ def _subsets(rng: np.random.Generator, pairs) -> list[str]:
 
 def clip_lengths(num_clips: int) -> np.ndarray:
     """Returns int (num_clips,) lengths in frames: quantiles of a log-normal law."""
-    shift = 15.0  # below every length; the rest is log-normal
+    shift = -5.0  # a log-normal law of these moments with this shift has this range
     mean = _LENGTH_MEAN - shift
     sigma = math.sqrt(math.log(1 + (_LENGTH_STD / mean) ** 2))
     mu = math.log(mean) - sigma**2 / 2

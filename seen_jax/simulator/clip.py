@@ -105,9 +105,9 @@ def _record(body, skin, light, exposure, sensor, state, poses, frame: int, count
     """Renders frames [frame, frame + count) and moves the camera's pixels along."""
     steps = camera.STEPS_PER_FRAME
     moments = _part(poses, frame * steps + 1, _CHUNK * steps)
-    open_steps = max(1, round(exposure.share * steps))
-    shutter = np.zeros(steps, np.float32)
-    shutter[-open_steps:] = 1.0 / open_steps
+    open_steps = exposure.share * steps  # the last ones, the earliest only in part
+    shutter = np.clip(open_steps - np.arange(steps)[::-1], 0, 1).astype(np.float32)
+    shutter /= shutter.sum()
     state, dense, images = _render_and_see(
         body,
         skin,

@@ -28,6 +28,7 @@ UNITS = {
     9: "nose wrinkler",
     43: "lid droop",
 }
+TREMOR = {6: 0.3}  # of a unit at work, if not 0.17: laughter shakes the cheek
 EMOTION_UNITS: dict[str, dict[int, float]] = {
     "angry": {4: 1.0, 5: 0.35, 7: 0.8},
     "disgust": {4: 0.75, 7: 0.7, 9: 1.0},
@@ -63,7 +64,7 @@ def sample_habits(rng: np.random.Generator) -> Habits:
     """Draws the habits of one volunteer."""
     overall = np.exp(rng.normal(0, 0.12))
     return Habits(
-        gains={unit: overall * np.exp(rng.normal(0, 0.15)) for unit in UNITS},
+        gains={unit: overall * np.exp(rng.normal(0, 0.12)) for unit in UNITS},
         stray={unit: max(0.0, rng.normal(0.0, 0.06)) for unit in UNITS},
         tempo=float(np.exp(rng.normal(0, 0.2))),
         blinks_per_s=rng.uniform(0.15, 0.6),
@@ -94,7 +95,7 @@ def sample_poses(
         level *= habits.gains[unit] * strength * np.exp(rng.normal(0, 0.13))
         # Each unit starts a little earlier or later than the others, and trembles.
         course = _course(phase, times_s - rng.normal(0, 0.03))
-        tremor = 1.0 + 0.13 * _smooth_noise(rng, times_s, 3.5)
+        tremor = 1.0 + TREMOR.get(unit, 0.17) * _smooth_noise(rng, times_s, 4.0)
         units[unit] = level * course * tremor + habits.stray[unit]
     calm = emotion == "neutral"
     gaze_x, gaze_y = _gaze(rng, habits, times_s)
@@ -133,7 +134,7 @@ def _sample_phase(rng: np.random.Generator, habits: Habits, length_s: float) -> 
         apex=rng.uniform(0.25, 0.9) * length_s,
         offset=rng.uniform(0.3, 0.8) / habits.tempo,
         pause=rng.uniform(0.1, 0.6),
-        rest=rng.uniform(0.25, 0.55),
+        rest=rng.uniform(0.45, 0.75),
         second=rng.uniform(0.6, 1.0),
     )
 
@@ -198,12 +199,12 @@ def _pose(units, blink, gaze_x, gaze_y, slip_x, slip_y) -> Pose:
     lid = np.clip(lid - 0.018 * gaze_y, 0.0, 1.4) * (1.0 - blink)
     pose = Pose(
         lid=lid,
-        lower_lid=0.75 * units[7] + 0.25 * units[6] + 0.3 * units[9] + 0.25 * blink,
+        lower_lid=0.75 * units[7] + 0.35 * units[6] + 0.3 * units[9] + 0.25 * blink,
         brow_inner=14.0 * units[1] - 12.0 * units[4] - 4.0 * units[9],
         brow_outer=14.0 * units[2] - 5.5 * units[4] - 1.5 * units[6],
         brow_pull=6.0 * units[4] + 1.5 * units[9],
         furrow=units[4] + 0.3 * units[9],
-        nose=units[9] + 0.0 * blink,
+        nose=units[9],
         cheek=units[6] + 0.35 * units[9],
         gaze_x=gaze_x,
         gaze_y=gaze_y,

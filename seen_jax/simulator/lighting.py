@@ -31,35 +31,49 @@ class Exposure:
     shot_noise: float
 
 
-# Per lighting: ambient, lamp, sideways direction, patch strength, gain, share,
-# read noise, shot noise; each is spread by some 15 % from session to session.
-_SESSIONS = {
-    "normal": (0.13, 0.47, 0.5, 0.5, 1.0, 0.35, 1.2, 3.0),
-    "Overexposed": (0.19, 0.50, 0.7, 1.4, 1.13, 0.25, 1.2, 3.0),
-    "Low": (0.03, 0.095, 0.5, 0.4, 2.6, 1.0, 2.6, 9.0),
-    "HDR": (0.13, 0.48, 1.0, 1.4, 1.15, 0.35, 1.4, 3.5),
+@dataclass(frozen=True)
+class _Setup:
+    """Lamps and camera of a lighting; the lamps stand where they stand for everyone."""
+
+    ambient: float
+    lamp: float
+    direction_x: float
+    patch: float
+    patch_x: float
+    patch_y: float
+    gain: float
+    share: float
+    read_noise: float
+    shot_noise: float
+
+
+_SETUPS = {
+    "normal": _Setup(0.13, 0.47, 0.3, 0.6, 165, 15, 1.05, 0.5, 1.2, 3.0),
+    "Overexposed": _Setup(0.17, 0.45, -0.6, 4.0, -8, 80, 1.1, 0.3, 1.2, 3.0),
+    "Low": _Setup(0.03, 0.095, 0.3, 0.4, 165, 15, 2.7, 1.0, 2.6, 9.0),
+    "HDR": _Setup(0.12, 0.44, 0.8, 4.5, 184, 5, 1.2, 0.5, 1.4, 3.5),
 }
 
 
 def sample_light(rng: np.random.Generator, lighting: str) -> tuple[Light, Exposure]:
-    """Draws the light of a volunteer's session."""
-    ambient, lamp, sideways, patch, gain, share, read, shot = _SESSIONS[lighting]
-    side = rng.choice((-1.0, 1.0))
+    """Draws the light of a volunteer's session: no two seats are quite alike."""
+    setup = _SETUPS[lighting]
     light = Light(
-        ambient=ambient * _spread(rng, 0.15),
-        lamp=lamp * _spread(rng, 0.15),
-        direction_x=side * sideways * rng.uniform(0.6, 1.2),
-        direction_y=rng.uniform(-0.65, -0.25),
-        patch=patch * _spread(rng, 0.35),
-        patch_x=90.0 + side * rng.uniform(50, 95),
-        patch_y=rng.uniform(-10, 140),
-        patch_size=rng.uniform(28, 50),
-        glint_x=side * rng.uniform(2, 9),
-        glint_y=rng.uniform(-9, -3),
-        glint=(ambient + lamp) * rng.uniform(0.8, 2.2),
+        ambient=setup.ambient * _spread(rng, 0.12),
+        lamp=setup.lamp * _spread(rng, 0.12),
+        direction_x=setup.direction_x * rng.uniform(0.75, 1.2),
+        direction_y=rng.uniform(-0.55, -0.35),
+        patch=setup.patch * _spread(rng, 0.3),
+        patch_x=setup.patch_x + rng.normal(0, 12),
+        patch_y=setup.patch_y + rng.normal(0, 18),
+        patch_size=rng.uniform(26, 42),
+        glint_x=6.0 * np.sign(setup.direction_x) + rng.normal(0, 1.5),
+        glint_y=rng.uniform(-8, -4),
+        glint=(setup.ambient + setup.lamp) * rng.uniform(0.8, 2.2),
     )
     light = Light(**{name: np.float32(x) for name, x in vars(light).items()})
-    return light, Exposure(gain * _spread(rng, 0.1), share, read, shot)
+    gain = setup.gain * _spread(rng, 0.08)
+    return light, Exposure(gain, setup.share, setup.read_noise, setup.shot_noise)
 
 
 def vary_light(rng: np.random.Generator, light: Light) -> Light:

@@ -50,7 +50,7 @@ class Light:
     patch: jax.Array  # strength of a bright patch
     patch_x: jax.Array
     patch_y: jax.Array
-    patch_size: jax.Array
+    patch_size: jax.Array  # across; it is 1.6 times as high
     glint_x: jax.Array  # where the cornea shows the lamp, from the iris' middle
     glint_y: jax.Array
     glint: jax.Array  # radiance of the reflection
@@ -131,7 +131,7 @@ def _lid_lines(anatomy: Anatomy, pose: Pose, columns):
         anatomy.eye_y + anatomy.eye_tilt * s + 3.0 * jnp.square(jnp.maximum(s, 0.0))
     )
     lower = corners + inside * (
-        anatomy.lower_depth * (1.0 - 0.62 * pose.lower_lid) - 2.0 * pose.cheek
+        anatomy.lower_depth * (1.0 - 0.62 * pose.lower_lid) - 4.0 * pose.cheek
     )
     shape = inside**0.72 * (1.0 + 0.45 * anatomy.lid_apex * s)
     gap = anatomy.aperture * (
@@ -161,14 +161,14 @@ def _relief(anatomy: Anatomy, pose: Pose, lids):
     z += ridge * _bump(rows - brow_line(a, columns) + 0.8 * shift - 3.0, 15.0)
     z += a.nose_height * _edge(columns - a.nose_x + 0.10 * (rows - 60.0), 52.0)
     z -= a.hollow * _bump(x - 56.0, 15.0) * _bump(y + 14.0, 20.0)
-    z += 14.0 * _bump(x + 18.0, 70.0) * _bump(y - 78.0 + 6.0 * pose.cheek, 42.0)
+    z += 14.0 * _bump(x + 18.0, 70.0) * _bump(y - 78.0 + 12.0 * pose.cheek, 42.0)
     z -= 0.0045 * jnp.square(jnp.maximum(62.0 - columns, 0.0))
     # Folds: the upper lid's, the bag below the eye, and those that muscles make.
     near = jnp.clip(1.6 - jnp.abs(s), 0.0, 0.6) / 0.6
     open_ = jnp.clip(pose.lid, 0.15, 1.1)
     z -= 1.5 * a.crease * open_ * near * _bump(rows - lids["fold"], 2.1)
     z -= 0.9 * near * _bump(rows - lids["fold"] + 7.0, 6.0) * open_
-    bag = a.bag + 1.5 * pose.lower_lid + 2.0 * pose.cheek
+    bag = a.bag + 1.5 * pose.lower_lid + 3.0 * pose.cheek
     z += 1.1 * bag * inside * _bump(rows - lids["lower"] - 6.5, 4.2)
     z -= 0.6 * bag * inside * _bump(rows - lids["lower"] - 14.0, 3.5)
     return z - a.wrinkle * _wrinkles(pose, x, y, shift)
@@ -183,7 +183,8 @@ def _wrinkles(pose: Pose, x, y, shift):
         + _bump(y - 15.0 + 0.4 * (x + 62.0), 2.4)
     )
     under = _bump(x - 4.0, 40.0) * (
-        _bump(y - 21.0 - 0.002 * x * x, 1.8) + _bump(y - 27.0 - 0.003 * x * x, 2.0)
+        _bump(y - 20.0 + 0.004 * x * x, 2.4)
+        + 0.6 * _bump(y - 28.0 + 0.006 * x * x, 2.8)
     )
     bridge = _bump(x - 74.0, 13.0) * (
         _bump(y + 22.0 + 0.55 * (x - 74.0), 1.9)
@@ -194,15 +195,16 @@ def _wrinkles(pose: Pose, x, y, shift):
         _bump(x - 76.0 - 0.12 * y, 2.0) + 0.8 * _bump(x - 66.0 - 0.15 * y, 2.3)
     )
     forehead = _bump(x - 10.0, 62.0) * (
-        _bump(y + 88.0 + 0.5 * shift, 2.2) + _bump(y + 99.0 + 0.4 * shift, 2.4)
+        _bump(y + 88.0 + 0.5 * shift + 0.002 * x * x, 3.0)
+        + 0.7 * _bump(y + 100.0 + 0.4 * shift - 0.001 * x * x, 3.2)
     )
     raised = jnp.clip(shift / 13.0, 0.0, 1.2)
     return (
         2.0 * pose.cheek * outer * fan
-        + 1.4 * (pose.cheek + 0.6 * pose.nose) * under
+        + 1.0 * (pose.cheek + 0.6 * pose.nose) * under
         + 3.0 * pose.nose * bridge
         + 2.8 * pose.furrow * between
-        + 1.8 * raised * forehead
+        + 1.3 * raised * forehead
     )
 
 
@@ -218,7 +220,7 @@ def _shading(light: Light, pose: Pose, relief):
     )
     lambert = jnp.maximum(facing / length, 0.0)
     away = jnp.square((columns - light.patch_x) / light.patch_size) + jnp.square(
-        (rows - light.patch_y) / light.patch_size
+        (rows - light.patch_y) / (1.6 * light.patch_size)
     )
     lamp = light.lamp * (1.0 + light.patch * jnp.exp(-away))
     return light.ambient / jnp.sqrt(1.0 + slope_x**2 + slope_y**2) + lamp * lambert
@@ -237,7 +239,7 @@ def _moved_skin(anatomy: Anatomy, skin, pose: Pose, lids):
     with_lid = jnp.where(above_edge > 0, lids["inside"] * _bump(above_edge, 13.0), 0.0)
     with_cheek = _edge(rows - lids["lower"] - 6.0, 14.0)
     source_y = rows + with_brow * shift - 0.8 * with_lid * lid_rest
-    source_y += with_cheek * (6.0 * pose.cheek + 2.5 * pose.nose)
+    source_y += with_cheek * (9.0 * pose.cheek + 4.0 * pose.nose)
     inner = _edge(columns - anatomy.eye_x - 18.0, 60.0)
     source_x = columns - with_brow * inner * pose.brow_pull
     source_x -= with_cheek * inner * 3.0 * pose.nose

@@ -29,7 +29,11 @@ from seen_jax.simulator.cast import PlannedClip, plan
 PROVENANCE_FILE = "simulation.json"
 # Raise it with every change that makes other images from the same seed.
 SIMULATOR_VERSION = 1
-JPEG_QUALITY = 75
+# One thread per worker, on the CPU: a clip is too small to share out.
+_WORKER_ENV = {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
 
 
 def write_see_folder(
@@ -66,12 +70,13 @@ def write_see_folder(
     staging = out / ".staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
-    missing = [clip for clip in clips if not _clip_dir(out, "event", clip).is_dir()]
+    missing = [clip for clip in clips if not _is_whole(out, clip)]
     if progress and len(missing) < len(clips):
         print(f"{out}: {len(clips) - len(missing)} of {len(clips)} clips are there")
-    _limit_workers()
     write = functools.partial(_write_clip, out, seed, raw)
-    for _ in map_in_processes(write, missing, "simulate", num_workers, progress, few=0):
+    for _ in map_in_processes(
+        write, missing, "simulate", num_workers, progress, few=0, env=_WORKER_ENV
+    ):
         pass
     _write_text(out / "emotion.json", see.split_to_json(_split(clips)))
     staging.rmdir()
@@ -79,17 +84,22 @@ def write_see_folder(
 
 def _claim(out: Path, asked: dict) -> None:
     """Marks `out` as ours, or refuses a folder that something else was written to."""
-    if not out.exists() or not any(out.iterdir()):
+    note = out / PROVENANCE_FILE
+    if not out.exists() or {x.name for x in out.iterdir()} <= {_part(note).name}:
         out.mkdir(parents=True, exist_ok=True)
-        _write_text(out / PROVENANCE_FILE, json.dumps(asked, indent=1) + "\n")
+        _write_text(note, json.dumps(asked, indent=1) + "\n")
         return
-    try:
-        found = json.loads((out / PROVENANCE_FILE).read_text())
-    except FileNotFoundError:
+    rule = "expected a new or empty folder or one that the simulator wrote"
+    if not note.is_file():
         raise ValueError(
-            f"{out}: expected a new or empty folder or one that the simulator wrote, "
-            f"found one without {PROVENANCE_FILE}; give another --out"
-        ) from None
+            f"{out}: {rule}, found one without {note.name}; give another --out"
+        )
+    try:
+        found = dict(json.loads(note.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{note}: {rule}, found no JSON object in it ({error}); give another --out"
+        ) from error
     differs = {
         key: f"{key} {found.get(key)} there, {value} now"
         for key, value in asked.items()
@@ -102,11 +112,8 @@ def _claim(out: Path, asked: dict) -> None:
         )
 
 
-def _limit_workers() -> None:
-    """One thread per worker, on the CPU: a clip is too small to share out."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+def _is_whole(out: Path, clip: PlannedClip) -> bool:
+    return all(_clip_dir(out, kind, clip).is_dir() for kind in ("event", "frame"))
 
 
 def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
@@ -122,7 +129,7 @@ def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
         (staging / kind).mkdir(parents=True)
         for i, frame in enumerate(frames):
             path = staging / kind / f"{i:05d}.jpg"
-            Image.fromarray(frame).save(path, quality=JPEG_QUALITY)
+            Image.fromarray(frame).save(path, quality=see.JPEG_QUALITY)
     if raw:
         _write_raw(staging / "raw", recorded)
         final = _clip_dir(out, "raw", clip).with_name(f"{clip.name}.aedat4")
@@ -163,6 +170,10 @@ def _split(clips: list[PlannedClip]) -> see.Split:
 
 def _write_text(path: Path, text: str) -> None:
     """Writes a whole file or none."""
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
