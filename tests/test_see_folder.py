@@ -68,9 +68,7 @@ def test_unreadable_jpeg(see_dir):
     path = clip_dir(see_dir) / "00001.jpg"
     path.write_bytes(b"not an image")
     (problem,) = problems_of(see_dir)
-    assert problem.startswith(
-        f"{path}: expected a readable JPEG, found cannot identify"
-    )
+    assert problem.startswith(f"{path}: expected a readable JPEG, found no image")
 
 
 @pytest.mark.parametrize("num_bytes", [1, 2, 40])
@@ -370,3 +368,32 @@ def test_command_writes_a_split_by_volunteer(see_dir, capsys):
     assert not problems
     assert split == see.split_by_volunteer(published, seed=0)
     assert problems_of(see_dir, split_file="by_volunteer.json") == []
+
+
+def test_a_folder_without_a_clip_to_use_is_a_problem(tmp_path):
+    for kind in ("event", "frame"):
+        (tmp_path / kind).mkdir()
+    empty = {"labels": list(see.EMOTIONS), "database": {}}
+    (tmp_path / "emotion.json").write_text(json.dumps(empty))
+    (problem,) = problems_of(tmp_path)
+    assert problem.endswith(
+        "expected at least one clip that is not left out, found none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers=0"], "workers: expected at least 1, got 0"),
+        (
+            ["--write_volunteer_split=x", "--seed=-1"],
+            "seed: expected 0 or more, got -1",
+        ),
+        (["--write_volunteer_split=/nonexistent/x"], "No such file or directory"),
+    ],
+)
+def test_command_says_what_is_wrong_with_its_options(see_dir, options, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        see_folder.main([str(see_dir), *options])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

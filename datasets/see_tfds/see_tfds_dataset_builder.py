@@ -162,6 +162,12 @@ class Builder(tfds.core.ShardBasedBuilder):
                 rule = f"clips of the subset {SUBSET_OF_SPLIT[part]}"
                 raise see.SeeError([see.Problem(str(folder.split_path), rule, "none")])
         self._provenance = load_provenance(root)
+        built = self.info.features["label"].names
+        if self.data_path.exists() and built != list(split.labels):
+            # TFDS keeps the names that it has read from the records to be replaced.
+            rule = f"labels {built}, as {self.data_path} has; delete that to build anew"
+            found = str(list(split.labels))
+            raise see.SeeError([see.Problem(str(folder.split_path), rule, found)])
 
     def _download_and_prepare(self, dl_manager, download_config):
         # TFDS reads the runner of shard-based builders from `beam_runner` alone, but

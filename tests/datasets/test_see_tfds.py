@@ -214,7 +214,7 @@ class TestAllOrNothing:
         ("keep", "config", "message"),
         [
             (lambda subset: subset == "training", "published", "of the subset testing"),
-            (lambda subset: False, "published", "of the subset testing, found none"),
+            (lambda subset: False, "published", "that is not left out, found none"),
         ],
     )
     def test_an_empty_split(self, see_dir, tmp_path, keep, config, message):
@@ -227,6 +227,26 @@ class TestAllOrNothing:
         with pytest.raises(see.SeeError, match=message):
             build(bad, tmp_path / "data", config=config)
         assert not (tmp_path / "data").exists()
+
+    def test_records_of_another_folder_are_not_taken_for_its_own(
+        self, see_dir, tmp_path, capsys
+    ):
+        data_dir = str(tmp_path / "data")
+        assert build_lib.main([str(see_dir), data_dir]) == 0
+        assert build_lib.main([str(see_dir), data_dir]) == 0
+        assert "is there already; --overwrite" in capsys.readouterr().out
+        other = samples.write_see_folder(
+            tmp_path / "other", samples.clip_names(2, (2,))
+        )
+        assert build_lib.main([str(other), data_dir]) == 1
+        assert f"holds other records than {other}" in capsys.readouterr().out
+        # Another order of the labels, which TFDS cannot replace.
+        assert build_lib.main([str(other), data_dir, "--overwrite"]) == 1
+        assert "delete that to build anew" in capsys.readouterr().err
+        content = json.loads((other / "emotion.json").read_text())
+        (other / "emotion.json").write_text(json.dumps(content | {"labels": LABELS}))
+        assert build_lib.main([str(other), data_dir, "--overwrite"]) == 0
+        assert len(records_lib.open_records(data_dir, "train").names) == 10
 
     def test_one_volunteer_cannot_be_divided(self, tmp_path):
         names = samples.clip_names(1, (2,))

@@ -42,7 +42,7 @@ def test_poses_are_float32_in_range_and_repeatable(emotion):
 
 
 def test_each_emotion_shows_where_its_units_pull():
-    assert strongest("surprise", "brow_outer") > 5 > strongest("fear", "brow_outer")
+    assert strongest("surprise", "brow_outer") > 9 > strongest("fear", "brow_outer")
     assert weakest("angry", "brow_inner") < -4 < weakest("neutral", "brow_inner")
     assert strongest("disgust", "nose") > 0.6 > strongest("angry", "nose")
     assert strongest("happiness", "cheek") > 0.6 > strongest("disgust", "cheek")
