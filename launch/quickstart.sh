@@ -1,28 +1,42 @@
 #!/usr/bin/env bash
 # From a clean clone and nothing but Python 3.11 or newer: makes a virtual environment,
-# installs, simulates the demonstration set, checks it, builds it with the TFDS builder
-# and draws a sheet of it. Run again, it goes on where it stopped.
+# installs, simulates the demonstration set, checks it, builds it with the TFDS builder,
+# draws a sheet of it, trains on it and evaluates on people who were never seen in
+# training. Run again, it goes on where it stopped.
 #
-#   bash launch/quickstart.sh [--tiny] [FOLDER]
+#   bash launch/quickstart.sh [--tiny] [--cuda] [FOLDER]
 #
-# --tiny   two volunteers and a few clips, to see that everything runs
+# --tiny   three volunteers, a few clips, one epoch: to see that everything runs
+# --cuda   installs JAX's CUDA wheels, for a machine with an NVIDIA GPU
 # FOLDER   where everything goes; default: data/quickstart
 set -euo pipefail
 cd "$(dirname "$0")/.."
-volunteers=16 clips=220
-if [ "${1:-}" = --tiny ]; then
-  volunteers=2 clips=14
-  shift
-fi
-folder=${1:-data/quickstart}
+volunteers=16 clips=220 options=() folder=data/quickstart
+for argument in "$@"; do
+  case "$argument" in
+    --tiny)
+      volunteers=3 clips=21
+      options=(--config.num_epochs=1 --config.eval_passes=1)
+      ;;
+    --cuda) export EXTRA_PACKAGES="jax[cuda12]" ;;
+    -*)
+      echo "$argument: expected --tiny, --cuda or a folder; see launch/quickstart.sh" >&2
+      exit 2
+      ;;
+    *) folder=$argument ;;
+  esac
+done
 source launch/venv.sh
 
 python -m seen_jax.simulator --out="$folder/see" --volunteers=$volunteers --clips=$clips
 python -m seen_jax.see "$folder/see"
-bash launch/build_see.sh "$folder/see" "$folder/tfds"
+bash launch/build_see.sh "$folder/see" "$folder/tfds" --config=by_volunteer
 python -m seen_jax.simulator.calibration "$folder/see" --sheet="$folder/sheet.png"
+python train.py --config=configs/demo.py --workdir="$folder/run" \
+  --config.data_dir="$folder/tfds" ${options[@]+"${options[@]}"}
 
 echo
 echo "simulated SEE   $folder/see"
-echo "records         $folder/tfds"
 echo "contact sheet   $folder/sheet.png"
+echo "records         $folder/tfds"
+echo "training        $folder/run (curves.png, metrics.jsonl, checkpoints)"

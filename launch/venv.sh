@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it: makes the virtual environment $VENV (default .venv)
 # with $PYTHON (default python3), installs the files in $REQUIREMENTS (default
-# requirements.txt) and activates it. Installs again when one of them has changed.
+# requirements.txt) and $EXTRA_PACKAGES (default none), and activates it. Installs again
+# when one of them has changed.
 : "${PYTHON:=python3}" "${VENV:=.venv}" "${REQUIREMENTS:=requirements.txt}"
 
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -10,10 +11,9 @@
 }
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 source "$VENV/bin/activate"
-for requirements in $REQUIREMENTS; do
-  stamp="$VENV/.installed-$requirements"
-  if ! cmp -s "$requirements" "$stamp"; then
-    python -m pip install --quiet --disable-pip-version-check -r "$requirements"
-    cp "$requirements" "$stamp"
-  fi
-done
+wanted="$(cat $REQUIREMENTS) ${EXTRA_PACKAGES:-}"
+if [ "$wanted" != "$(cat "$VENV/.installed" 2>/dev/null)" ]; then
+  python -m pip install --quiet --disable-pip-version-check ${EXTRA_PACKAGES:-} \
+    $(printf -- '-r %s ' $REQUIREMENTS)
+  echo "$wanted" >"$VENV/.installed"
+fi
