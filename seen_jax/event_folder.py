@@ -116,9 +116,10 @@ def clip_images(
     num_periods = num_periods_of(events, start_us, period_us)
     if num_periods > _MAX_PERIODS:
         raise ValueError(
-            f"period_us: expected at most {_MAX_PERIODS} periods, whose images five "
-            f"digits can number, got {num_periods} from {start_us} to {events.t[-1]} us"
-            "; take a longer period, or look for a wrong timestamp"
+            f"start_us, period_us: expected at most {_MAX_PERIODS} periods, whose "
+            f"images five digits can number, got {num_periods} from {start_us} to "
+            f"{events.t[-1]} us; start later, take longer ones, or look for a wrong "
+            "timestamp"
         )
     periods = {
         "start_us": start_us,
@@ -306,12 +307,23 @@ def main(argv: list[str] | None = None) -> int:
             period_us=args.period_us,
             pixel=args.pixel,
         )
-        write_clip_images(images, args.out, args.format)
-        if args.preview:
+        if args.preview:  # first, so that a preview that fails leaves no folder
             args.preview.parent.mkdir(parents=True, exist_ok=True)
             contact_sheet(images).save(args.preview)
-    except (ValueError, OSError) as error:
+        write_clip_images(images, args.out, args.format)
+    except ValueError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        named = (
+            error
+            if isinstance(error, FileNotFoundError) and not error.errno
+            else (
+                f"{args.out}: expected to be able to write there, got: {error}; "
+                "give another place"
+            )
+        )
+        print(named, file=sys.stderr)
         return 1
     print(summary(recording, images))
     print("options     crop {},{},{}".format(*crop), end=", ")
