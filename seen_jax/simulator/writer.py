@@ -13,6 +13,8 @@ the event folder's presence means the clip is whole, whenever the program was ki
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -67,8 +69,13 @@ def write_see_folder(
         "raw": raw,
     }
     _claim(out, asked)
+    with _held(out):
+        _write_missing(out, clips, seed, raw, num_workers, progress)
+
+
+def _write_missing(out, clips, seed, raw, num_workers, progress) -> None:
     staging = out / ".staging"
-    shutil.rmtree(staging, ignore_errors=True)
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     staging.mkdir()
     missing = [clip for clip in clips if not _is_whole(out, clip)]
     if progress and len(missing) < len(clips):
@@ -80,6 +87,20 @@ def write_see_folder(
         pass
     _write_text(out / "emotion.json", see.split_to_json(_split(clips)))
     staging.rmdir()
+
+
+@contextlib.contextmanager
+def _held(out: Path):
+    """Keeps other runs out; ends with the process, however it ends."""
+    with open(out / PROVENANCE_FILE) as note:
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{out}: expected no other run to write there, found one; wait for it "
+                "or give another --out"
+            ) from None
+        yield
 
 
 def _claim(out: Path, asked: dict) -> None:

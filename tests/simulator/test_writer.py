@@ -128,6 +128,20 @@ def test_other_arguments_and_other_folders_are_refused(folder, tmp_path, capsys)
     assert "volunteers: expected 1 to 999" in capsys.readouterr().err
 
 
+def test_two_runs_do_not_write_to_one_folder(folder):
+    with (
+        writer._held(folder),
+        pytest.raises(ValueError, match="expected no other run to write there"),
+    ):
+        writer.write_see_folder(folder, VOLUNTEERS, CLIPS, raw=True)
+
+
+def test_overexposed_clips_have_saturated_areas():
+    clips = [x.name for x in plan(111, 111, 0) if x.name.lighting == "Overexposed"]
+    frames = [simulate_clip(name, 0).intensity_frames[0] for name in clips[:6]]
+    assert max((frame == 255).mean() for frame in frames) > 0.01
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main([f"--out={tmp_path / 'file' / 'see'}", "--clips=2", "--volunteers=1"])
