@@ -21,7 +21,7 @@ LAYERS = [  # from the bottom up; what is in one line may not import each other
     {"aedat4", "models.lif"},
     {"event_folder", "models", "data", "simulator"},
     {"training", "evaluation", "export", "runtime"},
-    {"training.loop"},
+    {"training.loop", "evaluation.run"},
     {"benchmarks"},
 ]
 NO_JAX = {"see", "see_folder", "processes", "events", "aedat4", "event_folder"}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from seen_jax import metrics, see
+from seen_jax.evaluation import provenance
 from seen_jax.evaluation.results import Results, read_results
 
 # The order of the published table.
@@ -39,19 +40,23 @@ class Summary:
       results: what was read.
       mean, spread: by column. The spread is the standard deviation over the passes,
         with P - 1 in the denominator; nan of one pass alone.
+      facts: where the results come from (`provenance`); None of the released ones.
     """
 
     name: str
     results: Results
     mean: dict[str, float]
     spread: dict[str, float]
+    facts: dict[str, Any] | None = None
 
     @property
     def num_passes(self) -> int:
         return len(self.results.predictions)
 
 
-def summarise(name: str, results: Results) -> Summary:
+def summarise(
+    name: str, results: Results, facts: dict[str, Any] | None = None
+) -> Summary:
     """Measures each pass, then takes mean and standard deviation over the passes."""
     each = [metrics.measure(results.names, p) for p in results.predictions]
     table = np.array([[row[column] for column in COLUMNS] for row in each])
@@ -61,6 +66,7 @@ def summarise(name: str, results: Results) -> Summary:
         results,
         dict(zip(COLUMNS, table.mean(axis=0).tolist(), strict=True)),
         dict(zip(COLUMNS, spread.tolist(), strict=True)),
+        facts,
     )
 
 
@@ -82,7 +88,8 @@ def summarise_directories(directories: Sequence[str | os.PathLike]) -> list[Summ
         for results in found:
             epoch = "" if results.epoch is None else f" epoch {results.epoch}"
             title = name + epoch if len(found) > 1 else name
-            summaries.append(summarise(title, results))
+            facts = provenance.read(path) if results.epoch is None else None
+            summaries.append(summarise(title, results, facts))
     return summaries
 
 
@@ -112,6 +119,9 @@ def to_text(summaries: Sequence[Summary]) -> str:
     lines += ["", LEGEND, *([MARK_LEGEND] if len(summaries) > 1 else [])]
     if len({frozenset(s.results.names) for s in summaries}) > 1:
         lines.append("Not of the same clips: differences may come from the clips.")
+    for s in summaries:
+        if s.facts:
+            lines += ["", f"{s.name}: {provenance.to_text(s.facts)}"]
     latex = [latex_row(summary) for summary in summaries]
     return "\n".join([*lines, "", "LaTeX: " + ", ".join(COLUMNS), *latex])
 
@@ -131,6 +141,7 @@ def to_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
             "epoch": s.results.epoch,
             "num_clips": len(s.results.names),
             "num_passes": s.num_passes,
+            "provenance": s.facts,
             "mean": {c: _number(s.mean[c]) for c in COLUMNS},
             "spread": {c: _number(s.spread[c]) for c in COLUMNS},
             "difference": {c: _number(s.mean[c] - first.mean[c]) for c in COLUMNS},

@@ -80,12 +80,7 @@ def write_results(
         )
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    present = _files(directory).get(epoch, {})
-    if present and max(present) > len(probabilities):
-        raise ValueError(
-            f"{directory}: expected no more than {len(probabilities)} passes, found "
-            f"{present[max(present)].name}; name another directory"
-        )
+    check_room(directory, len(probabilities), epoch)
     files = []
     for number, of_pass in enumerate(probabilities, start=1):
         results = {
@@ -95,6 +90,18 @@ def write_results(
         files.append(directory / file_name(number, epoch))
         _write_whole(files[-1], json.dumps({"results": results}))
     return files
+
+
+def check_room(
+    directory: str | os.PathLike, num_passes: int, epoch: int | None = None
+) -> None:
+    """Raises ValueError as `write_results`, if there are files of more passes."""
+    present = _files(Path(directory)).get(epoch, {})
+    if present and max(present) > num_passes:
+        raise ValueError(
+            f"{directory}: expected no more than {num_passes} passes, found "
+            f"{present[max(present)].name}; name another directory"
+        )
 
 
 def _ranking(row: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:

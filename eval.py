@@ -1,0 +1,56 @@
+"""Evaluates a run.
+
+    python eval.py --workdir=RUN [--split=test] [--passes=20] [--out=DIR] [--step=N]
+
+Restores the checkpoint that counts, shows it the split by the published protocol,
+writes a result file per pass and prints the report on them.
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+
+from seen_jax.evaluation import protocol, report, run
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_SPLIT = flags.DEFINE_string("split", "test", " or ".join(run.ALL_SPLITS))
+_PASSES = flags.DEFINE_integer("passes", protocol.NUM_PASSES, "Each with new windows.")
+_OUT = flags.DEFINE_string(
+    "out", None, "Folder of the result files; default: RUN/evaluation/SPLIT_STEP."
+)
+_STEP = flags.DEFINE_integer(
+    "step", None, "Of the checkpoint; default: the one that counts."
+)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"flags: expected --NAME=VALUE, got {argv[1:]}")
+    if _PASSES.value < 1:
+        raise ValueError(f"passes: expected 1 or more, got {_PASSES.value}")
+    logging.set_verbosity(logging.ERROR)
+    cache = Path(_WORKDIR.value).resolve().parent / "compilation_cache"
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    restored = run.restore(_WORKDIR.value, _SPLIT.value, _STEP.value)
+    out = Path(_OUT.value or run.default_directory(restored))
+    command = " ".join(["eval.py", *sys.argv[1:]])
+    run.write_evaluation(restored, out, _PASSES.value, command)
+    print(report.to_text(report.summarise_directories([out])))
+    print(f"\n{out}")
+
+
+def start(argv: list[str]) -> str | None:
+    """Calls `main`; an error that says what was expected needs no traceback."""
+    try:
+        return main(argv)
+    except (OSError, ValueError) as error:
+        if ": expected " not in str(error):
+            raise
+        return f"eval.py: {error}"
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["workdir"])
+    app.run(start)

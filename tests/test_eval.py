@@ -1,0 +1,164 @@
+"""eval.py as a user runs it, on the checkpoint of a network that never trained."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default
+from seen_jax.evaluation import provenance, run
+from seen_jax.evaluation.results import read_results
+from seen_jax.training import setup, state, workdir
+from seen_jax.training.checkpoint import Checkpoints
+from tests import samples
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def evaluate(folder, *flags):
+    command = [sys.executable, "eval.py", f"--workdir={folder}", *flags]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        text=True,
+        capture_output=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A workdir as train.py leaves it, after steps 3 and 6; step 3 was the best."""
+    root = tmp_path_factory.mktemp("eval")
+    names = samples.clip_names(2, (5, 8))
+    see_dir = samples.write_see_folder(root / "see", names, size=90)
+    build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    config = default.get_config()
+    config.data_dir = str(root / "data")
+    config.num_event_frames, config.skip, config.batch_size = 1, 0, 3
+    config.select = "test"
+    task = setup.prepare(config, "devices")
+    folder = root / "run"
+    folder.mkdir()
+    workdir.check_config(folder, task.config, task.fingerprints)
+    begun = jax.device_get(state.create(task.model, task.optimizer, 1, 0))
+    facts = {"config": task.config, "git": "abc", "records": task.fingerprints}
+    with contextlib.closing(Checkpoints(folder, "test")) as saved:
+        for epoch, war in ((1, 0.5), (2, 0.25)):
+            now = state.TrainState(
+                np.int32(3 * epoch), begun.params, begun.batch_stats, begun.opt_state
+            )
+            saved.save(now, facts | {"epoch": epoch}, {"war": war})
+        saved.wait()
+    return folder
+
+
+def test_an_evaluation(folder, tmp_path):
+    code, output, errors = evaluate(folder, "--passes=2")
+    assert code == 0, errors
+    out = folder / "evaluation" / "test_3"
+    assert output.strip().endswith(str(out))
+    assert "real data, test split (published), E1_S0" in output
+    assert "epoch 1 (step 3), chosen on the test split" in output
+    assert "2 passes, windows drawn with seed 2022" in output
+    assert "--passes=2" in output and "LaTeX" in output
+    files = sorted(path.name for path in out.iterdir())
+    assert files == [provenance.FILE, "test_1.json", "test_2.json"]
+    (found,) = read_results(out)
+    assert found.scores.shape == (2, 4, 7)  # of 14 clips every third, in batches of 3
+    np.testing.assert_allclose(found.scores.sum(axis=-1), 1, rtol=1e-5)
+    facts = provenance.read(out)
+    assert (facts["step"], facts["trained_at"], facts["passes"]) == (3, "abc", 2)
+
+    # Another place, another checkpoint of the same weights: the same windows.
+    code, output, errors = evaluate(
+        folder, "--passes=2", "--step=6", f"--out={tmp_path}"
+    )
+    assert code == 0, errors
+    assert "epoch 2 (step 6), named by --step" in output
+    (again,) = read_results(tmp_path)
+    np.testing.assert_allclose(again.scores, found.scores, rtol=1e-6)
+
+
+def test_an_error_has_no_traceback(folder, tmp_path):
+    code, _, errors = evaluate(tmp_path)
+    assert code == 1
+    assert f"eval.py: {tmp_path}: expected the folder of a run" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "split, step, words",
+    [
+        ("dev", None, "split: expected one of test, train, validation, got 'dev'"),
+        ("validation", None, "split: expected test or train, since no volunteers"),
+        ("test", 4, r"step: expected one of \[3, 6\], which .* has, got 4"),
+    ],
+)
+def test_what_is_not_there(folder, split, step, words):
+    with pytest.raises(ValueError, match=words):
+        run.restore(folder, split, step)
+
+
+def changed(folder, tmp_path, **fields):
+    """Copies the run, with another config beside its checkpoints."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    content = json.loads((copy / workdir.CONFIG_FILE).read_text())
+    content["config"].update(fields)
+    (copy / workdir.CONFIG_FILE).write_text(json.dumps(content))
+    return copy
+
+
+def test_other_records(folder, tmp_path):
+    names = samples.clip_names(1, (6,))
+    see_dir = samples.write_see_folder(tmp_path / "see", names, size=90)
+    build = [sys.executable, "datasets/see_tfds/build.py", see_dir, tmp_path / "data"]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    copy = changed(folder, tmp_path, data_dir=str(tmp_path / "data"))
+    words = "expected the train records that this run was trained with"
+    with pytest.raises(ValueError, match=words):
+        run.restore(copy)
+
+
+def test_weights_of_another_config(folder, tmp_path):
+    copy = changed(folder, tmp_path, kernels="own")
+    with pytest.raises(ValueError, match="weights of the config") as error:
+        run.restore(copy)
+    assert "conv1_cat_t" in str(error.value) and "got absent" in str(error.value)
+    assert "6 do not fit" in str(error.value)
+
+
+def test_no_checkpoint(folder, tmp_path):
+    copy = changed(folder, tmp_path)
+    shutil.rmtree(copy / "checkpoints")
+    with pytest.raises(FileNotFoundError, match="expected checkpoints, found none"):
+        run.restore(copy)
+    (copy / "checkpoints").mkdir()
+    with pytest.raises(FileNotFoundError, match="expected a checkpoint, found none"):
+        run.restore(copy)
+
+
+def test_more_passes_are_there_already(folder, tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"test_{number}.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"no more than 1 passes, found test_2\.json"):
+        run.write_evaluation(run.restore(folder), tmp_path, 1, "")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"source": "real"}'])
+def test_provenance_that_is_not_of_the_form(tmp_path, text):
+    (tmp_path / provenance.FILE).write_text(text)
+    with pytest.raises(ValueError, match=r"evaluation\.json: expected"):
+        provenance.read(tmp_path)
+    with pytest.raises(ValueError, match="got no dataset"):
+        provenance.write(tmp_path, {"source": "real"})
