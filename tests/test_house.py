@@ -107,6 +107,14 @@ def test_packages_stay_in_their_rooms(path):
             assert package not in ("jax", "flax", "optax"), f"{name} imports {package}"
 
 
+def test_tensorflow_is_needed_nowhere():
+    files = [*ROOT.glob("*.py"), *(ROOT / "configs").glob("*.py"), *SOURCES]
+    files += (ROOT / "datasets").rglob("*.py")
+    for path in files:
+        packages = {name.split(".")[0] for name in imports(path)}
+        assert not packages & {"tensorflow", "apache_beam"}, path
+
+
 def test_inits_import_nothing():
     for path in SOURCES:
         if path.name == "__init__.py":
