@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from seen_jax import metrics, see
-from seen_jax.evaluation import provenance
+from seen_jax.evaluation import details, provenance
 from seen_jax.evaluation.results import Results, read_results
 
 # The order of the published table.
@@ -105,7 +105,10 @@ def exceeds_spread(first: Summary, other: Summary, column: str) -> bool | None:
 
 
 def to_text(summaries: Sequence[Summary]) -> str:
-    """Formats the table for a terminal, with a LaTeX row of each summary."""
+    """Formats the table for a terminal, with a LaTeX row of each summary.
+
+    Of a single one, the details too: confusions, intervals, groups, calibration.
+    """
     rows: list[list[str]] = [["", *(s.name for s in summaries)]]
     rows.append(["clips", *(str(len(s.results.names)) for s in summaries)])
     rows.append(["passes", *(str(s.num_passes) for s in summaries)])
@@ -119,6 +122,8 @@ def to_text(summaries: Sequence[Summary]) -> str:
     lines += ["", LEGEND, *([MARK_LEGEND] if len(summaries) > 1 else [])]
     if len({frozenset(s.results.names) for s in summaries}) > 1:
         lines.append("Not of the same clips: differences may come from the clips.")
+    if len(summaries) == 1:
+        lines += ["", details.to_text(summaries[0].results)]
     for s in summaries:
         if s.facts:
             lines += ["", f"{s.name}: {provenance.to_text(s.facts)}"]
@@ -146,6 +151,7 @@ def to_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
             "spread": {c: _number(s.spread[c]) for c in COLUMNS},
             "difference": {c: _number(s.mean[c] - first.mean[c]) for c in COLUMNS},
             "exceeds_spread": {c: exceeds_spread(first, s, c) for c in COLUMNS},
+            "details": details.to_json(s.results),
         }
         for s in summaries
     ]

@@ -1,0 +1,125 @@
+"""The analysis against numbers done by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from seen_jax import see
+from seen_jax.evaluation import analysis, details
+from seen_jax.evaluation.results import Results
+from tests.samples import clip_names
+
+NAMES = clip_names(num_volunteers=2)  # seven clips each; aged 19 and 20
+RIGHT = np.array([see.EMOTIONS.index(name.emotion) for name in NAMES])
+
+
+def results(predictions, scores=None, names=NAMES):
+    predictions = np.asarray(predictions)
+    if scores is None:
+        scores = np.full((*predictions.shape, 7), np.nan)
+    return Results(None, tuple(names), predictions, scores)
+
+
+def with_best(predictions, best):
+    """Scores whose largest is `best`, at the prediction; the rest is shared out."""
+    predictions, best = np.asarray(predictions), np.asarray(best)[..., None]
+    chosen = np.eye(7)[predictions] == 1
+    return results(predictions, np.where(chosen, best, (1 - best) / 6))
+
+
+def volunteers_wrong():
+    """All clips of the first volunteer are taken for the class after the true one."""
+    return np.where(np.arange(14) < 7, (RIGHT + 1) % 7, RIGHT)
+
+
+def test_confusion_is_the_mean_of_the_passes():
+    matrix = analysis.confusion(results([RIGHT, volunteers_wrong()]))
+    # Each emotion has two clips: four predictions in two passes, one of them wrong.
+    np.testing.assert_array_equal(
+        matrix, 1.5 * np.eye(7) + 0.5 * np.roll(np.eye(7), 1, axis=1)
+    )
+
+
+def test_intervals_over_volunteers_are_wider_where_people_differ():
+    found = results([volunteers_wrong()])
+    # Of two volunteers, one is always right and one never. Two draws give WAR 0, 1/2
+    # or 1 with 1/4, 1/2, 1/4, so the middle 95 % reach from 0 to 1.
+    over = analysis.over_volunteers(found)
+    assert (over["WAR"].low, over["WAR"].high) == (0, 1)
+    assert (over["UAR"].low, over["UAR"].high) == (0, 1)
+    # Of 14 clips, 7 are right: binomial, mean 1/2, standard deviation
+    # sqrt(1/4 / 14) = 0.134; P(X <= 3) = 0.029, P(X <= 2) = 0.006: from 3 to 11 of 14.
+    clips = analysis.bootstrap(found, range(14), num_draws=20_000)
+    assert clips["WAR"].low == pytest.approx(3 / 14)
+    assert clips["WAR"].high == pytest.approx(11 / 14)
+
+
+def test_further_passes_are_no_further_clips():
+    one, many = results([volunteers_wrong()]), results([volunteers_wrong()] * 20)
+    assert analysis.over_clips(one) == analysis.over_clips(many)
+
+
+def test_where_all_is_right_the_interval_is_a_point():
+    for interval in analysis.over_clips(results([RIGHT])).values():
+        assert interval == analysis.Interval(1, 1)
+
+
+def test_groups():
+    groups = analysis.by_group(results([RIGHT, volunteers_wrong()]))
+    found = {(g.kind, g.name): (g.war, g.uar, g.num_clips) for g in groups}
+    # The first is right in one pass of two, the second always.
+    first, second = NAMES[0], NAMES[7]
+    assert found == {
+        ("age", "under 20"): (0.5, 0.5, 7),
+        ("age", "20-21"): (1, 1, 7),
+        ("sex", first.sex): (0.5, 0.5, 7),
+        ("sex", second.sex): (1, 1, 7),
+        ("degree", first.degree): (0.5, 0.5, 7),
+        ("degree", second.degree): (1, 1, 7),
+    }
+    assert {g.num_volunteers for g in groups} == {1}
+
+
+def test_a_group_that_lacks_emotions():
+    names = [dataclasses.replace(NAMES[i], age=30) for i in (0, 1)] + [NAMES[0]]
+    groups = analysis.by_group(results([[0, 2, 0]], names=names))
+    (old,) = [g for g in groups if g.name == "26 and over"]
+    assert (old.war, old.uar, old.num_clips) == (0.5, 0.5, 2)  # angry 1, disgust 0
+
+
+def test_calibration():
+    best = np.full((1, 14), 0.75)
+    best[0, :4] = 0.35
+    found = analysis.calibration(with_best([volunteers_wrong()], best))
+    # Scores of 0.35: four, all wrong. Of 0.75: ten, seven of them right.
+    # Expected error: (4 * 0.35 + 10 * 0.05) / 14.
+    np.testing.assert_array_equal(found.counts, [0, 0, 0, 4, 0, 0, 0, 10, 0, 0])
+    np.testing.assert_allclose(found.confidence[[3, 7]], [0.35, 0.75])
+    np.testing.assert_allclose(found.accuracy[[3, 7]], [0, 0.7])
+    assert np.isnan(np.delete(found.accuracy, [3, 7])).all()
+    assert found.error == pytest.approx((4 * 0.35 + 10 * 0.05) / 14)
+
+
+def test_calibration_at_the_edges_of_bins():
+    best = np.full((1, 14), 1.0)
+    best[0, 0] = 0.5  # (0.4, 0.5]
+    best[0, 1] = 1 + 1e-7  # as a float32 softmax may round
+    found = analysis.calibration(with_best([RIGHT], best))
+    assert found.counts.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 13]
+
+
+def test_calibration_needs_all_classes():
+    assert analysis.calibration(results([RIGHT])) is None
+    assert "not known" in details.to_text(results([RIGHT]))
+    assert details.to_json(results([RIGHT]))["calibration"] is None
+
+
+def test_as_text():
+    text = details.to_text(with_best([volunteers_wrong()], np.full((1, 14), 0.75)))
+    assert "angry         1.0    1.0    0.0" in text
+    assert "of the 2 volunteers     WAR   0.0 to 100.0" in text
+    assert "of the 14 clips         WAR  21.4 to " in text
+    assert "age 20-21               100.0  100.0      7           1" in text
+    assert "Expected calibration error 25.0" in text
+    assert " 70 to  80             14        75.0   50.0" in text
