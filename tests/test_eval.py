@@ -78,6 +78,10 @@ def test_an_evaluation(folder, tmp_path):
     np.testing.assert_allclose(found.scores.sum(axis=-1), 1, rtol=1e-5)
     facts = provenance.read(out)
     assert (facts["step"], facts["trained_at"], facts["passes"]) == (3, "abc", 2)
+    efficiency = facts["efficiency"]
+    assert efficiency["num_parameters"] == 6_078_655  # as in the paper
+    assert 0 <= efficiency["spikes_per_input"] < 1
+    assert "Horowitz" in output and "6,078,655 parameters" in output
 
     # Another place, another checkpoint of the same weights: the same windows.
     code, output, errors = evaluate(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from seen_jax import metrics, see
-from seen_jax.evaluation import details, provenance
+from seen_jax.evaluation import details, efficiency, provenance
 from seen_jax.evaluation.results import Results, read_results
 
 # The order of the published table.
@@ -124,6 +124,8 @@ def to_text(summaries: Sequence[Summary]) -> str:
         lines.append("Not of the same clips: differences may come from the clips.")
     if len(summaries) == 1:
         lines += ["", details.to_text(summaries[0].results)]
+        if "efficiency" in (summaries[0].facts or {}):
+            lines += ["", efficiency.to_text(summaries[0].facts["efficiency"])]
     for s in summaries:
         if s.facts:
             lines += ["", f"{s.name}: {provenance.to_text(s.facts)}"]

@@ -22,7 +22,8 @@ from seen_jax import see
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
 from seen_jax.data.windows import Setting
-from seen_jax.evaluation import protocol, provenance, results
+from seen_jax.evaluation import activity, efficiency, protocol, provenance, results
+from seen_jax.models import counting
 from seen_jax.models.inputs import intensity_indices
 from seen_jax.models.seen import SEEN
 from seen_jax.training import setup, state, workdir
@@ -133,10 +134,37 @@ def write_evaluation(
     found = protocol.evaluate(predict_fn, restored.batches, num_passes, progress=True)
     records = restored.batches.provider.records
     facts = {**restored.facts, "passes": num_passes, "command": command}
+    observed = observe(restored)
+    facts["efficiency"] = efficiency.to_json(estimate(restored, observed))
     with workdir.reported(out):
         results.write_results(out, records.names, records.labels, found)
         provenance.write(out, facts)
     return found
+
+
+def observe(restored: Restored) -> activity.Activity:
+    """Runs the windows of the first pass once more, and keeps what the network did."""
+    observe_batch = activity.make_observe(restored.model, restored.variables)
+    batches = restored.batches.iterate(0, len(restored.batches))
+    return activity.join([observe_batch(batch) for batch in batches])
+
+
+def estimate(restored: Restored, observed: activity.Activity) -> efficiency.Efficiency:
+    """Adds the size of the network to what was observed."""
+    batches, size = restored.batches, see.INPUT_SIZE
+    counts = batches.setting.num_event_frames, len(batches.intensity_places)
+    shapes = [jax.ShapeDtypeStruct((1, n, size, size), np.float32) for n in counts]
+
+    def apply(variables, event_frames, intensity_frames):
+        return restored.model.apply(
+            variables, event_frames=event_frames, intensity_frames=intensity_frames
+        )
+
+    return efficiency.estimate(
+        observed,
+        counting.count_parameters(restored.variables),
+        counting.count_macs(apply, restored.variables, *shapes),
+    )
 
 
 def default_directory(restored: Restored) -> Path:
