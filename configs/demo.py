@@ -14,6 +14,9 @@ recipe      the published one, but for batches of 16 and a faster fall of the ra
             since an epoch is ten steps and there are few
 published   nothing: these numbers say that the program works, not how well it reads
             people
+seen        simulated: WAR 72.9 %, UAR 71.4 % at the last epoch, mean of 3 passes, one
+            seed; training 2.5 minutes, the whole quickstart with its installation 4.5,
+            on two cores of an AMD EPYC, JAX 0.10.2
 """
 
 from configs import default
