@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from configs import default
-from seen_jax.evaluation import provenance, run
+from seen_jax.evaluation import __main__ as report_command
+from seen_jax.evaluation import provenance, run, shown
 from seen_jax.evaluation.results import read_results
 from seen_jax.training import setup, state, workdir
 from seen_jax.training.checkpoint import Checkpoints
@@ -72,7 +73,7 @@ def test_an_evaluation(folder, tmp_path):
     assert "2 passes, windows drawn with seed 2022" in output
     assert "--passes=2" in output and "LaTeX" in output
     files = sorted(path.name for path in out.iterdir())
-    assert files == [provenance.FILE, "test_1.json", "test_2.json"]
+    assert files == [provenance.FILE, shown.FILE, "test_1.json", "test_2.json"]
     (found,) = read_results(out)
     assert found.scores.shape == (2, 4, 7)  # of 14 clips every third, in batches of 3
     np.testing.assert_allclose(found.scores.sum(axis=-1), 1, rtol=1e-5)
@@ -82,6 +83,15 @@ def test_an_evaluation(folder, tmp_path):
     assert efficiency["num_parameters"] == 6_078_655  # as in the paper
     assert 0 <= efficiency["spikes_per_input"] < 1
     assert "Horowitz" in output and "6,078,655 parameters" in output
+
+    page = tmp_path / "report.html"
+    assert report_command.main(["report", str(out), "--html", str(page)]) == 0
+    text = page.read_text()
+    assert "<h1>Emotion recognition on real data</h1>" in text
+    assert "chosen on the test split" in text and "Examples" in text
+    # Lighting, confusions, calibration, curves, attention, rates, examples, mistakes.
+    assert text.count("data:image/png;base64") >= 7
+    assert "http" not in text.replace("http-equiv", "")
 
     # Another place, another checkpoint of the same weights: the same windows.
     code, output, errors = evaluate(

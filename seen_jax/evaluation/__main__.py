@@ -1,11 +1,14 @@
-"""Reads result files: python -m seen_jax.evaluation report DIR [DIR ...] [--json]."""
+"""Reads result files.
+
+python -m seen_jax.evaluation report DIR [DIR ...] [--json] [--html FILE]
+"""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-from seen_jax.evaluation import report
+from seen_jax.evaluation import page, report, shown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,9 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     command.add_argument("directories", type=Path, nargs="+", metavar="DIR")
     command.add_argument("--json", action="store_true", help="print JSON, 0 to 1")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write a page too")
     args = parser.parse_args(argv)
     try:
         summaries = report.summarise_directories(args.directories)
+        if args.html:
+            pictures = [shown.load(s.directory) if s.facts else None for s in summaries]
+            args.html.write_text(page.to_html(summaries, pictures), encoding="utf-8")
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -32,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(report.to_json(summaries), indent=1, allow_nan=False))
     else:
         print(report.to_text(summaries))
+        if args.html:
+            print(f"\n{args.html}")
     return 0
 
 

@@ -41,6 +41,7 @@ class Summary:
       mean, spread: by column. The spread is the standard deviation over the passes,
         with P - 1 in the denominator; nan of one pass alone.
       facts: where the results come from (`provenance`); None of the released ones.
+      directory: that holds the results; None if they were not read.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Summary:
     mean: dict[str, float]
     spread: dict[str, float]
     facts: dict[str, Any] | None = None
+    directory: Path | None = None
 
     @property
     def num_passes(self) -> int:
@@ -55,7 +57,10 @@ class Summary:
 
 
 def summarise(
-    name: str, results: Results, facts: dict[str, Any] | None = None
+    name: str,
+    results: Results,
+    facts: dict[str, Any] | None = None,
+    directory: Path | None = None,
 ) -> Summary:
     """Measures each pass, then takes mean and standard deviation over the passes."""
     each = [metrics.measure(results.names, p) for p in results.predictions]
@@ -67,6 +72,7 @@ def summarise(
         dict(zip(COLUMNS, table.mean(axis=0).tolist(), strict=True)),
         dict(zip(COLUMNS, spread.tolist(), strict=True)),
         facts,
+        directory,
     )
 
 
@@ -89,7 +95,7 @@ def summarise_directories(directories: Sequence[str | os.PathLike]) -> list[Summ
             epoch = "" if results.epoch is None else f" epoch {results.epoch}"
             title = name + epoch if len(found) > 1 else name
             facts = provenance.read(path) if results.epoch is None else None
-            summaries.append(summarise(title, results, facts))
+            summaries.append(summarise(title, results, facts, path))
     return summaries
 
 

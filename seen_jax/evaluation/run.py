@@ -22,16 +22,25 @@ from seen_jax import see
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
 from seen_jax.data.windows import Setting
-from seen_jax.evaluation import activity, efficiency, protocol, provenance, results
+from seen_jax.evaluation import (
+    activity,
+    efficiency,
+    protocol,
+    provenance,
+    results,
+    shown,
+)
 from seen_jax.models import counting
 from seen_jax.models.inputs import intensity_indices
 from seen_jax.models.seen import SEEN
 from seen_jax.training import setup, state, workdir
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import CHOICES, FOLDER, Checkpoints, git_revision
+from seen_jax.training.journal import read_rows
 
 ALL_SPLITS = ("test", "train", "validation")
-SHOWN = 5  # lines of what does not fit
+NUM_LINES = 5  # of what does not fit
+CURVES = ("epoch", "loss", "accuracy", "split", "war", "uar")
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,12 @@ def write_evaluation(
     facts = {**restored.facts, "passes": num_passes, "command": command}
     observed = observe(restored)
     facts["efficiency"] = efficiency.to_json(estimate(restored, observed))
+    facts["curves"] = [
+        {name: row[name] for name in CURVES if name in row}
+        for row in read_rows(restored.facts["workdir"])
+    ]
     with workdir.reported(out):
+        shown.save(out, to_show(restored, observed, found[0]))
         results.write_results(out, records.names, records.labels, found)
         provenance.write(out, facts)
     return found
@@ -164,6 +178,27 @@ def estimate(restored: Restored, observed: activity.Activity) -> efficiency.Effi
         observed,
         counting.count_parameters(restored.variables),
         counting.count_macs(apply, restored.variables, *shapes),
+    )
+
+
+def to_show(
+    restored: Restored, observed: activity.Activity, probabilities: np.ndarray
+) -> shown.Shown:
+    """Takes a few windows of the first pass; probabilities (N, K)."""
+    batches = restored.batches
+    records, plan = batches.provider.records, batches.plan(0)
+    clips = shown.choose(records.label_index, probabilities)
+    drawn = plan.event_index.reshape(-1, plan.event_index.shape[-1])  # in clips' order
+    event_frames, intensity_frames = batches.provider.windows(
+        clips, drawn[clips], batches.intensity_places
+    )
+    return shown.Shown(
+        np.array(records.names),
+        observed.attention,
+        observed.rates,
+        clips,
+        event_frames,
+        intensity_frames,
     )
 
 
@@ -224,7 +259,7 @@ def _check_fits(path: Path, model: SEEN, config, variables) -> None:
     if lines:
         raise ValueError(
             f"{path}: expected the weights of the config\n"
-            + "\n".join(lines[:SHOWN])
+            + "\n".join(lines[:NUM_LINES])
             + f"\n{len(lines)} do not fit; is {workdir.CONFIG_FILE} of another run?"
         )
 
