@@ -152,6 +152,17 @@ def test_weights_of_another_config(folder, tmp_path):
     assert "6 do not fit" in str(error.value)
 
 
+def test_volunteers_that_were_held_out(folder, tmp_path):
+    copy = changed(folder, tmp_path, select="validation", validation_volunteers=1)
+    restored = run.restore(copy, "validation")
+    assert restored.facts["choice"].startswith("chosen on volunteers held out")
+    assert run.default_directory(restored) == copy / "evaluation" / "validation_3"
+    run.write_evaluation(restored, tmp_path / "out", 1, "")  # on two devices
+    (found,) = read_results(tmp_path / "out")
+    assert len({name.volunteer for name in found.names}) == 1
+    assert len(found.names) == 5  # of the 10 for training
+
+
 def test_no_checkpoint(folder, tmp_path):
     copy = changed(folder, tmp_path)
     shutil.rmtree(copy / "checkpoints")

@@ -166,5 +166,5 @@ def _steps(facts: dict[str, Any]) -> range:
 
 def _loses(rate: float) -> str:
     if rate > 1:
-        return f"never (above {rate:.2f}, where 1 is the most)"
+        return f"never (above {rate:.2f}; a neuron fires once a step at most)"
     return f"above {rate:.2f}" if rate > 0 else "at any rate"

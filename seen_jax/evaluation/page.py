@@ -213,6 +213,12 @@ def _legend_above(axes, columns: int) -> None:
 def _windows(s: Summary, seen: shown.Shown) -> list[str]:
     """Strips of windows with the scores they got: examples, then mistakes."""
     place = {str(name): i for i, name in enumerate(s.results.names)}
+    other = sorted({*map(str, seen.names)} - place.keys())
+    if other:
+        raise ValueError(
+            f"{shown.FILE}: expected clips of the result files beside it, got "
+            f"{other[0]}; evaluate again"
+        )
     rows = np.array([place[str(name)] for name in seen.names[seen.clips]])
     labels, scores = analysis.labels_of(s.results)[rows], s.results.scores[0, rows]
     first = np.unique(labels, return_index=True)[1]

@@ -74,6 +74,14 @@ def test_all_that_can_be_shown():
     assert not re.search(r'(src|href)="(?!data:)', text)  # nothing from elsewhere
 
 
+def test_windows_of_other_clips():
+    scores = np.full((1, 7, 7), 1 / 7)
+    results = Results(None, tuple(NAMES[:7]), scores.argmax(-1), scores)
+    words = r"shown\.npz: expected clips of the result files beside it, got 10_002"
+    with pytest.raises(ValueError, match=words):
+        page.to_html([report.summarise("run", results)], [some()])
+
+
 def test_result_files_alone_side_by_side(tmp_path, capsys):
     right = [see.EMOTIONS.index(name.emotion) for name in NAMES]
     for number, name in enumerate(("one", "two")):
