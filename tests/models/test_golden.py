@@ -53,19 +53,24 @@ def train_step(variables, opt_state, inputs, labels):
     return {"params": params, **stats}, opt_state, seen
 
 
+def cast(variables, dtype):
+    """Casts the floats, not the counts."""
+    return jax.tree.map(
+        lambda x: x.astype(dtype) if x.dtype == np.float64 else x, variables
+    )
+
+
 def train(dtype, num_steps=5):
     """Returns what each step saw, and the variables after the last."""
     weights = golden.state_dict(int(GOLDEN["seed"]))
-    variables = jax.tree.map(
-        lambda x: x.astype(dtype) if x.dtype == np.float64 else x,
-        variables_from_torch(weights),
-    )
+    variables = cast(variables_from_torch(weights), dtype)
     opt_state = optimizer().init(variables["params"])
     inputs, labels = golden.inputs(GOLDEN, dtype), GOLDEN["labels"].astype(np.int32)
     steps = []
     for _ in range(num_steps):
+        before = jax.device_get(variables)
         variables, opt_state, seen = train_step(variables, opt_state, inputs, labels)
-        steps.append(jax.device_get(seen))
+        steps.append(jax.device_get(seen) | {"before": before})
     return steps, jax.device_get(variables)
 
 
@@ -144,10 +149,24 @@ def test_running_statistics_after_five_steps(after, mlp):
     assert after[f"{mlp}.2.num_batches_tracked"] == 5
 
 
-def test_float32_loss_curve():
-    # The first loss holds anywhere. The others hang on one membrane of J_s so near to
-    # the rectangle's edge that the order of a sum decides whether it learns: jax 0.8.1
-    # to 0.10.1 on a CPU decide otherwise than float64, and the second loss is 1.46.
-    losses = [step["loss"] for step in train(np.float32)[0]]
+def test_float32_loss_curve(trained):
+    # Each loss from the variables that float64 has at that step.
+    inputs, labels = golden.inputs(GOLDEN, np.float32), GOLDEN["labels"]
+    losses = []
+    for step in trained[0]:
+        variables = cast(step["before"], np.float32)
+        opt_state = optimizer().init(variables["params"])
+        seen = train_step(variables, opt_state, inputs, labels.astype(np.int32))[2]
+        losses.append(seen["loss"])
     assert losses[0].dtype == np.float32
     np.testing.assert_allclose(losses, GOLDEN["losses"], rtol=1e-3)
+
+
+def test_float32_trains_by_itself():
+    # Left to itself, float32 depends on one membrane of J_s so near to the rectangle's
+    # edge that the order of a sum decides whether it learns: jax 0.10.2 decides as
+    # float64 does and is within 3e-7 of all five losses; jax 0.8.1 to 0.10.1 and 0.12.0
+    # decide otherwise, and are off by 2 % in the second and 12 % in the fourth.
+    losses = [step["loss"] for step in train(np.float32)[0]]
+    np.testing.assert_allclose(losses[0], GOLDEN["losses"][0], rtol=1e-6)
+    np.testing.assert_allclose(losses, GOLDEN["losses"], rtol=0.2)
