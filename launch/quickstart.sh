@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # From a clean clone and nothing but Python 3.11 or newer: makes a virtual environment,
 # installs, simulates the demonstration set, checks it, builds it with the TFDS builder,
-# draws a sheet of it, trains on it and evaluates on people who were never seen in
-# training. Run again, it goes on where it stopped.
+# draws a sheet of it, trains on it, evaluates on people who were never seen in training
+# and writes a report. Run again, it goes on where it stopped.
 #
 #   bash launch/quickstart.sh [--tiny] [--cuda] [FOLDER]
 #
@@ -11,11 +11,11 @@
 # FOLDER   where everything goes; default: data/quickstart
 set -euo pipefail
 cd "$(dirname "$0")/.."
-volunteers=16 clips=220 options=() folder=data/quickstart
+volunteers=16 clips=220 passes=20 options=() folder=data/quickstart
 for argument in "$@"; do
   case "$argument" in
     --tiny)
-      volunteers=3 clips=21
+      volunteers=3 clips=21 passes=2
       options=(--config.num_epochs=1 --config.eval_passes=1)
       ;;
     --cuda) export EXTRA_PACKAGES="jax[cuda12]" ;;
@@ -34,9 +34,14 @@ bash launch/build_see.sh "$folder/see" "$folder/tfds" --config=by_volunteer
 python -m seen_jax.simulator.calibration "$folder/see" --sheet="$folder/sheet.png"
 python train.py --config=configs/demo.py --workdir="$folder/run" \
   --config.data_dir="$folder/tfds" ${options[@]+"${options[@]}"}
+python eval.py --workdir="$folder/run" --passes=$passes --out="$folder/evaluation"
+python -m seen_jax.evaluation report "$folder/evaluation" \
+  --html "$folder/report.html" >/dev/null
 
 echo
 echo "simulated SEE   $folder/see"
 echo "contact sheet   $folder/sheet.png"
 echo "records         $folder/tfds"
 echo "training        $folder/run (curves.png, metrics.jsonl, checkpoints)"
+echo "evaluation      $folder/evaluation"
+echo "report          $folder/report.html"
