@@ -169,4 +169,6 @@ def test_float32_trains_by_itself():
     # decide otherwise, and are off by 2 % in the second and 12 % in the fourth.
     losses = [step["loss"] for step in train(np.float32)[0]]
     np.testing.assert_allclose(losses[0], GOLDEN["losses"][0], rtol=1e-6)
-    np.testing.assert_allclose(losses, GOLDEN["losses"], rtol=0.2)
+    as_float64 = jax.__version__ == "0.10.2"
+    rtol = 1e-3 if as_float64 else 0.2
+    np.testing.assert_allclose(losses, GOLDEN["losses"], rtol=rtol)
