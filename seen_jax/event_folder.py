@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from seen_jax import images as images_lib
 from seen_jax import see
 from seen_jax.aedat4 import read_aedat4
 from seen_jax.events import (
@@ -190,10 +191,7 @@ def write_clip_images(images: ClipImages, out: Path, ending: str = "jpg") -> Non
             ("event", images.event_frames),
             ("frame", images.intensity_frames),
         ):
-            (part / kind).mkdir(parents=True)
-            for i, frame in enumerate(frames):
-                path = part / kind / f"{i:05d}.{ending}"
-                Image.fromarray(frame).save(path, quality=see.JPEG_QUALITY)
+            images_lib.save_frames(part / kind, frames, ending)
         os.replace(part, out)
 
 

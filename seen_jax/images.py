@@ -13,6 +13,7 @@ side to 90, division by 255, channel statistics of the dataset.
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,20 @@ def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
       ValueError: as `decode_jpeg` and `resize`.
     """
     return resize(decode_jpeg(data), size)
+
+
+def save_frames(folder: Path, frames: np.ndarray, ending: str = "jpg") -> None:
+    """Writes uint8 frames (N, H, W) as 00000.jpg, 00001.jpg, ... into a new folder.
+
+    Args:
+      folder: is made, with its parents.
+      frames: uint8 (N, H, W).
+      ending: `jpg`, grey and of SEE's quality, or `png`, exact.
+    """
+    folder.mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        path = folder / f"{i:05d}.{ending}"
+        Image.fromarray(frame).save(path, quality=see.JPEG_QUALITY)
 
 
 def normalise_events(event_frames: Any, dtype: Any = np.float32) -> Any:

@@ -22,9 +22,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from seen_jax import see
+from seen_jax import images, see
 from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
 
@@ -147,10 +146,7 @@ def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
         ("frame", recorded.intensity_frames),
         ("event", recorded.event_frames),
     ):
-        (staging / kind).mkdir(parents=True)
-        for i, frame in enumerate(frames):
-            path = staging / kind / f"{i:05d}.jpg"
-            Image.fromarray(frame).save(path, quality=see.JPEG_QUALITY)
+        images.save_frames(staging / kind, frames)
     if raw:
         _write_raw(staging / "raw", recorded)
         final = _clip_dir(out, "raw", clip).with_name(f"{clip.name}.aedat4")
