@@ -1,9 +1,11 @@
 """Evaluates a run.
 
     python eval.py --workdir=RUN [--split=test] [--passes=20] [--out=DIR] [--step=N]
+        [--export_dir=BUNDLE]
 
 Restores the checkpoint that counts, shows it the split by the published protocol,
-writes a result file per pass and prints the report on them.
+writes a result file per pass and prints the report on them. With --export_dir also
+writes its weights for torch and the Jetson, see python -m seen_jax.export.
 """
 
 import sys
@@ -13,6 +15,7 @@ import jax
 from absl import app, flags, logging
 
 from seen_jax.evaluation import protocol, report, run
+from seen_jax.export import bundle
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _SPLIT = flags.DEFINE_string("split", "test", " or ".join(run.ALL_SPLITS))
@@ -23,6 +26,9 @@ _OUT = flags.DEFINE_string(
 _STEP = flags.DEFINE_integer(
     "step", None, "Of the checkpoint; default: the one that counts."
 )
+_EXPORT_DIR = flags.DEFINE_string(
+    "export_dir", None, "Folder of a bundle for torch and the Jetson; default: none."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -30,6 +36,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"flags: expected --NAME=VALUE, got {argv[1:]}")
     if _PASSES.value < 1:
         raise ValueError(f"passes: expected 1 or more, got {_PASSES.value}")
+    if _EXPORT_DIR.value:
+        bundle.check_ready(_EXPORT_DIR.value)
     logging.set_verbosity(logging.ERROR)
     cache = Path(_WORKDIR.value).resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))
@@ -39,13 +47,16 @@ def main(argv: list[str]) -> None:
     run.write_evaluation(restored, out, _PASSES.value, command)
     print(report.to_text(report.summarise_directories([out])))
     print(f"\n{out}")
+    if _EXPORT_DIR.value:
+        print(f"\n{bundle.to_text(bundle.write_bundle(restored, _EXPORT_DIR.value))}")
+        print(f"\n{_EXPORT_DIR.value}")
 
 
 def start(argv: list[str]) -> str | None:
     """Calls `main`; an error that says what was expected needs no traceback."""
     try:
         return main(argv)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ModuleNotFoundError) as error:
         if ": expected " not in str(error):
             raise
         return f"eval.py: {error}"

@@ -19,9 +19,10 @@ LAYERS = [  # from the bottom up; what is in one line may not import each other
     {"see", "processes"},
     {"see_folder", "images", "events", "metrics", "models.surrogate", "data.windows"},
     {"aedat4", "models.lif"},
-    {"event_folder", "models", "data", "simulator"},
+    {"event_folder", "models", "data", "simulator", "runtime.seen_runtime"},
     {"training", "evaluation", "export", "runtime"},
     {"training.loop", "evaluation.run"},
+    {"export.bundle", "export.published", "export.__main__"},
     {"benchmarks"},
 ]
 NO_JAX = {"see", "see_folder", "processes", "events", "aedat4", "event_folder"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def restore(
     step, choice, variables, run = _read_checkpoint(folder, config.select, step)
     _check_records(config, run["records"])
     model = setup.make_model(config)
-    _check_fits(Path(folder) / FOLDER / str(step), model, config, variables)
+    check_fits(Path(folder) / FOLDER / str(step), model, config, variables)
     setting = Setting(config.num_event_frames, config.skip)
     if split == "validation":
         images = setup.open_parts(config)[1]
@@ -106,7 +106,7 @@ def restore(
         "setting": str(setting),
         "epoch": run["epoch"],
         "step": step,
-        "choice": choice,
+        "choice": choice + _origin_text(folder, step),
         "seed": config.seed,
         "trained_at": run["git"],
         "evaluated_at": git_revision(),
@@ -233,6 +233,17 @@ def _read_checkpoint(folder, select: str, step: int | None):
     return named, choice, variables, run
 
 
+def _origin_text(folder, step: int) -> str:
+    """Says what must be known of weights that another program trained."""
+    origin = workdir.load_origin(folder)
+    if origin is None:
+        return ""
+    named = f"{origin['file']} (epoch {origin['epoch']})"
+    if step == 0:
+        return f": imported from {named}, trained and chosen elsewhere"
+    return f"; fine-tuned from {named}, trained and chosen elsewhere"
+
+
 def _check_records(config, trained_on: dict[str, str]) -> None:
     """Compares with the records that the run was trained and, if so, chosen on."""
     for split, fingerprint in trained_on.items():
@@ -245,8 +256,19 @@ def _check_records(config, trained_on: dict[str, str]) -> None:
             )
 
 
-def _check_fits(path: Path, model: SEEN, config, variables) -> None:
-    """Raises a ValueError that names the weights which are not those of the config."""
+def check_fits(
+    path: str | os.PathLike,
+    model: SEEN,
+    config: ml_collections.ConfigDict,
+    variables: Mapping[str, Any],
+) -> None:
+    """Raises a ValueError that names the weights which are not those of the config.
+
+    Args:
+      path: where the weights come from.
+      model, config: the network that is expected.
+      variables: "params" and "batch_stats" of arrays.
+    """
     made = jax.eval_shape(
         lambda: state.create(model, optax.identity(), config.num_event_frames, 0)
     )
@@ -260,7 +282,7 @@ def _check_fits(path: Path, model: SEEN, config, variables) -> None:
         raise ValueError(
             f"{path}: expected the weights of the config\n"
             + "\n".join(lines[:NUM_LINES])
-            + f"\n{len(lines)} do not fit; is {workdir.CONFIG_FILE} of another run?"
+            + f"\n{len(lines)} do not fit; is the config that of another run?"
         )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from seen_jax import metrics, see
 from seen_jax.evaluation import protocol
-from seen_jax.training import hosts
+from seen_jax.training import hosts, workdir
 from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import CHOICES, Checkpoints, git_revision
@@ -99,7 +99,7 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
             num_windows=int(sums.count),
         )
         stack.enter_context(contextlib.closing(journal))
-        journal.say(_begin_text(task, step))
+        journal.say(_begin_text(task, step, workdir.load_origin(folder)))
         facts = {"config": config, "git": git_revision(), "records": task.fingerprints}
     state = step_lib.replicate(state)
     train_step = step_lib.make_train_step(task.model, task.optimizer)
@@ -233,12 +233,14 @@ def _diverged_text(task: Task, step: int, sums: dict, kept: int | None) -> str:
     )
 
 
-def _begin_text(task: Task, step: int) -> str:
+def _begin_text(task: Task, step: int, origin: dict[str, Any] | None) -> str:
     train, evaluated = (x.provider.records for x in (task.train, task.evaluation))
     text = (
         f"{task.setting}, {task.source} data, {len(train)} training clips, "
         f"{len(evaluated)} {task.split} clips, {len(task.train)} steps per epoch"
     )
+    if origin:
+        text += f"; weights imported from {origin['file']}, epoch {origin['epoch']}"
     return text + (f"; goes on after step {step}" if step else "")
 
 

@@ -49,25 +49,32 @@ def claimed(workdir: Path) -> Iterator[None]:
 
 
 def check_config(
-    workdir: Path, config: dict[str, Any], fingerprints: dict[str, str]
+    workdir: Path,
+    config: dict[str, Any],
+    fingerprints: dict[str, str],
+    imported: dict[str, Any] | None = None,
 ) -> None:
     """Compares with the config that the run was begun with, and notes a new one.
 
     Args:
       workdir: of the run.
       config: all fields.
-      fingerprints: of the records, by split.
+      fingerprints: of the records, by split; none where weights were imported, whose
+        records no one knows.
+      imported: where the first weights come from: `file` and `epoch`.
 
     Raises:
       ValueError: it was begun with another; shows the fields that differ.
       OSError: the folder cannot be written.
     """
     path = workdir / CONFIG_FILE
-    content = {"config": config, "records": fingerprints}
+    content = {"config": config, "records": fingerprints, "imported": imported}
     if path.exists():
         begun = json.loads(path.read_text())
+        content["imported"] = begun.get("imported")
         lines = different(begun["config"], config)
-        lines += different(begun["records"], fingerprints, "records of ")
+        if begun["records"]:
+            lines += different(begun["records"], fingerprints, "records of ")
         if lines:
             raise ValueError(
                 f"{workdir}: expected the config that this run was begun with, got\n"
@@ -84,13 +91,26 @@ def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
     Raises:
       FileNotFoundError: there is no run in the folder.
     """
+    return _load(workdir)["config"]
+
+
+def load_origin(workdir: str | os.PathLike) -> dict[str, Any] | None:
+    """Returns `file` and `epoch` of imported weights; None if the run made its own.
+
+    Raises:
+      FileNotFoundError: as `load_config`.
+    """
+    return _load(workdir).get("imported")
+
+
+def _load(workdir):
     path = Path(workdir) / CONFIG_FILE
     if not path.exists():
         raise FileNotFoundError(
             f"{workdir}: expected the folder of a run, got none with a {CONFIG_FILE}; "
             "train with --workdir there first"
         )
-    return json.loads(path.read_text())["config"]
+    return json.loads(path.read_text())
 
 
 def different(begun: dict, now: dict, prefix: str = "") -> list[str]:

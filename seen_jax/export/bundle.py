@@ -1,0 +1,230 @@
+"""A checkpoint that counts -> a bundle: the folder that goes onto the Jetson.
+
+    seen.pt              epoch and state_dict, names and layouts as published
+    seen.ts              TorchScript, any number of windows
+    seen.onnx            opset 13, one window; seen_dynamic.onnx, any number
+    seen_runtime.py      the program that runs there
+    manifest.json        what they are, where they come from, how they agree with JAX
+
+A bundle is there whole or not at all, and only if every file that can run gives JAX's
+logits on windows of the data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from seen_jax import see
+from seen_jax.data.batches import Batches
+from seen_jax.evaluation.run import Restored
+from seen_jax.export import parity, torch_files
+from seen_jax.export.convert import torch_from_variables
+from seen_jax.images import normalise_events, normalise_intensity
+from seen_jax.runtime import seen_runtime
+
+NUM_WINDOWS = 128  # that the programs are compared on
+PROGRAMS = ("torch", "torchscript", "onnxruntime")
+RATE_HZ = 30
+
+
+def write_bundle(
+    restored: Restored, out: str | os.PathLike, num_windows: int = NUM_WINDOWS
+) -> dict[str, Any]:
+    """Writes a bundle.
+
+    Args:
+      restored: the checkpoint, and the clips to compare on.
+      out: a folder that is new, empty, or a bundle, which is then replaced.
+      num_windows: the most to compare on.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      ValueError: a network that a published checkpoint cannot hold, a folder with other
+        things, or a program that gives other logits than JAX.
+      ModuleNotFoundError: torch, onnx or onnxruntime is not installed.
+    """
+    out = Path(out)
+    check_ready(out)
+    _check_published(restored)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        new, old = Path(folder) / "new", Path(folder) / "old"
+        new.mkdir()
+        _write_files(restored, new)
+        manifest = _describe(restored, new)
+        _write_manifest(
+            new, manifest
+        )  # without figures: the runtime reads nothing else
+        manifest["parity"] = measure(restored, new, num_windows)
+        _write_manifest(new, manifest)
+        if out.exists():
+            os.replace(out, old)
+        os.replace(new, out)
+    return manifest
+
+
+def check_ready(out: str | os.PathLike) -> None:
+    """Raises what `write_bundle` would, as far as it can be known beforehand."""
+    for package in ("torch", "onnx", "onnxruntime"):
+        torch_files.require(package)
+    _check_free(Path(out))
+
+
+def measure(
+    restored: Restored, bundle: Path, num_windows: int
+) -> dict[str, dict[str, Any]]:
+    """Compares every program with JAX on the first windows of an evaluation.
+
+    Raises:
+      ValueError: one gives other logits; names program and windows.
+    """
+    names, inputs = windows(restored.batches, num_windows)
+    expected = jax_logits(restored, *inputs)
+    figures = {}
+    for backend in PROGRAMS:
+        runtime = seen_runtime.load(bundle, backend)
+        logits = runtime.logits(*inputs)
+        figures[backend] = parity.check(backend, expected, logits, names).to_json()
+        figures[backend]["program"] = runtime.device
+    one_by_one = [
+        runtime.logits(*(x[i : i + 1] for x in inputs)) for i in range(len(names))
+    ]
+    name = "onnxruntime, one window at a time"
+    figures[name] = parity.check(
+        name, expected, np.concatenate(one_by_one), names
+    ).to_json()
+    return figures
+
+
+def windows(
+    batches: Batches, num_windows: int
+) -> tuple[list[str], tuple[np.ndarray, np.ndarray]]:
+    """Takes the first windows of the first pass of an evaluation.
+
+    Returns:
+      Names of their clips, and the network's inputs: event frames (N, T, 90, 90) and
+      intensity frames (N, 2, 90, 90), float32, normalised.
+    """
+    event_frames, intensity_frames, names = [], [], []
+    for batch in batches.iterate(0, len(batches)):
+        keep = batch["mask"]
+        event_frames += list(batch["event_frames"][keep])
+        intensity_frames += list(batch["intensity_frames"][keep])
+        names += [batches.provider.records.names[i] for i in batch["clip"][keep]]
+        if len(names) >= num_windows:
+            break
+    return names[:num_windows], (
+        normalise_events(np.stack(event_frames[:num_windows])),
+        normalise_intensity(np.stack(intensity_frames[:num_windows])),
+    )
+
+
+def jax_logits(
+    restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
+) -> np.ndarray:
+    """Computes logits (N, K) by the model that was trained, a few windows at a time."""
+
+    @jax.jit
+    def apply(event_frames, intensity_frames):
+        return restored.model.apply(
+            restored.variables,
+            event_frames=event_frames,
+            intensity_frames=intensity_frames,
+        )
+
+    size = restored.batches.batch_size
+    begins = range(0, len(event_frames), size)
+    logits = [
+        apply(*(x[i : i + size] for x in (event_frames, intensity_frames)))
+        for i in begins
+    ]
+    return np.concatenate([np.asarray(x) for x in logits])
+
+
+def to_text(manifest: dict[str, Any]) -> str:
+    """Says how the programs of a bundle agree with JAX."""
+    lines = [
+        f"{name}: {figures['num_windows']} windows, largest difference of a logit "
+        f"{figures['largest_relative']:.1e} of the window's largest, "
+        f"{100 * figures['share_equal']:.1f} % the same emotion"
+        for name, figures in manifest["parity"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _write_files(restored: Restored, folder: Path) -> None:
+    state_dict = torch_from_variables(restored.variables)
+    count = restored.batches.setting.num_event_frames
+    folded = seen_runtime.fold(state_dict)
+    epoch = int(restored.facts["epoch"])
+    torch_files.write_checkpoint(folder / "seen.pt", state_dict, epoch)
+    torch_files.write_torchscript(folder / "seen.ts", folded, count)
+    for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
+        torch_files.write_onnx(folder / name, folded, count, dynamic=dynamic)
+    shutil.copyfile(seen_runtime.__file__, folder / "seen_runtime.py")
+
+
+def _describe(restored: Restored, folder: Path) -> dict[str, Any]:
+    """Makes the manifest, but for the figures and its own hash."""
+    setting = restored.batches.setting
+    kept = ("source", "dataset", "split", "epoch", "step", "choice", "seed")
+    facts = {name: restored.facts[name] for name in kept}
+    return {
+        "format": seen_runtime.FORMAT,
+        "classes": list(see.EMOTIONS),
+        "setting": str(setting),
+        "num_event_frames": setting.num_event_frames,
+        "skip": setting.skip,
+        "rate_hz": RATE_HZ,
+        "intensity_places": list(restored.batches.intensity_places),
+        "image_size": see.INPUT_SIZE,
+        "event_mean": see.EVENT_MEAN,
+        "event_std": see.EVENT_STD,
+        "intensity_mean": see.INTENSITY_MEAN,
+        "intensity_std": see.INTENSITY_STD,
+        "trained": {**facts, "revision": restored.facts["trained_at"]},
+        "exported_at": restored.facts["evaluated_at"],
+        "files": {
+            name: {
+                "bytes": (folder / name).stat().st_size,
+                "sha256": seen_runtime.file_hash(folder / name),
+            }
+            for name in seen_runtime.FILES
+        },
+    }
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    manifest["sha256"] = seen_runtime.manifest_hash(manifest)
+    text = json.dumps(manifest, indent=1) + "\n"
+    (folder / seen_runtime.MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _check_free(out: Path) -> None:
+    if out.is_dir() and (out / seen_runtime.MANIFEST).is_file():
+        return
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(
+            f"{out}: expected a new folder, an empty one or a bundle to replace, got "
+            "something else; give another --out"
+        )
+
+
+def _check_published(restored: Restored) -> None:
+    """Raises a ValueError if the network is none that the runtime computes."""
+    readout = restored.model.readout
+    if readout != "mean_membrane":
+        raise ValueError(
+            f"readout: expected 'mean_membrane', which the published network has, got "
+            f"{readout!r}; only that one is exported"
+        )

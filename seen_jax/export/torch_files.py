@@ -1,0 +1,150 @@
+"""A published state_dict <-> the files that torch, TorchScript and ONNX Runtime read.
+
+What a reader would get wrong: only `seen.pt` has the published names. The other two
+hold the network of `runtime/seen_runtime.py`, whose weights are folded from them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from seen_jax import see
+from seen_jax.runtime import seen_runtime
+
+OPSET = 13  # the newest that TensorRT 8.2 reads
+PARALLEL = "module."  # what DataParallel puts before every name
+
+
+def require(package: str) -> ModuleType:
+    """Imports a package of requirements-export.txt.
+
+    Raises:
+      ModuleNotFoundError: it is not installed; says how to.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{package}: expected to be installed, got none; "
+            "python -m pip install -r requirements-export.txt"
+        ) from error
+
+
+def write_checkpoint(
+    path: Path, state_dict: Mapping[str, np.ndarray], epoch: int
+) -> None:
+    """Writes a checkpoint of the published form, of tensors and one int alone.
+
+    Args:
+      path: of the file.
+      state_dict: published name to array, as of `convert.torch_from_variables`.
+      epoch: epochs trained.
+    """
+    torch = require("torch")
+    tensors = {name: torch.from_numpy(x.copy()) for name, x in state_dict.items()}
+    torch.save({"epoch": epoch, "state_dict": tensors}, path)
+
+
+def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int]:
+    """Reads a checkpoint of the published form, or a bare state_dict; runs no code.
+
+    Args:
+      path: a file that `torch.save` wrote; it need not be trusted.
+
+    Returns:
+      Published name to array, without DataParallel's prefix, and the epoch, 0 if there
+      is none.
+
+    Raises:
+      ValueError: not such a file.
+      FileNotFoundError: no file.
+    """
+    torch = require("torch")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: expected a checkpoint, got no file")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds, for a file of anything
+        raise ValueError(
+            f"{path}: expected a checkpoint of tensors and numbers, written by "
+            "torch.save, got a file that is damaged or holds something else, which "
+            f"could run code ({type(error).__name__}); save its state_dict alone"
+        ) from error
+    epoch = 0
+    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        epoch = found.get("epoch", 0)
+        found = found["state_dict"]
+    tensors = isinstance(found, Mapping) and all(
+        isinstance(x, torch.Tensor) for x in found.values()
+    )
+    if not tensors or not found or not isinstance(epoch, int):
+        raise ValueError(
+            f"{path}: expected a dict with `state_dict` and `epoch`, or a dict of "
+            "tensors by name, got something else"
+        )
+    if all(name.startswith(PARALLEL) for name in found):
+        found = {name[len(PARALLEL) :]: x for name, x in found.items()}
+    return {name: x.detach().numpy() for name, x in found.items()}, epoch
+
+
+def write_torchscript(
+    path: Path, folded: Mapping[str, np.ndarray], num_event_frames: int
+) -> None:
+    """Writes the network as TorchScript, for any number of windows at once."""
+    torch = require("torch")
+    network = seen_runtime.make_network(folded, num_event_frames)
+    with _quiet():
+        torch.jit.trace(network, _example(folded, num_event_frames, 2)).save(str(path))
+
+
+def write_onnx(
+    path: Path,
+    folded: Mapping[str, np.ndarray],
+    num_event_frames: int,
+    *,
+    dynamic: bool,
+) -> None:
+    """Writes the network as ONNX: for one window, or for any number (`dynamic`)."""
+    torch, onnx = require("torch"), require("onnx")
+    network = seen_runtime.make_network(folded, num_event_frames, exported=True)
+    inputs, outputs = list(seen_runtime.INPUTS), ["logits"]
+    axes = {name: {0: "windows"} for name in inputs + outputs} if dynamic else None
+    with _quiet():
+        torch.onnx.export(
+            network,
+            _example(folded, num_event_frames, 2 if dynamic else 1),
+            str(path),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,  # the newer exporter writes opset 18 whatever it is told
+        )
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def _example(folded, num_event_frames: int, num_windows: int):
+    """Noise of the inputs' shapes."""
+    torch = require("torch")
+    generator = torch.Generator().manual_seed(0)
+    size = see.INPUT_SIZE
+    return tuple(
+        torch.randn(num_windows, count, size, size, generator=generator)
+        for count in (num_event_frames, seen_runtime.num_intensity_frames(folded))
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Says nothing about tracing and its older exporter being older."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
