@@ -97,7 +97,6 @@ class Conv(nn.Module):
     stride: int = 1
     use_bias: bool = True
 
-    @nn.compact
     def __call__(
         self, images: jax.Array, *, add_bias: bool = True, learn: bool = True
     ) -> jax.Array:
@@ -108,15 +107,21 @@ class Conv(nn.Module):
           add_bias: False leaves the bias out, for this call only.
           learn: False lets no gradient through to the kernel, for this call only.
         """
-        shape = (self.kernel_size, self.kernel_size, images.shape[-1], self.features)
+        kernel, bias = self.weights(images.shape[-1], images.dtype)
+        if not learn:
+            kernel = lax.stop_gradient(kernel)
+        out = convolve(images, kernel, self.stride)
+        return out if bias is None or not add_bias else out + bias
+
+    @nn.compact
+    def weights(self, channels: int, dtype) -> tuple[jax.Array, jax.Array | None]:
+        """Returns kernel (row, column, channels, features) and bias (features,)."""
+        shape = (self.kernel_size, self.kernel_size, channels, self.features)
         init = uniform_by_fan_in(math.prod(shape[:3]))
-        kernel = param(self, "kernel", init, shape, images.dtype)
-        out = convolve(
-            images, kernel if learn else lax.stop_gradient(kernel), self.stride
-        )
-        if self.use_bias and add_bias:
-            out = out + param(self, "bias", init, shape[3:], images.dtype)
-        return out
+        kernel = param(self, "kernel", init, shape, dtype)
+        if not self.use_bias:
+            return kernel, None
+        return kernel, param(self, "bias", init, shape[3:], dtype)
 
 
 class Dense(nn.Module):

@@ -152,13 +152,17 @@ class SEEN(nn.Module):
             train=train,
             mask=mask,
         )
+        logits, *last = self.classify(fused)
+        if not capture:
+            return logits
+        return logits, replace(seen, temporal=(*seen.temporal, *last))
+
+    def classify(self, fused: jax.Array) -> tuple[jax.Array, LIFState, LIFState]:
+        """Reads LIF3 + J_s (B, T, h, w, 512): logits (B, K), LIF4 and LIF5."""
         x = fused.reshape(*fused.shape[:2], -1)  # (B, T, h * w * 512), channel last
         lif4 = self.neuron(self.fc1(x))  # (B, T, 256)
         lif5 = self.neuron(self.fc2(lif4.spike))  # (B, T, K)
-        logits = READOUTS[self.readout](lif5)
-        if not capture:
-            return logits
-        return logits, replace(seen, temporal=(*seen.temporal, lif4, lif5))
+        return READOUTS[self.readout](lif5), lif4, lif5
 
     def fuse(
         self,
@@ -173,23 +177,31 @@ class SEEN(nn.Module):
         Returns:
           LIF3 + J_s (B, T, h, w, 512), and a `Capture` that ends with LIF3.
         """
-        event_frames = jnp.asarray(event_frames)
-        intensity_frames = jnp.asarray(intensity_frames)
-        mask = None if mask is None else jnp.asarray(mask)
-        check_inputs(self.intensity, event_frames, intensity_frames, mask)
-        self._check_options()
+        event_frames, intensity_frames, mask = self.check(
+            event_frames, intensity_frames, mask
+        )
         attention, spatial = self.spatial(intensity_frames, train, mask)
         temporal = self.temporal(event_frames, attention, train, mask)
         fused = temporal[-1].spike + spatial.spike  # J_s is the same for every t
         return fused, Capture(attention, spatial, temporal)
 
-    def _check_options(self):
-        """Raises ValueError if there are weights that the options leave unread."""
+    def check(self, event_frames, intensity_frames, mask):
+        """Returns the inputs as arrays.
+
+        Raises:
+          ValueError: they are not as `__call__` describes them, or there are weights
+            that the options leave unread.
+        """
+        event_frames = jnp.asarray(event_frames)
+        intensity_frames = jnp.asarray(intensity_frames)
+        mask = None if mask is None else jnp.asarray(mask)
+        check_inputs(self.intensity, event_frames, intensity_frames, mask)
         for option, names in {"kernels": STAGES, "attention": SCORES}.items():
             value, unread = getattr(self, option), {f"{name}_t" for name in names}
             if value != "own" and unread & set(self.variables.get("params", {})):
                 rule = f"expected 'own', as the weights have it, got {value!r}"
                 raise ValueError(f"{option}: {rule}")
+        return event_frames, intensity_frames, mask
 
     def spatial(self, intensity_frames, train, mask):
         """Branch S: attention (B, 3) and J_s (B, 1, h, w, 512)."""

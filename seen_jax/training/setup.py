@@ -20,6 +20,7 @@ from seen_jax.data.records import open_records
 from seen_jax.data.store import Store, open_store
 from seen_jax.data.windows import Setting
 from seen_jax.models import surrogate
+from seen_jax.models.folded import network
 from seen_jax.models.inputs import INTENSITIES, check_option, intensity_indices
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import COPIES, READOUTS, SEEN
@@ -93,7 +94,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 
 def make_model(config: ml_collections.ConfigDict, axis_name: str | None = None) -> SEEN:
     """Returns the network that a config describes."""
-    return SEEN(
+    return network(
         intensity=config.intensity,
         kernels=config.kernels,
         attention=config.attention,
