@@ -28,6 +28,7 @@ import itertools
 import json
 import math
 import numbers
+import operator
 import os
 import re
 import sys
@@ -44,14 +45,10 @@ except ImportError:  # may be absent on the board: then only .npy and .pgm are r
 FORMAT = 1
 MANIFEST, ENGINE = "manifest.json", "seen.engine"
 FILES = ("seen.pt", "seen.ts", "seen.onnx", "seen_dynamic.onnx", "seen_runtime.py")
-INPUTS = ("event_frames", "intensity_frames")
+INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
 ENDINGS = (".jpg", ".jpeg", ".png", ".pgm", ".npy")
-BACKENDS = {  # the package that each needs, in the order in which auto tries them
-    "tensorrt": "tensorrt",
-    "onnxruntime": "onnxruntime",
-    "torch": "torch",
-    "torchscript": "torch",
-}
+COPY_AGAIN = "copy or export the bundle again"
+SAME_SQUARE = "cut the same square from every frame"
 
 
 class BundleError(ValueError):
@@ -81,14 +78,9 @@ SCALES = (("conv1_f2", "mlp_f1"), ("conv1_f3", "mlp_f2"), ("conv1_f4", "mlp_f3")
 
 
 def _squares(lines, side):
-    """Numbers the places in squares of an image; `side ** 2` stands for its padding.
+    """Places of A x A squares of an image, whose rows and columns are lines (A, B).
 
-    Args:
-      lines: int (A, B), the rows (and columns) that each of A squares has.
-      side: rows of the image.
-
-    Returns:
-      int (A * A, B * B), row * side + column.
+    A place is row * side + column, or side ** 2 in its padding: int (A * A, B * B).
     """
     rows, columns = lines[:, None, :, None], lines[None, :, None, :]
     inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
@@ -98,18 +90,14 @@ def _squares(lines, side):
 
 _LINES = 8 * np.arange(BLOCKS)[:, None] - 3 + np.arange(TAPS)  # (6, 7), -3 to 43
 _KEPT = _LINES[_LINES >= 0]  # 39 of the first stage's 45 rows
-_NUMBER = np.where(_LINES >= 0, np.searchsorted(_KEPT, _LINES), -1)  # among those kept
-_THREE = 2 * np.arange(3)[:, None] + np.arange(3)  # what a row of conv2_f2 reads
-
-# What each position of the first stage reads of an image: (1522, 49). The last position
-# reads nothing but padding, and is the padding of the next stage.
-PATCHES = np.concatenate(
-    [_squares(2 * _KEPT[:, None] - 3 + np.arange(TAPS), SIZE), np.full((1, AREA), 8100)]
-)
-# What each block reads of the first stage: (36, 49), and each output of conv2_f2 in a
-# block: (36 * 9, 9).
-READS = _squares(_NUMBER, len(_KEPT))
-CONV2_READS = READS[:, _squares(_THREE, TAPS)].reshape(-1, 9)
+_NUMBERS = np.where(_LINES >= 0, np.searchsorted(_KEPT, _LINES), -1)  # among them
+_PATCHES = _squares(2 * _KEPT[:, None] - 3 + np.arange(TAPS), SIZE)
+# What each position of the first stage reads of an image; the last one reads nothing
+# but padding, and is the next stage's padding.
+PATCHES = np.concatenate([_PATCHES, np.full((1, AREA), SIZE**2)])  # (1522, 49)
+READS = _squares(_NUMBERS, len(_KEPT))  # of the first stage, by each block: (36, 49)
+_THREE = 2 * np.arange(3)[:, None] + np.arange(3)
+CONV2_READS = READS[:, _squares(_THREE, TAPS)].reshape(-1, 9)  # by conv2_f2 in a block
 
 
 def fold(state_dict: dict, dtype: type = np.float32) -> dict:
@@ -120,7 +108,7 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
       dtype: of the result; the work is done in float64.
 
     Returns:
-      Name to array, in the shapes that are noted below.
+      Name to array, of the shapes that are noted below.
     """
     s = {name: np.asarray(x, np.float64) for name, x in state_dict.items()}
     conv2, conv3 = s["conv2_f2.weight"], s["conv3_f2.weight"]
@@ -129,8 +117,8 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
         deep[2 * a + c, 2 * b + d] += (conv3[:, :, a, b] @ conv2[:, :, c, d]).T
     deep = deep.reshape(-1, len(conv3))
 
-    # What the biases of conv2_f2 and conv3_f2 come to at each block: (36, 512). The
-    # first row and column of conv2_f2 that is read is padding, which has no bias.
+    # What the biases of conv2_f2 and conv3_f2 come to in each block: (36, 512). The
+    # first row and column of conv2_f2 that are read are padding, which has no bias.
     inside = np.ones((3, BLOCKS))
     inside[0, 0] = 0
     taps = np.einsum("oiab,i->oab", conv3, s["conv2_f2.bias"])
@@ -210,23 +198,21 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
     """
     import torch
 
-    num_intensities = num_intensity_frames(folded)
-    num_places = len(PATCHES)
+    num_intensities, num_places = num_intensity_frames(folded), len(PATCHES)
+    num_taps, num_pixels = num_intensities * AREA, SIZE**2 + 1
 
     class Network(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            images = (SIZE**2 + 1) * np.arange(num_intensities)[:, None]
+            images = num_pixels * np.arange(num_intensities)[:, None]
             indices = {
                 "event_patches": PATCHES,
                 "intensity_patches": PATCHES[:, None] + images,
                 "reads": READS,
                 "conv2_reads": CONV2_READS,
             }
-            for name, index in indices.items():
-                index = torch.from_numpy(index.ravel().astype(np.int64))
-                self.register_buffer(name, index)
-            for name, array in folded.items():
+            indices = {name: x.ravel().astype(np.int64) for name, x in indices.items()}
+            for name, array in {**indices, **folded}.items():
                 self.register_buffer(name, torch.from_numpy(array.copy()))
 
         def forward(self, event_frames, intensity_frames):
@@ -237,12 +223,11 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
             x = gather(x, self.event_patches, (num_event_frames, num_places, AREA))
             x = lif(x @ kernel)  # (B, T, 1522, 64)
             shape = num_event_frames, BLOCKS**2 * 9, 9 * CHANNELS
-            x = lif(self.product(gather(x, self.conv2_reads, shape), "conv2"))
+            x = lif(gather(x, self.conv2_reads, shape) @ self.conv2)
             x = x.reshape(-1, num_event_frames, BLOCKS**2, 9 * 256)
-            x = lif(self.product(x, "conv3")).flatten(2)  # (B, T, 36 * 512)
-            x = lif(self.product(x + spatial, "fc1") + self.fc1_bias)
-            currents = x @ self.fc2 + self.fc2_bias
-            return torch.stack(integrate(currents)[0], 1).mean(1)
+            x = lif(x @ self.conv3).flatten(2)  # (B, T, 36 * 512)
+            x = lif((x + spatial) @ self.fc1 + self.fc1_bias)
+            return torch.stack(integrate(x @ self.fc2 + self.fc2_bias)[0], 1).mean(1)
 
         def attend(self, images):
             """Weighs the three scales, by the means of what they see: (B, 3)."""
@@ -253,19 +238,14 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
 
         def look(self, images, attention):
             """The spikes J_s of the intensity frames: (B, 1, 36 * 512)."""
-            num_taps = num_intensities * AREA
             kernel = (attention @ self.intensity).reshape(-1, 1, num_taps, CHANNELS)
-            x = pixels(images, num_intensities).reshape(
-                -1, 1, num_intensities * (SIZE**2 + 1), 1
-            )
+            x = pixels(images, num_intensities)
+            x = x.reshape(-1, 1, num_intensities * num_pixels, 1)
             x = gather(x, self.intensity_patches, (1, num_places, num_taps)) @ kernel
             x = gather(x, self.reads, (1, BLOCKS**2, AREA * CHANNELS))
-            current = self.product(x, "deep").flatten(2)
-            current = current + (attention @ self.deep_bias).unsqueeze(1)
+            constant = (attention @ self.deep_bias).unsqueeze(1)
+            current = (x @ self.deep).flatten(2) + constant
             return (current > THRESHOLD).to(current.dtype)
-
-        def product(self, x, name):
-            return x @ getattr(self, name)
 
     def pixels(images, count):
         """(B, count, 90, 90) to (B, count, 8101, 1), the last one padding's zero."""
@@ -303,19 +283,9 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
 
 # ---------------------------------------------------------------------- the images
 
-SAME_SQUARE = "cut the same square from every frame"
-
 
 def resize(image: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Resizes a square grey image as Pillow does, bilinear with antialiasing.
-
-    Args:
-      image: uint8 (S, S).
-      size: pixels of a side.
-
-    Returns:
-      uint8 (size, size).
-    """
+    """Resizes uint8 (S, S) to (size, size) as Pillow does, bilinear, antialiased."""
     if Image is None:
         return resize_by_numpy(image, size)
     return np.asarray(Image.fromarray(image).resize((size, size), Image.BILINEAR))
@@ -358,8 +328,8 @@ def check_image(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
     square = image.ndim == 2 and image.shape[0] == image.shape[1] > 0
     if image.dtype != np.uint8 or not square:
-        rule, found = "uint8 (S, S), grey levels", f"{image.dtype} {image.shape}"
-        raise _error(name, rule, found, SAME_SQUARE)
+        found = f"{image.dtype} {image.shape}"
+        raise _error(name, "uint8 (S, S), grey levels", found, SAME_SQUARE)
     return image
 
 
@@ -408,74 +378,50 @@ def list_frames(folder: str) -> dict:
       ValueError: there are none, a name is no number, or two are the same.
     """
     rule = f"images 00000.jpg, 00001.jpg, ... ({', '.join(ENDINGS)})"
-    names = os.listdir(folder) if os.path.isdir(folder) else []
     frames = {}
-    for name in sorted(names):
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         stem, ending = os.path.splitext(name)
         if ending.lower() not in ENDINGS:
             continue
-        if not re.fullmatch("[0-9]+", stem):
-            raise _error(os.path.join(folder, name), rule, repr(stem), "rename it")
-        if int(stem) in frames:
-            found = f"two of {int(stem)}"
-            raise _error(folder, "each number once", found, "remove one of them")
-        frames[int(stem)] = os.path.join(folder, name)
+        number = int(stem) if re.fullmatch("[0-9]+", stem) else None
+        if number is None or number in frames:
+            raise _error(
+                folder, f"{rule}, each number once", name, "rename or remove it"
+            )
+        frames[number] = os.path.join(folder, name)
     if not frames:
         raise _error(folder, rule, "none", "check the path")
     return dict(sorted(frames.items()))
 
 
-def read_frames(folder: str) -> dict:
-    """Reads all of them: number to uint8 (S, S)."""
-    return {number: read_image(path) for number, path in list_frames(folder).items()}
-
-
 # ---------------------------------------------------------------------- the bundle
 
-COPY_AGAIN = "copy or export the bundle again"
 
-
-def _is_whole(x, least):
-    return isinstance(x, numbers.Integral) and not isinstance(x, bool) and x >= least
-
-
-def _is_number(x):
-    return type(x) in (int, float) and abs(x) < 1e9  # nor NaN
-
-
-def _are_names(x):
-    return isinstance(x, list) and x and all(isinstance(n, str) for n in x)
-
-
-def _are_places(x, length):
-    return isinstance(x, list) and x and all(_is_whole(p, 0) and p < length for p in x)
-
-
-def _are_files(x):
-    facts = x.values() if isinstance(x, dict) and set(x) == set(FILES) else [None]
-    return all(isinstance(f, dict) and {"bytes", "sha256"} <= set(f) for f in facts)
-
-
-MEAN = "a number", lambda x, m: _is_number(x)
-STD = "a number above 0", lambda x, m: _is_number(x) and x > 0
-FIELDS = {  # what the runtime reads of a manifest m: the rule, and if x follows it
+_NUMBER = "a number", lambda x, m: -1e9 < x < 1e9
+_POSITIVE = "a number above 0", lambda x, m: 0 < x < 1e9
+FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
     "format": (f"{FORMAT}, of this {FILES[-1]}", lambda x, m: x == FORMAT),
     "sha256": ("the hash of the rest", lambda x, m: x == manifest_hash(m)),
     "classes": ("names", lambda x, m: _are_names(x)),
-    "num_event_frames": ("a whole number from 1", lambda x, m: _is_whole(x, 1)),
-    "skip": ("a whole number from 0", lambda x, m: _is_whole(x, 0)),
-    "intensity_places": (
-        "places in a window",
-        lambda x, m: _are_places(x, m["num_event_frames"]),
-    ),
-    "rate_hz": STD,
+    "num_event_frames": ("1 or more", lambda x, m: operator.index(x) >= 1),
+    "skip": ("0 or more", lambda x, m: operator.index(x) >= 0),
+    "intensity_places": ("places in a window", lambda x, m: _are_places(x, m)),
+    "rate_hz": _POSITIVE,
     "image_size": (f"{SIZE}", lambda x, m: x == SIZE),
-    "event_mean": MEAN,
-    "event_std": STD,
-    "intensity_mean": MEAN,
-    "intensity_std": STD,
-    "files": (f"bytes, sha256 of {', '.join(FILES)}", lambda x, m: _are_files(x)),
+    "event_mean": _NUMBER,
+    "event_std": _POSITIVE,
+    "intensity_mean": _NUMBER,
+    "intensity_std": _POSITIVE,
+    "files": (", ".join(FILES), lambda x, m: dict.keys(x) == set(FILES)),
 }
+
+
+def _are_names(x):
+    return isinstance(x, list) and set(map(type, x)) == {str}
+
+
+def _are_places(x, m):
+    return x and all(operator.index(p) in range(m["num_event_frames"]) for p in x)
 
 
 def read_manifest(bundle: str) -> dict:
@@ -496,28 +442,25 @@ def read_manifest(bundle: str) -> dict:
     if not isinstance(manifest, dict):
         raise _bundle_error(path, "an object", type(manifest).__name__)
     for name, (rule, holds) in FIELDS.items():
-        if name not in manifest:
-            raise _bundle_error(path, f"{name}, {rule}", "none")
-        if not holds(manifest[name], manifest):
-            raise _bundle_error(f"{path}, {name}", rule, repr(manifest[name]))
+        try:
+            good = holds(manifest[name], manifest)
+        except (KeyError, TypeError):  # not there, or not of the type
+            good = False
+        if not good:
+            found = repr(manifest[name]) if name in manifest else "none"
+            raise _bundle_error(f"{path}, {name}", rule, found)
     for name, facts in manifest["files"].items():
-        _check_file(os.path.join(bundle, name), facts)
+        path = os.path.join(bundle, name)
+        if not os.path.isfile(path):
+            raise _bundle_error(path, "a file", "none")
+        found = {"bytes": os.path.getsize(path), "sha256": file_hash(path)}
+        if found != facts:
+            raise _bundle_error(path, facts, found)
     return manifest
 
 
 def _bundle_error(what, expected, got, remedy=COPY_AGAIN):
     return _error(what, expected, got, remedy, BundleError)
-
-
-def _check_file(path, facts):
-    if not os.path.isfile(path):
-        raise _bundle_error(path, "a file", "none")
-    size = os.path.getsize(path)
-    if size != facts["bytes"]:
-        raise _bundle_error(path, f"{facts['bytes']} bytes", size)
-    found = file_hash(path)
-    if found != facts["sha256"]:
-        raise _bundle_error(path, f"SHA-256 {facts['sha256']}", found)
 
 
 def file_hash(path: str) -> str:
@@ -554,18 +497,17 @@ class Runtime:
         """Computes logits (B, K), float32.
 
         Args:
-          event_frames: float32 (B, T, 90, 90), each as of `event_input`.
-          intensity_frames: float32 (B, N, 90, 90), each as of `intensity_input`.
+          event_frames: float32 (B, T, 90, 90), each as of `prepare`.
+          intensity_frames: float32 (B, N, 90, 90), likewise.
 
         Raises:
           ValueError: other shapes or types, or logits that are no finite numbers.
         """
-        frames = event_frames, intensity_frames
-        frames = self._checked(frames, np.float32, (SIZE, SIZE))
+        frames = self._checked(event_frames, intensity_frames, np.float32, (SIZE, SIZE))
         logits = self._run(*frames)
         expected = len(frames[0]), len(self.manifest["classes"])
         if logits.shape != expected or not np.isfinite(logits).all():
-            found = f"{logits.shape}, {int((~np.isfinite(logits)).sum())} not finite"
+            found = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
             remedy = "choose another backend"
             raise _error(self.device, f"finite logits {expected}", found, remedy)
         return logits
@@ -578,35 +520,31 @@ class Runtime:
           intensity_frames: uint8 (B, N, S, S), those at the manifest's
             `intensity_places` of the window.
         """
-        frames = self._checked((event_frames, intensity_frames), np.uint8)
+        frames = self._checked(event_frames, intensity_frames, np.uint8)
         inputs = [
-            np.stack([[prepare(image) for image in window] for window in x])
-            for prepare, x in zip((self.event_input, self.intensity_input), frames)
+            np.stack([[self.prepare(kind, image) for image in window] for window in x])
+            for kind, x in zip(KINDS, frames)
         ]
         return softmax(self.logits(*inputs))
 
-    def event_input(self, image: np.ndarray) -> np.ndarray:
-        """Resizes and normalises one event frame, uint8 (S, S): float32 (90, 90)."""
-        return self._input("event", image)
+    def prepare(self, kind: str, image: np.ndarray) -> np.ndarray:
+        """Resizes and normalises a frame, uint8 (S, S): float32 (90, 90).
 
-    def intensity_input(self, image: np.ndarray) -> np.ndarray:
-        """As `event_input`, for an intensity frame."""
-        return self._input("intensity", image)
+        Args:
+          kind: event or intensity.
+          image: as the camera gives it.
+        """
+        image, m = resize(check_image(image, f"{kind} frame")), self.manifest
+        return normalise(image, m[f"{kind}_mean"], m[f"{kind}_std"])
 
-    def _input(self, kind, image):
-        image = resize(check_image(image, f"{kind} frame"))
-        return normalise(
-            image, self.manifest[f"{kind}_mean"], self.manifest[f"{kind}_std"]
-        )
-
-    def _checked(self, frames, dtype, image=None):
+    def _checked(self, event_frames, intensity_frames, dtype, image=None):
         """Returns both as arrays if they are whole windows of images of a shape."""
-        frames = [np.asarray(x) for x in frames]
+        frames = np.asarray(event_frames), np.asarray(intensity_frames)
         for name, x, length in zip(INPUTS, frames, self.lengths):
             shape = (*frames[0].shape[:1], length, *(image or x.shape[2:]))
             if x.dtype != dtype or x.ndim != 4 or x.shape != shape or not x.size:
                 size = "90, 90" if image else "S, S"
-                rule = f"{np.dtype(dtype)} (B, {length}, {size}), equal B"
+                rule = f"{np.dtype(dtype)} (B, {length}, {size})"
                 remedy = "give as many whole windows of both"
                 raise _error(name, rule, f"{x.dtype} {x.shape}", remedy)
         return frames
@@ -618,81 +556,35 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def load(bundle: str, backend: str = "auto", threads: Optional[int] = None) -> Runtime:
-    """Loads a bundle.
-
-    Args:
-      bundle: its folder.
-      backend: one of `BACKENDS`, or auto: the first that is installed, TensorRT only
-        if the bundle's folder has an engine.
-      threads: of the processor, for torch and onnxruntime; None leaves their default.
-
-    Raises:
-      BundleError: the bundle is damaged.
-      ValueError: the backend is not known or not installed.
-    """
-    manifest = read_manifest(bundle)
-    if backend not in ("auto", *BACKENDS):
-        rule = f"auto, {', '.join(BACKENDS)}"
-        raise _error("backend", rule, repr(backend), "choose one of them")
-    has_engine = os.path.isfile(os.path.join(bundle, ENGINE))
-    tried = [x for x in BACKENDS if x != "tensorrt" or has_engine]
-    lacks = ""
-    for name in tried if backend == "auto" else [backend]:
-        try:
-            importlib.import_module(BACKENDS[name])
-        except (ImportError, OSError) as error:  # OSError: a library of it is missing
-            lacks = error
-            continue
-        make = {
-            "tensorrt": _tensorrt,
-            "onnxruntime": _onnxruntime,
-            "torch": _torch,
-            "torchscript": _torchscript,
-        }[name]
-        return Runtime(manifest, name, *make(bundle, manifest, threads))
-    rule = " or ".join(sorted({BACKENDS[x] for x in tried}))
-    if backend != "auto":
-        rule = BACKENDS[backend]
-    raise _error("backend", f"{rule} installed", lacks, "install it or choose another")
-
-
 # ---------------------------------------------------------------------- the backends
 #
-# Each returns the device in words, and a function of both inputs to logits.
+# Each returns its device in words, and a function of both inputs to logits.
 
 
-def _torch(bundle, manifest, threads):
+def _torch(bundle, manifest):
     """The network of this file, with the published weights."""
-    torch, device = _torch_device(threads)
+    import torch
+
     path = os.path.join(bundle, "seen.pt")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except TypeError:  # before torch 1.13
         checkpoint = torch.load(path, map_location="cpu")
     state_dict = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
-    network = make_network(fold(state_dict), manifest["num_event_frames"]).to(device)
-    if device == "cpu" and torch.backends.mkldnn.is_available():
-        network.product = _packed_product(network)
-    return _run_torch(network, device)
+    return _run_torch(make_network(fold(state_dict), manifest["num_event_frames"]))
 
 
-def _torchscript(bundle, manifest, threads):
-    torch, device = _torch_device(threads)
-    network = torch.jit.load(os.path.join(bundle, "seen.ts"), map_location=device)
-    return _run_torch(network, device)
-
-
-def _torch_device(threads):
+def _torchscript(bundle, manifest):
     import torch
 
-    if threads:
-        torch.set_num_threads(threads)
-    return torch, "cuda" if torch.cuda.is_available() else "cpu"
+    return _run_torch(torch.jit.load(os.path.join(bundle, "seen.ts"), "cpu"))
 
 
-def _run_torch(network, device):
+def _run_torch(network):
     import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
 
     def run(*inputs):
         with torch.no_grad():
@@ -702,41 +594,16 @@ def _run_torch(network, device):
     return f"torch {torch.__version__} on {device}", run
 
 
-def _packed_product(network):
-    """Products by oneDNN with weights in its own layout: half of the time on x86."""
-    import torch
-    from torch.utils import mkldnn
-
-    packed = {}
-    for name in ("conv2", "conv3", "deep"):
-        weight = getattr(network, name)
-        layer = torch.nn.Linear(*weight.shape)
-        layer.weight.data = weight.t().contiguous()
-        layer.bias.data.zero_()
-        packed[name] = mkldnn.to_mkldnn(layer.eval())
-
-    def product(x, name):
-        if name not in packed:
-            return x @ getattr(network, name)
-        rows = x.reshape(-1, x.shape[-1]).to_mkldnn()
-        return packed[name](rows).to_dense().reshape((*x.shape[:-1], -1))
-
-    return product
-
-
-def _onnxruntime(bundle, manifest, threads):
+def _onnxruntime(bundle, manifest):
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    if threads:
-        options.intra_op_num_threads = threads
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [x for x in wanted if x in onnxruntime.get_available_providers()]
 
     @functools.lru_cache(maxsize=None)
     def session(name):
         path = os.path.join(bundle, name)
-        return onnxruntime.InferenceSession(path, options, providers=providers)
+        return onnxruntime.InferenceSession(path, providers=providers)
 
     def run(*inputs):
         name = "seen.onnx" if len(inputs[0]) == 1 else "seen_dynamic.onnx"
@@ -745,50 +612,57 @@ def _onnxruntime(bundle, manifest, threads):
     return f"onnxruntime {onnxruntime.__version__} on {providers[0]}", run
 
 
-def _tensorrt(bundle, manifest, threads):
-    """One window at a time, by the engine in the bundle, which is built if missing."""
+def _tensorrt(bundle, manifest):
+    """The engine that trtexec made of seen.onnx, one window at a time."""
     import tensorrt
 
     device = f"TensorRT {tensorrt.__version__}"
     path, source = os.path.join(bundle, ENGINE), os.path.join(bundle, "seen.onnx")
-    logger = tensorrt.Logger(tensorrt.Logger.WARNING)
+    remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
     if not os.path.isfile(path):
-        _build_engine(logger, source, path)
-    remedy = f"remove it and write it again from {source}"
+        raise _bundle_error(path, "an engine", "none", remedy)
     if os.path.getmtime(path) < os.path.getmtime(source):
         raise _bundle_error(path, "an engine of this bundle", "an older one", remedy)
+    runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
     with open(path, "rb") as file:
-        engine = tensorrt.Runtime(logger).deserialize_cuda_engine(file.read())
+        engine = runtime.deserialize_cuda_engine(file.read())
     if engine is None:
         raise _bundle_error(path, f"an engine for {device} here", "another", remedy)
-    # The latter until 8.4
+    # The name changed in 8.5, and 10 dropped the old one.
     shape_of = getattr(engine, "get_tensor_shape", None) or engine.get_binding_shape
     shapes = {name: tuple(shape_of(name)) for name in engine}
     lengths = manifest["num_event_frames"], len(manifest["intensity_places"])
     expected = {name: (1, n, SIZE, SIZE) for name, n in zip(INPUTS, lengths)}
-    expected["logits"] = (1, len(manifest["classes"]))
+    expected["logits"] = 1, len(manifest["classes"])
     if shapes != expected:
         raise _bundle_error(path, expected, shapes, remedy)
+
     context = engine.create_execution_context()
-    call = _cuda()
-    memory = {}  # address by name, in the engine's order; lives as long as the process
-    for name, shape in shapes.items():
-        pointer = ctypes.c_void_p()
-        num_bytes = 4 * int(np.prod(shape))
-        call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(num_bytes))
-        memory[name] = pointer.value
+    cuda = ctypes.CDLL(ctypes.util.find_library("cudart") or "libcudart.so")
+    memory = {}  # address by name, in the engine's order; kept as long as the process
+
+    def call(name, *arguments):
+        status = getattr(cuda, name)(*arguments)
+        if status:
+            remedy = "look the number up as cudaError"
+            raise _error(name, "status 0", status, remedy, RuntimeError)
 
     def copy(to, source, num_bytes, kind):  # kind 1: to the device, 2: from it
         pointers = ctypes.c_void_p(to), ctypes.c_void_p(source)
         call("cudaMemcpy", *pointers, ctypes.c_size_t(num_bytes), kind)
+
+    for name, shape in shapes.items():
+        pointer, num_bytes = ctypes.c_void_p(), 4 * int(np.prod(shape))
+        call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(num_bytes))
+        memory[name] = pointer.value
 
     def run_one(*inputs):
         for name, x in zip(INPUTS, inputs):
             x = np.ascontiguousarray(x)
             copy(memory[name], x.ctypes.data, x.nbytes, 1)
         if not context.execute_v2(list(memory.values())):
-            found, remedy = "a failure", "see what it logged"
-            raise _error(device, "a window computed", found, remedy, RuntimeError)
+            remedy = "see what it logged"
+            raise _error(device, "a window computed", "a failure", remedy, RuntimeError)
         logits = np.empty(expected["logits"], np.float32)
         copy(logits.ctypes.data, memory["logits"], logits.nbytes, 2)
         return logits
@@ -800,42 +674,43 @@ def _tensorrt(bundle, manifest, threads):
     return device, run
 
 
-def _build_engine(logger, source, path):
-    """Builds an engine of ONNX in float32, as trtexec --noTF32 does, and keeps it."""
-    import tensorrt
-
-    builder = tensorrt.Builder(logger)
-    # Always explicit since 10, where the flag went
-    flag = getattr(tensorrt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
-    network = builder.create_network(0 if flag is None else 1 << int(flag))
-    parser = tensorrt.OnnxParser(network, logger)
-    with open(source, "rb") as file:
-        parsed = parser.parse(file.read())
-    config = builder.create_builder_config()
-    config.clear_flag(tensorrt.BuilderFlag.TF32)
-    if not hasattr(config, "set_memory_pool_limit"):  # until 8.3, with little of it
-        config.max_workspace_size = 1 << 28
-    plan = builder.build_serialized_network(network, config) if parsed else None
-    if plan is None:
-        found = parser.get_error(0) if parser.num_errors else "a failure"
-        remedy = "see what it logged, or choose another backend"
-        raise _error(source, f"TensorRT {tensorrt.__version__} to build", found, remedy)
-    with open(path + ".part", "wb") as file:
-        file.write(plan)
-    os.replace(path + ".part", path)
+BACKENDS = {  # in the order in which auto tries them: the package, and what loads
+    "tensorrt": ("tensorrt", _tensorrt),
+    "onnxruntime": ("onnxruntime", _onnxruntime),
+    "torch": ("torch", _torch),
+    "torchscript": ("torch", _torchscript),
+}
 
 
-def _cuda():
-    """Calls of CUDA's own library by name: no other package is needed for them."""
-    library = ctypes.CDLL(ctypes.util.find_library("cudart") or "libcudart.so")
+def load(bundle: str, backend: str = "auto") -> Runtime:
+    """Loads a bundle.
 
-    def call(name, *arguments):
-        status = getattr(library, name)(*arguments)
-        if status:
-            remedy = "look the number up as cudaError"
-            raise _error(name, "status 0", status, remedy, RuntimeError)
+    Args:
+      bundle: its folder.
+      backend: one of `BACKENDS`, or auto: the first whose package is installed,
+        TensorRT only where its engine was written.
 
-    return call
+    Raises:
+      BundleError: the bundle is damaged.
+      ValueError: the backend is not known or not installed.
+    """
+    manifest, names = read_manifest(bundle), [backend]
+    if backend == "auto":
+        has_engine = os.path.isfile(os.path.join(bundle, ENGINE))
+        names = [x for x in BACKENDS if x != "tensorrt" or has_engine]
+    elif backend not in BACKENDS:
+        rule = f"auto or one of {', '.join(BACKENDS)}"
+        raise _error("backend", rule, repr(backend), "choose one of them")
+    for name in names:
+        try:
+            importlib.import_module(BACKENDS[name][0])
+        except (ImportError, OSError) as error:  # OSError: a library of it is missing
+            found = error
+        else:
+            device, run = BACKENDS[name][1](bundle, manifest)
+            return Runtime(manifest, name, device, run)
+    rule = f"{' or '.join(BACKENDS[x][0] for x in names)} to be installed"
+    raise _error("backend", rule, found, "install it, or choose another backend")
 
 
 # ---------------------------------------------------------------------- the stream
@@ -861,7 +736,7 @@ class Ring:
         self.first = self.newest = self._shape = None
         self._numbers = [None] * size
         self._images = np.zeros((size, SIZE, SIZE), np.float32)
-        self._taken = self._late = self._useless = 0
+        self._taken = self._late = self._too_late = 0
 
     def push(self, number: int, image: np.ndarray) -> None:
         """Takes a frame; the work on it is done here, once.
@@ -871,49 +746,48 @@ class Ring:
             or not of the size of those before. Such a frame changes nothing.
         """
         what, remedy = f"{self.name} frame {number}", "number frames by their time"
-        if not _is_whole(number, 0):
+        if not isinstance(number, numbers.Integral) or number < 0:
             raise _error(what, "a whole number from 0", repr(number), remedy)
-        image = check_image(image, what)
-        if self._shape not in (None, image.shape):
-            rule = f"{self._shape} pixels as before"
-            raise _error(what, rule, image.shape, SAME_SQUARE)
-        place = number % self.size
+        number, place = int(number), int(number) % self.size
         if self._numbers[place] == number:
             raise _error(what, "each number once", "it again", remedy)
-        if self.newest is not None and number <= self.newest - self.size:
-            self._useless += 1
+        image = check_image(image, what)
+        if self._shape not in (None, image.shape):
+            raise _error(what, f"{self._shape} as before", image.shape, SAME_SQUARE)
+        newest = number if self.newest is None else self.newest
+        if number <= newest - self.size:
+            self._too_late += 1
             return
         self._images[place] = self._prepare(image)
         self._numbers[place], self._shape = number, image.shape
         self._taken += 1
-        if self.newest is None:
-            self.first = self.newest = number
-        self._late += number < self.newest
-        self.first, self.newest = min(self.first, number), max(self.newest, number)
+        self._late += number < newest
+        self.newest = max(newest, number)
+        self.first = number if self.first is None else min(self.first, number)
 
     @property
     def counts(self) -> dict:
         """What became of the frames.
 
         received: all that came. dropped: numbers between the first and the newest that
-        have not come, or came too late. late: came after a newer one and took their
-        place. useless: came so late that their place was gone.
+        have not come, or came too late. late: came after a newer one, and took their
+        place. too_late: came when no window could want them any more.
         """
         span = 0 if self.newest is None else self.newest - self.first + 1
         return {
-            "received": self._taken + self._useless,
+            "received": self._taken + self._too_late,
             "dropped": span - self._taken,
             "late": self._late,
-            "useless": self._useless,
+            "too_late": self._too_late,
         }
 
-    def missing(self, numbers: list) -> list:
+    def missing(self, wanted: list) -> list:
         """Returns those of the numbers that are not here."""
-        return [n for n in numbers if n < 0 or self._numbers[n % self.size] != n]
+        return [n for n in wanted if n < 0 or self._numbers[n % self.size] != n]
 
-    def take(self, numbers: list) -> np.ndarray:
-        """Returns a copy of frames that are here: float32 (1, len(numbers), 90, 90)."""
-        return self._images[[n % self.size for n in numbers]][None]
+    def take(self, wanted: list) -> np.ndarray:
+        """Returns a copy of frames that are here: float32 (1, len(wanted), 90, 90)."""
+        return self._images[[n % self.size for n in wanted]][None]
 
 
 class Stream:
@@ -927,23 +801,22 @@ class Stream:
     Attributes:
       events, intensities: `Ring`, what came and what did not.
       span: numbers from a window's first frame to its last.
-      counts: what became of each call of `predict`. predicted; filling (the window
+      counts: what became of the calls of `predict`. predicted; filling (the window
         reaches back before the first frame); incomplete (a frame of it was dropped);
         waiting (one kind has brought nothing newer).
       missing: names of the frames that the latest call lacked.
     """
 
     def __init__(self, runtime: Runtime):
-        manifest = runtime.manifest
-        stride = manifest["skip"] + 1
-        self.runtime = runtime
-        self.span = (manifest["num_event_frames"] - 1) * stride + 1
+        length, stride = runtime.lengths[0], runtime.manifest["skip"] + 1
+        self.runtime, self.span = runtime, (length - 1) * stride + 1
         self._offsets = range(1 - self.span, 1, stride)
         # Two windows, since one kind may come up to a window after the other.
-        self.events = Ring("event", 2 * self.span, runtime.event_input)
-        self.intensities = Ring("intensity", 2 * self.span, runtime.intensity_input)
-        names = ("predicted", "filling", "incomplete", "waiting")
-        self.counts = dict.fromkeys(names, 0)
+        self.events, self.intensities = (
+            Ring(kind, 2 * self.span, functools.partial(runtime.prepare, kind))
+            for kind in KINDS
+        )
+        self.counts = dict(predicted=0, filling=0, incomplete=0, waiting=0)
         self.missing, self._asked = [], -1
 
     def push_event(self, number: int, image: np.ndarray) -> None:
@@ -960,31 +833,30 @@ class Stream:
         Each number is predicted once; None if it was before, or if its window is not
         whole: `counts` and `missing` say which.
         """
-        rings = self.events, self.intensities
+        rings, manifest = (self.events, self.intensities), self.runtime.manifest
         reached = [-1 if ring.newest is None else ring.newest for ring in rings]
         number = min(reached)
         if number <= self._asked:
-            lagging = rings[reached.index(number)]
-            self.missing = [f"{lagging.name} frame {number + 1}"]
+            name = rings[reached.index(number)].name
+            self.missing = [f"{name} frame {number + 1}"]
             self.counts["waiting"] += 1
             return None
         self._asked = number
-        numbers = [number + x for x in self._offsets]
-        places = self.runtime.manifest["intensity_places"]
-        needed = numbers, [numbers[x] for x in places]
+        window = [number + x for x in self._offsets]
+        wanted = window, [window[x] for x in manifest["intensity_places"]]
         self.missing = [
             f"{ring.name} frame {n}"
-            for ring, wanted in zip(rings, needed)
-            for n in ring.missing(wanted)
+            for ring, frames in zip(rings, wanted)
+            for n in ring.missing(frames)
         ]
         if self.missing:
-            filling = any(min(n) < ring.first for ring, n in zip(rings, needed))
+            filling = any(min(x) < ring.first for ring, x in zip(rings, wanted))
             self.counts["filling" if filling else "incomplete"] += 1
             return None
-        logits = self.runtime.logits(*(ring.take(n) for ring, n in zip(rings, needed)))
+        logits = self.runtime.logits(*(ring.take(x) for ring, x in zip(rings, wanted)))
         self.counts["predicted"] += 1
         probabilities = softmax(logits)[0]
-        emotion = self.runtime.manifest["classes"][int(probabilities.argmax())]
+        emotion = manifest["classes"][int(probabilities.argmax())]
         return Prediction(number, emotion, probabilities)
 
 
@@ -996,7 +868,7 @@ def replay(
     event_frames: dict,
     intensity_frames: dict,
     rate: float = 30.0,
-    on_prediction: Optional[Callable] = None,
+    on_prediction: Callable = lambda prediction, latency_ms: None,
 ) -> dict:
     """Plays frames in real time, and predicts at each.
 
@@ -1017,62 +889,46 @@ def replay(
     """
     if not 0 <= rate < math.inf:
         raise _error("rate", "0 or more frames per second", rate, "try 30")
-    numbers = sorted({*event_frames, *intensity_frames})
-    stream = Stream(runtime)
-    warm_up(runtime)
-    latency_ms, gaps, missed, place = [], {}, 0, 0
-    begin = time.monotonic()
+    frames = sorted({*event_frames, *intensity_frames})
+    stream, latency_ms, gaps, missed = Stream(runtime), [], {}, 0
+    for _ in range(3):  # a backend's first windows take longer
+        empty = (np.zeros((1, n, SIZE, SIZE), np.float32) for n in runtime.lengths)
+        runtime.logits(*empty)
+    begin, i = time.monotonic(), 0
 
-    def due(place):
-        return (
-            begin + (numbers[place] - numbers[0]) / rate if rate else time.monotonic()
-        )
+    def due(i):
+        return begin + (frames[i] - frames[0]) / rate if rate else time.monotonic()
 
-    while place < len(numbers):
-        time.sleep(max(0, due(place) - time.monotonic()))
-        last = place
-        while rate and last + 1 < len(numbers) and due(last + 1) <= time.monotonic():
+    while i < len(frames):
+        time.sleep(max(0, due(i) - time.monotonic()))
+        last = i
+        while rate and last + 1 < len(frames) and due(last + 1) <= time.monotonic():
             last += 1
         moment = due(last)
-        for number in numbers[place : last + 1]:
+        for number in frames[i : last + 1]:
             if number in event_frames:
                 stream.push_event(number, event_frames[number])
             if number in intensity_frames:
                 stream.push_intensity(number, intensity_frames[number])
-        missed += last - place
-        place = last + 1
+        missed, i = missed + last - i, last + 1
         incomplete = stream.counts["incomplete"]
         prediction = stream.predict()
         if stream.counts["incomplete"] > incomplete:
             gaps.update(dict.fromkeys(stream.missing))
         if prediction is not None:
             latency_ms.append(1000 * (time.monotonic() - moment))
-            if on_prediction:
-                on_prediction(prediction, latency_ms[-1])
+            on_prediction(prediction, latency_ms[-1])
+    places = (50, 95, 99)
+    values = np.percentile(latency_ms, places).tolist() if latency_ms else [None] * 3
     return dict(
         stream.counts,
-        frames=len(numbers),
+        frames=len(frames),
         missed=missed,
         events=stream.events.counts,
         intensities=stream.intensities.counts,
         gaps=list(gaps),
-        latency_ms=percentiles(latency_ms),
+        latency_ms={f"p{p}": x for p, x in zip(places, values)},
     )
-
-
-def warm_up(runtime: Runtime) -> None:
-    """Predicts a few times, so that what a backend does at first is done."""
-    frames = [np.zeros((1, n, SIZE, SIZE), np.float32) for n in runtime.lengths]
-    for _ in range(3):
-        runtime.logits(*frames)
-
-
-def percentiles(values: list) -> dict:
-    """Returns p50, p95 and p99; None of each where there are no values."""
-    return {
-        f"p{p}": round(float(np.percentile(values, p)), 3) if values else None
-        for p in (50, 95, 99)
-    }
 
 
 def play(
@@ -1087,74 +943,61 @@ def play(
     Raises:
       ValueError: no window was complete; says what one needs.
     """
-    classes, predictions = runtime.manifest["classes"], []
+    m, predictions = runtime.manifest, []
 
     def show(prediction, ms):
-        shares = dict(zip(classes, prediction.probabilities.tolist()))
-        if as_json:
-            entry = {"frame": prediction.number, "emotion": prediction.emotion}
-            entry.update(probabilities=shares, latency_ms=round(ms, 3))
-            predictions.append(entry)
-        else:
-            text = " ".join(f"{name[:4]} {100 * x:3.0f}" for name, x in shares.items())
-            print(f"{prediction.number:05d}  {prediction.emotion:<10} {text}", end="")
-            print(f"   {ms:6.1f} ms", flush=True)
+        number, emotion, probabilities = prediction
+        shares = dict(zip(m["classes"], probabilities.tolist()))
+        entry = dict(frame=number, emotion=emotion, probabilities=shares)
+        predictions.append(dict(entry, latency_ms=ms))
+        if not as_json:
+            text = "  ".join(f"{name[:4]} {100 * x:3.0f}" for name, x in shares.items())
+            print(f"{number:05d}  {emotion:<10} {text}  {ms:7.1f} ms", flush=True)
 
     result = replay(runtime, event_frames, intensity_frames, rate, show)
+    result.update(backend=runtime.backend, device=runtime.device)
     if as_json:
-        result.update(backend=runtime.backend, device=runtime.device)
         print(json.dumps(dict(result, predictions=predictions), indent=1))
     else:
-        print(summary(runtime, result))
-    if not result["predicted"]:
-        m = runtime.manifest
-        span = Stream(runtime).span
+        names = ("frames", "predicted", "missed", "filling", "incomplete", "waiting")
+        groups = {"windows": {name: result[name] for name in names}}
+        groups.update((k, result[k]) for k in ("events", "intensities", "latency_ms"))
+        for name, group in groups.items():
+            text = ", ".join(f"{k} {v:.4g}" for k, v in group.items() if v is not None)
+            print(f"{name:<12}{text or 'none'}")
+        print(f"{'gaps':<12}{', '.join(result['gaps']) or 'none'}")
+        print(f"{'device':<12}{runtime.device}")
+    if not predictions:
         rule = (
-            f"{span} of both kinds in a row for one window ({m['num_event_frames']} "
-            f"event frames, {m['skip']} left out between two)"
+            f"{Stream(runtime).span} of both kinds in a row, which one window spans "
+            f"({runtime.lengths[0]} event frames, {m['skip']} left out between two)"
         )
-        found = f"{result['frames']} and no window complete"
+        found = f"{result['frames']} and no whole window"
         raise _error("frames", rule, found, "play more, or see what was dropped")
 
 
-def summary(runtime: Runtime, result: dict) -> str:
-    """Says in a few lines what `replay` found."""
-    names = ("frames", "predicted", "missed", "filling", "incomplete", "waiting")
-    rows = {
-        "device": runtime.device,
-        "windows": ", ".join(f"{name} {result[name]}" for name in names),
-    }
-    for kind in ("events", "intensities"):
-        rows[kind] = ", ".join(f"{name} {x}" for name, x in result[kind].items())
-    if result["gaps"]:
-        rows["gaps"] = ", ".join(result["gaps"])
-    if result["predicted"]:
-        latency_ms = result["latency_ms"].items()
-        rows["latency"] = ", ".join(f"{name} {x:.1f} ms" for name, x in latency_ms)
-    return "\n".join(f"{name:<12}{text}" for name, text in rows.items())
-
-
-def add_options(parser: argparse.ArgumentParser, bundle: Optional[str] = None) -> None:
-    """Adds the options of every command that plays; bundle is the default, if any."""
-    parser.add_argument("--bundle", default=bundle, required=bundle is None)
-    parser.add_argument(
-        "--rate", type=float, default=30.0, help="frames per second; 0: no waiting"
-    )
+def add_options(parser: argparse.ArgumentParser, **bundle: str) -> None:
+    """Adds the options of every command that plays; `bundle` are those of --bundle."""
+    parser.add_argument("--bundle", metavar="DIR", **bundle)
+    parser.add_argument("--rate", type=float, default=30.0, help="Hz; 0: do not wait")
     parser.add_argument("--backend", default="auto", choices=("auto", *BACKENDS))
-    parser.add_argument("--threads", type=int, help="default: the backend's own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def main(argv: Optional[list] = None) -> int:
     parser = argparse.ArgumentParser(description="Plays a clip through a bundle.")
-    add_options(parser, bundle=os.path.dirname(os.path.abspath(__file__)))
+    here = os.path.dirname(os.path.abspath(__file__))
+    add_options(parser, default=here, help="default: where this file is")
     for name in ("--events", "--frames"):
         text = "folder of images 00000.jpg, 00001.jpg, ..."
         parser.add_argument(name, required=True, metavar="DIR", help=text)
     args = parser.parse_args(argv)
     try:
-        runtime = load(args.bundle, args.backend, args.threads)
-        frames = read_frames(args.events), read_frames(args.frames)
+        runtime = load(args.bundle, args.backend)
+        frames = [
+            {number: read_image(path) for number, path in list_frames(folder).items()}
+            for folder in (args.events, args.frames)
+        ]
         play(runtime, *frames, rate=args.rate, as_json=args.json)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

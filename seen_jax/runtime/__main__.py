@@ -1,0 +1,70 @@
+"""A camera's recording -> an emotion for every frame, on the computer at hand.
+
+    python -m seen_jax.runtime RECORDING.aedat4 --bundle BUNDLE
+
+The recording becomes event frames and intensity frames as `python -m seen_jax.events`
+makes them, and they play through the very code that runs on the board. What a reader
+would get wrong: nothing is written as JPEG in between, so the grey levels are not quite
+those of a folder of images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+from seen_jax import see
+from seen_jax.aedat4 import read_aedat4
+from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
+from seen_jax.events import PIXEL_RULES
+from seen_jax.runtime import seen_runtime
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m seen_jax.runtime",
+        description="Plays a DAVIS recording through a bundle.",
+    )
+    parser.add_argument("recording", type=Path, help="an .aedat4 file")
+    seen_runtime.add_options(parser, required=True)
+    parser.add_argument(
+        "--crop",
+        type=parse_crop,
+        metavar="X,Y,SIZE",
+        help=f"default: the {see.IMAGE_SIZE} x {see.IMAGE_SIZE} pixels of the centre",
+    )
+    parser.add_argument(
+        "--start_us", type=int, help="where the first period begins; default: event 1"
+    )
+    parser.add_argument(
+        "--period_us",
+        type=parse_period,
+        default=Fraction(see.FRAME_PERIOD_US),
+        help="length of a period; default: %(default)s",
+    )
+    parser.add_argument("--pixel", choices=PIXEL_RULES, default="last")
+    args = parser.parse_args(argv)
+    try:
+        runtime = seen_runtime.load(args.bundle, args.backend)
+        recording = read_aedat4(args.recording)
+        images = clip_images(
+            recording,
+            crop=args.crop or centre_square(recording.resolution),
+            start_us=args.start_us,
+            period_us=args.period_us,
+            pixel=args.pixel,
+        )
+        frames = [
+            dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
+        ]
+        seen_runtime.play(runtime, *frames, rate=args.rate, as_json=args.json)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
