@@ -4,14 +4,16 @@
 # draws a sheet of it, trains on it, evaluates on people who were never seen in training
 # and writes a report. Run again, it goes on where it stopped.
 #
-#   bash launch/quickstart.sh [--tiny] [--cuda] [FOLDER]
+#   bash launch/quickstart.sh [--tiny] [--cuda] [--export] [FOLDER]
 #
 # --tiny   three volunteers, a few clips, one epoch: to see that everything runs
 # --cuda   installs JAX's CUDA wheels, for a machine with an NVIDIA GPU
+# --export goes on: a bundle for torch and the Jetson, and a clip replayed through it;
+#          installs torch, a large download
 # FOLDER   where everything goes; default: data/quickstart
 set -euo pipefail
 cd "$(dirname "$0")/.."
-volunteers=16 clips=220 passes=20 options=() folder=data/quickstart
+volunteers=16 clips=220 passes=20 options=() export= folder=data/quickstart
 for argument in "$@"; do
   case "$argument" in
     --tiny)
@@ -19,8 +21,9 @@ for argument in "$@"; do
       options=(--config.num_epochs=1 --config.eval_passes=1)
       ;;
     --cuda) export EXTRA_PACKAGES="jax[cuda12]" ;;
+    --export) export=1 REQUIREMENTS="requirements.txt requirements-export.txt" ;;
     -*)
-      echo "$argument: expected --tiny, --cuda or a folder; see launch/quickstart.sh" >&2
+      echo "$argument: expected --tiny, --cuda, --export or a folder; see launch/quickstart.sh" >&2
       exit 2
       ;;
     *) folder=$argument ;;
@@ -37,6 +40,12 @@ python train.py --config=configs/demo.py --workdir="$folder/run" \
 python eval.py --workdir="$folder/run" --passes=$passes --out="$folder/evaluation"
 python -m seen_jax.evaluation report "$folder/evaluation" \
   --html "$folder/report.html" >/dev/null
+if [ "$export" ]; then
+  python -m seen_jax.export torch --workdir="$folder/run" --out="$folder/bundle"
+  clip=$(find "$folder/see/event" -mindepth 2 -maxdepth 2 | sort | head -n 1)
+  python "$folder/bundle/seen_runtime.py" --events="$clip" \
+    --frames="${clip/\/event\///frame/}"
+fi
 
 echo
 echo "simulated SEE   $folder/see"
@@ -45,3 +54,8 @@ echo "records         $folder/tfds"
 echo "training        $folder/run (curves.png, metrics.jsonl, checkpoints)"
 echo "evaluation      $folder/evaluation"
 echo "report          $folder/report.html"
+if [ "$export" ]; then
+  echo "bundle          $folder/bundle (launch/jetson.md)"
+else
+  echo "for the Jetson  bash launch/quickstart.sh $* --export"
+fi

@@ -1,26 +1,20 @@
 """eval.py as a user runs it, on the checkpoint of a network that never trained."""
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-from configs import default
 from seen_jax.evaluation import __main__ as report_command
 from seen_jax.evaluation import provenance, run, shown
 from seen_jax.evaluation.results import read_results
-from seen_jax.training import setup, state, workdir
-from seen_jax.training.checkpoint import Checkpoints
-from tests import samples
-
-ROOT = Path(__file__).resolve().parents[1]
+from seen_jax.training import workdir
+from tests import runs
+from tests.runs import ROOT
 
 
 def evaluate(folder, *flags):
@@ -38,29 +32,14 @@ def evaluate(folder, *flags):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A workdir as train.py leaves it, after steps 3 and 6; step 3 was the best."""
-    root = tmp_path_factory.mktemp("eval")
-    names = samples.clip_names(2, (5, 8))
-    see_dir = samples.write_see_folder(root / "see", names, size=90)
-    build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    config = default.get_config()
-    config.data_dir = str(root / "data")
-    config.num_event_frames, config.skip, config.batch_size = 1, 0, 3
-    config.select = "test"
-    task = setup.prepare(config, "devices")
-    folder = root / "run"
-    folder.mkdir()
-    workdir.check_config(folder, task.config, task.fingerprints)
-    begun = jax.device_get(state.create(task.model, task.optimizer, 1, 0))
-    facts = {"config": task.config, "git": "abc", "records": task.fingerprints}
-    with contextlib.closing(Checkpoints(folder, "test")) as saved:
-        for epoch, war in ((1, 0.5), (2, 0.25)):
-            now = state.TrainState(
-                np.int32(3 * epoch), begun.params, begun.batch_stats, begun.opt_state
-            )
-            saved.save(now, facts | {"epoch": epoch}, {"war": war})
-        saved.wait()
-    return folder
+    return runs.write_run(
+        tmp_path_factory.mktemp("eval"),
+        {3: 0.5, 6: 0.25},
+        num_event_frames=1,
+        skip=0,
+        batch_size=3,
+        select="test",
+    )
 
 
 def test_an_evaluation(folder, tmp_path):
@@ -134,11 +113,8 @@ def changed(folder, tmp_path, **fields):
 
 
 def test_other_records(folder, tmp_path):
-    names = samples.clip_names(1, (6,))
-    see_dir = samples.write_see_folder(tmp_path / "see", names, size=90)
-    build = [sys.executable, "datasets/see_tfds/build.py", see_dir, tmp_path / "data"]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    copy = changed(folder, tmp_path, data_dir=str(tmp_path / "data"))
+    data_dir = runs.build_records(tmp_path, 1, (6,))
+    copy = changed(folder, tmp_path, data_dir=str(data_dir))
     words = "expected the train records that this run was trained with"
     with pytest.raises(ValueError, match=words):
         run.restore(copy)

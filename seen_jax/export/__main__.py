@@ -8,14 +8,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
 from seen_jax.evaluation import run
 from seen_jax.export import bundle, published
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.export",
         description="Takes weights out of a run, or into one.",
@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument(
         "--config", default="configs/default.py", help="default: %(default)s"
     )
-    args, rest = parser.parse_known_args(argv)
+    logging.set_verbosity(logging.ERROR)
+    args, rest = parser.parse_known_args()
     if rest and (args.command != "import" or not _overrides(rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
@@ -65,7 +66,7 @@ def _overrides(arguments: list[str]) -> bool:
 
 
 def _read_config(file: str, overrides: list[str]):
-    """Reads a file of configs/ as train.py does."""
+    """Reads a file of configs/ as train.py does; overrides must be in sys.argv too."""
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file("config", flag_values=values)
     values(["export", f"--config={file}", *overrides])

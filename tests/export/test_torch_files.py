@@ -1,0 +1,118 @@
+"""Checkpoints and networks on disk; skipped where torch is not installed."""
+
+import os
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+
+from seen_jax.benchmarks import torch_seen  # noqa: E402
+from seen_jax.export import torch_files  # noqa: E402
+from seen_jax.export.convert import torch_from_variables, variables_from_torch  # noqa: E402
+from seen_jax.runtime import seen_runtime  # noqa: E402
+from tests import golden  # noqa: E402
+
+# Those that TensorRT 8.2 has for the types in which they are used here.
+# Reference: github.com/onnx/onnx-tensorrt, branch release/8.2-GA, docs/operators.md.
+TENSORRT = {"Add", "Cast", "Concat", "Constant", "Gather", "Greater", "MatMul", "Mul"}
+TENSORRT |= {"Pad", "ReduceMean", "Relu", "Reshape", "Softmax", "Sub", "Transpose"}
+TENSORRT |= {"Unsqueeze"}
+
+
+@pytest.fixture(scope="module")
+def state_dict():
+    return golden.state_dict()
+
+
+@pytest.fixture(scope="module")
+def folded(state_dict):
+    return seen_runtime.fold(state_dict)
+
+
+def as_bytes(arrays):
+    return {name: (x.dtype, x.shape, x.tobytes()) for name, x in arrays.items()}
+
+
+def test_to_a_file_and_back_bit_by_bit(tmp_path, state_dict):
+    path = tmp_path / "seen.pt"
+    torch_files.write_checkpoint(path, state_dict, 163)
+    found, epoch = torch_files.read_checkpoint(path)
+    assert epoch == 163
+    assert as_bytes(found) == as_bytes(state_dict)
+    variables = variables_from_torch(found)
+    assert as_bytes(torch_from_variables(variables)) == as_bytes(state_dict)
+
+
+def test_golden_logits_by_the_plain_network_and_by_the_runtime(tmp_path, state_dict):
+    torch_files.write_checkpoint(tmp_path / "seen.pt", state_dict, 0)
+    loaded = torch.load(tmp_path / "seen.pt", weights_only=True)["state_dict"]
+    plain = torch_seen.SEEN().double().eval()
+    plain.load_state_dict(loaded, strict=True)
+    folded = seen_runtime.fold({n: x.numpy() for n, x in loaded.items()}, np.float64)
+    arrays = golden.load()
+    inputs = golden.inputs(arrays).values()
+    with torch.no_grad():
+        expected = plain(*map(torch_seen.rgb, inputs))
+        got = seen_runtime.make_network(folded, 4)(*map(torch.from_numpy, inputs))
+    np.testing.assert_allclose(expected, arrays["logits_eval"], rtol=1e-11)
+    np.testing.assert_allclose(got, arrays["logits_eval"], rtol=1e-11)
+
+
+def test_other_forms_of_a_checkpoint(tmp_path, state_dict):
+    tensors = {name: torch.from_numpy(x) for name, x in state_dict.items()}
+    for content in (
+        tensors,
+        {f"module.{name}": x for name, x in tensors.items()},
+        {
+            "state_dict": tensors,
+            "epoch": 7,
+            "optimizer": {"state": {}},
+            "scheduler": {},
+        },
+    ):
+        torch.save(content, tmp_path / "file.pth")
+        found, epoch = torch_files.read_checkpoint(tmp_path / "file.pth")
+        assert as_bytes(found) == as_bytes(state_dict)
+        assert epoch == content.get("epoch", 0)
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ("was_here",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", b"PK\x03\x04 no zip", {"state_dict": Malicious()}, [1], {"a": 1}],
+    ids=str,
+)
+def test_what_is_no_checkpoint(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "file.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=r"file\.pth: expected a"):
+        torch_files.read_checkpoint(path)
+    assert not (tmp_path / "was_here").exists()
+    with pytest.raises(FileNotFoundError, match="got no file"):
+        torch_files.read_checkpoint(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_onnx_is_for_tensorrt(tmp_path, folded, dynamic):
+    path = tmp_path / "seen.onnx"
+    torch_files.write_onnx(path, folded, 4, dynamic=dynamic)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(x.domain, x.version) for x in model.opset_import] == [("", 13)]
+    assert {node.op_type for node in model.graph.node} <= TENSORRT
+    shapes = [
+        [axis.dim_param or axis.dim_value for axis in x.type.tensor_type.shape.dim]
+        for x in (*model.graph.input, *model.graph.output)
+    ]
+    batch = "windows" if dynamic else 1
+    assert shapes == [[batch, 4, 90, 90], [batch, 2, 90, 90], [batch, 7]]
