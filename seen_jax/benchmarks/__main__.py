@@ -4,6 +4,7 @@ import argparse
 import importlib
 
 COMMANDS = {
+    "runtime": "a bundle's programs and a plain network, one window at a time",
     "data": "windows per second from the store, the records and plain Pillow",
     "torch_training": "WAR after the same training in JAX and in plain PyTorch",
 }

@@ -91,18 +91,6 @@ def in_this_thread(batches: Batches) -> Iterator[int]:
         yield batches.batch(number)["clip"].size
 
 
-def for_seconds(work: Iterator[int]) -> Callable[[float], int]:
-    """Returns a function that goes on with `work` for some time and counts it."""
-
-    def run(seconds: float) -> int:
-        end, units = time.perf_counter() + seconds, 0
-        while time.perf_counter() < end:
-            units += next(work)
-        return units
-
-    return run
-
-
 def read_ahead(batches: Batches) -> Callable[[float], int]:
     """Returns a function that loads batches as training does and counts windows.
 
@@ -149,11 +137,11 @@ def measure(
         for provider in (Stream(records), stores)
     )
     ways = {
-        "store": for_seconds(in_this_thread(large)),
+        "store": timing.for_seconds(in_this_thread(large)),
         "store, read ahead": read_ahead(large),
-        "records": for_seconds(in_this_thread(small)),
+        "records": timing.for_seconds(in_this_thread(small)),
         "records, read ahead": read_ahead(small),
-        PLAIN: for_seconds(plain_windows(records, setting)),
+        PLAIN: timing.for_seconds(plain_windows(records, setting)),
     }
     return timing.alternate(ways, num_rounds, seconds)
 

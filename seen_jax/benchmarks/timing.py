@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,18 @@ def alternate(
         name: Rate(*map(tuple, zip(*pairs, strict=True)))
         for name, pairs in rounds.items()
     }
+
+
+def for_seconds(work: Iterator[int]) -> Callable[[float], int]:
+    """Returns a function that goes on with `work` for some time and counts it."""
+
+    def run(seconds: float) -> int:
+        end, units = time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            units += next(work)
+        return units
+
+    return run
 
 
 def machine() -> str:

@@ -30,6 +30,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .2rem .7rem; white-space: nowrap; }
 th:first-child { text-align: left; } tr { border-top: 1px solid #ddd; }
 pre { overflow-x: auto; background: #f5f5f5; padding: .7rem; font-size: .8rem; }
+.facts { white-space: pre-wrap; overflow-wrap: anywhere; }
+.strip { overflow-x: auto; } .strip img { min-width: 40rem; }
 """
 SCALES = ("3 x 3", "5 x 5", "7 x 7")
 
@@ -63,7 +65,7 @@ def to_html(
 def _provenance(s: Summary) -> str:
     if s.facts is None:
         return _note("Result files alone: they do not say where they come from.")
-    return f"<pre>{html.escape(provenance.to_text(s.facts))}</pre>"
+    return f'<pre class="facts">{html.escape(provenance.to_text(s.facts))}</pre>'
 
 
 def _table(summaries: Sequence[Summary]) -> str:
@@ -229,12 +231,18 @@ def _windows(s: Summary, seen: shown.Shown) -> list[str]:
             "Intensity frames, event frames, scores. Green: the true emotion; red: "
             "another one that was answered."
         ),
-        _figure(_strip(seen, first, labels, scores), "The first clip of each emotion"),
+        _figure(
+            _strip(seen, first, labels, scores),
+            "The first clip of each emotion",
+            "strip",
+        ),
     ]
     if len(wrong):
         parts += [
             "<h3>Most confident mistakes</h3>",
-            _figure(_strip(seen, wrong, labels, scores), "Highest score first"),
+            _figure(
+                _strip(seen, wrong, labels, scores), "Highest score first", "strip"
+            ),
         ]
     return parts
 
@@ -261,7 +269,7 @@ def _strip(seen: shown.Shown, clips, labels, scores) -> Figure:
         colours[labels[i]] = "tab:green"
         axes[-1].barh(range(len(scores[i])), scores[i], color=colours)
         short = [emotion[:4] for emotion in see.EMOTIONS]
-        axes[-1].set_yticks(range(len(short)), short, fontsize=5)
+        axes[-1].set_yticks(range(len(short)), short, fontsize=6)
         axes[-1].set(xlim=(0, 1), xticks=[])
         axes[-1].invert_yaxis()
     return figure
@@ -272,13 +280,13 @@ def _axes(width: float, height: float):
     return figure, figure.subplots()
 
 
-def _figure(figure: Figure, caption: str) -> str:
+def _figure(figure: Figure, caption: str, kind: str = "plot") -> str:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     data = base64.b64encode(image.getvalue()).decode()
     text = html.escape(caption)
     return (
-        f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
+        f'<figure class="{kind}"><img alt="{text}" src="data:image/png;base64,{data}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
 

@@ -32,7 +32,7 @@ def test_a_repeated_store_has_the_same_windows_again(records):
 
 
 def test_work_goes_on_where_it_was_left():
-    run = data.for_seconds(iter([3, 4, 5]))
+    run = timing.for_seconds(iter([3, 4, 5]))
     assert run(0) == 0
     with pytest.raises(StopIteration):
         run(60)
