@@ -33,6 +33,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from typing import Callable, NamedTuple, Optional
 
 import numpy as np
@@ -580,7 +581,9 @@ def _torch(bundle, manifest):
 def _torchscript(bundle, manifest):
     import torch
 
-    return _run_torch(torch.jit.load(os.path.join(bundle, "seen.ts"), "cpu"))
+    with warnings.catch_warnings():  # newer versions say that it grows old
+        warnings.simplefilter("ignore")
+        return _run_torch(torch.jit.load(os.path.join(bundle, "seen.ts"), "cpu"))
 
 
 def _run_torch(network):
@@ -712,7 +715,8 @@ def load(bundle: str, backend: str = "auto") -> Runtime:
         else:
             device, run = BACKENDS[name][1](bundle, manifest)
             return Runtime(manifest, name, device, run)
-    rule = f"{' or '.join(BACKENDS[x][0] for x in names)} to be installed"
+    packages = sorted({BACKENDS[x][0] for x in names})
+    rule = f"{' or '.join(packages)} to be installed"
     raise _error("backend", rule, found, "install it, or choose another backend")
 
 
@@ -798,9 +802,9 @@ class Stream:
 
     A frame is resized and normalised once, when it comes. Nothing behind that can be
     kept for the next window: the neurons begin at rest in every window, and the kernels
-    follow the attention, which its own intensity frames decide. (Keeping the patches
-    of each event frame would save 3 % of torch's time, and is left out.) Numbers never go back:
-    a camera that begins again needs a new Stream.
+    follow the attention, which its own intensity frames decide. Keeping the patches of
+    each event frame would save 3 % of torch's time and is left out. Numbers never go
+    back: a camera that begins again needs a new Stream.
 
     Attributes:
       events, intensities: `Ring`, what came and what did not.

@@ -1,0 +1,49 @@
+"""A bundle of dummy files, one of networks that run, and a clock without waiting."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from seen_jax.runtime import seen_runtime
+from tests import golden
+from tests.runtime.bundles import SOURCE, Clock, write_manifest
+
+
+@pytest.fixture
+def dummy(tmp_path):
+    """A bundle whose files are a few bytes each."""
+    for name in seen_runtime.FILES:
+        (tmp_path / name).write_bytes(b"these are " + name.encode())
+    write_manifest(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A bundle of golden weights, with networks that run."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    torch.set_num_threads(1)  # more of them wait for a busy processor
+    from seen_jax.export import torch_files
+
+    folder = tmp_path_factory.mktemp("bundle")
+    state_dict = {
+        name: x.astype(np.float32) if x.dtype == np.float64 else x
+        for name, x in golden.state_dict().items()
+    }
+    folded = seen_runtime.fold(state_dict)
+    torch_files.write_checkpoint(folder / "seen.pt", state_dict, 1)
+    torch_files.write_torchscript(folder / "seen.ts", folded, 4)
+    for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
+        torch_files.write_onnx(folder / name, folded, 4, dynamic=dynamic)
+    shutil.copyfile(SOURCE, folder / SOURCE.name)
+    write_manifest(folder)
+    return folder
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(seen_runtime, "time", clock)
+    return clock

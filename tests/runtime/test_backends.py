@@ -1,0 +1,303 @@
+"""The program for the board: its network by numpy, by torch, and by what loads files.
+
+What needs torch, onnx or onnxruntime is skipped where they are missing; TensorRT is
+missing everywhere here, and a stand-in shows no more than that it is called rightly.
+"""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from seen_jax.export.convert import torch_from_variables
+from seen_jax.models.seen import SEEN
+from seen_jax.runtime import seen_runtime
+from seen_jax.runtime.seen_runtime import BundleError
+from tests import golden
+from tests.models import variables
+from tests.runtime.bundles import SOURCE, write_clip
+
+
+def forward(folded, event_frames, intensity_frames):
+    """The network's logits by numpy alone, and the mean of the spikes of each layer."""
+    f, rates = folded, []
+    num_windows, num_event_frames = event_frames.shape[:2]
+
+    def rows(x, places):  # (..., P, C) to (..., len(places), taps * C)
+        return x[..., places, :].reshape(*x.shape[:-2], len(places), -1)
+
+    def pixels(images):
+        flat = images.reshape(*images.shape[:2], -1)
+        return np.concatenate([flat, np.zeros_like(flat[..., :1])], -1)[..., None]
+
+    def spikes(x):
+        rates.append((x > 0.3).mean())
+        return (x > 0.3).astype(np.float64)
+
+    def lif(currents):
+        membrane = spike = 0.0
+        for current in currents.swapaxes(0, 1):
+            membrane = 0.2 * membrane * (1 - spike) + current
+            spike = (membrane > 0.3).astype(np.float64)
+            yield membrane, spike
+
+    def fire(currents):
+        x = np.stack([spike for _, spike in lif(currents)], 1)
+        rates.append(x.mean())
+        return x
+
+    means = f["moments"].T @ intensity_frames @ f["moments"]
+    x = means.reshape(num_windows, -1) @ f["hidden"] + f["hidden_bias"]
+    attention = np.exp(np.maximum(x, 0) @ f["scores"] + f["scores_bias"])
+    attention /= attention.sum(1, keepdims=True)
+    kernel = (attention @ f["intensity"]).reshape(num_windows, -1, 49, 64)
+    patches = rows(pixels(intensity_frames), seen_runtime.PATCHES)
+    x = rows((patches @ kernel).sum(1), seen_runtime.READS) @ f["deep"]
+    spatial = spikes(x.reshape(num_windows, -1) + attention @ f["deep_bias"])
+    kernel = (attention @ f["event"]).reshape(num_windows, 1, 49, 64)
+    x = fire(rows(pixels(event_frames), seen_runtime.PATCHES) @ kernel)
+    x = fire(rows(x, seen_runtime.CONV2_READS) @ f["conv2"])
+    x = fire(x.reshape(num_windows, num_event_frames, 36, -1) @ f["conv3"])
+    x = x.reshape(num_windows, num_event_frames, -1) + spatial[:, None]
+    x = fire(x @ f["fc1"] + f["fc1_bias"])
+    membranes = [membrane for membrane, _ in lif(x @ f["fc2"] + f["fc2_bias"])]
+    return np.mean(membranes, 0), rates
+
+
+def test_the_folded_network_gives_the_published_logits():
+    # Those that the released program computed, tests/golden/README.md
+    arrays = golden.load()
+    folded = seen_runtime.fold(golden.state_dict(), np.float64)
+    inputs = {name: x[:2] for name, x in golden.inputs(arrays).items()}
+    logits, rates = forward(folded, **inputs)
+    np.testing.assert_allclose(logits, arrays["logits_eval"][:2], rtol=1e-11)
+    assert all(0.01 < rate < 0.99 for rate in rates), rates
+    assert seen_runtime.num_intensity_frames(folded) == 2
+
+
+def test_the_folded_network_is_that_of_training():
+    model, rng = SEEN(intensity="all"), np.random.default_rng(0)
+    inputs = {
+        "event_frames": rng.normal(size=(1, 3, 90, 90)),
+        "intensity_frames": rng.normal(size=(1, 3, 90, 90)),
+    }
+    with jax.enable_x64(True):
+        weights = variables.draw(model, inputs)
+        expected = model.apply(weights, **inputs)
+    folded = seen_runtime.fold(torch_from_variables(weights), np.float64)
+    logits, rates = forward(folded, **inputs)
+    np.testing.assert_allclose(logits, expected, rtol=1e-10)
+    assert all(0.01 < rate < 0.99 for rate in rates), rates
+    assert seen_runtime.num_intensity_frames(folded) == 3
+
+
+def test_what_is_left_out():
+    # 39 of the first stage's 45 rows, 17 of conv2_f2's 23: 3 in each of 6 blocks, whose
+    # first is padding in the first block.
+    assert seen_runtime.PATCHES.shape == (39 * 39 + 1, 49)
+    assert set(seen_runtime.PATCHES[-1]) == {8100}
+    assert seen_runtime.READS.shape == (36, 49)
+    assert set(seen_runtime.READS.ravel()) == set(range(39 * 39 + 1))
+    assert seen_runtime.CONV2_READS.shape == (36 * 9, 9)
+    middle = seen_runtime.PATCHES[0, 24]  # of the patch that the first position reads
+    assert middle == 0
+    folded = seen_runtime.fold(golden.state_dict())
+    assert {x.dtype for x in folded.values()} == {np.dtype(np.float32)}
+
+
+class Cuda:
+    """Stands for CUDA's library; its memory is this program's."""
+
+    def __init__(self, path):
+        assert "cudart" in path
+        self.held, self.status = [], 0
+
+    def cudaMalloc(self, pointer, num_bytes):
+        self.held.append(ctypes.create_string_buffer(num_bytes.value))
+        pointer._obj.value = ctypes.addressof(self.held[-1])
+        return self.status
+
+    def cudaMemcpy(self, to, source, num_bytes, kind):
+        assert kind == (2 if source.value in map(ctypes.addressof, self.held) else 1)
+        ctypes.memmove(to, source, num_bytes.value)
+        return self.status
+
+
+class Engine:
+    """An engine as TensorRT 8.2 shows it: an iterable of names, whose `*_binding_*`
+    are gone in 10; the logits are the first pixels of both inputs."""
+
+    def __init__(self, shapes):
+        self.shapes, self.fails = shapes, False
+
+    def __getitem__(self, i):
+        return list(self.shapes)[i]
+
+    def get_binding_shape(self, name):
+        return self.shapes[name]
+
+    def create_execution_context(self):
+        return self
+
+    def execute_v2(self, bindings):
+        memory = dict(zip(self.shapes, bindings, strict=True))
+        read = [
+            np.ctypeslib.as_array(
+                ctypes.cast(memory[name], ctypes.POINTER(ctypes.c_float)), (7,)
+            )
+            for name in ("event_frames", "intensity_frames", "logits")
+        ]
+        read[2][:] = read[0] + 2 * read[1]
+        return not self.fails
+
+
+class NewEngine(Engine):
+    get_binding_shape = None
+
+    def get_tensor_shape(self, name):
+        return self.shapes[name]
+
+
+SHAPES = {
+    "intensity_frames": (1, 2, 90, 90),
+    "event_frames": (1, 4, 90, 90),
+    "logits": (1, 7),
+}
+
+
+def fake_tensorrt(monkeypatch, engine):
+    package = types.SimpleNamespace(
+        __version__="8.2.1",
+        Logger=type("Logger", (), {"WARNING": 2, "__init__": lambda self, level: None}),
+        Runtime=lambda logger: types.SimpleNamespace(
+            deserialize_cuda_engine=lambda plan: engine if plan == b"plan" else None
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "tensorrt", package)
+    monkeypatch.setattr(ctypes, "CDLL", Cuda)
+
+
+@pytest.mark.parametrize("kind", [Engine, NewEngine])
+def test_tensorrt_by_a_stand_in(dummy, monkeypatch, kind):
+    engine = kind(SHAPES)
+    fake_tensorrt(monkeypatch, engine)
+    (dummy / "seen.engine").write_bytes(b"plan")
+    runtime = seen_runtime.load(str(dummy))  # auto takes it where an engine is
+    assert (runtime.backend, runtime.device) == ("tensorrt", "TensorRT 8.2.1")
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(3, n, 90, 90)).astype(np.float32) for n in (4, 2)]
+    expected = inputs[0][:, 0, 0, :7] + 2 * inputs[1][:, 0, 0, :7]
+    np.testing.assert_array_equal(runtime.logits(*inputs), expected)
+    strided = [np.asfortranarray(x) for x in inputs]
+    np.testing.assert_array_equal(runtime.logits(*strided), expected)
+    engine.fails = True
+    with pytest.raises(RuntimeError, match="expected a window computed, got a failure"):
+        runtime.logits(*inputs)
+
+
+def test_engines_that_are_not_of_this_bundle(dummy, monkeypatch):
+    fake_tensorrt(monkeypatch, Engine(SHAPES))
+    path = dummy / "seen.engine"
+    trtexec = r"trtexec --onnx=.*seen\.onnx --saveEngine=.*seen\.engine --noTF32"
+    with pytest.raises(BundleError, match=f"expected an engine, got none; {trtexec}"):
+        seen_runtime.load(str(dummy), "tensorrt")
+    path.write_bytes(b"of another version")
+    with pytest.raises(BundleError, match=r"engine for TensorRT 8\.2\.1 here, got ano"):
+        seen_runtime.load(str(dummy), "tensorrt")
+    path.write_bytes(b"plan")
+    os.utime(path, (0, 0))
+    with pytest.raises(
+        BundleError, match="expected an engine of this bundle, got an o"
+    ):
+        seen_runtime.load(str(dummy), "tensorrt")
+    path.write_bytes(b"plan")
+    fake_tensorrt(monkeypatch, Engine({**SHAPES, "event_frames": (-1, 4, 90, 90)}))
+    with pytest.raises(
+        BundleError, match=r"engine: expected .*, got .*\(-1, 4, 90, 90"
+    ):
+        seen_runtime.load(str(dummy), "tensorrt")
+    fake_tensorrt(monkeypatch, Engine(SHAPES))
+    cuda = Cuda("libcudart.so")
+    cuda.status = 2
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: cuda)
+    with pytest.raises(
+        RuntimeError, match="cudaMalloc: expected status 0, got 2; look"
+    ):
+        seen_runtime.load(str(dummy), "tensorrt")
+
+
+def golden_frames():
+    """Event frames and intensity pairs of the golden file, uint8."""
+    arrays = golden.load()
+    return arrays["event_frames"], arrays["intensity_frames"][:, [0, -1]]
+
+
+def test_the_network_in_float64_is_the_plain_one(monkeypatch):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch.set_num_threads(1)  # more of them wait for a busy processor
+    from seen_jax.benchmarks import torch_seen
+
+    rates, step = [], torch_seen.Neurons.step
+
+    def counted(neurons, current):
+        after = step(neurons, current)
+        rates.append(after.spike.mean().item())
+        return after
+
+    monkeypatch.setattr(torch_seen.Neurons, "step", counted)
+    state_dict, rng = golden.state_dict(5), np.random.default_rng(5)
+    folded = seen_runtime.fold(state_dict, np.float64)
+    plain = torch_seen.load(torch_seen.SEEN().double().eval(), state_dict)
+    for num_event_frames in (1, 4):
+        events, pair = (rng.normal(size=(2, n, 90, 90)) for n in (num_event_frames, 2))
+        inputs = torch.from_numpy(events), torch.from_numpy(pair)
+        with torch.no_grad():
+            expected = plain(torch_seen.rgb(events), torch_seen.rgb(pair))
+            for exported in (False, True):
+                network = seen_runtime.make_network(folded, num_event_frames, exported)
+                got = network(*inputs)
+                np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+    assert len(rates) == (1 + 5 * 1) + (1 + 5 * 4)
+    hidden = rates[:5] + rates[6:11]  # J_s and the four layers before the logits
+    assert all(0.01 < rate < 0.99 for rate in hidden), rates
+
+
+@pytest.mark.parametrize("backend", ["torch", "torchscript", "onnxruntime"])
+def test_every_backend_gives_the_golden_logits(bundle, backend):
+    pytest.importorskip(seen_runtime.BACKENDS[backend][0])
+    runtime = seen_runtime.load(str(bundle), backend)
+    assert runtime.backend == backend
+    inputs = [x.astype(np.float32) for x in golden.inputs(golden.load()).values()]
+    expected = golden.load()["logits_eval"]
+    logits = runtime.logits(*inputs)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+    alone = runtime.logits(*(x[:1] for x in inputs))
+    np.testing.assert_allclose(alone, logits[:1], rtol=0, atol=1e-6)
+    shares = runtime.predict(*golden_frames())
+    np.testing.assert_allclose(shares, seen_runtime.softmax(logits), rtol=0, atol=1e-6)
+    assert shares.shape == (4, 7)
+
+
+def test_auto_takes_what_is_there(bundle):
+    pytest.importorskip("onnxruntime")
+    assert seen_runtime.load(str(bundle)).backend == "onnxruntime"
+
+
+def test_the_command_alone_in_its_folder(bundle, tmp_path):
+    command = [sys.executable, "-I", "-W", "error", str(bundle / SOURCE.name)]
+    options = [*write_clip(tmp_path, 16), "--rate", "0", "--json"]
+    result = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert [x["frame"] for x in found["predictions"]] == [12, 13, 14, 15]
+    for x in found["predictions"]:
+        assert sum(x["probabilities"].values()) == pytest.approx(1)
+        assert max(x["probabilities"], key=x["probabilities"].get) == x["emotion"]
+    assert found["missed"] == 0
+    assert set(found["latency_ms"]) == {"p50", "p95", "p99"}
