@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from seen_jax.runtime import seen_runtime
+from seen_jax.runtime.seen_runtime import Runtime
 from tests import golden
-from tests.runtime.bundles import SOURCE, Clock, write_manifest
+from tests.runtime.bundles import SOURCE, Clock, make_manifest, write_manifest
 
 
 @pytest.fixture
@@ -47,3 +48,21 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(seen_runtime, "time", clock)
     return clock
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """What the command asked to load; it gets a runtime without a network."""
+    asked = []
+
+    def load(bundle, backend):
+        asked.append((bundle, backend))
+        return Runtime(
+            make_manifest(),
+            "plain",
+            "plain Python",
+            lambda *x: np.eye(7, dtype=np.float32)[None, 3],
+        )
+
+    monkeypatch.setattr(seen_runtime, "load", load)
+    return asked

@@ -300,24 +300,6 @@ def test_backends_that_are_not_there(dummy, monkeypatch):
         seen_runtime.load(str(dummy))
 
 
-@pytest.fixture
-def loaded(monkeypatch):
-    """What the command asked to load; it gets a runtime without a network."""
-    asked = []
-
-    def load(bundle, backend):
-        asked.append((bundle, backend))
-        return Runtime(
-            make_manifest(),
-            "plain",
-            "plain Python",
-            lambda *x: np.eye(7, dtype=np.float32)[None, 3],
-        )
-
-    monkeypatch.setattr(seen_runtime, "load", load)
-    return asked
-
-
 def test_the_command_prints(loaded, clock, tmp_path, capsys):
     options = write_clip(tmp_path, 16)
     os.remove(tmp_path / "event" / "00007.npy")

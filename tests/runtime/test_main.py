@@ -1,0 +1,94 @@
+"""A camera's recording through the program for the board, on the host."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seen_jax.aedat4 import write_aedat4
+from seen_jax.event_folder import clip_images
+from seen_jax.events import Recording
+from seen_jax.runtime import seen_runtime
+from seen_jax.runtime.__main__ import main
+from tests.test_events import random_events
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """600 ms of 30 x 20 pixels, and its file."""
+    events = random_events(5_000, 600_000, 20, 30)
+    times_us = np.arange(0, 600_000, 40_000)
+    frames = np.random.default_rng(0).integers(0, 256, (15, 20, 30), np.uint8)
+    path = tmp_path / "a.aedat4"
+    write_aedat4(path, events, times_us, frames)
+    return path, Recording(events, times_us, frames, (30, 20))
+
+
+def options(path, *more):
+    return [str(path), "--bundle", "B", "--crop", "5,0,20", "--rate", "0", *more]
+
+
+def test_a_recording_gives_emotions(loaded, recording, capsys):
+    path, _ = recording
+    assert main(options(path, "--json", "--backend", "torch")) == 0
+    assert loaded == [("B", "torch")]
+    found = json.loads(capsys.readouterr().out)
+    # 600 ms are 18 periods of 33.333 ms, or 19 where the last event falls behind them.
+    count = found["frames"]
+    assert count in (18, 19)
+    assert [x["frame"] for x in found["predictions"]] == list(range(12, count))
+    assert found["device"] == "plain Python"
+
+
+def test_it_plays_the_images_that_events_writes(loaded, recording, monkeypatch):
+    played = []
+    monkeypatch.setattr(seen_runtime, "play", lambda *x, **y: played.append((x, y)))
+    path, whole = recording
+    start_us = int(whole.events.t[0]) - 500
+    extra = ["--start_us", str(start_us), "--period_us", "50001/3", "--pixel", "sum"]
+    assert main([*options(path, *extra), "--rate", "60"]) == 0
+    expected = clip_images(
+        whole, crop=(5, 0, 20), start_us=start_us, period_us=16667, pixel="sum"
+    )
+    ((_, *frames), settings) = played[0]
+    assert settings == {"rate": 60, "as_json": False}
+    for got, images in zip(
+        frames, (expected.event_frames, expected.intensity_frames), strict=True
+    ):
+        assert list(got) == list(range(len(images)))
+        np.testing.assert_array_equal(list(got.values()), images)
+
+
+def test_a_recording_shorter_than_a_window(loaded, recording, capsys):
+    path, _ = recording
+    assert main(options(path, "--period_us", "100000")) == 1
+    out, err = capsys.readouterr()
+    assert "frames 6, predicted 0, missed 0, filling 6" in out
+    assert err == (
+        "frames: expected 13 of both kinds in a row, which one window spans (4 event "
+        "frames, 3 left out between two), got 6 and no whole window; play more, or "
+        "see what was dropped\n"
+    )
+
+
+def test_what_cannot_be_played(loaded, recording, tmp_path, capsys):
+    path, _ = recording
+    for arguments, found in (
+        (options(tmp_path / "none.aedat4"), "got no such file"),
+        ([*options(path), "--crop", "20,0,20"], "crop"),
+        ([*options(path), "--start_us", "999999999"], "start_us: expected at most"),
+    ):
+        assert main(arguments) == 1
+        assert found in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(path)])
+    assert "--bundle" in capsys.readouterr().err
+
+
+def test_real_recordings(loaded, shared, capsys):
+    for name, count in (("newton_cradle", 16), ("street", 6)):
+        path = shared / "recordings" / f"davis346_{name}.aedat4"
+        status = main([str(path), "--bundle", "B", "--rate", "0", "--json"])
+        found = json.loads(capsys.readouterr().out)
+        assert found["frames"] == count
+        assert (status, found["predicted"]) == ((0, 4) if count > 12 else (1, 0))
