@@ -227,9 +227,10 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
             x = gather(x, self.event_patches, (num_event_frames, num_places, AREA))
             x = lif(x @ kernel)  # (B, T, 1522, 64)
             shape = num_event_frames, BLOCKS**2 * 9, 9 * CHANNELS
-            x = lif(gather(x, self.conv2_reads, shape) @ self.conv2)
+            x = lif(self.product(gather(x, self.conv2_reads, shape), "conv2"))
             x = x.reshape(-1, num_event_frames, BLOCKS**2, 9 * 256)
-            x = lif(x @ self.conv3).reshape(-1, num_event_frames, BLOCKS**2 * 512)
+            x = lif(self.product(x, "conv3"))
+            x = x.reshape(-1, num_event_frames, BLOCKS**2 * 512)
             x = lif((x + spatial) @ self.fc1 + self.fc1_bias)
             return torch.stack(integrate(x @ self.fc2 + self.fc2_bias)[0], 1).mean(1)
 
@@ -247,9 +248,13 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
             x = x.reshape(-1, 1, num_intensities * num_pixels, 1)
             x = gather(x, self.intensity_patches, (1, num_places, num_taps)) @ kernel
             x = gather(x, self.reads, (1, BLOCKS**2, AREA * CHANNELS))
-            current = (x @ self.deep).reshape(-1, 1, BLOCKS**2 * 512)
+            current = self.product(x, "deep").reshape(-1, 1, BLOCKS**2 * 512)
             current = current + (attention @ self.deep_bias).unsqueeze(1)
             return (current > THRESHOLD).to(current.dtype)
+
+        def product(self, x, name):
+            """One of the three large products; `_pack` has a faster way."""
+            return x @ getattr(self, name)
 
     def pixels(images, count):
         """(B, count, 90, 90) to (B, count, 8101, 1), the last one padding's zero."""
@@ -575,7 +580,10 @@ def _torch(bundle, manifest):
     except TypeError:  # before torch 1.13
         checkpoint = torch.load(path, map_location="cpu")
     state_dict = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
-    return _run_torch(make_network(fold(state_dict), manifest["num_event_frames"]))
+    network = make_network(fold(state_dict), manifest["num_event_frames"])
+    if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
+        _pack(network)
+    return _run_torch(network)
 
 
 def _torchscript(bundle, manifest):
@@ -584,6 +592,26 @@ def _torchscript(bundle, manifest):
     with warnings.catch_warnings():  # newer versions say that it grows old
         warnings.simplefilter("ignore")
         return _run_torch(torch.jit.load(os.path.join(bundle, "seen.ts"), "cpu"))
+
+
+def _pack(network):
+    """Makes products by oneDNN, weights in its own layout: a third less time on x86."""
+    import torch
+    from torch.utils import mkldnn
+
+    layers = {}
+    for name in ("conv2", "conv3", "deep"):
+        weight = getattr(network, name)
+        layer = torch.nn.Linear(*weight.shape)
+        layer.weight.data = weight.t().contiguous()
+        layer.bias.data.zero_()
+        layers[name] = mkldnn.to_mkldnn(layer.eval())
+
+    def product(x, name):
+        rows = layers[name](x.reshape(-1, x.shape[-1]).to_mkldnn())
+        return rows.to_dense().reshape((*x.shape[:-1], -1))
+
+    network.product = product
 
 
 def _run_torch(network):
@@ -803,7 +831,7 @@ class Stream:
     A frame is resized and normalised once, when it comes. Nothing behind that can be
     kept for the next window: the neurons begin at rest in every window, and the kernels
     follow the attention, which its own intensity frames decide. Keeping the patches of
-    each event frame would save 3 % of torch's time and is left out. Numbers never go
+    each event frame would save 4 % of torch's time and is left out. Numbers never go
     back: a camera that begins again needs a new Stream.
 
     Attributes:

@@ -3,12 +3,19 @@
 Every frame is of one grey level, its number, by which the windows are told apart.
 """
 
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from seen_jax import see
+from seen_jax.events import accumulate
+from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import Ring, Runtime, Stream, replay
 from tests.runtime.bundles import make_manifest
+from tests.test_events import random_events
 
 SPAN = 13  # of E4_S3
 
@@ -417,3 +424,37 @@ def test_replay_with_gaps(clock):
 def test_no_rate(rate):
     with pytest.raises(ValueError, match="rate: expected 0 or more frames per second"):
         replay(plain_runtime()[0], clip([0]), clip([0]), rate)
+
+
+def test_the_camera_of_the_jetson_page(monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "launch" / "jetson.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    events = random_events(20_000, 600_000, 260, 346)
+    periods = dict(start_us=int(events.t[0]), period_us=33_333, num_periods=18)
+    whole = accumulate(events, **periods, shape=(260, 346), pixel="last")
+    number = (events.t - periods["start_us"]) // periods["period_us"]
+    image = np.zeros((260, 346), np.uint8)
+    taken = []
+
+    def cameras():
+        for n in range(18):
+            here = number == n
+            yield n, events.x[here], events.y[here], events.p[here], image
+
+    def load(bundle):
+        runtime, _ = plain_runtime()
+        prepare = runtime.prepare
+        runtime.prepare = lambda kind, x: taken.append((kind, x)) or prepare(kind, x)
+        runtime._run = lambda *x: np.eye(7, dtype=np.float32)[None, 3]
+        return runtime
+
+    monkeypatch.setattr(seen_runtime, "load", load)
+    monkeypatch.setitem(sys.modules, "seen_runtime", seen_runtime)
+    exec(code, {"cameras": cameras})
+    got = [x for kind, x in taken if kind == "event"]
+    np.testing.assert_array_equal(got, whole[:, 40:220, 83:263])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [
+        *([str(n), "lacks"] for n in range(12)),
+        *([str(n), "happiness"] for n in range(12, 18)),
+    ]
