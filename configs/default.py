@@ -31,7 +31,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "published"  # or by_volunteer: no one in both splits
     config.num_event_frames = 4
     config.skip = 3  # frames left out between two event frames
-    config.images = "store"  # decoded once; or records: decoded as they are needed
+    # Where images wait: device (the memory of each device), store (decoded, a file) or
+    # records (decoded as they are needed); auto: device where it has room, else store.
+    config.images = "auto"
     config.store_dir = ""  # where the store is kept; empty: beside the records
 
     # The model; other values are rows of the paper's Table 2, see models/seen.py.

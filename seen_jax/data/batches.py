@@ -177,6 +177,35 @@ class Batches:
             "clip": clip,
         }
 
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Returns where the images of batches lie in the store, S = stop - start.
+
+        Only for a provider that is a store or a part of one.
+
+        Returns:
+          event_rows (S, R, T) and intensity_rows (S, R, N) int32, rows of
+          `Store.event_frames` and `.intensity_frames`; label, mask and clip (S, R), as
+          `batch` has them.
+        """
+        clips, masks, indices = [], [], []
+        for number in range(start, stop):
+            epoch, place = divmod(number, len(self))
+            plan = self._cached_plan(epoch)
+            clips.append(plan.clip[place, self._rows])
+            masks.append(plan.mask[place, self._rows])
+            indices.append(plan.event_index[place, self._rows])
+        clip, mask, event_index = map(np.stack, (clips, masks, indices))
+        event_rows = self.provider.rows(clip, event_index)
+        return {
+            "event_rows": event_rows,
+            "intensity_rows": windows.intensity_indices(
+                event_rows, self.intensity_places
+            ),
+            "label": self.provider.records.label_index[clip],
+            "mask": mask,
+            "clip": clip,
+        }
+
     def iterate(
         self,
         start: int = 0,

@@ -38,6 +38,11 @@ class Part:
     def __len__(self) -> int:
         return len(self._clips)
 
+    @property
+    def store(self) -> Store:
+        """Where the rows are, those of other parts too."""
+        return self._provider.store
+
     def rows(self, clip: np.ndarray, event_index: np.ndarray) -> np.ndarray:
         """As `Store.rows`: rows of the whole store."""
         return self._provider.rows(self._clips[clip], event_index)

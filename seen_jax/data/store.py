@@ -51,6 +51,10 @@ class Store:
     intensity_frames: np.ndarray
     first_rows: np.ndarray
 
+    @property
+    def store(self) -> Store:
+        return self
+
     def rows(self, clip: np.ndarray, event_index: np.ndarray) -> np.ndarray:
         """Returns the rows of windows in the frame arrays.
 

@@ -26,6 +26,7 @@ def evaluate(
     batches: Batches,
     num_passes: int = NUM_PASSES,
     progress: bool = False,
+    by_rows: bool = False,
 ) -> np.ndarray:
     """Predicts every clip of a split once a pass.
 
@@ -37,6 +38,8 @@ def evaluate(
         clip alone decide the windows: neither batch size nor devices change them.
       num_passes: P.
       progress: shows a bar on a terminal.
+      by_rows: predict_fn takes a whole pass at once, as `Batches.rows` gives it, and
+        returns (S, B, K).
 
     Returns:
       (P, N, K) probabilities; clips in the records' order, classes in that of their
@@ -50,8 +53,13 @@ def evaluate(
         raise ValueError(f"batches: expected purpose 'eval', got {batches.purpose!r}")
     if num_passes < 1:
         raise ValueError(f"num_passes: expected 1 or more, got {num_passes}")
-    num_batches = num_passes * len(batches)
-    given = batches.iterate(0, num_batches)
+    size = len(batches)
+    if by_rows:
+        num_batches = num_passes
+        given = (batches.rows(i * size, (i + 1) * size) for i in range(num_passes))
+    else:
+        num_batches = num_passes * size
+        given = batches.iterate(0, num_batches)
     hidden = None if progress else True  # None: shown on terminals only
     clips, probabilities = [], []
     for batch in tqdm(given, "evaluate", num_batches, unit="batch", disable=hidden):
@@ -78,10 +86,11 @@ def _order(clips: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _checked(predicted: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Returns the rows that are not there to fill the batch up."""
-    if predicted.ndim != 2 or len(predicted) != len(mask):
+    """Returns the rows (n, K) that are not there to fill a batch up."""
+    if predicted.shape[:-1] != mask.shape:
+        expected = ", ".join(map(str, mask.shape))
         raise ValueError(
-            f"predict_fn: expected probabilities ({len(mask)}, K), got shape "
+            f"predict_fn: expected probabilities ({expected}, K), got shape "
             f"{predicted.shape}"
         )
     # The arg max of nan is class 0: a network that diverged would look like a guess.

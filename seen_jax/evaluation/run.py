@@ -33,7 +33,7 @@ from seen_jax.evaluation import (
 from seen_jax.models import counting
 from seen_jax.models.inputs import intensity_indices
 from seen_jax.models.seen import SEEN
-from seen_jax.training import setup, state, workdir
+from seen_jax.training import resident, setup, state, workdir
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import CHOICES, FOLDER, Checkpoints, git_revision
 from seen_jax.training.journal import read_rows
@@ -50,12 +50,14 @@ class Restored:
     Attributes:
       model, variables: the network; NumPy arrays, one copy.
       batches: of purpose "eval".
+      frames: of the clips, on the devices; None where batches are made on the host.
       facts: those of `provenance.FACTS` that do not depend on the passes.
     """
 
     model: SEEN
     variables: dict[str, Any]
     batches: Batches
+    frames: resident.Frames | None
     facts: dict[str, Any]
 
     def predict_fn(self) -> Callable[[step_lib.Batch], np.ndarray]:
@@ -63,6 +65,19 @@ class Restored:
         variables = step_lib.replicate(self.variables)
         predict = step_lib.make_predict(self.model)
         return lambda batch: predict(variables, batch)
+
+    def evaluate(self, num_passes: int) -> np.ndarray:
+        """Runs the published protocol with a bar: probabilities (P, N, K)."""
+        if self.frames is None:
+            predict, by_rows = self.predict_fn(), False
+        else:
+            variables = step_lib.replicate(self.variables)
+            predict_rows, by_rows = resident.make_predict(self.model), True
+
+            def predict(rows):
+                return predict_rows(variables, self.frames, rows)
+
+        return protocol.evaluate(predict, self.batches, num_passes, True, by_rows)
 
 
 def restore(
@@ -113,7 +128,8 @@ def restore(
         "workdir": str(folder),
     }
     batches = Batches(images, *shared, "eval", intensity_places=places)
-    return Restored(model, variables, batches, facts)
+    placed = setup.place_frames(config, images)
+    return Restored(model, variables, batches, placed and placed[0], facts)
 
 
 def write_evaluation(
@@ -139,8 +155,7 @@ def write_evaluation(
         out.mkdir(parents=True, exist_ok=True)
         results.check_room(out, num_passes)
         (out / provenance.FILE).unlink(missing_ok=True)  # not of what comes now
-    predict_fn = restored.predict_fn()
-    found = protocol.evaluate(predict_fn, restored.batches, num_passes, progress=True)
+    found = restored.evaluate(num_passes)
     records = restored.batches.provider.records
     facts = {**restored.facts, "passes": num_passes, "command": command}
     observed = observe(restored)

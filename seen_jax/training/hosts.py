@@ -101,6 +101,7 @@ class Stop:
 
     def __init__(self):
         self.signal = 0
+        self._num_asked = 0
         self._alone = jax.process_count() == 1
         self._before: dict[int, Any] = {}
 
@@ -120,8 +121,11 @@ class Stop:
             signal.raise_signal(number)
         self.signal = number
 
-    def after(self, step: int) -> bool:
-        """Says whether to stop after this step; to be asked after every one."""
-        if not self._alone and multihost_utils.reached_preemption_sync_point(step):
+    def asked(self) -> bool:
+        """Says whether to stop now; all processes ask equally often."""
+        self._num_asked += 1
+        if not self._alone and multihost_utils.reached_preemption_sync_point(
+            self._num_asked
+        ):
             self.signal = signal.SIGTERM
         return self.signal != 0

@@ -23,7 +23,7 @@ import numpy as np
 
 from seen_jax import metrics, see
 from seen_jax.evaluation import protocol
-from seen_jax.training import hosts, workdir
+from seen_jax.training import hosts, resident, workdir
 from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import CHOICES, Checkpoints, git_revision
@@ -42,10 +42,10 @@ class EpochSums:
     count: float = 0.0
     seconds: float = 0.0
 
-    def add(self, sums: dict[str, np.ndarray]) -> None:
-        self.loss += float(sums["loss"])
-        self.correct += float(sums["correct"])
-        self.count += float(sums["count"])
+    def add(self, loss: float, correct: float, count: float) -> None:
+        self.loss += loss
+        self.correct += correct
+        self.count += count
 
     def means(self) -> tuple[float, float]:
         """Returns loss and accuracy."""
@@ -102,19 +102,24 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         journal.say(_begin_text(task, step, workdir.load_origin(folder)))
         facts = {"config": config, "git": git_revision(), "records": task.fingerprints}
     state = step_lib.replicate(state)
-    train_step = step_lib.make_train_step(task.model, task.optimizer)
-    predict = step_lib.make_predict(task.model)
+    take = _streamed if task.frames is None else _resident
+    predict = _predict_streamed if task.frames is None else _predict_resident
+    predict = predict(task)
 
-    def settle(number, step_sums):
-        step_sums = step_lib.first(step_sums)
-        if not np.isfinite(step_sums["loss"]):
-            if main:
-                checkpoints.wait()
-            kept = checkpoints.latest() if main else None
-            raise FloatingPointError(_diverged_text(task, number, step_sums, kept))
-        sums.add(step_sums)
+    def settle(number, num_steps, found):
+        found = step_lib.first(found)
+        before = sums.count
+        for i in range(num_steps):
+            one = {name: float(np.atleast_1d(x)[i]) for name, x in found.items()}
+            if not math.isfinite(one["loss"]):
+                if main:
+                    checkpoints.wait()
+                kept = checkpoints.latest() if main else None
+                text = _diverged_text(task, number - num_steps + 1 + i, one, kept)
+                raise FloatingPointError(text)
+            sums.add(**one)
         if main:
-            journal.step(epoch + 1, int(step_sums["count"]), *sums.means())
+            journal.step(epoch + 1, int(sums.count - before), *sums.means())
 
     def save(scores=None):
         if main:
@@ -126,11 +131,11 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
     in_flight = deque()
     end = max(step, num_epochs * steps_per_epoch)
     began = time.perf_counter()
-    for batch in task.train.iterate(step, end):
-        state, step_sums = train_step(state, batch)
-        step += 1
-        in_flight.append((step, step_sums))
-        epoch_ends, stopping = step % steps_per_epoch == 0, stop.after(step)
+    for after, num_steps, found in take(task, state, step, end):
+        state = after
+        step += num_steps
+        in_flight.append((step, num_steps, found))
+        epoch_ends, stopping = step % steps_per_epoch == 0, stop.asked()
         allowed = 0 if epoch_ends or stopping else NUM_IN_FLIGHT
         while len(in_flight) > allowed:
             settle(*in_flight.popleft())
@@ -139,7 +144,7 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
             row = _epoch_row(task, step, sums, began)
             evaluated = epoch % config["eval_every"] == 0 or epoch == num_epochs
             if evaluated:
-                row |= _evaluate(task, predict, state)
+                row |= _evaluate(task, predict(state.variables))
             if main:
                 journal.epoch(row)
             sums = EpochSums()
@@ -159,6 +164,50 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
     return stop.signal
 
 
+def _streamed(task: Task, state, start: int, stop: int):
+    """Takes step after step on batches that this process makes.
+
+    Yields:
+      The state, the number of steps since the last time, and their sums.
+    """
+    train_step = step_lib.make_train_step(task.model, task.optimizer)
+    for batch in task.train.iterate(start, stop):
+        state, sums = train_step(state, batch)
+        yield state, 1, sums
+
+
+def _resident(task: Task, state, start: int, stop: int):
+    """Takes an epoch's steps at a time on frames in the devices; yields likewise."""
+    size = len(task.train)
+    train_steps = resident.make_train_steps(task.model, task.optimizer, size)
+    while start < stop:
+        end = min(stop, start - start % size + size)
+        state, sums = train_steps(state, task.frames[0], task.train.rows(start, end))
+        yield state, end - start, sums
+        start = end
+
+
+def _predict_streamed(task: Task):
+    """Returns variables -> probabilities (P, N, K) of the evaluation passes."""
+    predict = step_lib.make_predict(task.model)
+    num_passes = task.config["eval_passes"]
+    return lambda variables: protocol.evaluate(
+        lambda batch: predict(variables, batch), task.evaluation, num_passes
+    )
+
+
+def _predict_resident(task: Task):
+    """As `_predict_streamed`, on frames in the devices."""
+    predict = resident.make_predict(task.model)
+    num_passes = task.config["eval_passes"]
+    return lambda variables: protocol.evaluate(
+        lambda rows: predict(variables, task.frames[1], rows),
+        task.evaluation,
+        num_passes,
+        by_rows=True,
+    )
+
+
 def _epoch_row(task: Task, step: int, sums: EpochSums, began: float) -> dict[str, Any]:
     sums.seconds += time.perf_counter() - began
     loss, accuracy = sums.means()
@@ -173,15 +222,10 @@ def _epoch_row(task: Task, step: int, sums: EpochSums, began: float) -> dict[str
     }
 
 
-def _evaluate(task: Task, predict, state) -> dict[str, Any]:
-    """Runs the evaluation passes; every process does and gets the same."""
+def _evaluate(task: Task, probabilities: np.ndarray) -> dict[str, Any]:
+    """Measures the evaluation passes, (P, N, K)."""
     records = task.evaluation.provider.records
     names = [see.ClipName.parse(name) for name in records.names]
-    probabilities = protocol.evaluate(
-        lambda batch: predict(state.variables, batch),
-        task.evaluation,
-        task.config["eval_passes"],
-    )
     passes = [
         metrics.measure(names, x.argmax(-1), records.labels) for x in probabilities
     ]
@@ -226,7 +270,7 @@ _LOWER = (
 def _diverged_text(task: Task, step: int, sums: dict, kept: int | None) -> str:
     epoch = (step - 1) // len(task.train) + 1
     which = "none yet" if kept is None else f"step {kept}"
-    loss = float(sums["loss"] / sums["count"])
+    loss = sums["loss"] / sums["count"]
     return (
         f"loss: expected a finite number at step {step} (epoch {epoch}), got {loss}; "
         f"{_LOWER.format(**task.config)} ({which})"
@@ -237,7 +281,8 @@ def _begin_text(task: Task, step: int, origin: dict[str, Any] | None) -> str:
     train, evaluated = (x.provider.records for x in (task.train, task.evaluation))
     text = (
         f"{task.setting}, {task.source} data, {len(train)} training clips, "
-        f"{len(evaluated)} {task.split} clips, {len(task.train)} steps per epoch"
+        f"{len(evaluated)} {task.split} clips, {len(task.train)} steps per epoch; "
+        f"images {'on the devices' if task.frames else 'from the host'}"
     )
     if origin:
         text += f"; weights imported from {origin['file']}, epoch {origin['epoch']}"

@@ -24,12 +24,13 @@ from seen_jax.models.folded import network
 from seen_jax.models.inputs import INTENSITIES, check_option, intensity_indices
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import COPIES, READOUTS, SEEN
+from seen_jax.training import resident
 from seen_jax.training.checkpoint import CHOICES
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 
 OPTIONS = {  # field: the values it may have
     "dataset": ("published", "by_volunteer"),
-    "images": ("store", "records"),
+    "images": ("auto", "device", "store", "records"),
     "intensity": INTENSITIES,
     "kernels": COPIES,
     "attention": COPIES[:2],
@@ -64,6 +65,8 @@ class Task:
       optimizer, learning_rate: the latter from a step to its rate.
       train: this process's rows of the training batches.
       evaluation: all rows of the batches that epochs are evaluated on.
+      frames: of the train and the evaluation clips, on the devices; None where batches
+        are made by this process.
       split: "test", or "validation" where volunteers are held out.
       source: "simulated" or "real".
       fingerprints: of the records, by split.
@@ -76,6 +79,7 @@ class Task:
     learning_rate: Callable[[int], Any]
     train: Batches
     evaluation: Batches
+    frames: tuple[resident.Frames, resident.Frames] | None
     split: str
     source: str
     fingerprints: dict[str, str]
@@ -107,7 +111,7 @@ def make_model(config: ml_collections.ConfigDict, axis_name: str | None = None) 
 def open_images(
     config: ml_collections.ConfigDict, split: str, progress: bool = True
 ) -> Store | Stream:
-    """Opens `train` or `test`, decoding it first where the config asks for a store."""
+    """Opens `train` or `test`, decoding it first but where the config asks not to."""
     records = open_records(config.data_dir, split, config.dataset)
     if config.images == "records":
         return Stream(records)
@@ -122,6 +126,29 @@ def open_parts(
     if config.select == "validation":
         return hold_out(train, config.validation_volunteers)
     return train, open_images(config, "test")
+
+
+def place_frames(
+    config: ml_collections.ConfigDict, *providers: Store | Stream | Part
+) -> tuple[resident.Frames, ...] | None:
+    """Copies what batches are made of to the devices, if the config wants it there.
+
+    Returns:
+      Frames for each provider (one copy if they share a store); None where batches are
+      to be made on the host, because the config says so or no device has room.
+    """
+    if config.images in ("store", "records"):
+        return None
+    stores = [x.store for x in providers]
+    files = {store.path: store for store in stores}
+    num_bytes = sum(2 * store.event_frames.nbytes for store in files.values())
+    if config.images == "auto" and not resident.has_room(num_bytes):
+        return None
+    placed = {
+        path: resident.place(store.event_frames, store.intensity_frames)
+        for path, store in files.items()
+    }
+    return tuple(placed[store.path] for store in stores)
 
 
 def prepare(config: ml_collections.ConfigDict, axis_name: str) -> Task:
@@ -166,6 +193,7 @@ def prepare(config: ml_collections.ConfigDict, axis_name: str) -> Task:
         learning_rate=learning_rate,
         train=train,
         evaluation=Batches(evaluated, *shared, "eval", intensity_places=places),
+        frames=place_frames(config, kept, evaluated),
         split="validation" if validation else "test",
         source=whole[0].source,
         fingerprints={records.split: records.fingerprint for records in whole},

@@ -56,6 +56,15 @@ def make_train_step(
     `loss` and `correct` over the real examples of all processes, and their number
     `count`; one copy per device, see `first`.
     """
+    compiled = parallel(train_step_fn(model, optimizer), devices, donate=(0,))
+    num_local = num_local_devices(devices)
+    return lambda state, batch: compiled(state, shard(batch, num_local))
+
+
+def train_step_fn(
+    model: nn.Module, optimizer: optax.GradientTransformation
+) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Returns (state, share of a batch) -> (state, sums), for `parallel`."""
 
     def loss_fn(params, batch_stats, batch, total):
         logits, updated = model.apply(
@@ -83,9 +92,7 @@ def make_train_step(
         sums = lax.psum(sums, AXIS) | {"count": total}
         return TrainState(state.step + 1, params, batch_stats, opt_state), sums
 
-    compiled = parallel(step, devices, donate=(0,))
-    num_local = num_local_devices(devices)
-    return lambda state, batch: compiled(state, shard(batch, num_local))
+    return step
 
 
 def make_predict(
@@ -97,16 +104,22 @@ def make_predict(
     its share, and gets the result of all.
     """
 
-    def step(variables, batch):
-        logits = model.apply(variables, **_inputs(batch, variables))
-        return lax.all_gather(nn.softmax(logits), AXIS, tiled=True)
-
-    compiled = parallel(step, devices)
+    compiled = parallel(predict_fn(model), devices)
     num_local = num_local_devices(devices)
 
     def predict(variables, batch):
         mine = rows_of_process(batch, num_local)
         return first(compiled(variables, mine))[: len(batch["mask"])]
+
+    return predict
+
+
+def predict_fn(model: nn.Module) -> Callable[[Any, Any], jax.Array]:
+    """Returns (variables, share of a batch) -> probabilities (B, K) of all shares."""
+
+    def predict(variables, batch):
+        logits = model.apply(variables, **_inputs(batch, variables))
+        return lax.all_gather(nn.softmax(logits), AXIS, tiled=True)
 
     return predict
 
@@ -134,7 +147,9 @@ def num_local_devices(devices: Sequence[jax.Device] | None) -> int:
     return sum(device.process_index == jax.process_index() for device in devices)
 
 
-def shard(batch: Batch, num_devices: int) -> dict[str, np.ndarray]:
+def shard(
+    batch: Batch, num_devices: int, names: Sequence[str] = INPUTS
+) -> dict[str, np.ndarray]:
     """Divides the rows of a batch among devices: (B, ...) to (D, ceil(B / D), ...).
 
     Rows that are missing for that are copies of the first, and masked.
@@ -143,11 +158,12 @@ def shard(batch: Batch, num_devices: int) -> dict[str, np.ndarray]:
     rows = np.arange(-(-num_rows // num_devices) * num_devices)
     missing = rows >= num_rows
     sharded = {}
-    for name in INPUTS:
+    for name in names:
         x = batch[name]
         if missing.any():
             x = x[np.where(missing, 0, rows)]
-            x = x & ~missing if name == "mask" else x
+            if name == "mask":
+                x = x & ~missing.reshape(-1, *[1] * (x.ndim - 1))
         sharded[name] = x.reshape(num_devices, -1, *x.shape[1:])
     return sharded
 
