@@ -394,9 +394,8 @@ def list_frames(folder: str) -> dict:
             continue
         number = int(stem) if re.fullmatch("[0-9]+", stem) else None
         if number is None or number in frames:
-            raise _error(
-                folder, f"{rule}, each number once", name, "rename or remove it"
-            )
+            once = f"{rule}, each number once"
+            raise _error(folder, once, name, "rename or remove it")
         frames[number] = os.path.join(folder, name)
     if not frames:
         raise _error(folder, rule, "none", "check the path")
@@ -589,9 +588,7 @@ def _torch(bundle, manifest):
 def _torchscript(bundle, manifest):
     import torch
 
-    with warnings.catch_warnings():  # newer versions say that it grows old
-        warnings.simplefilter("ignore")
-        return _run_torch(torch.jit.load(os.path.join(bundle, "seen.ts"), "cpu"))
+    return _run_torch(torch.jit.load(os.path.join(bundle, "seen.ts"), "cpu"))
 
 
 def _pack(network):
@@ -741,7 +738,9 @@ def load(bundle: str, backend: str = "auto") -> Runtime:
         except (ImportError, OSError) as error:  # OSError: a library of it is missing
             found = error
         else:
-            device, run = BACKENDS[name][1](bundle, manifest)
+            with warnings.catch_warnings():  # TorchScript is deprecated, and is there
+                warnings.simplefilter("ignore", DeprecationWarning)
+                device, run = BACKENDS[name][1](bundle, manifest)
             return Runtime(manifest, name, device, run)
     packages = sorted({BACKENDS[x][0] for x in names})
     rule = f"{' or '.join(packages)} to be installed"
