@@ -163,6 +163,16 @@ def test_what_a_run_leaves(lab, whole):
     assert saved["epoch"] == 4 and len(saved["git"]) > 6 and set(saved["records"])
 
 
+def test_images_on_the_devices_give_the_same_run(lab, whole):
+    code, output = lab.run("resident", images="device")
+    assert code == 0, output
+    assert "images from the host" in whole and "images on the devices" in output
+    expected, found = (read_rows(lab.root / run) for run in ("whole", "resident"))
+    assert without_times(found) == without_times(expected)
+    last = 3 * EPOCHS
+    assert lab.checkpoint("resident", last)[0] == lab.checkpoint("whole", last)[0]
+
+
 def test_tensorboard_has_the_published_tags(lab, whole):
     (file,) = (lab.root / "whole" / "tensorboard").iterdir()
     data, scalars = file.read_bytes(), {}
