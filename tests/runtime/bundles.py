@@ -7,8 +7,48 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.runtime import seen_runtime
+from tests import golden
 
 SOURCE = Path(seen_runtime.__file__)
+
+# With these, the levels 1, 128 and 255 are -1, 0 and 1 for the network.
+THREE_LEVELS = {
+    f"{kind}_{name}": level / 255
+    for kind in seen_runtime.KINDS
+    for name, level in (("mean", 128), ("std", 127))
+}
+
+
+def whole_numbers(seed=0):
+    """Weights with which no rounding can decide whether a neuron fires.
+
+    All weights are -1, 0 or 1, and so are the inputs; the three scales weigh 1/3. So
+    every current is a multiple of 1/3, every membrane of four steps one of 1/375 (the
+    decay is 1/5, thrice), and the threshold 0.3 = 112.5/375 is 0.0013 from any.
+
+    Returns:
+      The entries of a published checkpoint, float32.
+    """
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, x in golden.state_dict().items():
+        share = 0.5 if x.ndim < 2 else min(0.5, 3 / x[0].size)
+        drawn = rng.choice([-1, 0, 1], x.shape, p=[share / 2, 1 - share, share / 2])
+        weights[name] = drawn.astype(np.float32 if x.dtype == np.float64 else x.dtype)
+        if name.startswith("mlp") and ".4." in name:
+            weights[name][:] = 0
+        if name.endswith("running_var"):
+            weights[name][:] = 1
+    return weights
+
+
+def three_levels(num_windows, size=90, seed=0):
+    """Event frames and intensity frames of E4_S3 for `whole_numbers`, uint8."""
+    rng = np.random.default_rng(seed)
+    return [
+        rng.choice(np.array([1, 128, 255], np.uint8), (num_windows, n, size, size))
+        for n in (4, 2)
+    ]
 
 
 def make_manifest(**changes):

@@ -7,8 +7,14 @@ import pytest
 
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import Runtime
-from tests import golden
-from tests.runtime.bundles import SOURCE, Clock, make_manifest, write_manifest
+from tests.runtime.bundles import (
+    SOURCE,
+    THREE_LEVELS,
+    Clock,
+    make_manifest,
+    whole_numbers,
+    write_manifest,
+)
 
 
 @pytest.fixture
@@ -22,24 +28,21 @@ def dummy(tmp_path):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """A bundle of golden weights, with networks that run."""
+    """A bundle of `whole_numbers`, with networks that run."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
     torch.set_num_threads(1)  # more of them wait for a busy processor
     from seen_jax.export import torch_files
 
     folder = tmp_path_factory.mktemp("bundle")
-    state_dict = {
-        name: x.astype(np.float32) if x.dtype == np.float64 else x
-        for name, x in golden.state_dict().items()
-    }
+    state_dict = whole_numbers()
     folded = seen_runtime.fold(state_dict)
     torch_files.write_checkpoint(folder / "seen.pt", state_dict, 1)
     torch_files.write_torchscript(folder / "seen.ts", folded, 4)
     for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
         torch_files.write_onnx(folder / name, folded, 4, dynamic=dynamic)
     shutil.copyfile(SOURCE, folder / SOURCE.name)
-    write_manifest(folder)
+    write_manifest(folder, **THREE_LEVELS)
     return folder
 
 

@@ -21,7 +21,7 @@ from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import BundleError
 from tests import golden
 from tests.models import variables
-from tests.runtime.bundles import SOURCE, write_clip
+from tests.runtime.bundles import SOURCE, three_levels, whole_numbers, write_clip
 
 
 def forward(folded, event_frames, intensity_frames):
@@ -232,12 +232,6 @@ def test_engines_that_are_not_of_this_bundle(dummy, monkeypatch):
         seen_runtime.load(str(dummy), "tensorrt")
 
 
-def golden_frames():
-    """Event frames and intensity pairs of the golden file, uint8."""
-    arrays = golden.load()
-    return arrays["event_frames"], arrays["intensity_frames"][:, [0, -1]]
-
-
 def test_the_network_in_float64_is_the_plain_one(monkeypatch):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     torch.set_num_threads(1)  # more of them wait for a busy processor
@@ -268,20 +262,32 @@ def test_the_network_in_float64_is_the_plain_one(monkeypatch):
     assert all(0.01 < rate < 0.99 for rate in hidden), rates
 
 
+@pytest.fixture(scope="module")
+def expected():
+    """Logits of `whole_numbers` by numpy in float64, and the windows they are of."""
+    frames = three_levels(3)
+    inputs = [(x.astype(np.float64) - 128) / 127 for x in frames]
+    folded = seen_runtime.fold(whole_numbers(), np.float64)
+    logits, rates = forward(folded, *inputs)
+    assert all(0.01 < rate < 0.99 for rate in rates), rates
+    return logits, frames
+
+
 @pytest.mark.parametrize("backend", ["torch", "torchscript", "onnxruntime"])
-def test_every_backend_gives_the_golden_logits(bundle, backend):
+def test_every_backend_gives_the_same_logits(bundle, expected, backend):
     pytest.importorskip(seen_runtime.BACKENDS[backend][0])
     runtime = seen_runtime.load(str(bundle), backend)
     assert runtime.backend == backend
-    inputs = [x.astype(np.float32) for x in golden.inputs(golden.load()).values()]
-    expected = golden.load()["logits_eval"]
-    logits = runtime.logits(*inputs)
-    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
-    alone = runtime.logits(*(x[:1] for x in inputs))
-    np.testing.assert_allclose(alone, logits[:1], rtol=0, atol=1e-6)
-    shares = runtime.predict(*golden_frames())
-    np.testing.assert_allclose(shares, seen_runtime.softmax(logits), rtol=0, atol=1e-6)
-    assert shares.shape == (4, 7)
+    logits, frames = expected
+    inputs = [((x.astype(np.float32) - 128) / 127) for x in frames]
+    got = runtime.logits(*inputs)
+    assert (got.shape, got.dtype) == ((3, 7), np.float32)
+    np.testing.assert_allclose(got, logits, rtol=0, atol=1e-5)
+    for i in range(3):
+        alone = runtime.logits(*(x[i : i + 1] for x in inputs))
+        np.testing.assert_allclose(alone, logits[i : i + 1], rtol=0, atol=1e-5)
+    shares = runtime.predict(*frames)
+    np.testing.assert_allclose(shares, seen_runtime.softmax(logits), rtol=0, atol=1e-5)
 
 
 def test_auto_takes_what_is_there(bundle):
