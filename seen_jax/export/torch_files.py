@@ -129,7 +129,6 @@ def write_onnx(
             dynamo=False,  # the newer exporter writes opset 18 whatever it is told
         )
     model = onnx.load(path)
-    _write_out_padding(model.graph)
     (batch, _) = model.graph.output[0].type.tensor_type.shape.dim  # it made up a name
     if dynamic:
         batch.dim_param = "windows"
@@ -137,25 +136,6 @@ def write_onnx(
         batch.dim_value = 1
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
-
-
-def _write_out_padding(graph) -> None:
-    """Puts the numbers into `Pad` that the exporter leaves to be computed.
-
-    It does so with operators on integers that TensorRT 8.2 has for floats alone.
-    """
-    onnx = require("onnx")
-    margin = seen_runtime.TAPS // 2
-    pads = np.array([0, 0, margin, margin] * 2, np.int64)  # of images (B, T, H, W)
-    graph.initializer.append(onnx.numpy_helper.from_array(pads, "pads"))
-    for node in graph.node:
-        if node.op_type == "Pad":
-            node.input[1] = "pads"
-    for node in reversed(list(graph.node)):
-        read = {name for other in graph.node for name in other.input}
-        read |= {output.name for output in graph.output}
-        if not read & set(node.output):
-            graph.node.remove(node)
 
 
 def _example(folded, num_event_frames: int, num_windows: int):

@@ -739,7 +739,8 @@ def load(bundle: str, backend: str = "auto") -> Runtime:
             found = error
         else:
             with warnings.catch_warnings():  # TorchScript is deprecated, and is there
-                warnings.simplefilter("ignore", DeprecationWarning)
+                for kind in (DeprecationWarning, FutureWarning):
+                    warnings.simplefilter("ignore", kind)
                 device, run = BACKENDS[name][1](bundle, manifest)
             return Runtime(manifest, name, device, run)
     packages = sorted({BACKENDS[x][0] for x in names})
