@@ -2,8 +2,8 @@
 
     python -m seen_jax.benchmarks runtime --bundle BUNDLE [--seconds_at_30 60]
 
-What a reader would get wrong: all of it runs on one core, taken before any library
-counts the cores that there are.
+What a reader would get wrong: all of it runs on one core. Libraries count the cores
+that there are when they are loaded, so it is taken before.
 """
 
 from __future__ import annotations

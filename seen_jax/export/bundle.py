@@ -135,9 +135,9 @@ def jax_logits(
     """Computes logits (N, K) by the model that was trained, a few windows at a time."""
 
     @jax.jit
-    def apply(event_frames, intensity_frames):
+    def apply(variables, event_frames, intensity_frames):
         return restored.model.apply(
-            restored.variables,
+            variables,
             event_frames=event_frames,
             intensity_frames=intensity_frames,
         )
@@ -145,7 +145,11 @@ def jax_logits(
     size = restored.batches.batch_size
     begins = range(0, len(event_frames), size)
     logits = [
-        apply(*(x[i : i + size] for x in (event_frames, intensity_frames)))
+        apply(
+            restored.variables,
+            event_frames[i : i + size],
+            intensity_frames[i : i + size],
+        )
         for i in begins
     ]
     return np.concatenate([np.asarray(x) for x in logits])

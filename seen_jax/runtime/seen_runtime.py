@@ -633,8 +633,11 @@ def _onnxruntime(bundle, manifest):
 
     @functools.lru_cache(maxsize=None)
     def session(name):
+        options = onnxruntime.SessionOptions()
+        if hasattr(os, "sched_getaffinity"):  # it would count cores that are not ours
+            options.intra_op_num_threads = len(os.sched_getaffinity(0))
         path = os.path.join(bundle, name)
-        return onnxruntime.InferenceSession(path, providers=providers)
+        return onnxruntime.InferenceSession(path, options, providers=providers)
 
     def run(*inputs):
         name = "seen.onnx" if len(inputs[0]) == 1 else "seen_dynamic.onnx"
