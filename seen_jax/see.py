@@ -210,16 +210,16 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     """
     problems: list[Problem] = []
     if not isinstance(content, dict):
-        return Split((), {}), [Problem(path, "a JSON object", _shown(content))]
+        return Split((), {}), [Problem(path, "a JSON object", excerpt(content))]
     labels, database = content.get("labels"), content.get("database")
     named = labels if isinstance(labels, list) else []
     known = [emotion_from_text(x) for x in named if isinstance(x, str)]
     if sorted(filter(None, known)) != list(EMOTIONS) or len(known) != len(named):
         rule = f"a list of the {len(EMOTIONS)} emotions ({', '.join(EMOTIONS)})"
-        problems.append(Problem(f"{path}: labels", rule, _shown(labels)))
+        problems.append(Problem(f"{path}: labels", rule, excerpt(labels)))
     if not isinstance(database, dict):
         rule = "an object with an entry per clip"
-        problems.append(Problem(f"{path}: database", rule, _shown(database)))
+        problems.append(Problem(f"{path}: database", rule, excerpt(database)))
         database = {}
     clips = {}
     for name, entry in database.items():
@@ -246,26 +246,28 @@ def _entry_problem(name: str, entry: Any) -> tuple[str, str] | None:
     except ValueError as error:
         return "the name of a clip", str(error)
     if not isinstance(entry, dict) or entry.get("subset") not in SUBSETS:
-        return f"a subset, {one_of(SUBSETS)}", _shown(entry)
+        return f"a subset, {one_of(SUBSETS)}", excerpt(entry)
     note = entry.get("annotations")
     if not isinstance(note, dict):
-        return "annotations with label and segment", _shown(note)
+        return "annotations with label and segment", excerpt(note)
     label = note.get("label")
     if not isinstance(label, str) or emotion_from_text(label) != clip.emotion:
-        return f"label {clip.emotion}, as in the clip's name", _shown(label)
+        return f"label {clip.emotion}, as in the clip's name", excerpt(label)
     segment = note.get("segment")
     if (
         not isinstance(segment, list)
         or [type(x) for x in segment] != [int, int]
         or not (segment[0] >= 0 == segment[1] or 0 <= segment[0] < segment[1])
     ):
-        return "segment [start, end] with 0 <= start < end, or end 0", _shown(segment)
+        return "segment [start, end] with 0 <= start < end, or end 0", excerpt(segment)
     if segment[1] > clip.length:
-        return f"a segment within the {clip.length} frames of the name", _shown(segment)
+        rule = f"a segment within the {clip.length} frames of the name"
+        return rule, excerpt(segment)
     return None
 
 
-def _shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
+    """Returns a value as JSON, or its beginning."""
     text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 120 else text[:117] + "..."
 

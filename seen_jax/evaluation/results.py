@@ -99,7 +99,7 @@ def check_room(
     present = _files(Path(directory)).get(epoch, {})
     if present and max(present) > num_passes:
         raise ValueError(
-            f"{directory}: expected no more than {num_passes} passes, found "
+            f"{directory}: expected no pass after {num_passes}, found "
             f"{present[max(present)].name}; name another directory"
         )
 
@@ -126,16 +126,18 @@ def read_results(directory: str | os.PathLike) -> list[Results]:
       One `Results` for each epoch in the files' names, in order; without epoch first.
 
     Raises:
-      OSError: the directory or a file cannot be read.
+      OSError: the directory cannot be read.
       ValueError: there is no result file, a pass is missing or has other clips than the
         first one, or a file is not of the form; says which and what was found.
     """
     directory = Path(directory)
     by_epoch = _files(directory) if directory.is_dir() else {}
     if not by_epoch:
+        got = "a directory with none" if directory.is_dir() else "a file"
         raise ValueError(
-            f"{directory}: expected result files ({file_name(1)} or "
-            f"{file_name(1, 163)} and so on), found none; name the directory that "
+            f"{directory}: expected a directory of result files ({file_name(1)} or "
+            f"{file_name(1, 163)} and so on), got "
+            f"{got if directory.exists() else 'no such directory'}; name the one that "
             "holds them"
         )
     order = sorted(by_epoch, key=lambda epoch: -1 if epoch is None else epoch)
@@ -199,13 +201,18 @@ def _read_pass(path: Path) -> dict[see.ClipName, dict[str, float]]:
             path.read_text(encoding="utf-8"),
             object_pairs_hook=see.object_of_unique_keys,
         )
+    except OSError as error:
+        raise ValueError(
+            f"{path}: expected a file that can be read, got {error.strerror}; copy it "
+            "again or move it away"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: expected JSON, got {error}; copy it again or evaluate again"
         ) from error
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
-        raise ValueError(f"{path}: expected {FORM}, got {_shown(content)}")
+        raise ValueError(f"{path}: expected {FORM}, got {see.excerpt(content)}")
     try:
         return {
             see.ClipName.parse(name): _scores(name, ranking)
@@ -221,7 +228,7 @@ def _scores(name: str, ranking: Any) -> dict[str, float]:
     scores = [e["score"] for e in entries if _is_entry(e)]
     if len(scores) < max(len(entries), 1) or scores != sorted(scores, reverse=True):
         rule = 'a list of {"label": ..., "score": 0 to 1}, best first'
-        raise ValueError(f"{name}: expected {rule}, got {_shown(ranking)}")
+        raise ValueError(f"{name}: expected {rule}, got {see.excerpt(ranking)}")
     labels = [e["label"] for e in entries]
     emotions = [see.emotion_from_text(label) for label in labels]
     for i, emotion in enumerate(emotions):
@@ -237,8 +244,3 @@ def _is_entry(entry: Any) -> bool:
     score = entry.get("score")
     is_number = isinstance(score, int | float) and not isinstance(score, bool)
     return is_number and 0 <= score <= 1 + 1e-6  # a float32 softmax may round up
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."

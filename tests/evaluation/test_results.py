@@ -81,7 +81,7 @@ def test_passes_are_replaced_but_never_mixed(tmp_path):
     (found, _) = read_results(tmp_path)
     expected = probabilities(2, seed=3).max(axis=-1)
     np.testing.assert_array_equal(np.sort(found.scores.max(-1)), np.sort(expected))
-    with pytest.raises(ValueError, match=r"no more than 1 passes, found test_2.json"):
+    with pytest.raises(ValueError, match=r"no pass after 1, found test_2.json"):
         write_results(tmp_path, NAMES, ORDER, probabilities(1))
 
 
@@ -90,11 +90,26 @@ def test_probabilities_of_another_shape(tmp_path):
         write_results(tmp_path, NAMES, ORDER, probabilities()[:, 1:])
 
 
-@pytest.mark.parametrize("directory", ["", "missing"])
-def test_a_directory_without_result_files(tmp_path, directory):
+@pytest.mark.parametrize(
+    "name, got",
+    [
+        ("", "a directory with none"),
+        ("missing", "no such directory"),
+        ("results.json", "a file"),
+    ],
+)
+def test_no_directory_of_result_files(tmp_path, name, got):
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"expected result files \(test_1.json or"):
-        read_results(tmp_path / directory)
+    words = rf"expected a directory of result files \(test_1.json or .*, got {got};"
+    with pytest.raises(ValueError, match=words):
+        read_results(tmp_path / name)
+
+
+def test_a_result_file_that_is_a_directory(tmp_path):
+    (tmp_path / "test_1.json").mkdir()
+    words = r"test_1.json: expected a file that can be read, got Is a directory"
+    with pytest.raises(ValueError, match=words):
+        read_results(tmp_path)
 
 
 def test_a_file_of_another_name(tmp_path):
