@@ -90,6 +90,7 @@ def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: there is no run in the folder.
+      ValueError: its config file is broken.
     """
     return _load(workdir)["config"]
 
@@ -98,7 +99,7 @@ def load_origin(workdir: str | os.PathLike) -> dict[str, Any] | None:
     """Returns `file` and `epoch` of imported weights; None if the run made its own.
 
     Raises:
-      FileNotFoundError: as `load_config`.
+      FileNotFoundError, ValueError: as `load_config`.
     """
     return _load(workdir).get("imported")
 
@@ -110,7 +111,18 @@ def _load(workdir):
             f"{workdir}: expected the folder of a run, got none with a {CONFIG_FILE}; "
             "train with --workdir there first"
         )
-    return json.loads(path.read_text())
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected JSON that can be read, got {error}; copy it again"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+        raise ValueError(
+            f'{path}: expected {{"config": {{...}}, "records": {{...}}}}, as training '
+            f"writes it, got {str(content)[:80]}; copy it again"
+        )
+    return content
 
 
 def different(begun: dict, now: dict, prefix: str = "") -> list[str]:

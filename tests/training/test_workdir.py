@@ -60,6 +60,28 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         pass
 
 
+@pytest.mark.parametrize(
+    "text, got",
+    [
+        ('{"config": {', "JSON that can be read, got Expecting"),
+        ("[1, 2]", r"got \[1, 2\]; copy it again"),
+        ('{"records": {}}', "got {'records': {}}; copy it again"),
+        ('{"config": 3}', "got {'config': 3}; copy it again"),
+    ],
+)
+def test_a_broken_config_is_named(tmp_path, text, got):
+    (tmp_path / workdir.CONFIG_FILE).write_text(text)
+    for load in (workdir.load_config, workdir.load_origin):
+        with pytest.raises(ValueError, match=rf"config\.json: expected .*{got}"):
+            load(tmp_path)
+
+
+def test_a_config_that_is_a_directory(tmp_path):
+    (tmp_path / workdir.CONFIG_FILE).mkdir()
+    with pytest.raises(ValueError, match=r"config\.json: .* got .*Is a directory"):
+        workdir.load_config(tmp_path)
+
+
 def test_a_folder_without_a_run_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="train with --workdir there first"):
         workdir.load_config(tmp_path)
