@@ -8,13 +8,14 @@ writes a result file per pass and prints the report on them. With --export_dir a
 writes its weights for torch and the Jetson, see python -m seen_jax.export.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
 import jax
 from absl import app, flags, logging
 
-from seen_jax.evaluation import protocol, report, run
+from seen_jax.evaluation import protocol, report, run, writing
 from seen_jax.export import bundle
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -42,9 +43,9 @@ def main(argv: list[str]) -> None:
     cache = Path(_WORKDIR.value).resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     restored = run.restore(_WORKDIR.value, _SPLIT.value, _STEP.value)
-    out = Path(_OUT.value or run.default_directory(restored))
-    command = " ".join(["eval.py", *sys.argv[1:]])
-    run.write_evaluation(restored, out, _PASSES.value, command)
+    out = Path(_OUT.value or writing.default_directory(restored))
+    command = shlex.join(["eval.py", *sys.argv[1:]])
+    writing.write_evaluation(restored, out, _PASSES.value, command)
     print(report.to_text(report.summarise_directories([out])))
     print(f"\n{out}")
     if _EXPORT_DIR.value:

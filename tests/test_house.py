@@ -21,7 +21,7 @@ LAYERS = [  # from the bottom up; what is in one line may not import each other
     {"aedat4", "models.lif"},
     {"event_folder", "models", "data", "simulator", "runtime.seen_runtime"},
     {"training", "evaluation", "export", "runtime"},
-    {"training.loop", "evaluation.run"},
+    {"training.loop", "evaluation.run", "evaluation.writing"},
     {"export.bundle", "export.published", "export.__main__"},
     {"benchmarks"},
 ]

@@ -4,11 +4,13 @@ python -m seen_jax.evaluation report DIR [DIR ...] [--json] [--html FILE]
 """
 
 import argparse
+import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
-from seen_jax.evaluation import page, report, shown
+from seen_jax.evaluation import report, shown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,13 +27,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     command.add_argument("directories", type=Path, nargs="+", metavar="DIR")
     command.add_argument("--json", action="store_true", help="print JSON, 0 to 1")
-    command.add_argument("--html", type=Path, metavar="FILE", help="write a page too")
+    command.add_argument("--html", metavar="FILE", help="write a page too")
     args = parser.parse_args(argv)
     try:
+        if args.html is not None:
+            check_file(args.html)
         summaries = report.summarise_directories(args.directories)
-        if args.html:
+        if args.html is not None:
+            # Not on top: a table needs no matplotlib, which takes a while to import.
+            page = importlib.import_module("seen_jax.evaluation.page")
             pictures = [shown.load(s.directory) if s.facts else None for s in summaries]
-            args.html.write_text(page.to_html(summaries, pictures), encoding="utf-8")
+            text = page.to_html(summaries, pictures)
+            Path(args.html).write_text(text, encoding="utf-8")
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -39,9 +46,28 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(report.to_json(summaries), indent=1, allow_nan=False))
     else:
         print(report.to_text(summaries))
-        if args.html:
+        if args.html is not None:
             print(f"\n{args.html}")
     return 0
+
+
+def check_file(name: str) -> None:
+    """Raises a ValueError if a page cannot be written there, before any work."""
+    path = Path(name)
+    if not name:
+        got = "''"
+    elif path.is_dir():
+        got = "a directory"
+    elif not path.parent.is_dir():
+        got = f"one in {path.parent}, which is no directory"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        got = "one that must not be written"
+    else:
+        return
+    raise ValueError(
+        f"{name or '--html'}: expected a file to write a page to, got {got}; name "
+        "another, such as report.html"
+    )
 
 
 if __name__ == "__main__":

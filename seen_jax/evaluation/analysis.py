@@ -8,6 +8,8 @@ clips, asks about other people, and is wider where people differ.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,8 +22,16 @@ NUM_CLASSES = len(see.EMOTIONS)
 NUM_DRAWS = 2000  # of the bootstrap
 LEVEL = 0.95
 NUM_BINS = 10  # of the calibration, of equal width
-# Years, [from, to); the published testing clips show people of 19 to 28.
-AGE_GROUPS = ((0, 20), (20, 22), (22, 24), (24, 26), (26, 1000))
+FEWEST = 5  # units that the bootstrap draws from: it needs some that differ
+FEW = 20  # below, its intervals are rough, and mostly too narrow
+# Years at which the next group begins; the published testing clips show people of 19 to
+# 28.
+AGES = (20, 22, 24, 26)
+AGE_GROUPS = (
+    f"under {AGES[0]}",
+    *(f"{low}-{high - 1}" for low, high in itertools.pairwise(AGES)),
+    f"{AGES[-1]} and over",
+)
 
 
 def labels_of(results: Results) -> np.ndarray:
@@ -46,7 +56,7 @@ class Interval:
 
 def bootstrap(
     results: Results, units: Sequence[int], num_draws: int = NUM_DRAWS, seed: int = 0
-) -> dict[str, Interval]:
+) -> dict[str, Interval] | None:
     """Draws units with replacement and measures WAR and UAR of the mean confusion.
 
     Args:
@@ -58,10 +68,12 @@ def bootstrap(
       seed: of the draws.
 
     Returns:
-      Intervals by "WAR" and "UAR", by percentiles.
+      Intervals by "WAR" and "UAR", by percentiles; None for fewer than `FEWEST` units.
     """
     labels = labels_of(results)
-    _, unit = np.unique(np.asarray(units), return_inverse=True)
+    unit = np.unique(np.asarray(units), return_inverse=True)[1]
+    if unit.max() + 1 < FEWEST:
+        return None
     cells = labels * NUM_CLASSES + results.predictions  # (P, N)
     counts = np.zeros((unit.max() + 1, NUM_CLASSES**2))
     np.add.at(counts, (np.broadcast_to(unit, cells.shape), cells), 1)
@@ -81,11 +93,11 @@ def bootstrap(
     }
 
 
-def over_clips(results: Results) -> dict[str, Interval]:
+def over_clips(results: Results) -> dict[str, Interval] | None:
     return bootstrap(results, range(len(results.names)))
 
 
-def over_volunteers(results: Results) -> dict[str, Interval]:
+def over_volunteers(results: Results) -> dict[str, Interval] | None:
     return bootstrap(results, [name.volunteer for name in results.names])
 
 
@@ -95,7 +107,7 @@ class Group:
 
     Attributes:
       kind: "age", "sex" or "degree".
-      name: e.g. "20-24".
+      name: e.g. "20-21", in years.
       num_clips, num_volunteers: how many.
       war, uar: mean over the passes. UAR is the mean recall of the emotions that the
         group has.
@@ -111,14 +123,14 @@ class Group:
 
 def by_group(results: Results) -> list[Group]:
     """Measures age groups, sexes and degrees; those without clips are left out."""
-    ages = [next(g for g in AGE_GROUPS if c.age < g[1]) for c in results.names]
+    ages = [bisect.bisect_right(AGES, clip.age) for clip in results.names]
     values = {
-        "age": [age_text(*group) for group in ages],
+        "age": [AGE_GROUPS[i] for i in ages],
         "sex": [clip.sex for clip in results.names],
         "degree": [clip.degree for clip in results.names],
     }
     known = {
-        "age": [age_text(*group) for group in AGE_GROUPS],
+        "age": AGE_GROUPS,
         "sex": see.SEXES,
         "degree": see.DEGREES,
     }
@@ -145,13 +157,6 @@ def _group(results: Results, kind: str, name: str, here: np.ndarray) -> Group:
         float(np.mean([metrics.war(matrix) for matrix in matrices])),
         float(np.mean([metrics.uar(matrix) for matrix in matrices])),
     )
-
-
-def age_text(low: int, high: int) -> str:
-    """Says an age group: years from `low` to `high` - 1."""
-    if low == AGE_GROUPS[0][0]:
-        return f"under {high}"
-    return f"{low} and over" if high == AGE_GROUPS[-1][1] else f"{low}-{high - 1}"
 
 
 @dataclass(frozen=True)

@@ -35,22 +35,30 @@ def _confusion_text(results: Results) -> str:
 
 
 def _interval_text(results: Results) -> str:
-    lines = [f"{100 * analysis.LEVEL:.0f} % intervals, by {analysis.NUM_DRAWS} draws"]
+    lines = [
+        f"{100 * analysis.LEVEL:.0f} % intervals in percent, by {analysis.NUM_DRAWS} "
+        "draws"
+    ]
     people = len({name.volunteer for name in results.names})
-    for units, found in (
-        (f"of the {len(results.names)} clips", analysis.over_clips(results)),
-        (f"of the {people} volunteers", analysis.over_volunteers(results)),
+    for count, units, found in (
+        (len(results.names), "clips", analysis.over_clips(results)),
+        (people, "volunteers", analysis.over_volunteers(results)),
     ):
-        each = "   ".join(
-            f"{name} {100 * x.low:5.1f} to {100 * x.high:5.1f}"
-            for name, x in found.items()
-        )
-        lines.append(f"{units:<24}{each}")
+        lines.append(f"{f'of the {count} {units}':<24}{_interval(found, count, units)}")
     return "\n".join(lines)
 
 
+def _interval(found: dict[str, analysis.Interval] | None, count: int, units: str):
+    if found is None:
+        return f"too few {units}, fewer than {analysis.FEWEST}"
+    each = "   ".join(
+        f"{name} {100 * x.low:5.1f} to {100 * x.high:5.1f}" for name, x in found.items()
+    )
+    return each + (f"   rough: few {units}" if count < analysis.FEW else "")
+
+
 def _group_text(results: Results) -> str:
-    lines = [f"{'':<24}  WAR    UAR  clips  volunteers"]
+    lines = [f"{'':<24}WAR %  UAR %  clips  volunteers"]
     for group in analysis.by_group(results):
         lines.append(
             f"{group.kind + ' ' + group.name:<24}{100 * group.war:5.1f}  "
@@ -63,14 +71,14 @@ def _calibration_text(results: Results) -> str:
     found = analysis.calibration(results)
     if found is None:
         return "Calibration: not known, the files do not list all classes."
-    lines = [f"Expected calibration error {100 * found.error:.1f}"]
-    lines.append("best score    predictions  mean score  right")
+    lines = [f"Expected calibration error {100 * found.error:.1f} percentage points"]
+    lines.append("best score %  predictions  mean score %  right %")
     for i, count in enumerate(found.counts):
         if count:
             low, high = (100 * j // len(found.counts) for j in (i, i + 1))
             lines.append(
                 f"{low:3} to {high:3}    {count:11}  "
-                f"{100 * found.confidence[i]:10.1f}  {100 * found.accuracy[i]:5.1f}"
+                f"{100 * found.confidence[i]:12.1f}  {100 * found.accuracy[i]:7.1f}"
             )
     return "\n".join(lines)
 
@@ -95,8 +103,8 @@ def to_json(results: Results) -> dict[str, Any]:
     }
 
 
-def _plain(intervals: dict[str, analysis.Interval]) -> dict[str, list[float]]:
-    return {name: [x.low, x.high] for name, x in intervals.items()}
+def _plain(intervals: dict[str, analysis.Interval] | None):
+    return intervals and {name: [x.low, x.high] for name, x in intervals.items()}
 
 
 def _known(values: np.ndarray) -> list[float | None]:

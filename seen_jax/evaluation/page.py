@@ -7,33 +7,38 @@ over all of them. Images are embedded; the page loads nothing.
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from seen_jax import see
-from seen_jax.evaluation import analysis, details, efficiency, provenance, shown
-from seen_jax.evaluation.activity import NEURONS
-from seen_jax.evaluation.report import COLUMNS, LEGEND, Summary, exceeds_spread
+from seen_jax.evaluation import analysis, details, efficiency, plots, provenance, shown
+from seen_jax.evaluation.report import Summary, notes, rows
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem;
        margin: 0 auto; padding: 1rem; }
-h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
+h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; } h2 { margin-top: 2.5rem; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
-figcaption, .note { color: #555; font-size: .9rem; }
+figcaption, .note { color: #555; font-size: .9rem; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .2rem .7rem; white-space: nowrap; }
 th:first-child { text-align: left; } tr { border-top: 1px solid #ddd; }
+tr.group { border-top: 2px solid #888; }
 pre { overflow-x: auto; background: #f5f5f5; padding: .7rem; font-size: .8rem; }
 .facts { white-space: pre-wrap; overflow-wrap: anywhere; }
-.strip { overflow-x: auto; } .strip img { min-width: 40rem; }
+.window { display: flex; flex-wrap: wrap; gap: 0 .7rem; border-top: 1px solid #ddd;
+          padding-top: .5rem; }
+.window figcaption { flex-basis: 100%; } .window > img { width: 220px; }
+.window div { flex: 0 0 86px; font-size: .8rem; color: #555; }
+.window .events { flex: 1 1 280px; }
+.window div img { width: 82px; height: 82px; margin: 0 2px 0 0; }
 """
-SCALES = ("3 x 3", "5 x 5", "7 x 7")
 
 
 def to_html(
@@ -47,249 +52,134 @@ def to_html(
     """
     sources = {s.facts["source"] if s.facts else "unstated" for s in summaries}
     title = f"Emotion recognition on {' and '.join(sorted(sources))} data"
-    parts = [f"<h1>{html.escape(title)}</h1>"]
-    for s in summaries:
-        parts += [f"<h3>{html.escape(s.name)}</h3>", _provenance(s)]
-    parts += ["<h2>Results</h2>", _table(summaries), _note(LEGEND)]
-    parts.append(_figure(_columns(summaries, see.LIGHTINGS), "Right, by lighting"))
+    parts = [f"<h1>{escape(title)}</h1>", "<h2>Results</h2>", _table(summaries)]
+    parts += [_note(note.replace("+-", "±")) for note in notes(summaries)]
+    bars = plots.columns(summaries, see.LIGHTINGS)
+    parts.append(_figure(bars, "Right, by lighting"))
     for s, seen in zip(summaries, pictures, strict=True):
         parts += _section(s, seen)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style></head>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n"
         "<body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
 
 
-def _provenance(s: Summary) -> str:
-    if s.facts is None:
-        return _note("Result files alone: they do not say where they come from.")
-    return f'<pre class="facts">{html.escape(provenance.to_text(s.facts))}</pre>'
-
-
 def _table(summaries: Sequence[Summary]) -> str:
-    head = "".join(f"<th>{html.escape(s.name)}</th>" for s in summaries)
-    rows = [f"<tr><th></th>{head}</tr>"]
-    for column in COLUMNS:
-        cells = "".join(f"<td>{_cell(summaries[0], s, column)}</td>" for s in summaries)
-        rows.append(f"<tr><th>{column}</th>{cells}</tr>")
-    return f'<div class="wide"><table>{"".join(rows)}</table></div>'
-
-
-def _cell(first: Summary, s: Summary, column: str) -> str:
-    mean, spread = 100 * s.mean[column], 100 * s.spread[column]
-    if np.isnan(mean):
-        return "-"
-    text = f"{mean:.1f}" + ("" if np.isnan(spread) else f" ± {spread:.1f}")
-    difference = mean - 100 * first.mean[column]
-    if s is first or np.isnan(difference):
-        return text
-    return (
-        f"{text} ({difference:+.1f}){'*' if exceeds_spread(first, s, column) else ''}"
-    )
+    lines, kind = [], ""
+    for row in rows(summaries):
+        if not row:
+            kind = ' class="group"'
+            continue
+        tag = "td" if lines else "th"
+        texts = (" ".join(x.split()).replace("( ", "(") for x in row[1:])
+        cells = [f"<{tag}>{escape(x).replace('+-', '±')}</{tag}>" for x in texts]
+        lines.append(f"<tr{kind}><th>{row[0]}</th>{''.join(cells)}</tr>")
+        kind = ""
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
 def _section(s: Summary, seen: shown.Shown | None) -> list[str]:
     """What is known of one evaluation."""
     facts = s.facts or {}
-    parts = [f"<h2>{html.escape(s.name)}</h2>"]
-    parts.append(_figure(_confusion(s), "Clips by true and predicted emotion, percent"))
+    parts = [f"<h2>{escape(s.name)}</h2>", "<h3>Where it comes from</h3>"]
+    if facts:
+        parts.append(f'<pre class="facts">{escape(provenance.to_text(facts))}</pre>')
+    else:
+        parts.append(_note("Result files alone: they do not say it."))
+    parts.append("<h3>Confusions</h3>")
+    matrix = plots.confusion(analysis.confusion(s.results))
+    words = "Clips by true and predicted emotion, percent of the true; - without clips"
+    parts.append(_figure(matrix, words))
     if (found := analysis.calibration(s.results)) is not None:
-        parts.append(
-            _figure(
-                _reliability(found),
-                f"Calibration; expected error {100 * found.error:.1f} %",
-            )
+        words = (
+            f"Expected calibration error {100 * found.error:.1f} percentage points; "
+            "each point says of how many predictions it is"
         )
+        parts += ["<h3>Calibration</h3>", _figure(plots.reliability(found), words)]
     if facts.get("curves"):
-        words = f"Training; the epoch evaluated here: {facts['choice']}"
-        parts.append(_figure(_curves(facts["curves"], facts["epoch"]), words))
+        words = f"The epoch evaluated here: {facts['choice']}"
+        curves = plots.curves(facts["curves"], facts["epoch"])
+        parts += ["<h3>Training</h3>", _figure(curves, words)]
     if seen is not None:
-        parts += [
-            _figure(_attention(seen), "Attention of the three scales, by emotion"),
-            _figure(_rates(seen), "Share of neurons that fire, by emotion"),
-            *_windows(s, seen),
-        ]
-    parts.append(f"<pre>{html.escape(details.to_text(s.results))}</pre>")
+        parts += [*_activity(seen), *_windows(s, seen)]
+    parts.append("<h3>People, intervals and scores</h3>")
+    parts.append(f"<pre>{escape(details.to_text(s.results))}</pre>")
     if "efficiency" in facts:
         text = efficiency.to_text(facts["efficiency"])
-        parts.append(f"<pre>{html.escape(text)}</pre>")
+        parts += ["<h3>Operations and energy</h3>", f"<pre>{escape(text)}</pre>"]
     return parts
 
 
-def _columns(summaries: Sequence[Summary], columns: Sequence[str]) -> Figure:
-    figure, axes = _axes(6, 2.8)
-    columns = [c for c in columns if not all(np.isnan(s.mean[c]) for s in summaries)]
-    width = 0.8 / len(summaries)
-    for i, s in enumerate(summaries):
-        x = np.arange(len(columns)) + width * (i - (len(summaries) - 1) / 2)
-        heights = [np.nan_to_num(100 * s.mean[c]) for c in columns]
-        spread = [np.nan_to_num(100 * s.spread[c]) for c in columns]
-        axes.bar(x, heights, 0.9 * width, yerr=spread, label=s.name)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set(ylabel="percent", ylim=(0, 100))
-    _legend_above(axes, len(summaries))
-    return figure
-
-
-def _confusion(s: Summary) -> Figure:
-    matrix = analysis.confusion(s.results)
-    share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1e-9)
-    figure, axes = _axes(5.5, 5)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-    for (row, column), value in np.ndenumerate(share):
-        colour = "white" if value > 60 else "black"
-        axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(share)), see.EMOTIONS, rotation=45, ha="right")
-    axes.set_yticks(range(len(share)), see.EMOTIONS)
-    axes.set(xlabel="predicted", ylabel="true")
-    return figure
-
-
-def _reliability(found: analysis.Calibration) -> Figure:
-    figure, axes = _axes(4.5, 4)
-    axes.plot([0, 1], [0, 1], color="grey", lw=0.8, ls=":")
-    known = found.counts > 0
-    axes.plot(found.confidence[known], found.accuracy[known], "o-")
-    axes.set(xlabel="best score", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
-    return figure
-
-
-def _curves(rows: Sequence[dict], epoch: int) -> Figure:
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = [row["epoch"] for row in rows]
-    left.plot(epochs, [row["loss"] for row in rows], marker=".")
-    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-    right.plot(epochs, [row["accuracy"] for row in rows], label="training accuracy")
-    evaluated = [row for row in rows if "war" in row]
-    for name in ("war", "uar") if evaluated else ():
-        label = f"{evaluated[0]['split']} {name.upper()}"
-        x = [row["epoch"] for row in evaluated]
-        right.plot(x, [row[name] for row in evaluated], ".-", label=label)
-    right.axvline(epoch, color="grey", lw=0.8, label="evaluated here")
-    right.set(xlabel="epoch", ylim=(0, 1))
-    right.legend(fontsize="small")
-    return figure
-
-
-def _by_emotion(seen: shown.Shown, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the mean over the clips of each emotion that there is."""
-    emotions = np.array([see.ClipName.parse(str(x)).emotion for x in seen.names])
-    present = [emotion for emotion in see.EMOTIONS if emotion in emotions]
-    return {emotion: values[emotions == emotion].mean(axis=0) for emotion in present}
-
-
-def _attention(seen: shown.Shown) -> Figure:
-    return _grouped(_by_emotion(seen, seen.attention), SCALES, "weight")
-
-
-def _rates(seen: shown.Shown) -> Figure:
-    rates = _by_emotion(seen, seen.rates.mean(axis=1))
-    return _grouped(rates, NEURONS[1:], "spikes per step")
-
-
-def _grouped(means: dict[str, np.ndarray], names: Sequence[str], what: str) -> Figure:
-    figure, axes = _axes(7, 2.8)
-    width = 0.8 / len(names)
-    for i, name in enumerate(names):
-        x = np.arange(len(means)) + width * (i - (len(names) - 1) / 2)
-        axes.bar(x, [row[i] for row in means.values()], 0.9 * width, label=name)
-    axes.set_xticks(range(len(means)), [*means])
-    axes.set(ylabel=what)
-    _legend_above(axes, len(names))
-    return figure
-
-
-def _legend_above(axes, columns: int) -> None:
-    axes.legend(
-        fontsize="small",
-        ncols=min(columns, 5),
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1),
-        frameon=False,
-    )
+def _activity(seen: shown.Shown) -> list[str]:
+    """Attention and spikes, means over the observed clips of each emotion."""
+    emotions = np.array([see.ClipName.parse(str(x)).emotion for x in seen.observed])
+    here = {e: emotions == e for e in see.EMOTIONS if e in emotions}
+    rates = np.column_stack([seen.spatial_rate, seen.rates.mean(axis=1)])
+    of = f"of {len(emotions)} clips"
+    attention = plots.attention({e: seen.attention[x].mean(0) for e, x in here.items()})
+    spikes = plots.rates({e: rates[x].mean(0) for e, x in here.items()})
+    return [
+        "<h3>Attention and spikes</h3>",
+        _figure(attention, f"Attention of the three scales, by emotion {of}"),
+        _figure(spikes, f"Neurons that fire in a time step, percent, by emotion {of}"),
+    ]
 
 
 def _windows(s: Summary, seen: shown.Shown) -> list[str]:
-    """Strips of windows with the scores they got: examples, then mistakes."""
+    """Windows with the scores they got: examples, then mistakes."""
     place = {str(name): i for i, name in enumerate(s.results.names)}
-    other = sorted({*map(str, seen.names)} - place.keys())
+    other = sorted({*map(str, (*seen.observed, *seen.clips))} - place.keys())
     if other:
         raise ValueError(
             f"{shown.FILE}: expected clips of the result files beside it, got "
             f"{other[0]}; evaluate again"
         )
-    rows = np.array([place[str(name)] for name in seen.names[seen.clips]])
-    labels, scores = analysis.labels_of(s.results)[rows], s.results.scores[0, rows]
-    first = np.unique(labels, return_index=True)[1]
+    at = np.array([place[str(name)] for name in seen.clips])
+    labels, scores = analysis.labels_of(s.results)[at], s.results.scores[0, at]
     wrong = shown.mistakes(labels, scores)
     parts = [
         "<h3>Examples</h3>",
         _note(
-            "Intensity frames, event frames, scores. Green: the true emotion; red: "
-            "another one that was answered."
+            "The first clip of each emotion: scores (green the true emotion, red "
+            "another one that was answered), intensity frames, event frames."
         ),
-        _figure(
-            _strip(seen, first, labels, scores),
-            "The first clip of each emotion",
-            "strip",
-        ),
+        *(_window(seen, i, labels[i], scores[i]) for i in shown.examples(labels)),
     ]
     if len(wrong):
-        parts += [
-            "<h3>Most confident mistakes</h3>",
-            _figure(
-                _strip(seen, wrong, labels, scores), "Highest score first", "strip"
-            ),
-        ]
+        parts += ["<h3>Most confident mistakes</h3>", _note("Highest score first.")]
+        parts += [_window(seen, i, labels[i], scores[i]) for i in wrong]
     return parts
 
 
-def _strip(seen: shown.Shown, clips, labels, scores) -> Figure:
-    """A row for each window: intensity frames, event frames, bars of the scores."""
-    images = [np.concatenate([seen.intensity_frames[i], seen.event_frames[i]])
-              for i in clips]  # fmt: skip
-    num_images = len(images[0])
-    figure = Figure(figsize=(num_images + 2.2, 1.3 * len(clips)), layout="constrained")
-    grid = figure.subplots(
-        len(clips),
-        num_images + 1,
-        squeeze=False,
-        width_ratios=[1] * num_images + [1.4],
+def _window(seen: shown.Shown, i: int, label: int, scores: np.ndarray) -> str:
+    best = int(scores.argmax())
+    words = f"True {see.EMOTIONS[label]}, predicted {see.EMOTIONS[best]}, score "
+    words += f"{scores[best]:.2f}: {seen.clips[i]}"
+    frames = [("intensity", seen.intensity_frames[i]), ("events", seen.event_frames[i])]
+    images = "".join(
+        f'<div class="{kind}">{kind}<br>'
+        + "".join(_image(Image.fromarray(x).save, kind) for x in images)
+        + "</div>"
+        for kind, images in frames
     )
-    for i, row, axes in zip(clips, images, grid, strict=True):
-        for image, place in zip(row, axes[:-1], strict=True):
-            place.imshow(image, cmap="gray", vmin=0, vmax=255)
-            place.set(xticks=[], yticks=[])
-        axes[0].set_ylabel(see.EMOTIONS[labels[i]], fontsize="small")
-        colours = ["tab:grey"] * len(scores[i])
-        colours[int(scores[i].argmax())] = "tab:red"
-        colours[labels[i]] = "tab:green"
-        axes[-1].barh(range(len(scores[i])), scores[i], color=colours)
-        short = [emotion[:4] for emotion in see.EMOTIONS]
-        axes[-1].set_yticks(range(len(short)), short, fontsize=6)
-        axes[-1].set(xlim=(0, 1), xticks=[])
-        axes[-1].invert_yaxis()
-    return figure
+    bars = _image(plots.scores(scores, label).savefig, "scores")
+    caption = f"<figcaption>{escape(words)}</figcaption>"
+    return f'<figure class="window">{caption}{bars}{images}</figure>'
 
 
-def _axes(width: float, height: float):
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+def _figure(figure: Figure, caption: str) -> str:
+    image = _image(figure.savefig, caption, dpi=120)
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _figure(figure: Figure, caption: str, kind: str = "plot") -> str:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    data = base64.b64encode(image.getvalue()).decode()
-    text = html.escape(caption)
-    return (
-        f'<figure class="{kind}"><img alt="{text}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
+def _image(save, words: str, **options) -> str:
+    file = io.BytesIO()
+    save(file, format="png", **options)
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
 
 
 def _note(text: str) -> str:
-    return f'<p class="note">{html.escape(text)}</p>'
+    return f'<p class="note">{escape(text)}</p>'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Summary:
     """The table's numbers of one evaluation, shares from 0 to 1.
 
     Attributes:
-      name: what it is called, after its directory.
+      name: what it is called, after its setting, if known, and directory.
       results: what was read.
       mean, spread: by column. The spread is the standard deviation over the passes,
         with P - 1 in the denominator; nan of one pass alone.
@@ -83,20 +84,56 @@ def summarise_directories(directories: Sequence[str | os.PathLike]) -> list[Summ
       A summary for each, or for each epoch of a directory that has several.
 
     Raises:
-      OSError, ValueError: as `read_results`.
+      OSError, ValueError: as `read_results` and `provenance.read`; a directory given
+        twice; facts of other passes than there are.
     """
     paths = [Path(directory) for directory in directories]
-    short = [path.resolve().name for path in paths]
-    names = short if len(set(short)) == len(short) else [str(path) for path in paths]
     summaries = []
-    for name, path in zip(names, paths, strict=True):
+    for name, path in zip(short_names(paths), paths, strict=True):
         found = read_results(path)
         for results in found:
-            epoch = "" if results.epoch is None else f" epoch {results.epoch}"
-            title = name + epoch if len(found) > 1 else name
             facts = provenance.read(path) if results.epoch is None else None
+            title = name
+            if facts:
+                _check_passes(path, facts, len(results.predictions))
+                title = f"{facts['setting']} {name}"
+            elif len(found) > 1 and results.epoch is not None:
+                title = f"{name} epoch {results.epoch}"
             summaries.append(summarise(title, results, facts, path))
     return summaries
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Returns the ends of paths, as long as they must be to differ.
+
+    A folder `evaluation`, which all runs have, tells nothing and is left out.
+
+    Raises:
+      ValueError: two paths are of the same directory.
+    """
+    whole = [path.resolve() for path in paths]
+    for i, path in enumerate(whole):
+        if path in whole[:i]:
+            raise ValueError(
+                f"{paths[i]}: expected each directory once, got it twice; leave one out"
+            )
+    parts = [
+        (*(part for part in path.parts[:-1] if part != "evaluation"), path.name)
+        for path in whole
+    ]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(path[-length:]) for path in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def _check_passes(path: Path, facts: dict[str, Any], num_passes: int) -> None:
+    if facts["passes"] != num_passes:
+        raise ValueError(
+            f"{path / provenance.FILE}: expected as many passes as there are result "
+            f"files beside it, {num_passes}, got {facts['passes']}; evaluate again"
+        )
 
 
 def exceeds_spread(first: Summary, other: Summary, column: str) -> bool | None:
@@ -110,24 +147,41 @@ def exceeds_spread(first: Summary, other: Summary, column: str) -> bool | None:
     return None if math.isnan(spread) else abs(difference) > spread
 
 
+def rows(summaries: Sequence[Summary]) -> list[list[str]]:
+    """Returns the table: a row of names, then of what each summary says.
+
+    An empty row begins a group of columns.
+    """
+    table = [
+        ["", *(s.name for s in summaries)],
+        ["clips", *(str(len(s.results.names)) for s in summaries)],
+        ["passes", *(str(s.num_passes) for s in summaries)],
+    ]
+    if any(s.results.epoch is not None for s in summaries):
+        table.append(["epoch", *(_epoch(s) for s in summaries)])
+    for column in COLUMNS:
+        table += [[]] if column in GROUPS else []
+        table.append([column, *(_cell(summaries[0], s, column) for s in summaries)])
+    return table
+
+
+def notes(summaries: Sequence[Summary]) -> list[str]:
+    """Returns what must be known to read the table."""
+    found = [LEGEND, *([MARK_LEGEND] if len(summaries) > 1 else [])]
+    if len({frozenset(s.results.names) for s in summaries}) > 1:
+        found.append("Not of the same clips: differences may come from the clips.")
+    return found
+
+
 def to_text(summaries: Sequence[Summary]) -> str:
     """Formats the table for a terminal, with a LaTeX row of each summary.
 
     Of a single one, the details too: confusions, intervals, groups, calibration.
     """
-    rows: list[list[str]] = [["", *(s.name for s in summaries)]]
-    rows.append(["clips", *(str(len(s.results.names)) for s in summaries)])
-    rows.append(["passes", *(str(s.num_passes) for s in summaries)])
-    if any(s.results.epoch is not None for s in summaries):
-        rows.append(["epoch", *(_epoch(s) for s in summaries)])
-    for column in COLUMNS:
-        rows += [[]] if column in GROUPS else []
-        rows.append([column, *(_cell(summaries[0], s, column) for s in summaries)])
-    widths = [max(map(len, cells)) for cells in zip(*filter(None, rows), strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines += ["", LEGEND, *([MARK_LEGEND] if len(summaries) > 1 else [])]
-    if len({frozenset(s.results.names) for s in summaries}) > 1:
-        lines.append("Not of the same clips: differences may come from the clips.")
+    table = rows(summaries)
+    widths = [max(map(len, cells)) for cells in zip(*filter(None, table), strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+    lines += ["", *notes(summaries)]
     if len(summaries) == 1:
         lines += ["", details.to_text(summaries[0].results)]
         if "efficiency" in (summaries[0].facts or {}):
@@ -141,7 +195,7 @@ def to_text(summaries: Sequence[Summary]) -> str:
 
 def latex_row(summary: Summary) -> str:
     """Returns a row of the published table in LaTeX, percent."""
-    name = summary.name.replace("_", r"\_")
+    name = re.sub(r"([&%#_$])", r"\\\1", summary.name)
     return " & ".join([name, *(_percent(summary.mean[c]) for c in COLUMNS)]) + r" \\"
 
 

@@ -1,4 +1,4 @@
-"""The checkpoint of a run that counts -> result files, by the published protocol.
+"""A run -> its checkpoint that counts, ready to predict by the published protocol.
 
 What a reader would get wrong: which checkpoint that is was settled while training
 (`config.select`); to name another one is possible and said beside its numbers.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,16 @@ from seen_jax import see
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
 from seen_jax.data.windows import Setting
-from seen_jax.evaluation import (
-    activity,
-    efficiency,
-    protocol,
-    provenance,
-    results,
-    shown,
-)
-from seen_jax.models import counting
+from seen_jax.evaluation import protocol
 from seen_jax.models.inputs import intensity_indices
 from seen_jax.models.seen import SEEN
 from seen_jax.training import resident, setup, state, workdir
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import CHOICES, FOLDER, Checkpoints, git_revision
-from seen_jax.training.journal import read_rows
 
 ALL_SPLITS = ("test", "train", "validation")
 NUM_LINES = 5  # of what does not fit
-CURVES = ("epoch", "loss", "accuracy", "split", "war", "uar")
+PATHS = ("data_dir", "store_dir", "validation_volunteers")  # unchecked by the setup
 
 
 @dataclass(frozen=True)
@@ -87,17 +78,18 @@ def restore(
 
     Args:
       folder: the workdir of the run.
-      split: one of `ALL_SPLITS`; "validation" are the volunteers that were held out.
+      split: one of `ALL_SPLITS`; "validation" are the volunteers that were held out of
+        "train".
       step: of the checkpoint; None takes the one that counts.
 
     Raises:
       OSError: no run, no checkpoint or no data.
-      ValueError: an unknown split or step, records other than those trained on, or a
-        checkpoint that does not fit the config.
+      ValueError: an unknown split or step, records other than those trained on, a
+        config or a checkpoint that is not whole, or one that does not fit the other.
     """
     if split not in ALL_SPLITS:
         raise ValueError(f"split: expected {see.one_of(ALL_SPLITS)}, got {split!r}")
-    config = ml_collections.ConfigDict(workdir.load_config(folder))
+    config = _load_config(folder)
     if split == "validation" and config.select != "validation":
         raise ValueError(
             "split: expected test or train, since no volunteers were held out of this "
@@ -108,8 +100,8 @@ def restore(
     model = setup.make_model(config)
     check_fits(Path(folder) / FOLDER / str(step), model, config, variables)
     setting = Setting(config.num_event_frames, config.skip)
-    if split == "validation":
-        images = setup.open_parts(config)[1]
+    if config.select == "validation" and split != "test":
+        images = setup.open_parts(config)[split == "validation"]
     else:
         images = setup.open_images(config, split)
     places = intensity_indices(config.intensity, config.num_event_frames)
@@ -132,96 +124,22 @@ def restore(
     return Restored(model, variables, batches, placed and placed[0], facts)
 
 
-def write_evaluation(
-    restored: Restored, out: str | os.PathLike, num_passes: int, command: str
-) -> np.ndarray:
-    """Evaluates and writes a result file for each pass, and where they come from.
-
-    Args:
-      restored: what `restore` gave.
-      out: directory, made if needed; an evaluation that is there is replaced.
-      num_passes: P.
-      command: that was given, for the record.
-
-    Returns:
-      (P, N, K) probabilities.
-
-    Raises:
-      ValueError: as `protocol.evaluate` and `results.write_results`.
-      OSError: the directory cannot be written.
-    """
-    out = Path(out)
-    with workdir.reported(out):
-        out.mkdir(parents=True, exist_ok=True)
-        results.check_room(out, num_passes)
-        (out / provenance.FILE).unlink(missing_ok=True)  # not of what comes now
-    found = restored.evaluate(num_passes)
-    records = restored.batches.provider.records
-    facts = {**restored.facts, "passes": num_passes, "command": command}
-    observed = observe(restored)
-    facts["efficiency"] = efficiency.to_json(estimate(restored, observed))
-    facts["curves"] = [
-        {name: row[name] for name in CURVES if name in row}
-        for row in read_rows(restored.facts["workdir"])
-    ]
-    with workdir.reported(out):
-        shown.save(out, to_show(restored, observed, found[0]))
-        results.write_results(out, records.names, records.labels, found)
-        provenance.write(out, facts)
-    return found
-
-
-def observe(restored: Restored) -> activity.Activity:
-    """Runs the windows of the first pass once more, and keeps what the network did."""
-    observe_batch = activity.make_observe(restored.model, restored.variables)
-    batches = restored.batches.iterate(0, len(restored.batches))
-    return activity.join([observe_batch(batch) for batch in batches])
-
-
-def estimate(restored: Restored, observed: activity.Activity) -> efficiency.Efficiency:
-    """Adds the size of the network to what was observed."""
-    batches, size = restored.batches, see.INPUT_SIZE
-    counts = batches.setting.num_event_frames, len(batches.intensity_places)
-    shapes = [jax.ShapeDtypeStruct((1, n, size, size), np.float32) for n in counts]
-
-    def apply(variables, event_frames, intensity_frames):
-        return restored.model.apply(
-            variables, event_frames=event_frames, intensity_frames=intensity_frames
-        )
-
-    return efficiency.estimate(
-        observed,
-        counting.count_parameters(restored.variables),
-        counting.count_macs(apply, restored.variables, *shapes),
-    )
-
-
-def to_show(
-    restored: Restored, observed: activity.Activity, probabilities: np.ndarray
-) -> shown.Shown:
-    """Takes a few windows of the first pass; probabilities (N, K)."""
-    batches = restored.batches
-    records, plan = batches.provider.records, batches.plan(0)
-    clips = shown.choose(records.label_index, probabilities)
-    drawn = plan.event_index.reshape(-1, plan.event_index.shape[-1])  # in clips' order
-    event_frames, intensity_frames = batches.provider.windows(
-        clips, drawn[clips], batches.intensity_places
-    )
-    return shown.Shown(
-        np.array(records.names),
-        observed.attention,
-        observed.rates,
-        clips,
-        event_frames,
-        intensity_frames,
-    )
-
-
-def default_directory(restored: Restored) -> Path:
-    """Returns RUN/evaluation/<split>_<step>."""
-    facts = restored.facts
-    name = f"{facts['split']}_{facts['step']}"
-    return Path(facts["workdir"]) / "evaluation" / name
+def _load_config(folder) -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict(workdir.load_config(folder))
+    path = Path(folder) / workdir.CONFIG_FILE
+    for name in (*setup.OPTIONS, *setup.LEAST, *PATHS):
+        if name not in config:
+            raise ValueError(
+                f"{path}: expected all fields of a config, got no {name}; copy it "
+                "again, or train anew"
+            )
+    try:
+        setup.check_config(config)
+    except (ValueError, TypeError) as error:  # a text is not more than 0
+        raise ValueError(
+            f"{path}: expected a config that can be trained, got {error}; copy it again"
+        ) from error
+    return config
 
 
 def _read_checkpoint(folder, select: str, step: int | None):
@@ -231,7 +149,9 @@ def _read_checkpoint(folder, select: str, step: int | None):
             f"{path}: expected checkpoints, found none; train first"
         )
     with contextlib.closing(Checkpoints(folder, select, read_only=True)) as saved:
-        steps, counts = saved.steps(), saved.chosen()
+        steps = saved.steps()
+        with _whole(path):
+            counts = saved.chosen()
         named = counts if step is None else step
         if named is None:
             rule = "a checkpoint" if not steps else "one of an epoch that was evaluated"
@@ -243,9 +163,24 @@ def _read_checkpoint(folder, select: str, step: int | None):
             raise ValueError(
                 f"step: expected one of {steps}, which {path} has, got {named}"
             )
-        variables, run = saved.restore_variables(named)
+        with _whole(path / str(named)):
+            variables, run = saved.restore_variables(named)
+            run = {name: run[name] for name in ("epoch", "git", "records")}
     choice = CHOICES[select] if named == counts else "named by --step"
     return named, choice, variables, run
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Turns what reading a broken checkpoint raises, one of many, into one error."""
+    try:
+        yield
+    except Exception as error:
+        first_line = (str(error) or type(error).__name__).partition("\n")[0]
+        raise ValueError(
+            f"{path}: expected a whole checkpoint, got {first_line}; copy it again, or "
+            "give --step if there is another"
+        ) from error
 
 
 def _origin_text(folder, step: int) -> str:

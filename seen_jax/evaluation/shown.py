@@ -17,19 +17,21 @@ NUM_MISTAKES = 6
 
 @dataclass(frozen=True)
 class Shown:
-    """Of the first pass; N clips, M windows of some of them.
+    """Of the first pass; N clips whose activity was observed, M windows of any clips.
 
     Attributes:
-      names: (N,) clip names.
+      observed: (N,) clip names.
       attention: (N, 3), weights of the three scales.
+      spatial_rate: (N,) share of J_s that fires.
       rates: (N, T, 5), share of LIF1 to LIF5 that fires.
-      clips: (M,) positions in `names`.
+      clips: (M,) clip names, first those of `examples`.
       event_frames: (M, T, H, W) uint8.
       intensity_frames: (M, 2, H, W) uint8, or as many as the network sees.
     """
 
-    names: np.ndarray
+    observed: np.ndarray
     attention: np.ndarray
+    spatial_rate: np.ndarray
     rates: np.ndarray
     clips: np.ndarray
     event_frames: np.ndarray
@@ -46,8 +48,13 @@ def choose(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     Returns:
       (M,) clips, each once; the mistakes follow, the most confident first.
     """
-    examples = np.unique(labels, return_index=True)[1]
-    return np.array([*dict.fromkeys([*examples, *mistakes(labels, probabilities)])])
+    both = *examples(labels), *mistakes(labels, probabilities)
+    return np.array([*dict.fromkeys(both)])
+
+
+def examples(labels: np.ndarray) -> np.ndarray:
+    """Returns the first clip of each emotion."""
+    return np.unique(labels, return_index=True)[1]
 
 
 def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -41,18 +41,39 @@ def test_confusion_is_the_mean_of_the_passes():
     )
 
 
+SIX = clip_names(num_volunteers=6)
+
+
+def six(num_wrong):
+    """Six volunteers of seven clips each; the first ones are never right."""
+    right = np.array([see.EMOTIONS.index(name.emotion) for name in SIX])
+    wrong = np.array([name.volunteer <= num_wrong for name in SIX])
+    return results([np.where(wrong, (right + 1) % 7, right)], names=SIX)
+
+
 def test_intervals_over_volunteers_are_wider_where_people_differ():
-    found = results([volunteers_wrong()])
-    # Of two volunteers, one is always right and one never. Two draws give WAR 0, 1/2
-    # or 1 with 1/4, 1/2, 1/4, so the middle 95 % reach from 0 to 1.
-    over = analysis.over_volunteers(found)
-    assert (over["WAR"].low, over["WAR"].high) == (0, 1)
-    assert (over["UAR"].low, over["UAR"].high) == (0, 1)
+    # Of six volunteers three are always right and three never. Six draws: binomial,
+    # P(X = 0) = 1/64 = 0.016 < 0.025 < P(X <= 1) = 7/64: from 1 to 5 of 6.
+    over = analysis.over_volunteers(six(3))
+    for found in over.values():
+        assert (found.low, found.high) == pytest.approx((1 / 6, 5 / 6))
+
+
+def test_intervals_over_clips():
     # Of 14 clips, 7 are right: binomial, mean 1/2, standard deviation
     # sqrt(1/4 / 14) = 0.134; P(X <= 3) = 0.029, P(X <= 2) = 0.006: from 3 to 11 of 14.
-    clips = analysis.bootstrap(found, range(14), num_draws=20_000)
-    assert clips["WAR"].low == pytest.approx(3 / 14)
-    assert clips["WAR"].high == pytest.approx(11 / 14)
+    found = analysis.bootstrap(
+        results([volunteers_wrong()]), range(14), num_draws=20_000
+    )
+    assert found["WAR"].low == pytest.approx(3 / 14)
+    assert found["WAR"].high == pytest.approx(11 / 14)
+
+
+@pytest.mark.parametrize("num_units", [1, 2, 4])
+def test_too_few_units_have_no_interval(num_units):
+    units = np.arange(14) % num_units
+    assert analysis.bootstrap(results([RIGHT]), units) is None
+    assert analysis.bootstrap(results([RIGHT]), np.arange(14) % 5) is not None
 
 
 def test_further_passes_are_no_further_clips():
@@ -79,6 +100,20 @@ def test_groups():
         ("degree", second.degree): (1, 1, 7),
     }
     assert {g.num_volunteers for g in groups} == {1}
+
+
+@pytest.mark.parametrize(
+    "age, name",
+    [
+        *((0, "under 20"), (19, "under 20"), (20, "20-21"), (21, "20-21")),
+        *((25, "24-25"), (26, "26 and over"), (1000, "26 and over")),
+    ],
+)
+def test_age_groups(age, name):
+    names = [dataclasses.replace(NAMES[0], age=age)]
+    (group,) = [g for g in analysis.by_group(results([[0]], names=names)) if
+                g.kind == "age"]  # fmt: skip
+    assert group.name == name
 
 
 def test_a_group_that_lacks_emotions():
@@ -118,8 +153,23 @@ def test_calibration_needs_all_classes():
 def test_as_text():
     text = details.to_text(with_best([volunteers_wrong()], np.full((1, 14), 0.75)))
     assert "angry         1.0    1.0    0.0" in text
-    assert "of the 2 volunteers     WAR   0.0 to 100.0" in text
+    assert "of the 2 volunteers     too few volunteers, fewer than 5" in text
     assert "of the 14 clips         WAR  21.4 to " in text
+    assert "   rough: few clips" in text
+    assert "WAR %  UAR %  clips" in text
     assert "age 20-21               100.0  100.0      7           1" in text
-    assert "Expected calibration error 25.0" in text
-    assert " 70 to  80             14        75.0   50.0" in text
+    assert "Expected calibration error 25.0 percentage points" in text
+    assert " 70 to  80             14          75.0     50.0" in text
+
+
+def test_as_text_of_more_people():
+    text = details.to_text(six(3))
+    assert "of the 42 clips         WAR" in text and "few clips" not in text
+    words = "WAR  16.7 to  83.3   UAR  16.7 to  83.3   rough: few volunteers"
+    assert "of the 6 volunteers     " + words in text
+
+
+def test_as_json():
+    facts = details.to_json(results([volunteers_wrong()]))
+    assert facts["interval_over_volunteers"] is None
+    assert len(facts["interval_over_clips"]["WAR"]) == 2

@@ -1,0 +1,164 @@
+"""Numbers -> matplotlib figures for the page.
+
+What a reader would get wrong: what is by emotion is of the clips that were observed in
+the first pass; confusions, bars by lighting and calibration are of all passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seen_jax import see
+from seen_jax.evaluation import analysis
+from seen_jax.evaluation.activity import NEURONS
+from seen_jax.evaluation.report import Summary
+
+SCALES = ("3 x 3", "5 x 5", "7 x 7")
+LEAST_RATE = 1e-4  # of the colours: what is below looks like it
+
+Means = Mapping[str, np.ndarray]  # by emotion
+
+
+def columns(summaries: Sequence[Summary], names: Sequence[str]) -> Figure:
+    """Draws bars of some columns of the table, with the spread over the passes."""
+    figure, axes = _axes(6, 2.8)
+    names = [c for c in names if not all(np.isnan(s.mean[c]) for s in summaries)]
+    for s, x, width in zip(
+        summaries, *_places(len(summaries), len(names)), strict=True
+    ):
+        heights = [np.nan_to_num(100 * s.mean[c]) for c in names]
+        spread = [np.nan_to_num(100 * s.spread[c]) for c in names]
+        axes.bar(x, heights, width, yerr=spread, label=s.name)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(ylabel="right, percent", ylim=(0, 100))
+    _legend_above(axes, len(summaries))
+    return figure
+
+
+def confusion(matrix: np.ndarray) -> Figure:
+    """Draws counts (K, K) by true and predicted class, as percent of the true."""
+    number = matrix.sum(axis=1, keepdims=True)
+    share = np.divide(
+        100 * matrix, number, np.full_like(matrix, np.nan), where=number > 0
+    )
+    figure, axes = _axes(5.5, 5)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), value in np.ndenumerate(share):
+        text = "-" if np.isnan(value) else f"{value:.0f}"
+        _write(axes, column, row, text, value > 60)
+    axes.set_xticks(range(len(share)), see.EMOTIONS, rotation=45, ha="right")
+    axes.set_yticks(range(len(share)), see.EMOTIONS)
+    axes.set(xlabel="predicted", ylabel="true")
+    return figure
+
+
+def reliability(found: analysis.Calibration) -> Figure:
+    """Draws how often scores are right; each point says of how many predictions."""
+    figure, axes = _axes(5.5, 4.5)
+    axes.plot([0, 1], [0, 1], color="grey", lw=0.8, ls=":")
+    known = np.flatnonzero(found.counts)
+    axes.plot(found.confidence[known], found.accuracy[known], "o-")
+    for i in known:
+        place = found.confidence[i], found.accuracy[i]
+        axes.annotate(
+            f"{found.counts[i]:,}",
+            place,
+            xytext=(-5, 5),
+            textcoords="offset points",
+            ha="right",
+            fontsize="small",
+        )
+    axes.set(xlabel="best score", ylabel="share right")
+    axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.08))
+    return figure
+
+
+def curves(rows: Sequence[dict[str, Any]], epoch: int) -> Figure:
+    """Draws what the journal of the training says; a line where `epoch` is."""
+    figure = Figure(figsize=(5.5, 5), layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    epochs = [row["epoch"] for row in rows]
+    upper.plot(epochs, [row["loss"] for row in rows], marker=".")
+    upper.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    lower.plot(epochs, [row["accuracy"] for row in rows], label="training accuracy")
+    evaluated = [row for row in rows if "war" in row]
+    for name in ("war", "uar") if evaluated else ():
+        label = f"{evaluated[0]['split']} {name.upper()}"
+        x = [row["epoch"] for row in evaluated]
+        lower.plot(x, [row[name] for row in evaluated], ".-", label=label)
+    lower.axvline(epoch, color="grey", lw=0.8, label="evaluated here")
+    lower.set(xlabel="epoch", ylim=(0, 1))
+    lower.legend(fontsize="small")
+    return figure
+
+
+def attention(means: Means) -> Figure:
+    """Draws the weights (3,) of the scales by emotion."""
+    figure, axes = _axes(6.5, 3)
+    places = _places(len(SCALES), len(means))
+    for i, (name, x, width) in enumerate(zip(SCALES, *places, strict=True)):
+        axes.bar(x, [row[i] for row in means.values()], width, label=name)
+    axes.set_xticks(range(len(means)), [*means])
+    axes.set(ylabel="weight")
+    _legend_above(axes, len(SCALES))
+    return figure
+
+
+def rates(means: Means) -> Figure:
+    """Draws the share (6,) of `NEURONS` that fires in a time step by emotion.
+
+    The rates differ a hundredfold from layer to layer: colours are logarithmic.
+    """
+    table = np.stack([*means.values()], axis=1)  # (6, emotions)
+    figure, axes = _axes(6.5, 3.2)
+    colour = np.log10(np.maximum(table, LEAST_RATE))
+    axes.imshow(colour, cmap="Blues", vmin=np.log10(LEAST_RATE), vmax=0, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        _write(axes, column, row, f"{100 * value:.2g}", colour[row, column] > -1.2)
+    axes.set_xticks(range(len(means)), [*means], rotation=30, ha="right")
+    axes.set_yticks(range(len(NEURONS)), NEURONS)
+    return figure
+
+
+def scores(values: np.ndarray, label: int) -> Figure:
+    """Draws the scores (K,) of a window: green the true class, red another answer."""
+    figure, axes = _axes(2.4, 1.9)
+    colours = ["tab:grey"] * len(values)
+    colours[int(values.argmax())] = "tab:red"
+    colours[label] = "tab:green"
+    axes.barh(range(len(values)), np.nan_to_num(values), color=colours)
+    axes.set_yticks(range(len(values)), see.EMOTIONS, fontsize=9)
+    axes.set(xlim=(0, 1), xticks=[])
+    axes.invert_yaxis()
+    return figure
+
+
+def _axes(width: float, height: float):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _places(num_bars: int, num_groups: int):
+    """Returns for each bar its places in the groups (num_groups,), and its width."""
+    width = 0.8 / num_bars
+    shift = width * (np.arange(num_bars) - (num_bars - 1) / 2)
+    return np.arange(num_groups) + shift[:, None], [0.9 * width] * num_bars
+
+
+def _write(axes, x: int, y: int, text: str, on_dark: bool) -> None:
+    colour = "white" if on_dark else "black"
+    axes.text(x, y, text, ha="center", va="center", color=colour)
+
+
+def _legend_above(axes, num_columns: int) -> None:
+    axes.legend(
+        fontsize="small",
+        ncols=min(num_columns, 4),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+        frameon=False,
+    )
