@@ -6,6 +6,7 @@ import importlib
 COMMANDS = {
     "runtime": "a bundle's programs and a plain network, one window at a time",
     "data": "windows per second from the store, the records and plain Pillow",
+    "evaluation": "seconds of an evaluation of a run, stage by stage",
     "torch_training": "WAR after the same training in JAX and in plain PyTorch",
 }
 
