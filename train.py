@@ -2,9 +2,9 @@
 
     python train.py --config=configs/e4_s3.py --workdir=RUN [--config.FIELD=VALUE ...]
 
-Killed or stopped, the same command goes on. SIGTERM and Ctrl-C save first; the exit
-code is then 128 + the signal's number, so that a script does not take the run for done.
-Several machines: launch/train_multihost.sh.
+Killed or stopped, the same command goes on. SIGTERM saves first, and so does Ctrl-C
+where one process runs alone; the exit code is then 128 + the signal's number, so that a
+script does not take the run for done. Several machines: launch/train_multihost.sh.
 """
 
 import collections
@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from seen_jax.training import hosts, loop, setup, workdir
+from seen_jax.training.checkpoint import git_revision
 from seen_jax.training.step import AXIS
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
@@ -45,11 +46,28 @@ def main(argv: list[str]) -> int:
     with hosts.ends_together():
         print(devices_text(), flush=True)
         task = setup.prepare(_CONFIG.value, AXIS)
+        check_processes(task)
         if not hosts.is_main():
             return exit_code(loop.train(task, folder))
         with workdir.claimed(folder):
             workdir.check_config(folder, task.config, task.fingerprints)
             return exit_code(loop.train(task, folder))
+
+
+def check_processes(task: setup.Task) -> None:
+    """Raises a ValueError unless this process was given what process 0 was."""
+    mine = {"config": task.config, "records": task.fingerprints, "git": git_revision()}
+    main = hosts.facts_of_main(mine)
+    lines = workdir.different(main["config"], mine["config"])
+    lines += workdir.different(main["records"], mine["records"], "records of ")
+    lines += workdir.different({"code": main["git"]}, {"code": mine["git"]})
+    if lines:
+        raise ValueError(
+            f"process {jax.process_index()}: expected the config, records and code of "
+            "process 0, got\n"
+            + "".join(f"  {line}\n" for line in lines)
+            + "give every process the same"
+        )
 
 
 def exit_code(signal_number: int) -> int:

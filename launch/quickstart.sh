@@ -10,13 +10,14 @@
 # --cuda   installs JAX's CUDA wheels, for a machine with an NVIDIA GPU
 # --export goes on: a bundle for torch and the Jetson, and a clip replayed through it;
 #          installs torch, a large download
-# FOLDER   where everything goes; default: data/quickstart
+# FOLDER   where everything goes; default: data/quickstart, data/quickstart_tiny
 set -euo pipefail
 cd "$(dirname "$0")/.."
-volunteers=16 clips=220 passes=20 options=() export= folder=data/quickstart
+tiny= volunteers=16 clips=220 passes=20 options=() export= folder=
 for argument in "$@"; do
   case "$argument" in
     --tiny)
+      tiny=_tiny
       volunteers=3 clips=21 passes=2
       options=(--config.num_epochs=1 --config.eval_passes=1)
       ;;
@@ -29,6 +30,7 @@ for argument in "$@"; do
     *) folder=$argument ;;
   esac
 done
+: "${folder:=data/quickstart$tiny}"
 source launch/venv.sh
 
 python -m seen_jax.simulator --out="$folder/see" --volunteers=$volunteers --clips=$clips

@@ -11,6 +11,7 @@
 }
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 source "$VENV/bin/activate"
+export PYTHON=python  # for the scripts that are called: this environment's
 wanted="$(cat $REQUIREMENTS) ${EXTRA_PACKAGES:-}"
 if [ "$wanted" != "$(cat "$VENV/.installed" 2>/dev/null)" ]; then
   python -m pip install --quiet --disable-pip-version-check ${EXTRA_PACKAGES:-} \

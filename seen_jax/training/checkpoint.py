@@ -199,7 +199,10 @@ class _reported:
 
 
 def git_revision() -> str:
-    """Returns the commit of this code, `-dirty` if it was changed; else `unknown`."""
+    """Returns the commit of this code, `-dirty` if it was changed.
+
+    Without git it is what SEEN_REVISION says (launch/Dockerfile), else `unknown`.
+    """
     folder = Path(__file__).resolve().parent
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
@@ -207,5 +210,5 @@ def git_revision() -> str:
             command, cwd=folder, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("SEEN_REVISION", "unknown")
     return found.stdout.strip()

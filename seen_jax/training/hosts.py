@@ -8,6 +8,7 @@ since the others wait for it inside a sum over all devices; `ends_together` does
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -15,9 +16,12 @@ import traceback
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
 
 HEARTBEAT_S = 60  # a process that was silent for this long counts as dead
+READY_S = 3600  # that a process may prepare its data longer than another
 
 
 def join(
@@ -65,6 +69,26 @@ def from_main(tree: Any) -> Any:
     if jax.process_count() == 1:
         return tree
     return multihost_utils.broadcast_one_to_all(tree, is_source=is_main())
+
+
+def facts_of_main(facts: dict[str, Any]) -> dict[str, Any]:
+    """Waits until every process is here, and returns process 0's facts in each.
+
+    A first sum over all devices would wait half a minute and no longer, while one
+    process may have a store to decode.
+
+    Args:
+      facts: what JSON can hold.
+    """
+    if jax.process_count() == 1:
+        return facts
+    processes = set(range(jax.process_count()))
+    multihost.sync_global_processes("facts", timeout=READY_S, processes=processes)
+    text = json.dumps(facts).encode()
+    size = int(from_main(np.int32(len(text))))
+    sent = np.zeros(size, np.uint8)
+    sent[: len(text)] = np.frombuffer(text, np.uint8)[:size]
+    return json.loads(bytes(from_main(sent)))
 
 
 @contextlib.contextmanager

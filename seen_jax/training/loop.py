@@ -107,6 +107,16 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
     predict = _predict_streamed if task.frames is None else _predict_resident
     predict = predict(task)
 
+    def diverged(number, loss):
+        kept = "process 0 says which checkpoint is kept"
+        if main:
+            checkpoints.wait()
+            latest = checkpoints.latest()
+            kept = "there is no checkpoint yet"
+            if latest is not None:
+                kept = f"the last good checkpoint is kept (step {latest})"
+        raise FloatingPointError(_diverged_text(task, number, loss, kept))
+
     def settle(number, num_steps, found):
         found = step_lib.first(found)
         before = sums.count
@@ -116,11 +126,7 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         for i in range(num_steps):
             one = {name: float(np.atleast_1d(x)[i]) for name, x in found.items()}
             if not math.isfinite(one["loss"]):
-                if main:
-                    checkpoints.wait()
-                kept = checkpoints.latest() if main else None
-                text = _diverged_text(task, number - num_steps + 1 + i, one, kept)
-                raise FloatingPointError(text)
+                diverged(number - num_steps + 1 + i, one["loss"] / one["count"])
             sums.add(**one)
         if main:
             journal.step(epoch + 1, int(sums.count - before), *sums.means())
@@ -128,7 +134,9 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
     def save(scores=None):
         if main:
             copy = step_lib.first(state)
-            _check_finite(copy, task)
+            # A step's loss is that before its update: the update may be what broke.
+            if not all(np.isfinite(x).all() for x in jax.tree.leaves(copy)):
+                diverged(step, math.nan)
             so_far = {"epoch": epoch, "epoch_so_far": dataclasses.asdict(sums)}
             checkpoints.save(copy, facts | so_far, scores)
 
@@ -256,28 +264,13 @@ def _checkpoint_metrics(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
-def _check_finite(state: state_lib.TrainState, task: Task) -> None:
-    """A step's loss is that before its update: the update may be what broke."""
-    if not all(np.isfinite(x).all() for x in jax.tree.leaves(state)):
-        raise FloatingPointError(
-            f"weights: expected finite numbers after step {int(state.step)}, got nan "
-            f"or infinity; {_LOWER.format(**task.config)}"
-        )
-
-
-_LOWER = (
-    "lower learning_rate ({learning_rate}) and train in another --workdir; the last "
-    "good checkpoint is kept"
-)
-
-
-def _diverged_text(task: Task, step: int, sums: dict, kept: int | None) -> str:
+def _diverged_text(task: Task, step: int, loss: float, kept: str) -> str:
     epoch = (step - 1) // len(task.train) + 1
-    which = "none yet" if kept is None else f"step {kept}"
-    loss = sums["loss"] / sums["count"]
+    rate = float(task.learning_rate(step - 1))
     return (
-        f"loss: expected a finite number at step {step} (epoch {epoch}), got {loss}; "
-        f"{_LOWER.format(**task.config)} ({which})"
+        f"loss: expected a finite number at step {step} (epoch {epoch}), "
+        f"got {loss}; the learning rate was {rate:.3g}: lower learning_rate and train "
+        f"in another --workdir; {kept}"
     )
 
 

@@ -19,16 +19,18 @@ from seen_jax.training.journal import read_rows
 from seen_jax.training.workdir import different, load_config, write_atomically
 
 
-def chosen_row(workdir: Path, select: str) -> dict[str, Any]:
+def chosen_row(workdir: Path, select: str, num_epochs: int) -> dict[str, Any]:
     """Returns the epoch that counts: the last, or the best by WAR, of equals the later.
 
     Raises:
-      ValueError: the run has no such epoch yet.
+      ValueError: the run is not done.
     """
     evaluated = [row for row in read_rows(workdir) if "war" in row]
-    if not evaluated:
+    done = evaluated[-1]["epoch"] if evaluated else 0
+    if done < num_epochs:
         raise ValueError(
-            f"{workdir}: expected a run with an evaluated epoch, got none; train it"
+            f"{workdir}: expected a run of {num_epochs} epochs, got {done} evaluated; "
+            "train it to its end"
         )
     if select == "last":
         return evaluated[-1]
@@ -80,12 +82,18 @@ def compare(folder: Path) -> str:
     first, runs = load_config(workdirs[0]), {}
     for workdir in workdirs:
         config = load_config(workdir)
-        if others := different({**first, "seed": config["seed"]}, config):
+        others = different({**first, "seed": config["seed"]}, config)
+        lengths = first["num_epochs"], config["num_epochs"]
+        if lengths[0] != lengths[1]:
+            others.append("num_epochs: {} -> {}".format(*lengths))
+        if others:
             raise ValueError(
                 f"{workdir}: expected the config of {workdirs[0]} but for the seed, "
                 f"got {', '.join(others)}; keep such runs in folders of their own"
             )
-        runs[config["seed"]] = chosen_row(workdir, config["select"])
+        runs[config["seed"]] = chosen_row(
+            workdir, config["select"], config["num_epochs"]
+        )
     return table(runs, first["select"])
 
 

@@ -23,7 +23,8 @@ from typing import Any
 
 CONFIG_FILE = "config.json"
 # They change where things lie, how long a run goes on and how often it is saved; no
-# epoch turns out otherwise. The records themselves are compared by their fingerprints.
+# epoch is trained otherwise, though a run's last one is always evaluated. The records
+# themselves are compared by their fingerprints.
 FREE = ("data_dir", "store_dir", "images", "num_epochs", "checkpoint_every")
 
 

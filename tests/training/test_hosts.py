@@ -22,6 +22,8 @@ hosts.join("127.0.0.1:" + port, 2, int(number), heartbeat_s=20)
 mine = slice(int(number) * t.B // 2, (int(number) + 1) * t.B // 2)
 tree = {"a": np.float32(7 + int(number)), "b": np.arange(3) * int(number)}
 shared = hosts.from_main(tree)
+facts = {"name": "one" * (1 + 2 * int(number)), "number": int(number)}
+assert hosts.facts_of_main(facts) == {"name": "one", "number": 0}
 
 def part(batch_number, mask):
     batch = t.make_batch(batch_number, mask)

@@ -11,7 +11,8 @@ from seen_jax.training import seeds, workdir
 def make_run(folder, seed, wars, **fields):
     path = folder / f"seed_{seed}"
     path.mkdir()
-    config = {"seed": seed, "select": "last", "batch_size": 4} | fields
+    config = {"seed": seed, "select": "last", "batch_size": 4}
+    config |= {"num_epochs": len(wars)} | fields
     workdir.check_config(path, config, {"train": "abc"})
     lines = ""
     for epoch, war in enumerate(wars, 1):
@@ -55,8 +56,21 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path):
         seeds.compare(tmp_path)
 
 
+def test_runs_of_unequal_length_are_refused(tmp_path):
+    make_run(tmp_path, 1, [0.2, 0.3])
+    make_run(tmp_path, 2, [0.2])
+    with pytest.raises(ValueError, match="seed, got num_epochs: 2 -> 1"):
+        seeds.compare(tmp_path)
+
+
+def test_a_run_that_is_not_done_is_refused(tmp_path):
+    make_run(tmp_path, 1, [0.2, 0.3], num_epochs=5)
+    with pytest.raises(ValueError, match="a run of 5 epochs, got 2 evaluated; train"):
+        seeds.compare(tmp_path)
+
+
 def test_folders_without_runs_are_refused(tmp_path):
     assert "expected runs in seed_*, got none" in seeds.main([str(tmp_path)])
     make_run(tmp_path, 1, [None])
-    assert "expected a run with an evaluated epoch" in seeds.main([str(tmp_path)])
+    assert "expected a run of 1 epochs, got 0 evaluated" in seeds.main([str(tmp_path)])
     assert seeds.main([]).startswith("usage")
