@@ -43,6 +43,8 @@ def main(argv: list[str]) -> None:
     cache = Path(_WORKDIR.value).resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     restored = run.restore(_WORKDIR.value, _SPLIT.value, _STEP.value)
+    if _EXPORT_DIR.value:
+        bundle.check_published(restored.model)
     out = Path(_OUT.value or writing.default_directory(restored))
     command = shlex.join(["eval.py", *sys.argv[1:]])
     writing.write_evaluation(restored, out, _PASSES.value, command)

@@ -69,7 +69,13 @@ def _read_config(file: str, overrides: list[str]):
     """Reads a file of configs/ as train.py does; overrides must be in sys.argv too."""
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file("config", flag_values=values)
-    values(["export", f"--config={file}", *overrides])
+    try:
+        values(["export", f"--config={file}", *overrides])
+    except (AttributeError, KeyError, TypeError) as error:  # a field, or its type
+        raise ValueError(
+            f"{file}: expected fields that it has, of their types, got "
+            f"{' '.join(overrides)}: {error}"
+        ) from error
     return config.value
 
 

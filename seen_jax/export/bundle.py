@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ from seen_jax.evaluation.run import Restored
 from seen_jax.export import parity, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.images import normalise_events, normalise_intensity
+from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 
 NUM_WINDOWS = 128  # that the programs are compared on
 PROGRAMS = ("torch", "torchscript", "onnxruntime")
-RATE_HZ = 30
 
 
 def write_bundle(
@@ -53,18 +54,16 @@ def write_bundle(
         things, or a program that gives other logits than JAX.
       ModuleNotFoundError: torch, onnx or onnxruntime is not installed.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     check_ready(out)
-    _check_published(restored)
+    check_published(restored.model)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         new, old = Path(folder) / "new", Path(folder) / "old"
         new.mkdir()
         _write_files(restored, new)
         manifest = _describe(restored, new)
-        _write_manifest(
-            new, manifest
-        )  # without figures: the runtime reads nothing else
+        _write_manifest(new, manifest)  # without figures, to be read by the runtime
         manifest["parity"] = measure(restored, new, num_windows)
         _write_manifest(new, manifest)
         if out.exists():
@@ -77,7 +76,7 @@ def check_ready(out: str | os.PathLike) -> None:
     """Raises what `write_bundle` would, as far as it can be known beforehand."""
     for package in ("torch", "onnx", "onnxruntime"):
         torch_files.require(package)
-    _check_free(Path(out))
+    _check_free(Path(out).resolve())
 
 
 def measure(
@@ -90,20 +89,44 @@ def measure(
     """
     names, inputs = windows(restored.batches, num_windows)
     expected = jax_logits(restored, *inputs)
-    figures = {}
+
+    def by_rounding(numbers):
+        return same_in_float64(restored, *(x[numbers] for x in inputs))
+
+    def figures(program, logits):
+        return parity.check(program, expected, logits, names, by_rounding).to_json()
+
+    found = {}
     for backend in PROGRAMS:
         runtime = seen_runtime.load(bundle, backend)
-        logits = runtime.logits(*inputs)
-        figures[backend] = parity.check(backend, expected, logits, names).to_json()
-        figures[backend]["program"] = runtime.device
-    one_by_one = [
+        found[backend] = figures(backend, runtime.logits(*inputs))
+        found[backend]["program"] = runtime.device
+    singly = [
         runtime.logits(*(x[i : i + 1] for x in inputs)) for i in range(len(names))
     ]
     name = "onnxruntime, one window at a time"
-    figures[name] = parity.check(
-        name, expected, np.concatenate(one_by_one), names
-    ).to_json()
-    return figures
+    return found | {name: figures(name, np.concatenate(singly))}
+
+
+def same_in_float64(
+    restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
+) -> np.ndarray:
+    """Says of windows whether JAX and the runtime's network agree in float64: (N,)."""
+    torch = torch_files.require("torch")
+    inputs = [x.astype(np.float64) for x in (event_frames, intensity_frames)]
+    folded = seen_runtime.fold(torch_from_variables(restored.variables), np.float64)
+    network = seen_runtime.make_network(folded, event_frames.shape[1])
+    with torch.no_grad():
+        got = network(*map(torch.from_numpy, inputs)).numpy()
+    with jax.enable_x64(True):
+        variables = jax.tree.map(_as_float64, restored.variables)
+        exact = replace(restored, variables=variables)
+        expected = jax_logits(exact, *inputs)
+    return parity.relative(expected, got) <= parity.EXACT
+
+
+def _as_float64(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64) if x.dtype == np.float32 else x
 
 
 def windows(
@@ -161,6 +184,7 @@ def to_text(manifest: dict[str, Any]) -> str:
         f"{name}: {figures['num_windows']} windows, largest difference of a logit "
         f"{figures['largest_relative']:.1e} of the window's largest, "
         f"{100 * figures['share_equal']:.1f} % the same emotion"
+        + (f", {len(x)} decided by rounding" if (x := figures["by_rounding"]) else "")
         for name, figures in manifest["parity"].items()
     ]
     return "\n".join(lines)
@@ -181,7 +205,7 @@ def _write_files(restored: Restored, folder: Path) -> None:
 def _describe(restored: Restored, folder: Path) -> dict[str, Any]:
     """Makes the manifest, but for the figures and its own hash."""
     setting = restored.batches.setting
-    kept = ("source", "dataset", "split", "epoch", "step", "choice", "seed")
+    kept = ("source", "dataset", "epoch", "step", "choice", "seed")
     facts = {name: restored.facts[name] for name in kept}
     return {
         "format": seen_runtime.FORMAT,
@@ -189,7 +213,6 @@ def _describe(restored: Restored, folder: Path) -> dict[str, Any]:
         "setting": str(setting),
         "num_event_frames": setting.num_event_frames,
         "skip": setting.skip,
-        "rate_hz": RATE_HZ,
         "intensity_places": list(restored.batches.intensity_places),
         "image_size": see.INPUT_SIZE,
         "event_mean": see.EVENT_MEAN,
@@ -215,20 +238,31 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _check_free(out: Path) -> None:
-    if out.is_dir() and (out / seen_runtime.MANIFEST).is_file():
+    """Raises a ValueError unless the folder may be made, or replaced."""
+    known = {*seen_runtime.FILES, seen_runtime.MANIFEST}
+    if out.is_dir():
+        there = {path.name for path in out.iterdir() if path.suffix != ".engine"}
+        if not there or (seen_runtime.FILES[0] in there and there <= known):
+            return
+    elif not out.exists() and not any(x.is_file() for x in out.parents):
         return
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(
-            f"{out}: expected a new folder, an empty one or a bundle to replace, got "
-            "something else; give another --out"
-        )
+    raise ValueError(
+        f"{out}: expected a new folder, an empty one or a bundle to replace, got "
+        "something else; give another folder"
+    )
 
 
-def _check_published(restored: Restored) -> None:
-    """Raises a ValueError if the network is none that the runtime computes."""
-    readout = restored.model.readout
-    if readout != "mean_membrane":
-        raise ValueError(
-            f"readout: expected 'mean_membrane', which the published network has, got "
-            f"{readout!r}; only that one is exported"
-        )
+def check_published(model: SEEN) -> None:
+    """Raises a ValueError if the network is none that a published checkpoint holds."""
+    known = {
+        "readout": ("mean_membrane",),
+        "kernels": ("copied", "shared"),
+        "attention": ("copied",),
+    }
+    for option, values in known.items():
+        given = getattr(model, option)
+        if given not in values:
+            rule = f"{' or '.join(map(repr, values))}, as the published network has"
+            raise ValueError(
+                f"{option}: expected {rule}, got {given!r}; only that is exported"
+            )

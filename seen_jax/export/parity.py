@@ -1,14 +1,21 @@
-"""Logits of one network by two programs -> how far they agree, and where not."""
+"""Logits of one network by two programs -> how far they agree, and where not.
+
+What a reader would get wrong: in float32 two programs of the same network need not
+agree. Where a membrane is at its threshold, rounding decides whether the neuron fires.
+A window is excused for that if the network is shown to be the same in float64.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 TOLERANCE = 1e-3  # of a window's largest logit
+EXACT = 1e-9  # the same in float64
+MOST_BY_ROUNDING = 0.05  # share of the windows
 NUM_LINES = 5  # windows named in an error
 
 
@@ -18,59 +25,81 @@ class Parity:
 
     Attributes:
       num_windows: N.
-      largest_difference: of a logit.
+      largest_difference: of a logit, where rounding does not decide.
       largest_relative: the same, relative to the largest logit of its window.
-      share_equal: windows with the same emotion first, 0 to 1.
+      share_equal: of all windows, those with the same emotion first, 0 to 1.
+      by_rounding: names of the windows in which rounding decides a spike.
     """
 
     num_windows: int
     largest_difference: float
     largest_relative: float
     share_equal: float
+    by_rounding: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"by_rounding": list(self.by_rounding)}
 
 
-def compare(expected: np.ndarray, got: np.ndarray) -> Parity:
-    """Compares logits, both (N, K) and finite."""
-    difference = np.abs(got - expected).max(1)
-    return Parity(
-        len(expected),
-        float(difference.max()),
-        float((difference / np.abs(expected).max(1)).max()),
-        float((expected.argmax(1) == got.argmax(1)).mean()),
-    )
+def relative(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
+    """Returns the largest difference of each window by its largest logit: (N,)."""
+    return np.abs(got - expected).max(1) / np.abs(expected).max(1)
+
+
+def differs(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
+    """Says which windows are not the same by float32's measure: (N,) bool.
+
+    A logit differs by more than `TOLERANCE` of its window's largest, or another emotion
+    comes first although the first two are further apart than that.
+    """
+    second, first = np.sort(expected, axis=1)[:, -2:].T
+    clear = first - second > TOLERANCE * np.abs(expected).max(1)
+    other = expected.argmax(1) != got.argmax(1)
+    return ~(relative(expected, got) <= TOLERANCE) | (other & clear)
 
 
 def check(
-    program: str, expected: np.ndarray, got: np.ndarray, names: Sequence[str]
+    program: str,
+    expected: np.ndarray,
+    got: np.ndarray,
+    names: Sequence[str],
+    by_rounding: Callable[[np.ndarray], np.ndarray],
 ) -> Parity:
-    """Compares, and raises if the two are not the same network.
+    """Compares logits, and raises if the two are not the same network.
 
     Args:
       program: whose logits `got` are.
       expected, got: (N, K).
       names: N, where each window comes from.
+      by_rounding: from numbers of windows (n,) to whether rounding alone decides there,
+        (n,) bool; asked only about windows that differ.
 
     Raises:
-      ValueError: a logit differs by more than `TOLERANCE` of its window's largest, or
-        another emotion comes first although the first two are further apart than that.
-        Names the windows.
+      ValueError: windows differ and rounding is not why, or there are more of them
+        than `MOST_BY_ROUNDING`. Names them.
     """
-    scale = np.abs(expected).max(1)
-    relative = np.abs(got - expected).max(1) / scale
-    second, first = np.sort(expected, axis=1)[:, -2:].T
-    other = expected.argmax(1) != got.argmax(1)
-    wrong = ~(relative <= TOLERANCE) | (other & (first - second > TOLERANCE * scale))
-    if wrong.any():
+    wrong, excused = differs(expected, got), np.zeros(len(expected), bool)
+    numbers = np.flatnonzero(wrong)
+    if len(numbers):
+        excused[numbers] = by_rounding(numbers)
+    if excused.mean() > MOST_BY_ROUNDING:
+        excused[:] = False
+    if (wrong & ~excused).any():
+        far, other = relative(expected, got), expected.argmax(1) != got.argmax(1)
         lines = [
-            f"  {names[i]}: {relative[i]:.1e} of its largest logit"
+            f"  {names[i]}: {far[i]:.1e} of its largest logit"
             + (", another emotion first" if other[i] else "")
-            for i in np.flatnonzero(wrong)[:NUM_LINES]
+            for i in np.flatnonzero(wrong & ~excused)[:NUM_LINES]
         ]
         raise ValueError(
             f"{program}: expected JAX's logits to {TOLERANCE:g}, got others in "
-            f"{wrong.sum()} of {len(wrong)} windows\n" + "\n".join(lines)
+            f"{(wrong & ~excused).sum()} of {len(wrong)} windows\n" + "\n".join(lines)
         )
-    return compare(expected, got)
+    kept = ~excused
+    return Parity(
+        len(expected),
+        float(np.abs(got - expected)[kept].max()),
+        float(relative(expected, got)[kept].max()),
+        float((expected.argmax(1) == got.argmax(1)).mean()),
+        tuple(names[i] for i in np.flatnonzero(excused)),
+    )

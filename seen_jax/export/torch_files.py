@@ -85,14 +85,28 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
     tensors = isinstance(found, Mapping) and all(
         isinstance(x, torch.Tensor) for x in found.values()
     )
-    if not tensors or not found or not isinstance(epoch, int):
+    if not tensors or not found or type(epoch) is not int or epoch < 0:
         raise ValueError(
             f"{path}: expected a dict with `state_dict` and `epoch`, or a dict of "
             "tensors by name, got something else"
         )
     if all(name.startswith(PARALLEL) for name in found):
         found = {name[len(PARALLEL) :]: x for name, x in found.items()}
-    return {name: x.detach().numpy() for name, x in found.items()}, epoch
+    arrays, problems = {}, []
+    for name, x in found.items():
+        if x.layout != torch.strided or x.device.type != "cpu":
+            problems.append(f"{name}: {x.layout} on {x.device}")
+            continue
+        x = x.detach()
+        arrays[name] = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+        if not np.isfinite(arrays[name]).all():
+            problems.append(f"{name}: nan or infinity")
+    if problems:
+        raise ValueError(
+            f"{path}: expected dense tensors of finite numbers, got\n  "
+            + "\n  ".join(problems)
+        )
+    return arrays, epoch
 
 
 def write_torchscript(

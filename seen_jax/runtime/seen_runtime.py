@@ -44,7 +44,7 @@ except ImportError:  # may be absent on the board: then only .npy and .pgm are r
     Image = None
 
 FORMAT = 1
-MANIFEST, ENGINE = "manifest.json", "seen.engine"
+MANIFEST = "manifest.json"
 FILES = ("seen.pt", "seen.ts", "seen.onnx", "seen_dynamic.onnx", "seen_runtime.py")
 INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
 ENDINGS = (".jpg", ".jpeg", ".png", ".pgm", ".npy")
@@ -414,7 +414,6 @@ FIELDS = {  # of a manifest m: what each must be; a test that is false or raises
     "num_event_frames": ("1 or more", lambda x, m: operator.index(x) >= 1),
     "skip": ("0 or more", lambda x, m: operator.index(x) >= 0),
     "intensity_places": ("places in a window", lambda x, m: _are_places(x, m)),
-    "rate_hz": _POSITIVE,
     "image_size": (f"{SIZE}", lambda x, m: x == SIZE),
     "event_mean": _NUMBER,
     "event_std": _POSITIVE,
@@ -646,17 +645,21 @@ def _onnxruntime(bundle, manifest):
     return f"onnxruntime {onnxruntime.__version__} on {providers[0]}", run
 
 
+def engine_path(bundle: str, manifest: dict) -> str:
+    """Returns where an engine of this bundle's seen.onnx lies, of no other."""
+    name = f"seen-{manifest['files']['seen.onnx']['sha256'][:8]}.engine"
+    return os.path.join(bundle, name)
+
+
 def _tensorrt(bundle, manifest):
     """The engine that trtexec made of seen.onnx, one window at a time."""
     import tensorrt
 
     device = f"TensorRT {tensorrt.__version__}"
-    path, source = os.path.join(bundle, ENGINE), os.path.join(bundle, "seen.onnx")
+    path, source = engine_path(bundle, manifest), os.path.join(bundle, "seen.onnx")
     remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
     if not os.path.isfile(path):
         raise _bundle_error(path, "an engine", "none", remedy)
-    if os.path.getmtime(path) < os.path.getmtime(source):
-        raise _bundle_error(path, "an engine of this bundle", "an older one", remedy)
     runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
     with open(path, "rb") as file:
         engine = runtime.deserialize_cuda_engine(file.read())
@@ -730,7 +733,7 @@ def load(bundle: str, backend: str = "auto") -> Runtime:
     """
     manifest, names = read_manifest(bundle), [backend]
     if backend == "auto":
-        has_engine = os.path.isfile(os.path.join(bundle, ENGINE))
+        has_engine = os.path.isfile(engine_path(bundle, manifest))
         names = [x for x in BACKENDS if x != "tensorrt" or has_engine]
     elif backend not in BACKENDS:
         rule = f"auto or one of {', '.join(BACKENDS)}"

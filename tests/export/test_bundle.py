@@ -170,6 +170,8 @@ def test_what_is_not_exported(folder, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     code, said = export("torch", "--workdir", folder, "--out", tmp_path)
     assert code == 1 and "expected a new folder, an empty one or a bundle" in said
+    (tmp_path / "manifest.json").write_text('{"name": "of another program"}')
+    assert export("torch", "--workdir", folder, "--out", tmp_path)[0] == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
     restored = run.restore(folder)
     other = restored.model.clone(readout="last_spike")
@@ -194,12 +196,32 @@ def test_a_bundle_that_does_not_agree_is_not_written(folder, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+def test_the_same_network_in_float64(folder):
+    restored = run.restore(folder)
+    _, inputs = bundle.windows(restored.batches, 2)
+    assert bundle.same_in_float64(restored, *inputs).tolist() == [True, True]
+
+
+def test_another_network_is_not_excused_by_rounding(folder, monkeypatch):
+    fold = seen_runtime.fold
+
+    def wrong(state_dict, *args):
+        folded = fold(state_dict, *args)
+        folded["fc2_bias"][0] += 1e-6
+        return folded
+
+    monkeypatch.setattr(seen_runtime, "fold", wrong)
+    restored = run.restore(folder)
+    _, inputs = bundle.windows(restored.batches, 2)
+    assert bundle.same_in_float64(restored, *inputs).tolist() == [False, False]
+
+
 def test_a_bundle_is_replaced_whole(folder, written):
     before = seen_runtime.read_manifest(written)
-    (written / "seen.engine").write_text("of the old one")
+    (written / "seen-0123abcd.engine").write_text("of the old one")
     bundle.write_bundle(run.restore(folder), written)
     assert seen_runtime.read_manifest(written)["files"].keys() == before["files"].keys()
-    assert not (written / "seen.engine").exists()
+    assert not (written / "seen-0123abcd.engine").exists()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,6 @@ def make_manifest(**changes):
         "classes": list(see.EMOTIONS),
         "num_event_frames": 4,
         "skip": 3,
-        "rate_hz": 30,
         "intensity_places": [0, 3],
         "image_size": see.INPUT_SIZE,
         "event_mean": see.EVENT_MEAN,

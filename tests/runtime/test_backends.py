@@ -6,10 +6,10 @@ missing everywhere here, and a stand-in shows no more than that it is called rig
 
 import ctypes
 import json
-import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -183,11 +183,16 @@ def fake_tensorrt(monkeypatch, engine):
     monkeypatch.setattr(ctypes, "CDLL", Cuda)
 
 
+def engine_path(folder):
+    manifest = seen_runtime.read_manifest(str(folder))
+    return Path(seen_runtime.engine_path(str(folder), manifest))
+
+
 @pytest.mark.parametrize("kind", [Engine, NewEngine])
 def test_tensorrt_by_a_stand_in(dummy, monkeypatch, kind):
     engine = kind(SHAPES)
     fake_tensorrt(monkeypatch, engine)
-    (dummy / "seen.engine").write_bytes(b"plan")
+    engine_path(dummy).write_bytes(b"plan")
     runtime = seen_runtime.load(str(dummy))  # auto takes it where an engine is
     assert (runtime.backend, runtime.device) == ("tensorrt", "TensorRT 8.2.1")
     rng = np.random.default_rng(0)
@@ -203,18 +208,16 @@ def test_tensorrt_by_a_stand_in(dummy, monkeypatch, kind):
 
 def test_engines_that_are_not_of_this_bundle(dummy, monkeypatch):
     fake_tensorrt(monkeypatch, Engine(SHAPES))
-    path = dummy / "seen.engine"
-    trtexec = r"trtexec --onnx=.*seen\.onnx --saveEngine=.*seen\.engine --noTF32"
+    path = engine_path(dummy)
+    trtexec = rf"trtexec --onnx=.*seen\.onnx --saveEngine=.*{path.name} --noTF32"
     with pytest.raises(BundleError, match=f"expected an engine, got none; {trtexec}"):
         seen_runtime.load(str(dummy), "tensorrt")
     path.write_bytes(b"of another version")
     with pytest.raises(BundleError, match=r"engine for TensorRT 8\.2\.1 here, got ano"):
         seen_runtime.load(str(dummy), "tensorrt")
-    path.write_bytes(b"plan")
-    os.utime(path, (0, 0))
-    with pytest.raises(
-        BundleError, match="expected an engine of this bundle, got an o"
-    ):
+    path.unlink()
+    (dummy / "seen-00000000.engine").write_bytes(b"plan")  # of another seen.onnx
+    with pytest.raises(BundleError, match="expected an engine, got none"):
         seen_runtime.load(str(dummy), "tensorrt")
     path.write_bytes(b"plan")
     fake_tensorrt(monkeypatch, Engine({**SHAPES, "event_frames": (-1, 4, 90, 90)}))
