@@ -79,6 +79,9 @@ def test_other_forms_of_a_checkpoint(tmp_path, state_dict):
 
 
 class Malicious:
+    def __repr__(self):
+        return "malicious"
+
     def __reduce__(self):
         return os.mkdir, ("was_here",)
 
