@@ -108,5 +108,6 @@ def lif_scan(
         after = lif_step(neuron, before, current)
         return after, after
 
-    last, every = jax.lax.scan(step, state, jnp.moveaxis(currents, 1, 0))
+    # A window has few steps. Unrolled, they become one loop over the neurons.
+    last, every = jax.lax.scan(step, state, jnp.moveaxis(currents, 1, 0), unroll=True)
     return last, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), every)

@@ -9,16 +9,9 @@ import pytest
 
 from seen_jax.export.convert import torch_from_variables, variables_from_torch
 from seen_jax.models import folded
+from seen_jax.models.blocks import compose, conv2, conv3, folds, grid
 from seen_jax.models.counting import count_macs
-from seen_jax.models.folded import (
-    FoldedSEEN,
-    compose,
-    conv2,
-    conv3,
-    folds,
-    grid,
-    network,
-)
+from seen_jax.models.folded import FoldedSEEN, network
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.models.surrogate import arctan
