@@ -4,6 +4,9 @@ import argparse
 import importlib
 
 COMMANDS = {
+    "step": "a step of training, against plain PyTorch",
+    "forward": "predicting a batch, against plain PyTorch",
+    "latency": "predicting one window, against plain PyTorch",
     "runtime": "a bundle's programs and a plain network, one window at a time",
     "data": "windows per second from the store, the records and plain Pillow",
     "evaluation": "seconds of an evaluation of a run, stage by stage",

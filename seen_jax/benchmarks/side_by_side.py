@@ -1,0 +1,169 @@
+"""How long a call takes here and in plain PyTorch, measured in turn on the CPU.
+
+Both are given the same weights and the same batch of random images, in float32. What a
+reader would get wrong: PyTorch is given images that are normalised and RGB already, so
+the comparison leans towards it. The first call of each, which compiles, is not timed;
+its result has to be the same in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from seen_jax import see
+from seen_jax.benchmarks import timing, torch_seen
+from seen_jax.data.windows import Setting
+
+HERE, PLAIN = "JAX", "plain PyTorch"
+
+Call = Callable[[], np.ndarray]
+Batch = Mapping[str, np.ndarray]
+Weights = Mapping[str, np.ndarray]  # by published name
+MakeCalls = Callable[[Weights, Batch], dict[str, Call]]
+
+
+def draw_weights() -> Weights:
+    """Draws weights as PyTorch does by default."""
+    torch.manual_seed(0)
+    return {k: x.numpy().copy() for k, x in torch_seen.SEEN().state_dict().items()}
+
+
+def draw_batch(num_event_frames: int, batch_size: int) -> Batch:
+    """Draws images with the means and spreads of SEE, and labels."""
+    rng = np.random.default_rng(0)
+    size = see.INPUT_SIZE, see.INPUT_SIZE
+
+    def images(count, mean, std):
+        values = 255 * rng.normal(mean, std, (batch_size, count, *size))
+        return values.clip(0, 255).astype(np.uint8)
+
+    return {
+        "event_frames": images(num_event_frames, see.EVENT_MEAN, see.EVENT_STD),
+        "intensity_frames": images(2, see.INTENSITY_MEAN, see.INTENSITY_STD),
+        "label": rng.integers(0, len(see.EMOTIONS), batch_size, np.int32),
+        "mask": np.ones(batch_size, bool),
+    }
+
+
+def repeat(call: Call) -> Callable[[float], int]:
+    """Returns a function that calls for some time and counts the calls."""
+
+    def run(seconds: float) -> int:
+        end, count = time.perf_counter() + seconds, 0
+        while not count or time.perf_counter() < end:
+            call()
+            count += 1
+        return count
+
+    return run
+
+
+def measure(
+    calls: Mapping[str, Call], num_rounds: int, seconds: float
+) -> dict[str, timing.Rate]:
+    """Measures calls per second by way.
+
+    Args:
+      calls: the ways; a call waits for its result and returns it.
+      num_rounds, seconds: as of `timing.alternate`.
+
+    Raises:
+      ValueError: the ways' first results differ.
+    """
+    first = {name: np.asarray(call()) for name, call in calls.items()}
+    ways = {name: repeat(call) for name, call in calls.items()}
+    rates = timing.alternate(ways, num_rounds, seconds)
+    if not np.allclose(first[HERE], first[PLAIN], rtol=1e-3, atol=1e-3):
+        raise ValueError(f"{HERE}: expected {first[PLAIN]}, got {first[HERE]}")
+    return rates
+
+
+def times_ms(rates: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(1000 / rate for rate in rates)
+
+
+def ratio(rates: Mapping[str, timing.Rate]) -> float:
+    """Returns how many times faster than plain PyTorch, by the medians."""
+    medians = {name: statistics.median(rate.per_s) for name, rate in rates.items()}
+    return medians[HERE] / medians[PLAIN]
+
+
+def table(rates: Mapping[str, timing.Rate]) -> str:
+    """Formats medians and spreads of the time of a call, and the ratio."""
+    lines = [f"{'':16}{'ms':>18}{'ms of all cores':>22}"]
+    for name, rate in rates.items():
+        line = f"{name:16}"
+        for rounds, width in ((rate.per_s, 18), (rate.per_core_s, 22)):
+            ms = times_ms(rounds)
+            value = f"{statistics.median(ms):.1f} +- {timing.spread(ms):.1f}"
+            line += f"{value:>{width}}"
+        lines.append(line)
+    lines.append(f"{HERE} is {ratio(rates):.2f} times faster than {PLAIN}")
+    return "\n".join(lines)
+
+
+def plot(path: Path, title: str, rates: Mapping[str, timing.Rate]) -> None:
+    """Draws the medians and spreads of the time of a call."""
+    every_ms = [times_ms(rate.per_s) for rate in rates.values()]
+    figure = Figure(figsize=(6, 2), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(
+        list(rates),
+        [statistics.median(ms) for ms in every_ms],
+        xerr=[timing.spread(ms) for ms in every_ms],
+    )
+    axes.set_xlabel("ms")
+    axes.set_title(f"{title}: ratio {ratio(rates):.2f}", fontsize=9)
+    figure.savefig(path, dpi=150)
+
+
+def main(argv: list[str], command: str, make_calls: MakeCalls, batch_size: int) -> int:
+    """Reads the arguments of a command, measures, and prints.
+
+    Args:
+      argv: the arguments.
+      command: its name.
+      make_calls: from the weights and a batch to what is called, by way.
+      batch_size: where the arguments name none.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m seen_jax.benchmarks {command}")
+    parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
+    parser.add_argument(
+        "--batch_size", type=int, default=batch_size, help="default: %(default)s"
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png")
+    args = parser.parse_args(argv)
+    jax.config.update("jax_platforms", "cpu")
+    batch = draw_batch(args.setting.num_event_frames, args.batch_size)
+    rates = measure(make_calls(draw_weights(), batch), args.rounds, args.seconds)
+    what = f"{command}, E{args.setting.num_event_frames}, batch {args.batch_size}"
+    if args.plot is not None:
+        plot(args.plot, what, rates)
+    if args.json:
+        result = {
+            "machine": timing.machine(),
+            "versions": {"jax": jax.__version__, "torch": torch.__version__},
+            "what": what,
+            "calls": {name: dataclasses.asdict(r) for name, r in rates.items()},
+            "ratio": ratio(rates),
+        }
+        print(json.dumps(result, indent=1))
+    else:
+        print(f"{what}, {timing.machine()}")
+        print(f"JAX {jax.__version__}, PyTorch {torch.__version__}")
+        print(table(rates))
+    return 0
