@@ -71,7 +71,8 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: expected a checkpoint, got no file")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with _quiet():  # it warns of kinds of tensors that are refused below
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, for a file of anything
         raise ValueError(
             f"{path}: expected a checkpoint of tensors and numbers, written by "
@@ -165,7 +166,7 @@ def _example(folded, num_event_frames: int, num_windows: int):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Says nothing about tracing and its older exporter being older."""
+    """Lets torch's own warnings pass, such as that its older exporter is older."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
