@@ -49,8 +49,13 @@ def test_table_by_hand():
     assert mean.split() == ["mean", "52.0", "+-", "2.8", "54.0", "+-", "2.8"]
     assert verdict.startswith("JAX - PyTorch: -2.0 points, within the standard")
     assert verdict.endswith(", 2.8")
-    apart = {0: BY_SEED[0], 1: BY_SEED[1] | {"JAX": Outcome((1.0,), 0.9)}}
-    assert "+16.0 points, beyond" in torch_training.table(apart)
+    higher = {0: Outcome((1.0,), 0.58), 1: Outcome((1.0,), 0.62)}  # spread as before
+    apart = {seed: BY_SEED[seed] | {"JAX": higher[seed]} for seed in BY_SEED}
+    assert "+6.0 points, beyond" in torch_training.table(apart)
+    # Those of (50, 54) and (54, 54), pooled: sqrt((8 + 0) / 2) = 2.
+    same = {0: Outcome((1.0,), 0.54), 1: Outcome((1.0,), 0.54)}
+    pooled = {seed: BY_SEED[seed] | {"PyTorch": same[seed]} for seed in BY_SEED}
+    assert torch_training.table(pooled).endswith("of both pooled, 2.0")
     alone = torch_training.table({0: BY_SEED[0]})
     assert "no spread to compare" in alone and "nan" not in alone
 
