@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
             dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
         ]
         seen_runtime.play(runtime, *frames, rate=args.rate, as_json=args.json)
-    except (ValueError, OSError) as error:
+    except seen_runtime.ERRORS as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -19,11 +19,13 @@ frames after it keep their places, and a window that needs it is not predicted.
 """
 
 import argparse
+import contextlib
 import ctypes
 import ctypes.util
 import functools
 import hashlib
 import importlib
+import inspect
 import itertools
 import json
 import math
@@ -48,12 +50,19 @@ MANIFEST = "manifest.json"
 FILES = ("seen.pt", "seen.ts", "seen.onnx", "seen_dynamic.onnx", "seen_runtime.py")
 INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
 ENDINGS = (".jpg", ".jpeg", ".png", ".pgm", ".npy")
-COPY_AGAIN = "copy or export the bundle again"
 SAME_SQUARE = "cut the same square from every frame"
+LONGEST_S = 24 * 60 * 60  # that a clip may play
 
 
 class BundleError(ValueError):
     """A bundle is not complete, not as it was written, or not for this runtime."""
+
+
+class BackendError(RuntimeError):
+    """A backend that is installed cannot start, or cannot compute a window."""
+
+
+ERRORS = ValueError, OSError, BackendError  # of which a command shows the message alone
 
 
 def _error(what, expected, got, remedy, kind=ValueError):
@@ -405,30 +414,36 @@ def list_frames(folder: str) -> dict:
 # ---------------------------------------------------------------------- the bundle
 
 
-_NUMBER = "a number", lambda x, m: -1e9 < x < 1e9
-_POSITIVE = "a number above 0", lambda x, m: 0 < x < 1e9
-FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
-    "format": (f"{FORMAT}, of this {FILES[-1]}", lambda x, m: x == FORMAT),
-    "sha256": ("the hash of the rest", lambda x, m: x == manifest_hash(m)),
-    "classes": ("names", lambda x, m: _are_names(x)),
-    "num_event_frames": ("1 or more", lambda x, m: operator.index(x) >= 1),
-    "skip": ("0 or more", lambda x, m: operator.index(x) >= 0),
-    "intensity_places": ("places in a window", lambda x, m: _are_places(x, m)),
-    "image_size": (f"{SIZE}", lambda x, m: x == SIZE),
-    "event_mean": _NUMBER,
-    "event_std": _POSITIVE,
-    "intensity_mean": _NUMBER,
-    "intensity_std": _POSITIVE,
-    "files": (", ".join(FILES), lambda x, m: dict.keys(x) == set(FILES)),
-}
-
-
-def _are_names(x):
+def _are_names(x, m):
     return isinstance(x, list) and set(map(type, x)) == {str}
 
 
 def _are_places(x, m):
     return x and all(operator.index(p) in range(m["num_event_frames"]) for p in x)
+
+
+def _are_files(x, m):
+    kinds = {"bytes": int, "sha256": str}
+    files = [{y: type(facts[y]) for y in dict.keys(facts)} for facts in dict.values(x)]
+    return x.keys() == set(FILES) and files == len(FILES) * [kinds]
+
+
+_NUMBER = "a number", lambda x, m: -1e9 < x < 1e9
+_POSITIVE = "a number above 0", lambda x, m: 0 < x < 1e9
+FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
+    "format": (f"{FORMAT}, of this {FILES[-1]}", lambda x, m: x == FORMAT),
+    "sha256": ("the SHA-256 of all else in it", lambda x, m: x == manifest_hash(m)),
+    "classes": ("names", _are_names),
+    "num_event_frames": ("1 or more", lambda x, m: operator.index(x) >= 1),
+    "skip": ("0 or more", lambda x, m: operator.index(x) >= 0),
+    "intensity_places": ("places in a window", _are_places),
+    "image_size": (f"{SIZE}", lambda x, m: x == SIZE),
+    "event_mean": _NUMBER,
+    "event_std": _POSITIVE,
+    "intensity_mean": _NUMBER,
+    "intensity_std": _POSITIVE,
+    "files": (f"bytes and sha256 of {', '.join(FILES)}", _are_files),
+}
 
 
 def read_manifest(bundle: str) -> dict:
@@ -462,11 +477,12 @@ def read_manifest(bundle: str) -> dict:
             raise _bundle_error(path, "a file", "none")
         found = {"bytes": os.path.getsize(path), "sha256": file_hash(path)}
         if found != facts:
-            raise _bundle_error(path, facts, found)
+            text = "{bytes} bytes of SHA-256 {sha256}"
+            raise _bundle_error(path, text.format(**facts), text.format(**found))
     return manifest
 
 
-def _bundle_error(what, expected, got, remedy=COPY_AGAIN):
+def _bundle_error(what, expected, got, remedy="copy or export the bundle again"):
     return _error(what, expected, got, remedy, BundleError)
 
 
@@ -485,6 +501,11 @@ def manifest_hash(manifest: dict) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8")).hexdigest()
 
 
+def window_lengths(manifest: dict) -> tuple:
+    """Returns T and N, how many event frames and intensity frames a window has."""
+    return manifest["num_event_frames"], len(manifest["intensity_places"])
+
+
 class Runtime:
     """A bundle that is ready to predict.
 
@@ -492,12 +513,12 @@ class Runtime:
       manifest: dict, what the bundle says of itself.
       backend: the name of the one that computes.
       device: in words.
-      lengths: T and N, event frames and intensity frames of a window.
+      lengths: of its windows, T and N.
     """
 
     def __init__(self, manifest: dict, backend: str, device: str, run: Callable):
         self.manifest, self.backend, self.device = manifest, backend, device
-        self.lengths = manifest["num_event_frames"], len(manifest["intensity_places"])
+        self.lengths = window_lengths(manifest)
         self._run = run
 
     def logits(self, event_frames: np.ndarray, intensity_frames: np.ndarray):
@@ -508,10 +529,16 @@ class Runtime:
           intensity_frames: float32 (B, N, 90, 90), likewise.
 
         Raises:
-          ValueError: other shapes or types, or logits that are no finite numbers.
+          ValueError: other shapes or types, or numbers that are not finite, in or out.
+          BackendError: the backend fails.
         """
         frames = self._checked(event_frames, intensity_frames, np.float32, (SIZE, SIZE))
-        logits = self._run(*frames)
+        for name, x in zip(INPUTS, frames):
+            if not np.isfinite(x).all():
+                found = f"{x.size - np.isfinite(x).sum()} of {x.size} that are not"
+                raise _error(name, "finite numbers", found, "see where they come from")
+        with _failures(self.device, "a window computed"):
+            logits = self._run(*frames)
         expected = len(frames[0]), len(self.manifest["classes"])
         if logits.shape != expected or not np.isfinite(logits).all():
             found = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
@@ -526,6 +553,9 @@ class Runtime:
           event_frames: uint8 (B, T, S, S), the window's event frames in order.
           intensity_frames: uint8 (B, N, S, S), those at the manifest's
             `intensity_places` of the window.
+
+        Raises:
+          ValueError, BackendError: as `logits`.
         """
         frames = self._checked(event_frames, intensity_frames, np.uint8)
         inputs = [
@@ -540,7 +570,12 @@ class Runtime:
         Args:
           kind: event or intensity.
           image: as the camera gives it.
+
+        Raises:
+          ValueError: another kind or image.
         """
+        if kind not in KINDS:
+            raise _error("kind", " or ".join(KINDS), repr(kind), "name one of them")
         image, m = resize(check_image(image, f"{kind} frame")), self.manifest
         return normalise(image, m[f"{kind}_mean"], m[f"{kind}_std"])
 
@@ -568,15 +603,29 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 # Each returns its device in words, and a function of both inputs to logits.
 
 
+@contextlib.contextmanager
+def _failures(what, expected):
+    """Whatever a backend raises, of the many kinds there are, is a `BackendError`."""
+    try:
+        yield
+    except (BundleError, BackendError):
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        remedy = "mend it, or choose another backend"
+        raise _error(what, expected, found, remedy, BackendError) from error
+
+
 def _torch(bundle, manifest):
     """The network of this file, with the published weights."""
     import torch
 
-    path = os.path.join(bundle, "seen.pt")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except TypeError:  # before torch 1.13
-        checkpoint = torch.load(path, map_location="cpu")
+    # Before 1.13 torch.load runs whatever code a file holds; this one is the export's,
+    # whose hash `read_manifest` has checked, as it has that of the program here.
+    options = {"map_location": "cpu"}
+    if "weights_only" in inspect.signature(torch.load).parameters:
+        options["weights_only"] = True
+    checkpoint = torch.load(os.path.join(bundle, "seen.pt"), **options)
     state_dict = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
     network = make_network(fold(state_dict), manifest["num_event_frames"])
     if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
@@ -668,8 +717,8 @@ def _tensorrt(bundle, manifest):
     # The name changed in 8.5, and 10 dropped the old one.
     shape_of = getattr(engine, "get_tensor_shape", None) or engine.get_binding_shape
     shapes = {name: tuple(shape_of(name)) for name in engine}
-    lengths = manifest["num_event_frames"], len(manifest["intensity_places"])
-    expected = {name: (1, n, SIZE, SIZE) for name, n in zip(INPUTS, lengths)}
+    lengths = zip(INPUTS, window_lengths(manifest))
+    expected = {name: (1, n, SIZE, SIZE) for name, n in lengths}
     expected["logits"] = 1, len(manifest["classes"])
     if shapes != expected:
         raise _bundle_error(path, expected, shapes, remedy)
@@ -682,7 +731,7 @@ def _tensorrt(bundle, manifest):
         status = getattr(cuda, name)(*arguments)
         if status:
             remedy = "look the number up as cudaError"
-            raise _error(name, "status 0", status, remedy, RuntimeError)
+            raise _error(name, "status 0", status, remedy, BackendError)
 
     def copy(to, source, num_bytes, kind):  # kind 1: to the device, 2: from it
         pointers = ctypes.c_void_p(to), ctypes.c_void_p(source)
@@ -699,7 +748,7 @@ def _tensorrt(bundle, manifest):
             copy(memory[name], x.ctypes.data, x.nbytes, 1)
         if not context.execute_v2(list(memory.values())):
             remedy = "see what it logged"
-            raise _error(device, "a window computed", "a failure", remedy, RuntimeError)
+            raise _error(device, "a window computed", "a failure", remedy, BackendError)
         logits = np.empty(expected["logits"], np.float32)
         copy(logits.ctypes.data, memory["logits"], logits.nbytes, 2)
         return logits
@@ -728,8 +777,9 @@ def load(bundle: str, backend: str = "auto") -> Runtime:
         TensorRT only where its engine was written.
 
     Raises:
-      BundleError: the bundle is damaged.
+      BundleError: the bundle is damaged, or its engine is not for this TensorRT.
       ValueError: the backend is not known or not installed.
+      BackendError: it is installed, but cannot start.
     """
     manifest, names = read_manifest(bundle), [backend]
     if backend == "auto":
@@ -739,16 +789,16 @@ def load(bundle: str, backend: str = "auto") -> Runtime:
         rule = f"auto or one of {', '.join(BACKENDS)}"
         raise _error("backend", rule, repr(backend), "choose one of them")
     for name in names:
-        try:
-            importlib.import_module(BACKENDS[name][0])
-        except (ImportError, OSError) as error:  # OSError: a library of it is missing
-            found = error
-        else:
-            with warnings.catch_warnings():  # TorchScript is deprecated, and is there
-                for kind in (DeprecationWarning, FutureWarning):
-                    warnings.simplefilter("ignore", kind)
-                device, run = BACKENDS[name][1](bundle, manifest)
-            return Runtime(manifest, name, device, run)
+        package, start = BACKENDS[name]
+        with _failures(f"backend {name}", "to start"), warnings.catch_warnings():
+            for kind in (DeprecationWarning, FutureWarning):  # TorchScript is to go
+                warnings.simplefilter("ignore", kind)
+            try:
+                importlib.import_module(package)
+            except (ImportError, OSError) as error:  # OSError: it lacks a library
+                found = error
+            else:
+                return Runtime(manifest, name, *start(bundle, manifest))
     packages = sorted({BACKENDS[x][0] for x in names})
     rule = f"{' or '.join(packages)} to be installed"
     raise _error("backend", rule, found, "install it, or choose another backend")
@@ -928,10 +978,18 @@ def replay(
       rings as `events` and `intensities`, `gaps` (frames that incomplete windows
       lacked) and `latency_ms` (p50, p95, p99; from the moment a frame is due to its
       prediction).
+
+    Raises:
+      ValueError: another rate, numbers that play for days, frames that `Ring` refuses.
+      BackendError: the backend fails.
     """
     if not 0 <= rate < math.inf:
         raise _error("rate", "0 or more frames per second", rate, "try 30")
     frames = sorted({*event_frames, *intensity_frames})
+    if rate and frames and (frames[-1] - frames[0]) / rate > LONGEST_S:
+        found = f"{frames[0]} to {frames[-1]} at {rate:g} Hz"
+        remedy = "number frames by their period, 0, 1, 2, ..."
+        raise _error("frames", "numbers that play within a day", found, remedy)
     stream, latency_ms, gaps, missed = Stream(runtime), [], {}, 0
     for _ in range(3):  # a backend's first windows take longer
         empty = (np.zeros((1, n, SIZE, SIZE), np.float32) for n in runtime.lengths)
@@ -1041,7 +1099,7 @@ def main(argv: Optional[list] = None) -> int:
             for folder in (args.events, args.frames)
         ]
         play(runtime, *frames, rate=args.rate, as_json=args.json)
-    except (ValueError, OSError) as error:
+    except ERRORS as error:
         print(error, file=sys.stderr)
         return 1
     return 0

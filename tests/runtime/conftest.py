@@ -26,7 +26,7 @@ def dummy(tmp_path):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bundle(tmp_path_factory):
     """A bundle of `whole_numbers`, with networks that run."""
     torch = pytest.importorskip("torch", reason="torch is not installed")

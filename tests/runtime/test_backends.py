@@ -18,7 +18,7 @@ import pytest
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import BundleError
+from seen_jax.runtime.seen_runtime import BackendError, BundleError
 from tests import golden
 from tests.models import variables
 from tests.runtime.bundles import SOURCE, three_levels, whole_numbers, write_clip
@@ -188,6 +188,35 @@ def engine_path(folder):
     return Path(seen_runtime.engine_path(str(folder), manifest))
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_torch_runs_no_code_of_a_checkpoint_where_it_can_say_so(
+    bundle, monkeypatch, old
+):
+    torch = pytest.importorskip("torch")
+    real, asked = torch.load, []
+
+    def before_1_13(f, map_location=None, pickle_module=None, **pickle_load_args):
+        asked.append(pickle_load_args)
+        return real(f, map_location=map_location)
+
+    def from_1_13(f, map_location=None, *, weights_only=False, **pickle_load_args):
+        asked.append({"weights_only": weights_only})
+        return real(f, map_location=map_location)
+
+    monkeypatch.setattr(torch, "load", before_1_13 if old else from_1_13)
+    seen_runtime.load(str(bundle), "torch")
+    assert asked == [{} if old else {"weights_only": True}]
+
+    def broken(f, map_location=None, *, weights_only=False):
+        asked.append(weights_only)
+        raise TypeError("of another reason")
+
+    monkeypatch.setattr(torch, "load", broken)
+    with pytest.raises(BackendError, match="TypeError: of another reason"):
+        seen_runtime.load(str(bundle), "torch")
+    assert asked[1:] == [True]  # not once more without
+
+
 @pytest.mark.parametrize("kind", [Engine, NewEngine])
 def test_tensorrt_by_a_stand_in(dummy, monkeypatch, kind):
     engine = kind(SHAPES)
@@ -202,7 +231,7 @@ def test_tensorrt_by_a_stand_in(dummy, monkeypatch, kind):
     strided = [np.asfortranarray(x) for x in inputs]
     np.testing.assert_array_equal(runtime.logits(*strided), expected)
     engine.fails = True
-    with pytest.raises(RuntimeError, match="expected a window computed, got a failure"):
+    with pytest.raises(BackendError, match="expected a window computed, got a failure"):
         runtime.logits(*inputs)
 
 
@@ -230,7 +259,7 @@ def test_engines_that_are_not_of_this_bundle(dummy, monkeypatch):
     cuda.status = 2
     monkeypatch.setattr(ctypes, "CDLL", lambda path: cuda)
     with pytest.raises(
-        RuntimeError, match="cudaMalloc: expected status 0, got 2; look"
+        BackendError, match="cudaMalloc: expected status 0, got 2; look"
     ):
         seen_runtime.load(str(dummy), "tensorrt")
 

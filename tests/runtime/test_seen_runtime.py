@@ -12,7 +12,7 @@ from PIL import Image
 
 from seen_jax import images, see
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import BundleError, Runtime
+from seen_jax.runtime.seen_runtime import BackendError, BundleError, Runtime
 from tests.runtime.bundles import (
     SOURCE,
     make_manifest,
@@ -170,9 +170,9 @@ def test_a_damaged_file(dummy, name):
     path = dummy / name
     content = path.read_bytes()
     path.write_bytes(content[:-1])
-    with pytest.raises(
-        BundleError, match=rf"{name}: expected .*{len(content)}, .*, got"
-    ):
+    size = len(content)
+    words = rf"{name}: expected {size} bytes of SHA-256 \w+, got {size - 1} bytes of "
+    with pytest.raises(BundleError, match=rf"{words}SHA-256 \w+; copy or export the b"):
         seen_runtime.read_manifest(str(dummy))
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     with pytest.raises(BundleError, match=f"{name}: expected .*; copy or export the b"):
@@ -271,21 +271,16 @@ def test_files_that_the_manifest_may_not_name(dummy, tmp_path_factory):
     files = json.loads((dummy / seen_runtime.MANIFEST).read_text())["files"]
     secret = tmp_path_factory.mktemp("outside") / "seen.pt"
     secret.write_bytes(b"secret")
-    for name in ("../outside0/seen.pt", str(secret), "seen.engine"):
-        write_manifest(dummy, files={**files, name: files["seen.pt"]})
-        with pytest.raises(
-            BundleError, match=r"json, files: expected seen\.pt, seen\.t"
-        ):
-            seen_runtime.read_manifest(str(dummy))
-    for name in files:
-        write_manifest(dummy, files={x: files[x] for x in files if x != name})
-        with pytest.raises(
-            BundleError, match=r"json, files: expected seen\.pt, seen\.t"
-        ):
-            seen_runtime.read_manifest(str(dummy))
-    for facts in ("none", None, {}, {"bytes": 1}, {"bytes": "17", "sha256": 1}):
-        write_manifest(dummy, files={**files, "seen.ts": facts})
-        with pytest.raises(BundleError, match=r"seen\.ts: expected "):
+    names = "../outside0/seen.pt", str(secret), "seen.engine"
+    odd = "none", None, {}, {"bytes": 1}, {"bytes": "17", "sha256": 1}
+    for changed in (
+        *({**files, name: files["seen.pt"]} for name in names),
+        *({x: files[x] for x in files if x != name} for name in files),
+        *({**files, "seen.ts": facts} for facts in odd),
+    ):
+        write_manifest(dummy, files=changed)
+        words = r"json, files: expected bytes and sha256 of seen\.pt, seen\.ts, "
+        with pytest.raises(BundleError, match=words):
             seen_runtime.read_manifest(str(dummy))
 
 
@@ -347,7 +342,52 @@ def test_the_command_and_what_it_cannot_play(dummy, tmp_path, capsys):
     assert "none: expected a bundle, with manifest.json" in capsys.readouterr().err
     (dummy / "seen.ts").write_bytes(b"")
     assert seen_runtime.main([*options, "--bundle", str(dummy)]) == 1
-    assert "seen.ts: expected {" in capsys.readouterr().err
+    assert "seen.ts: expected 17 bytes of SHA-256 " in capsys.readouterr().err
     with pytest.raises(SystemExit):
         seen_runtime.main([*options, "--backend", "jax"])
     assert "invalid choice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["9" * 12, "9" * 200])
+def test_the_command_and_a_frame_of_a_far_away_time(
+    loaded, clock, tmp_path, capsys, name
+):
+    options = write_clip(tmp_path, 16)
+    np.save(tmp_path / "event" / f"{name}.npy", np.zeros((60, 60), np.uint8))
+    assert seen_runtime.main(options) == 1
+    assert capsys.readouterr().err == (
+        f"frames: expected numbers that play within a day, got 0 to {name} at 30 Hz; "
+        "number frames by their period, 0, 1, 2, ...\n"
+    )
+    assert clock.now == 0
+    assert seen_runtime.main([*options, "--rate", "1e-300"]) == 1
+    assert "at 1e-300 Hz; number" in capsys.readouterr().err
+    assert seen_runtime.main([*options, "--rate", "0"]) == 0
+
+
+def test_the_command_and_a_backend_that_fails(dummy, tmp_path, monkeypatch, capsys):
+    def cannot_start(bundle, manifest):
+        raise RuntimeError("CUDA error: out of memory\n\nsee CUDA_LAUNCH_BLOCKING\n")
+
+    def cannot_compute(bundle, manifest):
+        return "plain Python", lambda *x: np.zeros(3) @ np.zeros(2)
+
+    options = [*write_clip(tmp_path / "clip", 1), "--bundle", str(dummy)]
+    options += ["--backend", "torch"]
+    for loads, words in (
+        (
+            cannot_start,
+            "backend torch: expected to start, got RuntimeError: CUDA error: out of "
+            "memory see CUDA_LAUNCH_BLOCKING; mend it, or choose another backend\n",
+        ),
+        (cannot_compute, "plain Python: expected a window computed, got ValueError: "),
+    ):
+        monkeypatch.setitem(seen_runtime.BACKENDS, "torch", ("json", loads))
+        assert seen_runtime.main(options) == 1
+        err = capsys.readouterr().err
+        assert err.startswith(words) and err.count("\n") == 1
+        with pytest.raises(BackendError) as caught:
+            runtime = seen_runtime.load(str(dummy), "torch")
+            runtime.logits(*(np.zeros((1, n, 90, 90), np.float32) for n in (4, 2)))
+        assert f"{caught.value}\n" == err
+        assert caught.value.__cause__ is not None

@@ -326,6 +326,24 @@ def test_windows_of_the_wrong_form():
     assert len(seen) == 1
 
 
+def test_inputs_that_are_no_numbers():
+    runtime, seen = plain_runtime()
+    for bad in (np.nan, np.inf, -np.inf):
+        for i, name in enumerate(seen_runtime.INPUTS):
+            inputs = [np.zeros((1, n, 90, 90), np.float32) for n in (4, 2)]
+            inputs[i][0, 1, 2, 3:5] = bad
+            words = f"{name}: expected finite numbers, got 2 of {inputs[i].size} that"
+            with pytest.raises(ValueError, match=words):
+                runtime.logits(*inputs)
+    assert not seen
+
+
+def test_a_kind_that_is_not_known():
+    runtime, _ = plain_runtime()
+    with pytest.raises(ValueError, match="kind: expected event or intensity, got 'ev"):
+        runtime.prepare("events", grey(1))
+
+
 def clip(numbers):
     return {n: grey(n) for n in numbers}
 
