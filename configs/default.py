@@ -56,6 +56,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.attention = "copied"
     config.readout = "mean_membrane"
     config.surrogate = "rectangle"
+    # Of the operands of matrix products; sums are float32 either way.
+    config.precision = "float32"  # or bfloat16: faster on GPUs and TPUs, less exact
 
     # Optimisation.
     config.seed = 2022  # of the weights, of the windows and of their order

@@ -29,6 +29,7 @@ from seen_jax.evaluation.run import Restored
 from seen_jax.export import parity, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.images import normalise_events, normalise_intensity
+from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 
@@ -155,11 +156,12 @@ def windows(
 def jax_logits(
     restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
 ) -> np.ndarray:
-    """Computes logits (N, K) by the model that was trained, a few windows at a time."""
+    """Computes logits (N, K) in full precision, a few windows at a time."""
+    model = restored.model.clone(product=PRODUCTS["float32"])
 
     @jax.jit
     def apply(variables, event_frames, intensity_frames):
-        return restored.model.apply(
+        return model.apply(
             variables,
             event_frames=event_frames,
             intensity_frames=intensity_frames,

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seen_jax.models.precision import Product
+
 TAPS = 7  # rows and columns of the kernel that the first stage is folded to
 
 
@@ -95,15 +97,17 @@ def patches(images: jax.Array, places: Grid) -> jax.Array:
     return found.reshape(*found.shape[:-2], -1)
 
 
-def conv2(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv2(x: jax.Array, kernel: jax.Array, product: Product = jnp.matmul) -> jax.Array:
     """Convolves blocks (..., 7, 7, C) at stride 2: (..., 3, 3, D)."""
     taps = [x[..., y : y + 5 : 2, z : z + 5 : 2, :] for y in range(3) for z in range(3)]
-    return jnp.concatenate(taps, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+    x = jnp.concatenate(taps, axis=-1)
+    return product(x, kernel.reshape(-1, kernel.shape[-1]))
 
 
-def conv3(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def conv3(x: jax.Array, kernel: jax.Array, product: Product = jnp.matmul) -> jax.Array:
     """Convolves blocks (..., 3, 3, C), one place each: (..., D)."""
-    return x.reshape(*x.shape[:-3], -1) @ kernel.reshape(-1, kernel.shape[-1])
+    x = x.reshape(*x.shape[:-3], -1)
+    return product(x, kernel.reshape(-1, kernel.shape[-1]))
 
 
 def compose(kernel2: jax.Array, kernel3: jax.Array) -> jax.Array:

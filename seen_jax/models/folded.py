@@ -34,6 +34,7 @@ from seen_jax.models.blocks import (
     patches,
 )
 from seen_jax.models.inputs import check_option
+from seen_jax.models.precision import PRODUCTS, Product, in_full
 from seen_jax.models.seen import COPIES, SCALES, SEEN
 
 Weights = tuple[jax.Array, jax.Array]  # a convolution's kernel and bias
@@ -44,8 +45,8 @@ class FoldedSEEN(SEEN):
     """`SEEN` made faster; fields, variables, arguments and results are the same.
 
     For kernels and attention that T copies from S, and neurons that do not fire without
-    a current. A capture shows what is left out here, so a call with `capture` is one of
-    `SEEN`.
+    a current. All layers but the scores multiply by `product`. A capture shows what is
+    left out here, so a call with `capture` is one of `SEEN`.
     """
 
     def setup(self):
@@ -53,6 +54,7 @@ class FoldedSEEN(SEEN):
         check_option("kernels", self.kernels, COPIES[:1])
         check_option("attention", self.attention, COPIES[:1])
 
+    @in_full
     def __call__(
         self,
         *,
@@ -92,13 +94,15 @@ class FoldedSEEN(SEEN):
         def first_stage(frames, weights):
             kernel = jnp.einsum("i,imd->md", weights, kernels)
             bias = weights @ biases + cat_bias
-            return patches(frames, places) @ kernel + bias * inside
+            return self.product(patches(frames, places), kernel) + bias * inside
 
         def currents(frames, weights):
-            return deep(first_stage(frames, weights)[None], places, *last)[0]
+            x = first_stage(frames, weights)[None]
+            return deep(x, places, *last, self.product)[0]
 
         if train:  # gradients of kernels are faster over a whole batch
-            x = deep(each(first_stage, frames, attention), places, *last)
+            x = each(first_stage, frames, attention)
+            x = deep(x, places, *last, self.product)
         else:
             x = each(currents, frames, attention)
         return attention, self.neuron(x[:, None]).spike
@@ -144,9 +148,9 @@ class FoldedSEEN(SEEN):
 
         def branch(frames, weights):
             kernel = jnp.einsum("i,itd->td", weights, kernels)
-            x = spikes(patches(frames[..., None], places) @ kernel)
-            x = spikes(conv2(x, kernel2))
-            return spikes(conv3(x, kernel3))
+            x = spikes(self.product(patches(frames[..., None], places), kernel))
+            x = spikes(conv2(x, kernel2, self.product))
+            return spikes(conv3(x, kernel3, self.product))
 
         return each(branch, frames, attention)
 
@@ -178,13 +182,16 @@ def each(fn: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
     return jax.vmap(fn)(*arrays)
 
 
-def deep(x: jax.Array, places: Grid, second: Weights, third: Weights) -> jax.Array:
+def deep(
+    x: jax.Array, places: Grid, second: Weights, third: Weights, product: Product
+) -> jax.Array:
     """Convolves twice, by conv2_f2 and conv3_f2 of S.
 
     Args:
       x: (B, n, n, 7, 7, 64), blocks of the first stage.
       places: what the blocks are of.
       second, third: kernels and biases of the two.
+      product: multiplies (..., C) by (C, D).
 
     Returns:
       (B, n, n, 512).
@@ -192,12 +199,24 @@ def deep(x: jax.Array, places: Grid, second: Weights, third: Weights) -> jax.Arr
     (kernel2, bias2), (kernel3, bias3) = second, third
     bias2 = bias2 * jnp.asarray(places.second, x.dtype)[..., None]
     if len(x) < COMPOSE_FROM:
-        return conv3(conv2(x, kernel2) + bias2, kernel3) + bias3
-    x = x.reshape(*x.shape[:3], -1) @ compose(kernel2, kernel3)
+        return conv3(conv2(x, kernel2, product) + bias2, kernel3, product) + bias3
+    x = product(x.reshape(*x.shape[:3], -1), compose(kernel2, kernel3))
     return x + conv3(bias2, kernel3) + bias3
 
 
-def network(**options) -> SEEN:
-    """Returns the fastest network for the fields of `SEEN`; the choice lives here."""
-    copied = all(options.get(x, "copied") == "copied" for x in ("kernels", "attention"))
-    return (FoldedSEEN if copied else SEEN)(**options)
+def network(precision: str = "float32", **options) -> SEEN:
+    """Returns the fastest network for the fields of `SEEN`; the choice lives here.
+
+    Args:
+      precision: of matrix products, "float32" or "bfloat16"; see `precision`.
+      options: fields of `SEEN`.
+
+    Raises:
+      ValueError: a precision that there is not, or not for these options.
+    """
+    check_option("precision", precision, PRODUCTS)
+    own = {name: options.get(name, "copied") for name in ("kernels", "attention")}
+    copied = set(own.values()) == {"copied"}
+    if not copied and precision != "float32":
+        raise ValueError(f"precision: expected float32 with {own}, got {precision!r}")
+    return (FoldedSEEN if copied else SEEN)(product=PRODUCTS[precision], **options)

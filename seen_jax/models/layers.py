@@ -18,6 +18,7 @@ from flax import linen as nn
 from jax import lax
 
 from seen_jax.models.inputs import refuse
+from seen_jax.models.precision import Product
 
 MOMENTUM = 0.1  # PyTorch's sense: running = 0.9 * running + 0.1 * batch
 EPSILON = 1e-5
@@ -125,16 +126,23 @@ class Conv(nn.Module):
 
 
 class Dense(nn.Module):
-    """Matrix product over the last axis, (..., C) to (..., features), with bias."""
+    """Matrix product over the last axis, (..., C) to (..., features), with bias.
+
+    Attributes:
+      features: of the output.
+      product: multiplies (..., C) by (C, features).
+    """
 
     features: int
+    product: Product = jnp.matmul
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (x.shape[-1], self.features)
         init = uniform_by_fan_in(x.shape[-1])
         kernel = param(self, "kernel", init, shape, x.dtype)
-        return x @ kernel + param(self, "bias", init, shape[1:], x.dtype)
+        out = self.product(x, kernel)
+        return out + param(self, "bias", init, shape[1:], x.dtype)
 
 
 class BatchNorm(nn.Module):

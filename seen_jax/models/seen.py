@@ -41,6 +41,7 @@ from seen_jax.models.capture import Capture
 from seen_jax.models.inputs import INTENSITIES, check_inputs, check_option
 from seen_jax.models.layers import BatchNorm, Conv, Dense
 from seen_jax.models.lif import LIF, LIFState
+from seen_jax.models.precision import Product, in_full
 
 STAGES = {  # name: features, kernel size, stride; what they leave of 90 x 90
     "conv1_f2": (64, 3, 2),  # 45 x 45
@@ -93,6 +94,7 @@ class SEEN(nn.Module):
       readout: "mean_membrane", "last_membrane" (J), "last_spike" (K) or
         "mean_spike" (L), all of LIF5.
       neuron: from currents (B, T, ...) to states (B, T, ...).
+      product: multiplies (..., C) by (C, D) in fc1 and fc2; see `precision`.
       axis_name: `pmap` axis over whose devices the batch extends, None for one device.
     """
 
@@ -102,6 +104,7 @@ class SEEN(nn.Module):
     attention: str = "copied"
     readout: str = "mean_membrane"
     neuron: Callable[[jax.Array], LIFState] = LIF()
+    product: Product = jnp.matmul
     axis_name: str | None = None
 
     def setup(self):
@@ -117,9 +120,10 @@ class SEEN(nn.Module):
             for name, size in STAGES.items()
         }
         self.own_scores = [Score(self.axis_name, name=f"{name}_t") for name in SCORES]
-        self.fc1 = Dense(256)
-        self.fc2 = Dense(self.num_classes)
+        self.fc1 = Dense(256, self.product)
+        self.fc2 = Dense(self.num_classes, self.product)
 
+    @in_full
     def __call__(
         self,
         *,

@@ -23,6 +23,7 @@ from seen_jax.models import surrogate
 from seen_jax.models.folded import network
 from seen_jax.models.inputs import INTENSITIES, check_option, intensity_indices
 from seen_jax.models.lif import LIF
+from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import COPIES, READOUTS, SEEN
 from seen_jax.training import resident
 from seen_jax.training.checkpoint import CHOICES
@@ -31,6 +32,7 @@ from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 OPTIONS = {  # field: the values it may have
     "dataset": ("published", "by_volunteer"),
     "images": ("auto", "device", "store", "records"),
+    "precision": tuple(PRODUCTS),
     "intensity": INTENSITIES,
     "kernels": COPIES,
     "attention": COPIES[:2],
@@ -103,6 +105,7 @@ def make_model(config: ml_collections.ConfigDict, axis_name: str | None = None) 
         kernels=config.kernels,
         attention=config.attention,
         readout=config.readout,
+        precision=config.precision,
         neuron=LIF(surrogate=getattr(surrogate, config.surrogate)),
         axis_name=axis_name,
     )
@@ -163,6 +166,7 @@ def prepare(config: ml_collections.ConfigDict, axis_name: str) -> Task:
       OSError: the data.
     """
     check_config(config)
+    model = make_model(config, axis_name)
     setting = Setting(config.num_event_frames, config.skip)
     kept, evaluated = open_parts(config)
     places = intensity_indices(config.intensity, config.num_event_frames)
@@ -186,7 +190,7 @@ def prepare(config: ml_collections.ConfigDict, axis_name: str) -> Task:
     return Task(
         config=config.to_dict(),
         setting=setting,
-        model=make_model(config, axis_name),
+        model=model,
         optimizer=sgd(
             learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
         ),
