@@ -89,13 +89,13 @@ def pgm(image, comment=b""):
     return b"P5\n%s%d %d\n255\n" % (comment, width, height) + image.tobytes()
 
 
-def write_clip(folder, count):
-    """Random frames of 60 x 60, as PGM and as NPY: the folders for the command."""
+def write_clip(folder, count, size=60, levels=range(256)):
+    """Random frames of grey levels, as PGM and as NPY: the folders for the command."""
     rng = np.random.default_rng(0)
     for kind in ("event", "frame"):
         (folder / kind).mkdir(parents=True)
         for i in range(count):
-            image = rng.integers(0, 256, (60, 60), np.uint8)
+            image = rng.choice(np.array(levels, np.uint8), (size, size))
             if i % 2:
                 np.save(folder / kind / f"{i:05d}.npy", image)
             else:
