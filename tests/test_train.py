@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -13,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorboardX.proto.event_pb2 import Event
 
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.journal import read_rows
 from tests import samples
+from tests.training.test_journal import read_board
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4  # of 10 clips in batches of 4: 3 steps, two clips in the last
@@ -175,14 +174,8 @@ def test_images_on_the_devices_give_the_same_run(lab, whole):
 
 
 def test_tensorboard_has_the_published_tags(lab, whole):
-    (file,) = (lab.root / "whole" / "tensorboard").iterdir()
-    data, scalars = file.read_bytes(), {}
-    while data:  # length (8 bytes), its checksum (4), the event, its checksum (4)
-        (length,) = struct.unpack("<Q", data[:8])
-        event = Event.FromString(data[12 : 12 + length])
-        data = data[16 + length :]
-        for value in event.summary.value:
-            scalars.setdefault(value.tag, []).append(event.step)
+    board = read_board(lab.root / "whole")
+    scalars = {tag: [step for step, _ in values] for tag, values in board.items()}
     assert scalars["train/loss"] == scalars["train/lr"] == [1, 2, 3, 4]
     # TensorBoard's writers turn the published `=` into `_`, the published one's too.
     assert {
