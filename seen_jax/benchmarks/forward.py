@@ -7,30 +7,35 @@ From normalised images to probabilities, which are the result that is compared.
 
 from __future__ import annotations
 
+import argparse
+
 import jax
 import numpy as np
 from flax import linen as nn
 
 from seen_jax import images
 from seen_jax.benchmarks import side_by_side, torch_seen
-from seen_jax.benchmarks.side_by_side import HERE, PLAIN, Batch, Call, Weights
+from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, Batch, Call, Weights
 from seen_jax.export.convert import variables_from_torch
 from seen_jax.models.folded import network
 
 
-def make_calls(weights: Weights, batch: Batch) -> dict[str, Call]:
+def make_calls(
+    weights: Weights, batch: Batch, args: argparse.Namespace
+) -> dict[str, Call]:
     """Returns a prediction in either program."""
-    return {PLAIN: plain_call(weights, batch), HERE: call_here(weights, batch)}
+    plain = plain_call(weights, batch, DEVICES[args.device])
+    return {PLAIN: plain, HERE: call_here(weights, batch, args.precision)}
 
 
-def plain_call(weights: Weights, batch: Batch) -> Call:
-    plain = torch_seen.load(torch_seen.SEEN(), weights)
-    event, intensity, _ = torch_seen.inputs(batch)
+def plain_call(weights: Weights, batch: Batch, device: str) -> Call:
+    plain = torch_seen.load(torch_seen.SEEN().to(device), weights)
+    event, intensity, _ = torch_seen.inputs(batch, device=device)
     return lambda: torch_seen.predict(plain, event, intensity)
 
 
-def call_here(weights: Weights, batch: Batch) -> Call:
-    model = network()
+def call_here(weights: Weights, batch: Batch, precision: str) -> Call:
+    model = network(precision)
     variables = jax.device_put(variables_from_torch(weights))
     event = images.normalise_events(batch["event_frames"], np.float32)
     intensity = images.normalise_intensity(batch["intensity_frames"], np.float32)
@@ -40,4 +45,5 @@ def call_here(weights: Weights, batch: Batch) -> Call:
 
 
 def main(argv: list[str]) -> int:
-    return side_by_side.main(argv, "forward", make_calls, batch_size=32)
+    args = side_by_side.parser("forward", batch_size=32).parse_args(argv)
+    return side_by_side.run(args, "forward", make_calls)

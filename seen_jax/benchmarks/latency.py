@@ -11,4 +11,5 @@ from seen_jax.benchmarks import forward, side_by_side
 
 
 def main(argv: list[str]) -> int:
-    return side_by_side.main(argv, "latency", forward.make_calls, batch_size=1)
+    args = side_by_side.parser("latency", batch_size=1).parse_args(argv)
+    return side_by_side.run(args, "latency", forward.make_calls)

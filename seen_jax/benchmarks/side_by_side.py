@@ -1,4 +1,4 @@
-"""How long a call takes here and in plain PyTorch, measured in turn on the CPU.
+"""How long a call takes here and in plain PyTorch, measured in turn.
 
 Both are given the same weights and the same batch of random images, in float32. What a
 reader would get wrong: PyTorch is given images that are normalised and RGB already, so
@@ -24,13 +24,17 @@ from matplotlib.figure import Figure
 from seen_jax import see
 from seen_jax.benchmarks import timing, torch_seen
 from seen_jax.data.windows import Setting
+from seen_jax.models.precision import PRODUCTS
 
 HERE, PLAIN = "JAX", "plain PyTorch"
+
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # as JAX and PyTorch call their platform
 
 Call = Callable[[], np.ndarray]
 Batch = Mapping[str, np.ndarray]
 Weights = Mapping[str, np.ndarray]  # by published name
-MakeCalls = Callable[[Weights, Batch], dict[str, Call]]
+# From weights, a batch and the arguments to what is called, by way.
+MakeCalls = Callable[[Weights, Batch, argparse.Namespace], dict[str, Call]]
 
 
 def draw_weights() -> Weights:
@@ -128,16 +132,20 @@ def plot(path: Path, title: str, rates: Mapping[str, timing.Rate]) -> None:
     figure.savefig(path, dpi=150)
 
 
-def main(argv: list[str], command: str, make_calls: MakeCalls, batch_size: int) -> int:
-    """Reads the arguments of a command, measures, and prints.
+def parser(command: str, batch_size: int) -> argparse.ArgumentParser:
+    """Returns the arguments that these commands share.
 
     Args:
-      argv: the arguments.
       command: its name.
-      make_calls: from the weights and a batch to what is called, by way.
       batch_size: where the arguments name none.
     """
     parser = argparse.ArgumentParser(prog=f"python -m seen_jax.benchmarks {command}")
+    parser.add_argument(
+        "--device", choices=DEVICES, default="cpu", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--precision", choices=PRODUCTS, default="float32", help="here; plain: float32"
+    )
     parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
     parser.add_argument(
         "--batch_size", type=int, default=batch_size, help="default: %(default)s"
@@ -146,16 +154,42 @@ def main(argv: list[str], command: str, make_calls: MakeCalls, batch_size: int) 
     parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
-    args = parser.parse_args(argv)
-    jax.config.update("jax_platforms", "cpu")
+    return parser
+
+
+def choose_device(name: str) -> None:
+    """Has JAX work on a device of `DEVICES`.
+
+    Raises:
+      RuntimeError: JAX or PyTorch does not see it.
+    """
+    jax.config.update("jax_platforms", DEVICES[name])
+    if name == "gpu" and not torch.cuda.is_available():
+        raise RuntimeError("--device=gpu: expected a GPU that PyTorch sees, got none")
+    jax.devices()  # an error where JAX sees none
+
+
+def run(args: argparse.Namespace, command: str, make_calls: MakeCalls) -> int:
+    """Measures what the arguments ask for, and prints.
+
+    Args:
+      args: of `parser`.
+      command: its name.
+      make_calls: as of `MakeCalls`.
+    """
+    choose_device(args.device)
     batch = draw_batch(args.setting.num_event_frames, args.batch_size)
-    rates = measure(make_calls(draw_weights(), batch), args.rounds, args.seconds)
+    calls = make_calls(draw_weights(), batch, args)
+    rates = measure(calls, args.rounds, args.seconds)
     what = f"{command}, E{args.setting.num_event_frames}, batch {args.batch_size}"
+    machine = timing.machine()
+    if args.device == "gpu":
+        machine = f"{jax.devices()[0].device_kind}, {machine}"
     if args.plot is not None:
         plot(args.plot, what, rates)
     if args.json:
         result = {
-            "machine": timing.machine(),
+            "machine": machine,
             "versions": {"jax": jax.__version__, "torch": torch.__version__},
             "what": what,
             "calls": {name: dataclasses.asdict(r) for name, r in rates.items()},
@@ -163,7 +197,7 @@ def main(argv: list[str], command: str, make_calls: MakeCalls, batch_size: int) 
         }
         print(json.dumps(result, indent=1))
     else:
-        print(f"{what}, {timing.machine()}")
+        print(f"{what}, {machine}")
         print(f"JAX {jax.__version__}, PyTorch {torch.__version__}")
         print(table(rates))
     return 0

@@ -152,19 +152,22 @@ def recipe(
 
 
 def inputs(
-    batch: Mapping[str, np.ndarray], dtype: np.dtype | type = np.float32
+    batch: Mapping[str, np.ndarray],
+    dtype: np.dtype | type = np.float32,
+    device: str = "cpu",
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Returns event frames, intensity frames and labels, padding rows left out.
 
     Args:
       batch: as of `seen_jax.data.batches.Batches.batch`.
       dtype: of the images.
+      device: where to.
     """
     keep = batch["mask"]
     event = images.normalise_events(batch["event_frames"][keep], dtype)
     intensity = images.normalise_intensity(batch["intensity_frames"][keep], dtype)
     labels = torch.from_numpy(batch["label"][keep].astype(np.int64))
-    return rgb(event), rgb(intensity), labels
+    return tuple(x.to(device) for x in (rgb(event), rgb(intensity), labels))
 
 
 def rgb(frames: np.ndarray) -> torch.Tensor:
@@ -195,4 +198,4 @@ def predict(
 ) -> np.ndarray:
     """Returns probabilities (B, K), BatchNorm on its running statistics."""
     network.eval()
-    return network(event_frames, intensity_frames).softmax(dim=1).numpy()
+    return network(event_frames, intensity_frames).softmax(dim=1).cpu().numpy()

@@ -20,10 +20,13 @@ torch.set_num_threads(1)  # threads that wait for a busy processor cost more tha
 FAST = ["--rounds", "1", "--seconds", "0.01", "--batch_size", "2", "--setting", "E1_S0"]
 
 
-@pytest.mark.parametrize("command", ["step", "forward"])
-def test_both_programs_come_to_the_same(command, capsys, tmp_path):
+@pytest.mark.parametrize(
+    "command, options", [("step", []), ("step", ["--clips", "3"]), ("forward", [])]
+)
+def test_both_programs_come_to_the_same(command, options, capsys, tmp_path):
     plot = tmp_path / "plot.png"
-    assert benchmarks.main([command, *FAST, "--json", "--plot", str(plot)]) == 0
+    arguments = [command, *FAST, *options, "--json", "--plot", str(plot)]
+    assert benchmarks.main(arguments) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["what"] == f"{command}, E1, batch 2"
     assert list(result["calls"]) == [PLAIN, HERE]
@@ -31,7 +34,7 @@ def test_both_programs_come_to_the_same(command, capsys, tmp_path):
 
 
 def test_latency_is_of_one_window(monkeypatch, capsys):
-    def make_calls(weights, batch):
+    def make_calls(weights, batch, args):
         assert {name: len(x) for name, x in batch.items()} == dict.fromkeys(batch, 1)
         return {PLAIN: lambda: np.zeros(1), HERE: lambda: np.zeros(1)}
 
