@@ -158,15 +158,17 @@ def parser(command: str, batch_size: int) -> argparse.ArgumentParser:
 
 
 def choose_device(name: str) -> None:
-    """Has JAX work on a device of `DEVICES`.
-
-    Raises:
-      RuntimeError: JAX or PyTorch does not see it.
-    """
+    """Has JAX work on a device of `DEVICES`; ends the command where there is none."""
     jax.config.update("jax_platforms", DEVICES[name])
     if name == "gpu" and not torch.cuda.is_available():
-        raise RuntimeError("--device=gpu: expected a GPU that PyTorch sees, got none")
-    jax.devices()  # an error where JAX sees none
+        raise SystemExit(
+            "--device: expected a GPU that PyTorch sees, got none; choose cpu, or "
+            "install PyTorch and JAX for this machine's GPU"
+        )
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise SystemExit(f"--device: JAX sees no {name}: {error}") from error
 
 
 def run(args: argparse.Namespace, command: str, make_calls: MakeCalls) -> int:
@@ -192,6 +194,7 @@ def run(args: argparse.Namespace, command: str, make_calls: MakeCalls) -> int:
             "machine": machine,
             "versions": {"jax": jax.__version__, "torch": torch.__version__},
             "what": what,
+            "batch_size": args.batch_size,
             "calls": {name: dataclasses.asdict(r) for name, r in rates.items()},
             "ratio": ratio(rates),
         }

@@ -1,0 +1,37 @@
+"""The benchmark of growth: real points of the smallest size, and its table by hand."""
+
+import json
+
+import pytest
+
+from seen_jax.benchmarks import __main__ as benchmarks
+
+pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
+from seen_jax.benchmarks import scale
+from seen_jax.benchmarks.side_by_side import HERE, PLAIN
+
+SMALL = ["--setting", "E1_S0", "--batch_size", "2"]
+
+
+def test_points_run(monkeypatch, capsys, tmp_path):
+    points = {"devices": {2: [*SMALL, "--devices", "2", "--clips", "5"]}}
+    monkeypatch.setattr(scale, "POINTS", points)
+    plot = tmp_path / "plot.png"
+    options = ["--only", "devices", "--rounds", "1", "--seconds", "0"]
+    assert benchmarks.main(["scale", *options, "--json", "--plot", str(plot)]) == 0
+    (point,) = json.loads(capsys.readouterr().out)["devices"].values()
+    assert point["what"] == "step, E1, batch 2"
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_point_that_fails_says_why():
+    with pytest.raises(RuntimeError, match=r"step --clips many: .* invalid int value"):
+        scale.measure_point(["--clips", "many"])
+
+
+def test_table_by_hand():
+    # 2 steps a second take 500 ms; of 8 windows each, 16 windows a second.
+    calls = {PLAIN: {"per_s": [2.0]}, HERE: {"per_s": [5.0]}}
+    point = {"calls": calls, "batch_size": 8, "ratio": 2.5}
+    *_, row = scale.table({"batch": {8: point}}).splitlines()
+    assert row.split() == ["batch", "8", "500.0", "200.0", "16.0", "40.0", "2.50"]
