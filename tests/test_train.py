@@ -29,6 +29,21 @@ FIELDS = {
     "eval_every": 2,
     "eval_passes": 2,
 }
+# train.py, but that a signal comes when it asks for one for the n-th time.
+SIGNALLED = """
+import os, runpy, signal, sys
+from seen_jax.training import hosts
+
+asked, moment = hosts.Stop.asked, int(sys.argv.pop(1))
+
+def asked_then(self):
+    if self._num_asked + 1 == moment:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return asked(self)
+
+hosts.Stop.asked = asked_then
+runpy.run_path("train.py", run_name="__main__")
+"""
 
 
 class Lab:
@@ -41,10 +56,10 @@ class Lab:
         build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
         subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
 
-    def command(self, run, flags=(), **fields):
+    def command(self, run, flags=(), program=("train.py",), **fields):
         fields = {**FIELDS, "data_dir": self.root / "data", **fields}
         return [
-            sys.executable, "train.py", "--config=configs/default.py",
+            sys.executable, *program, "--config=configs/default.py",
             f"--workdir={self.root / run}", *flags,
             *(f"--config.{name}={value}" for name, value in fields.items()),
         ]  # fmt: skip
@@ -196,9 +211,11 @@ def test_killed_and_stopped_at_several_moments_it_ends_the_same(lab, whole):
     def noted(epoch):
         return lambda: len(read_rows(folder)) >= epoch
 
-    # Before anything is saved; in the middle of a save; and between the line of an
-    # epoch and its checkpoint, or just after.
-    for moment in ((folder / "config.json").exists, saving(3), noted(2), saving(9)):
+    # Before anything is saved; in the middle of a save; in the evaluation of an epoch
+    # that is saved; and between its line and the checkpoint's metrics, or just after.
+    saved = (saves / "6").is_dir
+    begun = (folder / "config.json").exists
+    for moment in (begun, saving(3), saved, noted(2), saving(9)):
         process = lab.start("killed")
         wait_for(moment, process, "the moment to kill it")
         process.kill()
@@ -218,6 +235,40 @@ def test_killed_and_stopped_at_several_moments_it_ends_the_same(lab, whole):
         read_rows(lab.root / "whole")
     )
     assert lab.checkpoint("killed", 12)[0] == lab.checkpoint("whole", 12)[0]
+
+
+def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
+    lab, whole
+):
+    folder = lab.root / "stopped"
+
+    def kept():
+        checkpoints = Checkpoints(folder, "test", read_only=True)
+        steps = {step: checkpoints.metrics(step) for step in checkpoints.steps()}
+        checkpoints.close()
+        return steps
+
+    # Each time after six steps: at the end of epoch 2, and of the last one.
+    for step, evaluated in ((6, 0), (12, 1)):
+        code, output = lab.run("stopped", program=("-c", SIGNALLED, "6"))
+        assert code == 128 + signal.SIGTERM, output
+        assert f"stopped and saved at step {step}" in output
+        assert output.count("WAR") == evaluated  # one epoch late
+        assert kept()[step] is None
+        assert lab.checkpoint("stopped", step)[1]["epoch"] == step // 3
+    code, output = lab.run("stopped")
+    assert code == 0, output
+    assert without_times(read_rows(folder)) == without_times(
+        read_rows(lab.root / "whole")
+    )
+    assert lab.checkpoint("stopped", 12)[0] == lab.checkpoint("whole", 12)[0]
+    rows = {row["step"]: row for row in read_rows(folder)}
+    wars = {step: rows[step]["war"] for step in (6, 12)}
+    assert {step: metrics["war"] for step, metrics in kept().items()} == {
+        step: wars[step] for step in {max(wars, key=lambda x: (wars[x], x)), 12}
+    }
+    code, again = lab.run("stopped")  # done is done
+    assert code == 0 and "epoch 4/4" in output and "epoch 4/4" not in again
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(lab, whole):

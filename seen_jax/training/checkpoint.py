@@ -4,7 +4,7 @@
       variables   params and batch_stats: what evaluation and export read
       optimizer   velocities, and the step
       run         JSON: the config, the git revision, the epoch so far
-      metrics     JSON, where the epoch was evaluated
+      metrics     JSON, added when the epoch has been evaluated
 
 Checkpoints are written in the background and get their name when they are complete, so
 a kill at any moment leaves the one before. Kept are the latest and, where the epoch is
@@ -14,6 +14,7 @@ of the state, whatever the number of devices, so it fits any other number too.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -108,7 +109,9 @@ class Checkpoints:
         run: dict[str, Any],
         metrics: dict[str, Any] | None = None,
     ) -> None:
-        """Begins to write a checkpoint of a step, unless there is one already.
+        """Begins to write a checkpoint of a step.
+
+        One that is there stays as it is; metrics that it lacks are added.
 
         Args:
           state: one copy, as NumPy arrays that nothing else writes to.
@@ -119,7 +122,9 @@ class Checkpoints:
           OSError: this checkpoint or the one before it could not be written.
         """
         step = int(state.step)
-        if step in self._manager.all_steps():
+        if step in self.steps():
+            if metrics and not self.metrics(step):
+                self._add_metrics(step, metrics)
             return
         optimizer = {"opt_state": state.opt_state, "step": np.asarray(state.step)}
         with _reported(self.path):
@@ -132,6 +137,18 @@ class Checkpoints:
                 ),
                 metrics=metrics,
             )
+
+    def _add_metrics(self, step, metrics):
+        """Orbax has no call for it, but takes what it finds in the folder."""
+        self.wait()
+        with _reported(self.path):
+            writing = self.path / str(step) / "metrics.tmp"
+            writing.mkdir(exist_ok=True)
+            (writing / "metrics").write_text(json.dumps(metrics))
+            writing.rename(writing.with_name("metrics"))
+            self._manager.reload()
+            for other in set(self.steps()) - {self.latest(), self.chosen()}:
+                self._manager.delete(other)  # it was the best until now
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Reads a checkpoint.

@@ -1,11 +1,14 @@
-"""The training loop: steps, epochs, evaluations, checkpoints, in this order.
+"""The training loop: steps, epochs, checkpoints, evaluations, in this order.
 
-    batch -> step -> sums -> [epoch ends] -> evaluation -> metrics.jsonl -> checkpoint
+    batch -> step -> sums -> [epoch ends] -> checkpoint -> evaluation
+          -> metrics.jsonl -> the checkpoint's metrics
 
 A run is a function of its config and records. Where it stands is one number, the step:
 it names the next batch, and with the sums of the epoch so far nothing else is needed to
 go on. What a reader would get wrong: the sums of a step are read two steps later, so
-that the devices never wait for Python, and all of them before anything is saved.
+that the devices never wait for Python, and all of them before anything is saved. An
+epoch is saved before it is evaluated, since a killer does not wait: a run that finds
+the sums of a whole epoch in its checkpoint, and no metrics, ends that epoch first.
 """
 
 from __future__ import annotations
@@ -21,35 +24,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from seen_jax import metrics, see
 from seen_jax.evaluation import protocol
 from seen_jax.training import hosts, resident, workdir
 from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import CHOICES, Checkpoints, git_revision
+from seen_jax.training.epoch import EpochSums, checkpoint_metrics, make_row
 from seen_jax.training.journal import Journal, read_rows, scores_text
 from seen_jax.training.setup import Task
 
 NUM_IN_FLIGHT = 2  # steps whose sums are not read yet
-
-
-@dataclasses.dataclass
-class EpochSums:
-    """The epoch so far; kept in checkpoints, since a run may stop within an epoch."""
-
-    loss: float = 0.0
-    correct: float = 0.0
-    count: float = 0.0
-    seconds: float = 0.0
-
-    def add(self, loss: float, correct: float, count: float) -> None:
-        self.loss += loss
-        self.correct += correct
-        self.count += count
-
-    def means(self) -> tuple[float, float]:
-        """Returns loss and accuracy."""
-        return self.loss / self.count, self.correct / self.count
 
 
 def train(task: Task, folder: Path) -> int:
@@ -85,10 +69,11 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         stack.enter_context(contextlib.closing(checkpoints))
         if (latest := checkpoints.latest()) is not None:
             state, run = checkpoints.restore(latest, state)
-            sums = EpochSums(**run["epoch_so_far"])
-    state = hosts.from_main(state)
+            if checkpoints.metrics(latest) is None:  # else that epoch has ended
+                sums = EpochSums(**run["epoch_so_far"])
+    state, num_windows = hosts.from_main((state, np.int32(sums.count)))
     step = int(state.step)
-    epoch = step // steps_per_epoch
+    epoch = (step - (num_windows > 0)) // steps_per_epoch  # those that have ended
     if main:
         journal = Journal(
             folder,
@@ -96,7 +81,7 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
             num_epochs=num_epochs,
             num_clips=len(task.train.provider.records),
             epoch=epoch,
-            num_windows=int(sums.count),
+            num_windows=int(num_windows),
         )
         stack.enter_context(contextlib.closing(journal))
         journal.say(_begin_text(task, step, workdir.load_origin(folder)))
@@ -131,15 +116,32 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         if main:
             journal.step(epoch + 1, int(sums.count - before), *sums.means())
 
-    def save(scores=None):
+    def save(metrics=None):
         if main:
             copy = step_lib.first(state)
             # A step's loss is that before its update: the update may be what broke.
             if not all(np.isfinite(x).all() for x in jax.tree.leaves(copy)):
                 diverged(step, math.nan)
-            so_far = {"epoch": epoch, "epoch_so_far": dataclasses.asdict(sums)}
-            checkpoints.save(copy, facts | so_far, scores)
+            where = {"epoch": step // steps_per_epoch}
+            where["epoch_so_far"] = dataclasses.asdict(sums)
+            checkpoints.save(copy, facts | where, metrics)
 
+    def is_evaluated(epoch):
+        return epoch % config["eval_every"] == 0 or epoch == num_epochs
+
+    def end_epoch():
+        nonlocal epoch, sums
+        epoch += 1
+        found = predict(state.variables) if is_evaluated(epoch) else None
+        if main:
+            row = make_row(task, step, sums, found)
+            journal.epoch(row)
+            if found is not None:
+                save(checkpoint_metrics(row))
+        sums = EpochSums()
+
+    if num_windows and step % steps_per_epoch == 0:
+        end_epoch()
     in_flight = deque()
     end = max(step, num_epochs * steps_per_epoch)
     began = time.perf_counter()
@@ -148,32 +150,24 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         step += num_steps
         in_flight.append((step, num_steps, found))
         epoch_ends, stopping = step % steps_per_epoch == 0, stop.asked()
-        allowed = 0 if epoch_ends or stopping else NUM_IN_FLIGHT
-        while len(in_flight) > allowed:
+        pausing = epoch_ends or stopping
+        while len(in_flight) > (0 if pausing else NUM_IN_FLIGHT):
             settle(*in_flight.popleft())
-        if epoch_ends:
-            epoch += 1
-            row = _epoch_row(task, step, sums, began)
-            evaluated = epoch % config["eval_every"] == 0 or epoch == num_epochs
-            if evaluated:
-                row |= _evaluate(task, predict(state.variables))
-            if main:
-                journal.epoch(row)
-            sums = EpochSums()
-            if evaluated or stopping or epoch % config["checkpoint_every"] == 0:
-                save(_checkpoint_metrics(row) if evaluated else None)
-            began = time.perf_counter()
-        elif stopping:
+        if pausing:
             sums.seconds += time.perf_counter() - began
-            save()
-        if stopping:
-            break
+            is_saved = (epoch + 1) % config["checkpoint_every"] == 0
+            if stopping or is_saved or is_evaluated(epoch + 1):
+                save()
+            if stopping:
+                break
+            end_epoch()
+            began = time.perf_counter()
+    done = epoch >= num_epochs
     if main:
         checkpoints.wait()
-        done = epoch >= num_epochs
         end_text = _done_text(task, folder, checkpoints) if done else _stop_text(step)
         journal.say(f"{end_text}\n{folder}")
-    return stop.signal
+    return 0 if done else stop.signal
 
 
 def _streamed(task: Task, state, start: int, stop: int):
@@ -218,50 +212,6 @@ def _predict_resident(task: Task):
         num_passes,
         by_rows=True,
     )
-
-
-def _epoch_row(task: Task, step: int, sums: EpochSums, began: float) -> dict[str, Any]:
-    sums.seconds += time.perf_counter() - began
-    loss, accuracy = sums.means()
-    return {
-        "epoch": step // len(task.train),
-        "step": step,
-        "loss": loss,
-        "accuracy": accuracy,
-        "learning_rate": float(task.learning_rate(step - 1)),
-        "seconds": sums.seconds,
-        "windows_per_s": sums.count / sums.seconds,
-    }
-
-
-def _evaluate(task: Task, probabilities: np.ndarray) -> dict[str, Any]:
-    """Measures the evaluation passes, (P, N, K)."""
-    records = task.evaluation.provider.records
-    names = [see.ClipName.parse(name) for name in records.names]
-    passes = [
-        metrics.measure(names, x.argmax(-1), records.labels) for x in probabilities
-    ]
-    mean = {key: float(np.mean([x[key] for x in passes])) for key in passes[0]}
-    wars = [x["WAR"] for x in passes]
-    return {
-        "split": task.split,
-        "war": mean["WAR"],
-        "uar": mean["UAR"],
-        "war_std": float(np.std(wars, ddof=1)) if len(wars) > 1 else None,
-        "mean": _without_nan(mean),
-        "passes": [_without_nan(x) for x in passes],
-    }
-
-
-def _without_nan(shares: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no nan: a lighting or an emotion without clips has no share."""
-    return {key: None if math.isnan(x) else x for key, x in shares.items()}
-
-
-def _checkpoint_metrics(row: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of itself."""
-    names = ("epoch", "loss", "accuracy", "split", "war", "uar", "war_std")
-    return {name: row[name] for name in names}
 
 
 def _diverged_text(task: Task, step: int, loss: float, kept: str) -> str:

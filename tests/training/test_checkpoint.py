@@ -84,6 +84,24 @@ def test_a_save_in_the_background_is_of_the_moment_it_was_asked_for(workdir):
     checkpoints.close()
 
 
+@pytest.mark.parametrize("war, kept", [(0.9, [2]), (0.1, [1, 2])])
+def test_metrics_come_later_and_decide_what_is_kept(workdir, war, kept):
+    save_all(workdir, "test", [0.2, None]).close()
+    checkpoints = Checkpoints(workdir, "test")
+    assert checkpoints.chosen() == 1
+    for later in (war, 0.5):  # those that are there stay
+        checkpoints.save(make_state(2), {"a second": "time"}, {"war": later})
+    assert (checkpoints.steps(), checkpoints.chosen()) == (kept, kept[0])
+    checkpoints.close()
+    again = Checkpoints(workdir, "test")
+    assert again.metrics(2) == {"war": war}
+    assert again.restore(2, make_state(0))[1] == {"of": 2}
+    again.save(make_state(3), {})  # Orbax goes by them too
+    again.wait()
+    assert again.steps() == [kept[0], 3]
+    again.close()
+
+
 def test_a_save_that_was_cut_off_is_no_checkpoint(workdir):
     save_all(workdir, "last", [None]).close()
     (workdir / "checkpoints" / "2.orbax-checkpoint-tmp").mkdir()
