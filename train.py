@@ -8,13 +8,14 @@ script does not take the run for done. Several machines: launch/train_multihost.
 """
 
 import collections
+import sys
 from pathlib import Path
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from seen_jax.training import hosts, loop, setup, workdir
+from seen_jax.training import hosts, loop, overrides, setup, workdir
 from seen_jax.training.checkpoint import git_revision
 from seen_jax.training.step import AXIS
 
@@ -84,6 +85,15 @@ def devices_text() -> str:
     )
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the flags; what is wrong with a field of the config is said in a line."""
+    try:
+        overrides.check(argv)
+    except (ValueError, flags.Error) as error:
+        sys.exit(f"train.py: {error}")
+    return app.parse_flags_with_usage(argv)
+
+
 def run(argv: list[str]) -> int | str:
     """Calls `main`; an error that says what was expected needs no traceback."""
     try:
@@ -96,4 +106,4 @@ def run(argv: list[str]) -> int | str:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(run)
+    app.run(run, flags_parser=parse_flags)
