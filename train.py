@@ -51,7 +51,8 @@ def main(argv: list[str]) -> int:
         if not hosts.is_main():
             return exit_code(loop.train(task, folder))
         with workdir.claimed(folder):
-            workdir.check_config(folder, task.config, task.fingerprints)
+            for line in workdir.check_config(folder, task.config, task.fingerprints):
+                print(f"a run that left no checkpoint is begun anew with {line}")
             return exit_code(loop.train(task, folder))
 
 

@@ -309,6 +309,19 @@ def test_fields_that_are_not_right_are_refused(lab, fields, words):
     assert not (lab.root / "refused").exists()
 
 
+def test_a_run_that_left_no_checkpoint_is_begun_anew_with_another_config(lab, whole):
+    # The first step overflows the weights; the run has its workdir by then.
+    code, output = lab.run("anew", learning_rate=1e38)
+    assert code == 1 and "there is no checkpoint yet" in output
+    code, output = lab.run("anew")
+    assert code == 0, output
+    words = "a run that left no checkpoint is begun anew with learning_rate: 1e+38 -> "
+    assert f"{words}0.015\n" in output
+    assert lab.checkpoint("anew", 12)[0] == lab.checkpoint("whole", 12)[0]
+    code, output = lab.run("anew", learning_rate=0.01)
+    assert code == 1 and "learning_rate: 0.015 -> 0.01" in output
+
+
 def start_two(lab, run):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -48,7 +49,7 @@ class Journal:
       select: how the epoch that counts is chosen, one of `CHOICES`.
       num_epochs, num_clips: epochs of the run, training clips of an epoch.
       epoch: epochs done; what was noted of later ones is dropped.
-      num_windows: done in the epoch after that.
+      num_windows: done in the epoch after that; a run that begins here drops all.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class Journal:
             self._rows = [row for row in read_rows(workdir) if row["epoch"] <= epoch]
             text = "".join(map(_line, self._rows))
             write_atomically(workdir / METRICS_FILE, text)
-            self._board = tensorboardX.SummaryWriter(
-                str(workdir / "tensorboard"), purge_step=epoch + 1
-            )
+            board = workdir / "tensorboard"
+            if not epoch and not num_windows:  # another config may have been here
+                (workdir / CURVES_FILE).unlink(missing_ok=True)
+                shutil.rmtree(board, ignore_errors=True)
+            self._board = tensorboardX.SummaryWriter(str(board), purge_step=epoch + 1)
         self._bar = tqdm.tqdm(
             total=num_epochs * num_clips,
             initial=epoch * num_clips + num_windows,

@@ -8,7 +8,8 @@
     lock               held while a process trains here; ends with it, however it ends
 
 What a reader would get wrong: a run goes on where its checkpoint says and with the
-config it was begun with. Another config needs another folder, but for `FREE` fields.
+config it was begun with. Another config needs another folder, but for `FREE` fields,
+and but for a run that left no checkpoint: it is begun anew.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def check_config(
     config: dict[str, Any],
     fingerprints: dict[str, str],
     imported: dict[str, Any] | None = None,
-) -> None:
+) -> list[str]:
     """Compares with the config that the run was begun with, and notes a new one.
 
     Args:
@@ -64,26 +65,34 @@ def check_config(
         records no one knows.
       imported: where the first weights come from: `file` and `epoch`.
 
+    Returns:
+      The fields that differ, where another config was replaced since there is no
+      checkpoint, and nothing to lose.
+
     Raises:
       ValueError: it was begun with another; shows the fields that differ.
       OSError: the folder cannot be written.
     """
+    lines = []
     path = workdir / CONFIG_FILE
     content = {"config": config, "records": fingerprints, "imported": imported}
     if path.exists():
-        begun = json.loads(path.read_text())
-        content["imported"] = begun.get("imported")
+        begun = _load(workdir)
         lines = different(begun["config"], config)
         if begun["records"]:
             lines += different(begun["records"], fingerprints, "records of ")
-        if lines:
+        bound = _has_checkpoint(workdir)
+        if bound and lines:
             raise ValueError(
                 f"{workdir}: expected the config that this run was begun with, got\n"
                 + "".join(f"  {line}\n" for line in lines)
                 + "give another --workdir, or the values on the left"
             )
+        if bound:
+            content["imported"] = begun.get("imported")
     with reported(workdir):
         write_atomically(path, json.dumps(content, indent=1) + "\n")
+    return lines
 
 
 def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
@@ -124,6 +133,11 @@ def _load(workdir):
             f"writes it, got {str(content)[:80]}; copy it again"
         )
     return content
+
+
+def _has_checkpoint(workdir):
+    """Other names in that folder are of saves that were cut off."""
+    return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
 
 
 def different(begun: dict, now: dict, prefix: str = "") -> list[str]:

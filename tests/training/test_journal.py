@@ -72,6 +72,18 @@ def test_what_is_newer_than_the_checkpoint_is_dropped(tmp_path, cut):
     assert read_rows(tmp_path) == [make_row(1), make_row(2)]
 
 
+@pytest.mark.parametrize("epoch, kept", [(0, 0), (1, 1)])
+def test_a_run_that_begins_here_leaves_nothing_of_another(tmp_path, epoch, kept):
+    journal = make(tmp_path, "validation")
+    journal.epoch(make_row(1, "validation"))
+    journal.close()
+    (tmp_path / "tensorboard" / "earlier").write_text("")
+    make(tmp_path, epoch=epoch).close()
+    assert len(read_rows(tmp_path)) == kept
+    for name in ("curves.png", "tensorboard/earlier"):
+        assert (tmp_path / name).exists() == bool(kept)
+
+
 CHOSEN = [
     ("last", "test", ""),
     ("test", "test", "chosen on the test split"),

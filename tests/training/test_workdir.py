@@ -32,11 +32,34 @@ def test_some_fields_may_change(tmp_path):
 )
 def test_others_may_not_and_are_shown(tmp_path, config, records, words):
     workdir.check_config(tmp_path, CONFIG, RECORDS)
+    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
     with pytest.raises(ValueError, match="begun with, got\n  " + words) as error:
         workdir.check_config(tmp_path, CONFIG | config, RECORDS | records)
     assert "give another --workdir" in str(error.value)
     assert "num_epochs" not in str(error.value)
     assert workdir.load_config(tmp_path) == CONFIG
+
+
+def test_nothing_is_bound_before_the_first_checkpoint(tmp_path):
+    origin = {"file": "a.pth", "epoch": 3}
+    assert workdir.check_config(tmp_path, CONFIG, {}, imported=origin) == []
+    (tmp_path / "checkpoints" / "0.orbax-checkpoint-tmp").mkdir(parents=True)
+    changed = {**CONFIG, "select": "test"}
+    found = workdir.check_config(tmp_path, changed, RECORDS)
+    assert found == ["select: last -> test"]
+    assert workdir.load_config(tmp_path) == changed
+    assert workdir.load_origin(tmp_path) is None  # those weights are not there
+    (tmp_path / "checkpoints" / "0").mkdir()
+    with pytest.raises(ValueError, match="select: test -> last"):
+        workdir.check_config(tmp_path, CONFIG, RECORDS)
+
+
+def test_weights_stay_imported(tmp_path):
+    origin = {"file": "a.pth", "epoch": 3}
+    workdir.check_config(tmp_path, CONFIG, {}, imported=origin)
+    (tmp_path / "checkpoints" / "0").mkdir(parents=True)
+    workdir.check_config(tmp_path, CONFIG, RECORDS)
+    assert workdir.load_origin(tmp_path) == origin
 
 
 def test_a_folder_serves_one_run_at_a_time(tmp_path):
