@@ -7,6 +7,7 @@ COMMANDS = {
     "step": "a step of training, against plain PyTorch",
     "forward": "predicting a batch, against plain PyTorch",
     "latency": "predicting one window, against plain PyTorch",
+    "epochs": "a whole training and evaluation from the device's memory",
     "scale": "a step of training, by frames, batch, clips and devices",
     "runtime": "a bundle's programs and a plain network, one window at a time",
     "data": "windows per second from the store, the records and plain Pillow",

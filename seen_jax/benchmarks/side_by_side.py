@@ -171,6 +171,12 @@ def choose_device(name: str) -> None:
         raise SystemExit(f"--device: JAX sees no {name}: {error}") from error
 
 
+def machine(device: str) -> str:
+    """Names the machine, and its GPU if that is the device."""
+    gpu = f"{jax.devices()[0].device_kind}, " if device == "gpu" else ""
+    return gpu + timing.machine()
+
+
 def run(args: argparse.Namespace, command: str, make_calls: MakeCalls) -> int:
     """Measures what the arguments ask for, and prints.
 
@@ -184,14 +190,11 @@ def run(args: argparse.Namespace, command: str, make_calls: MakeCalls) -> int:
     calls = make_calls(draw_weights(), batch, args)
     rates = measure(calls, args.rounds, args.seconds)
     what = f"{command}, E{args.setting.num_event_frames}, batch {args.batch_size}"
-    machine = timing.machine()
-    if args.device == "gpu":
-        machine = f"{jax.devices()[0].device_kind}, {machine}"
     if args.plot is not None:
         plot(args.plot, what, rates)
     if args.json:
         result = {
-            "machine": machine,
+            "machine": machine(args.device),
             "versions": {"jax": jax.__version__, "torch": torch.__version__},
             "what": what,
             "batch_size": args.batch_size,
@@ -200,7 +203,7 @@ def run(args: argparse.Namespace, command: str, make_calls: MakeCalls) -> int:
         }
         print(json.dumps(result, indent=1))
     else:
-        print(f"{what}, {machine}")
+        print(f"{what}, {machine(args.device)}")
         print(f"JAX {jax.__version__}, PyTorch {torch.__version__}")
         print(table(rates))
     return 0

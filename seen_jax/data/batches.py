@@ -13,15 +13,16 @@ import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grain
 import numpy as np
 
 from seen_jax.data import windows
 from seen_jax.data.decode import decode_frames
-from seen_jax.data.records import Records
 from seen_jax.data.store import Store
+
+if TYPE_CHECKING:  # rows of a store are drawn where TFDS is absent too
+    from seen_jax.data.records import Records
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,8 @@ class Batches:
           num_threads: that gather or decode.
           num_ahead: batches that are kept ready.
         """
+        import grain  # only here: the rest runs without it
+
         options = grain.ReadOptions(
             num_threads=num_threads, prefetch_buffer_size=num_ahead
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seen_jax import images, see
-from seen_jax.data.records import Record
+
+if TYPE_CHECKING:
+    from seen_jax.data.records import Record
 
 KINDS = ("event", "frame")  # as the folders of a SEE folder are called
 

@@ -22,14 +22,17 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seen_jax import see
 from seen_jax.data import windows
 from seen_jax.data.decode import KINDS, decode_frames, jpegs_of
-from seen_jax.data.records import Records
 from seen_jax.processes import map_in_processes
+
+if TYPE_CHECKING:  # TFDS is not needed for a store that is there
+    from seen_jax.data.records import Records
 
 FEW_CLIPS = 64  # decoded by this process: another would cost more than it saves
 
