@@ -13,6 +13,7 @@ from ml_collections import config_flags
 
 from seen_jax.evaluation import run
 from seen_jax.export import bundle, published
+from seen_jax.runtime import seen_runtime
 
 
 def main() -> int:
@@ -48,6 +49,7 @@ def main() -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         if args.command == "torch":
+            bundle.check_ready(args.out)  # before the long part
             restored = run.restore(args.workdir, step=args.step)
             print(bundle.to_text(bundle.write_bundle(restored, args.out)))
             print(f"\n{args.out}")
@@ -55,7 +57,7 @@ def main() -> int:
             config = _read_config(args.config, rest)
             epoch = published.import_checkpoint(args.checkpoint, args.workdir, config)
             print(f"{args.checkpoint}, epoch {epoch} -> {args.workdir}, step 0")
-    except (ValueError, OSError, ModuleNotFoundError, flags.Error) as error:
+    except (*seen_runtime.ERRORS, ModuleNotFoundError, flags.Error) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -12,10 +12,10 @@ logits on windows of the data.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import numpy as np
 from seen_jax import see
 from seen_jax.data.batches import Batches
 from seen_jax.evaluation.run import Restored
-from seen_jax.export import parity, torch_files
+from seen_jax.export import parity, place, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.images import normalise_events, normalise_intensity
 from seen_jax.models.precision import PRODUCTS
@@ -53,23 +53,20 @@ def write_bundle(
     Raises:
       ValueError: a network that a published checkpoint cannot hold, a folder with other
         things, or a program that gives other logits than JAX.
+      OSError: the folder cannot be written.
+      BackendError: a program does not run at all.
       ModuleNotFoundError: torch, onnx or onnxruntime is not installed.
     """
-    out = Path(out).resolve()
     check_ready(out)
     check_published(restored.model)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        new, old = Path(folder) / "new", Path(folder) / "old"
-        new.mkdir()
-        _write_files(restored, new)
-        manifest = _describe(restored, new)
-        _write_manifest(new, manifest)  # without figures, to be read by the runtime
+    with place.replaced(out) as new:
+        with place.reported(Path(out)):
+            _write_files(restored, new)
+            manifest = _describe(restored, new)
+            _write_manifest(new, manifest)  # without figures, to be read by the runtime
         manifest["parity"] = measure(restored, new, num_windows)
-        _write_manifest(new, manifest)
-        if out.exists():
-            os.replace(out, old)
-        os.replace(new, out)
+        with place.reported(Path(out)):
+            _write_manifest(new, manifest)
     return manifest
 
 
@@ -77,7 +74,7 @@ def check_ready(out: str | os.PathLike) -> None:
     """Raises what `write_bundle` would, as far as it can be known beforehand."""
     for package in ("torch", "onnx", "onnxruntime"):
         torch_files.require(package)
-    _check_free(Path(out).resolve())
+    place.check_free(out)
 
 
 def measure(
@@ -158,19 +155,11 @@ def jax_logits(
 ) -> np.ndarray:
     """Computes logits (N, K) in full precision, a few windows at a time."""
     model = restored.model.clone(product=PRODUCTS["float32"])
-
-    @jax.jit
-    def apply(variables, event_frames, intensity_frames):
-        return model.apply(
-            variables,
-            event_frames=event_frames,
-            intensity_frames=intensity_frames,
-        )
-
     size = restored.batches.batch_size
     begins = range(0, len(event_frames), size)
     logits = [
-        apply(
+        _apply(
+            model,
             restored.variables,
             event_frames[i : i + size],
             intensity_frames[i : i + size],
@@ -178,6 +167,13 @@ def jax_logits(
         for i in begins
     ]
     return np.concatenate([np.asarray(x) for x in logits])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(model: SEEN, variables, event_frames: np.ndarray, intensity_frames):
+    return model.apply(
+        variables, event_frames=event_frames, intensity_frames=intensity_frames
+    )
 
 
 def to_text(manifest: dict[str, Any]) -> str:
@@ -237,21 +233,6 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     manifest["sha256"] = seen_runtime.manifest_hash(manifest)
     text = json.dumps(manifest, indent=1) + "\n"
     (folder / seen_runtime.MANIFEST).write_text(text, encoding="utf-8")
-
-
-def _check_free(out: Path) -> None:
-    """Raises a ValueError unless the folder may be made, or replaced."""
-    known = {*seen_runtime.FILES, seen_runtime.MANIFEST}
-    if out.is_dir():
-        there = {path.name for path in out.iterdir() if path.suffix != ".engine"}
-        if not there or (seen_runtime.FILES[0] in there and there <= known):
-            return
-    elif not out.exists() and not any(x.is_file() for x in out.parents):
-        return
-    raise ValueError(
-        f"{out}: expected a new folder, an empty one or a bundle to replace, got "
-        "something else; give another folder"
-    )
 
 
 def check_published(model: SEEN) -> None:

@@ -48,9 +48,10 @@ def import_checkpoint(
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        found = "one with something in it" if folder.is_dir() else "a file"
         raise ValueError(
-            f"{folder}: expected a new or empty folder, got one with something in it; "
-            "give another --workdir"
+            f"{folder}: expected a new or empty folder, got {found}; give another "
+            "--workdir"
         )
     setup.check_config(config)
     if config.select != "last":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,10 @@ from seen_jax.runtime import seen_runtime
 
 OPSET = 13  # the newest that TensorRT 8.2 reads
 PARALLEL = "module."  # what DataParallel puts before every name
+# Of torch, whose weights_only means it: before 1.13 there was none, and before 2.6 a
+# file could run code all the same.
+# Reference: CVE-2025-32434.
+SAFE_VERSION = 2, 6
 
 
 def require(package: str) -> ModuleType:
@@ -50,7 +55,9 @@ def write_checkpoint(
     """
     torch = require("torch")
     tensors = {name: torch.from_numpy(x.copy()) for name, x in state_dict.items()}
-    torch.save({"epoch": epoch, "state_dict": tensors}, path)
+    file = io.BytesIO()  # written as one, a full disk is an OSError and no other
+    torch.save({"epoch": epoch, "state_dict": tensors}, file)
+    path.write_bytes(file.getvalue())
 
 
 def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int]:
@@ -64,10 +71,17 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
       is none.
 
     Raises:
-      ValueError: not such a file.
+      ValueError: not such a file, or a torch that might run what it holds.
       FileNotFoundError: no file.
     """
     torch = require("torch")
+    version = tuple(int(x) for x in torch.__version__.split(".")[:2])
+    if version < SAFE_VERSION:
+        raise ValueError(
+            f"torch: expected {'.'.join(map(str, SAFE_VERSION))} or newer, which reads "
+            f"{path} without running what it may hold, got {torch.__version__}; "
+            "python -m pip install --upgrade -r requirements-export.txt"
+        )
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: expected a checkpoint, got no file")
     try:
@@ -115,9 +129,11 @@ def write_torchscript(
 ) -> None:
     """Writes the network as TorchScript, for any number of windows at once."""
     torch = require("torch")
-    network = seen_runtime.make_network(folded, num_event_frames)
+    network, file = seen_runtime.make_network(folded, num_event_frames), io.BytesIO()
     with _quiet():
-        torch.jit.trace(network, _example(folded, num_event_frames, 2)).save(str(path))
+        traced = torch.jit.trace(network, _example(folded, num_event_frames, 2))
+        torch.jit.save(traced, file)
+    path.write_bytes(file.getvalue())
 
 
 def write_onnx(
@@ -132,25 +148,26 @@ def write_onnx(
     network = seen_runtime.make_network(folded, num_event_frames, exported=True)
     inputs, outputs = list(seen_runtime.INPUTS), ["logits"]
     axes = {name: {0: "windows"} for name in inputs + outputs} if dynamic else None
+    file = io.BytesIO()
     with _quiet():
         torch.onnx.export(
             network,
             _example(folded, num_event_frames, 2 if dynamic else 1),
-            str(path),
+            file,
             input_names=inputs,
             output_names=outputs,
             dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,  # the newer exporter writes opset 18 whatever it is told
         )
-    model = onnx.load(path)
+    model = onnx.load_model_from_string(file.getvalue())
     (batch, _) = model.graph.output[0].type.tensor_type.shape.dim  # it made up a name
     if dynamic:
         batch.dim_param = "windows"
     else:
         batch.dim_value = 1
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    path.write_bytes(model.SerializeToString())
 
 
 def _example(folded, num_event_frames: int, num_windows: int):

@@ -2,21 +2,28 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import subprocess
 import sys
+import warnings
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
+from absl import logging
 
 from configs import default
 from seen_jax.evaluation import run
-from seen_jax.export import bundle, published
+from seen_jax.export import bundle, published, torch_files
+from seen_jax.export.__main__ import main
 from seen_jax.export.convert import variables_from_torch
 from seen_jax.runtime import seen_runtime
+from seen_jax.training import loop, setup, workdir
 from seen_jax.training.checkpoint import Checkpoints
+from seen_jax.training.step import AXIS
 from tests import golden, runs
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -39,15 +46,18 @@ def variables():
 
 
 def export(*arguments):
-    """Runs the command; returns its exit code and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "seen_jax.export", *map(str, arguments)],
-        cwd=runs.ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stderr + done.stdout
+    """Runs the command in this process; returns its exit code and what it said."""
+    said, verbosity = io.StringIO(), logging.get_verbosity()
+    with contextlib.ExitStack() as stack:
+        stack.callback(logging.set_verbosity, verbosity)
+        stack.enter_context(contextlib.redirect_stdout(said))
+        stack.enter_context(contextlib.redirect_stderr(said))
+        stack.enter_context(contextlib.chdir(runs.ROOT))  # where configs/ is
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", DeprecationWarning)  # of ml_collections
+        argv = ["export", *map(str, arguments)]
+        stack.enter_context(mock.patch.object(sys, "argv", argv))
+        return main(), said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +77,14 @@ def written(folder):
     return out
 
 
+@pytest.fixture(scope="module")
+def evaluated(folder):
+    """A batch of the run's evaluation, and its probabilities."""
+    restored = run.restore(folder)
+    batch = restored.batches.batch(0)
+    return batch, restored.predict_fn()(batch)
+
+
 def test_the_manifest(folder, written):
     manifest = seen_runtime.read_manifest(written)
     assert manifest["setting"] == "E2_S1"
@@ -83,10 +101,8 @@ def test_the_manifest(folder, written):
         assert figures["largest_relative"] < 1e-5
 
 
-def test_the_bundle_predicts_as_the_evaluation_does(folder, written):
-    restored = run.restore(folder)
-    batch = restored.batches.batch(0)
-    expected = restored.predict_fn()(batch)
+def test_the_bundle_predicts_as_the_evaluation_does(written, evaluated):
+    batch, expected = evaluated
     for backend in bundle.PROGRAMS:
         runtime = seen_runtime.load(written, backend)
         got = runtime.predict(batch["event_frames"], batch["intensity_frames"])
@@ -127,7 +143,9 @@ def test_out_and_in_again_bit_by_bit(folder, written, tmp_path):
     assert all(jax.tree.leaves(same))
 
 
-def test_an_imported_run_is_evaluated_and_says_what_it_is(folder, written, tmp_path):
+def test_an_imported_run_is_evaluated_and_says_what_it_is(
+    folder, written, evaluated, tmp_path
+):
     data_dir = folder.parent / "data"
     back = tmp_path / "back"
     flags = [f"--checkpoint={written / 'seen.pt'}", f"--workdir={back}"]
@@ -137,30 +155,22 @@ def test_an_imported_run_is_evaluated_and_says_what_it_is(folder, written, tmp_p
     restored = run.restore(back)
     words = "the last epoch: imported from seen.pt (epoch 1), trained and chosen"
     assert restored.facts["choice"].startswith(words)
-    batch = restored.batches.batch(0)
-    np.testing.assert_array_equal(
-        restored.predict_fn()(batch), run.restore(folder).predict_fn()(batch)
-    )
+    batch, expected = evaluated
+    np.testing.assert_array_equal(restored.predict_fn()(batch), expected)
 
 
-def test_an_imported_run_is_trained_on(folder, written, tmp_path):
+def test_an_imported_run_is_trained_on(folder, written, tmp_path, capsys):
     back = tmp_path / "back"
     fields = dict(num_event_frames=2, num_epochs=1, batch_size=3, eval_passes=1)
     fields["data_dir"] = str(folder.parent / "data")
     config = default.get_config()
     config.update(fields)
     published.import_checkpoint(written / "seen.pt", back, config)
-    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
-    command_line = [sys.executable, "train.py", "--config=configs/default.py"]
-    done = subprocess.run(
-        [*command_line, f"--workdir={back}", *overrides],
-        cwd=runs.ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "weights imported from seen.pt, epoch 1" in done.stdout + done.stderr
+    task = setup.prepare(config, AXIS)  # from here on as train.py does
+    with workdir.claimed(back):
+        workdir.check_config(back, task.config, task.fingerprints)
+        assert loop.train(task, back) == 0
+    assert "weights imported from seen.pt, epoch 1" in capsys.readouterr().out
     facts = run.restore(back).facts
     assert facts["step"] == 4
     assert "; fine-tuned from seen.pt (epoch 1)" in facts["choice"]
@@ -169,7 +179,11 @@ def test_an_imported_run_is_trained_on(folder, written, tmp_path):
 def test_what_is_not_exported(folder, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     code, said = export("torch", "--workdir", folder, "--out", tmp_path)
-    assert code == 1 and "expected a new folder, an empty one or a bundle" in said
+    assert code == 1
+    assert said == (
+        f"{tmp_path}: expected a new folder, an empty one or a bundle to replace, got "
+        "one with notes.txt in it; give another folder\n"
+    )
     (tmp_path / "manifest.json").write_text('{"name": "of another program"}')
     assert export("torch", "--workdir", folder, "--out", tmp_path)[0] == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -179,6 +193,41 @@ def test_what_is_not_exported(folder, tmp_path):
     with pytest.raises(ValueError, match="readout: expected 'mean_membrane'"):
         bundle.write_bundle(restored, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_command_in_its_own_process(folder, tmp_path):
+    """Where it stands is no place for a bundle, which it says before all else."""
+    command = [sys.executable, "-m", "seen_jax.export", "torch", "--workdir", folder]
+    done = subprocess.run(
+        [*command, "--out", "."],
+        cwd=tmp_path,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    words = f"{tmp_path}: expected a new folder, an empty one or a bundle to replace, "
+    words += "got the folder that this runs in; give another folder\n"
+    assert done.stderr == words
+
+
+def test_a_disk_without_room_and_a_backend_that_fails(folder, tmp_path, monkeypatch):
+    def full(path, *args, **options):
+        raise OSError(28, "No space left on device")
+
+    def fails(*args):
+        raise seen_runtime.BackendError("backend torch: expected to start, got none")
+
+    for place, name, happens, words in (
+        (torch_files, "write_onnx", full, f"{tmp_path / 'new'}: expected a place that"),
+        (seen_runtime, "load", fails, "backend torch: expected to start, got none\n"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, happens)
+            out = tmp_path / "new"
+            code, said = export("torch", "--workdir", folder, "--out", out)
+        assert code == 1 and said.startswith(words) and said.count("\n") == 1, said
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_that_does_not_agree_is_not_written(folder, tmp_path, monkeypatch):

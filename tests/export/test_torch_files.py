@@ -1,6 +1,7 @@
 """Checkpoints and networks on disk; skipped where torch is not installed."""
 
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -133,3 +134,28 @@ def test_onnx_is_for_tensorrt(tmp_path, folded, dynamic):
     ]
     batch = "windows" if dynamic else 1
     assert shapes == [[batch, 4, 90, 90], [batch, 2, 90, 90], [batch, 7]]
+
+
+@pytest.mark.parametrize("version", ["1.12.1", "1.13.0+cu117", "2.5.1", "1.8.0a0"])
+def test_a_torch_that_might_run_what_a_file_holds(tmp_path, monkeypatch, version):
+    monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(torch, "load", None)  # it is not called at all
+    with pytest.raises(ValueError) as error:
+        torch_files.read_checkpoint(tmp_path / "file.pth")
+    assert str(error.value) == (
+        f"torch: expected 2.6 or newer, which reads {tmp_path}/file.pth without "
+        f"running what it may hold, got {version}; python -m pip install --upgrade -r "
+        "requirements-export.txt"
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk(folded):
+    full = pathlib.Path("/dev/full")
+    for write in (
+        lambda: torch_files.write_checkpoint(full, {"a": np.zeros(3)}, 1),
+        lambda: torch_files.write_torchscript(full, folded, 1),
+        lambda: torch_files.write_onnx(full, folded, 1, dynamic=False),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            write()

@@ -1,0 +1,168 @@
+"""The folder that a bundle goes to; needs no torch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from seen_jax.export import place
+from seen_jax.runtime import seen_runtime
+from tests.runs import ROOT
+
+
+def write(folder, content="new"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*seen_runtime.FILES, seen_runtime.MANIFEST):
+        (folder / name).write_text(content)
+
+
+def content(folder):
+    assert {x.read_text() for x in folder.iterdir()} == {
+        (folder / "seen.pt").read_text()
+    }
+    return (folder / "seen.pt").read_text()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("there", ["none", "deep", "empty", "bundle"])
+def test_a_folder_is_made_or_replaced(tmp_path, there):
+    out = tmp_path / "a" / "b" if there == "deep" else tmp_path / "b"
+    if there == "empty":
+        out.mkdir()
+    if there == "bundle":
+        write(out, "before")
+        (out / "seen-0123abcd.engine").write_text("before")
+    with place.replaced(out) as new:
+        write(new)
+        assert not out.exists() or there in ("empty", "bundle")
+    assert content(out) == "new"
+    assert names(out.parent) == ["b"]
+
+
+def test_what_fails_changes_nothing(tmp_path):
+    out = tmp_path / "b"
+    write(out, "before")
+    with pytest.raises(KeyError), place.replaced(out) as new:
+        (new / "seen.pt").write_text("half")
+        raise KeyError
+    assert content(out) == "before" and names(tmp_path) == ["b"]
+
+
+def test_a_move_that_fails_is_taken_back(tmp_path, monkeypatch):
+    out = tmp_path / "b"
+    write(out, "before")
+    real = os.replace
+
+    def fails(source, target):
+        if source.name == "new":
+            raise OSError(5, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    words = "b: expected a place that can be written and has room, got Input/output err"
+    with pytest.raises(OSError, match=words), place.replaced(out) as new:
+        write(new)
+    assert content(out) == "before" and names(tmp_path) == ["b"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from seen_jax.export import place
+
+def stop(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+out, moment = Path(sys.argv[1]), sys.argv[2]
+real = os.replace
+os.replace = lambda *x: stop() if x[0].name == "new" else real(*x)
+with place.replaced(out) as new:
+    (new / "seen.pt").write_text("half")
+    if moment == "writing":
+        stop()
+"""
+
+
+@pytest.mark.parametrize("moment", ["writing", "between the moves"])
+def test_what_a_killed_export_leaves_is_cleared_by_the_next(tmp_path, moment):
+    out = tmp_path / "b"
+    write(out, "before")
+    # Others' folders, whose names are nearly such:
+    for name in (".b.export2", ".b.0123abcd", ".c.export", "b.export"):
+        (tmp_path / name / "new").mkdir(parents=True)
+    before = names(tmp_path)
+    command = [sys.executable, "-c", KILLED, str(out), moment]
+    assert subprocess.run(command, cwd=ROOT).returncode == -9
+    assert (tmp_path / ".b.export").exists() and out.exists() == (moment == "writing")
+    with pytest.raises(KeyError), place.replaced(out) as new:
+        assert names(new) == []
+        raise KeyError  # so that what was there before counts
+    assert content(out) == "before" and names(tmp_path) == before
+    subprocess.run(command, cwd=ROOT)
+    with place.replaced(out) as new:
+        write(new)
+    assert content(out) == "new" and names(tmp_path) == before
+
+
+def test_what_no_export_left_is_left_alone(tmp_path):
+    folder = tmp_path / ".b.export"
+    for inside in ("notes.txt", "new/notes.txt", "old/more/seen.pt", "mine/seen.pt"):
+        path = folder / inside
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+        words = rf"\.b\.export: expected what a killed .*, got {inside.split('/')[0]} w"
+        with pytest.raises(ValueError, match=words), place.replaced(tmp_path / "b"):
+            pass
+        assert path.read_text() == "mine"
+        path.unlink()
+        while path.parent != tmp_path:
+            path = path.parent
+            path.rmdir()
+
+
+def test_one_export_at_a_time(tmp_path):
+    with place.replaced(tmp_path / "b") as new:
+        write(new)
+        words = "b: expected one export at a time, got another that is going on; wait"
+        with pytest.raises(ValueError, match=words), place.replaced(tmp_path / "b"):
+            pass
+        with place.replaced(tmp_path / "c") as other:
+            write(other)
+    assert names(tmp_path) == ["b", "c"]
+
+
+def test_places_that_are_not_free(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "mine" / "seen.pt").mkdir(parents=True)
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    for out, found in (
+        (".", "the folder that this runs in"),
+        ("..", "the folder that this runs in"),
+        ("/", "the folder that this runs in"),
+        ("../file", "a file"),
+        ("../file/b", f"{tmp_path}/file, a file"),
+        ("../file/b/c", f"{tmp_path}/file, a file"),
+        ("../mine", "one with notes.txt in it"),
+        ("../other", "one with manifest.json in it"),
+    ):
+        words = f"expected a new folder, an empty one .*, got {found}; give another"
+        for call in (place.check_free, lambda x: place.replaced(x).__enter__()):
+            with pytest.raises(ValueError, match=words):
+                call(out)
+    assert names(tmp_path) == ["file", "here", "mine", "other"] and names(here) == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no folder without room")
+def test_places_that_cannot_be_written():
+    words = "^/proc/b: expected a place that can be written and has room, got .*; mend"
+    with pytest.raises(OSError, match=words):
+        place.check_free("/proc/b")
