@@ -1,6 +1,6 @@
 """Windows per second: from the store, from the records, and by plain Pillow.
 
-    python -m seen_jax.benchmarks data [--data_dir DIR] [--json]
+    python -m seen_jax.benchmarks data [--data_dir DIR] [--json] [--plot FILE.png]
 
 The plain way does for each window what the published program does: it decodes n event
 frames and n intensity frames with Pillow, each as RGB, and resizes them. It is given
@@ -159,10 +159,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
         data_dir = args.data_dir or make_data(Path(temporary), 24)
         rates = measure(data_dir, args.setting, args.clips, args.rounds, args.seconds)
+    if args.plot is not None:
+        title = f"{args.setting}, batch {BATCH_SIZE}"
+        rounds = {name: rate.per_core_s for name, rate in rates.items()}
+        timing.plot(args.plot, title, "windows per second of a core", rounds, log=True)
     if args.json:
         result = {
             "machine": timing.machine(),

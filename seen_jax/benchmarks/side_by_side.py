@@ -19,7 +19,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from seen_jax import see
 from seen_jax.benchmarks import timing, torch_seen
@@ -117,21 +116,6 @@ def table(rates: Mapping[str, timing.Rate]) -> str:
     return "\n".join(lines)
 
 
-def plot(path: Path, title: str, rates: Mapping[str, timing.Rate]) -> None:
-    """Draws the medians and spreads of the time of a call."""
-    every_ms = [times_ms(rate.per_s) for rate in rates.values()]
-    figure = Figure(figsize=(6, 2), layout="constrained")
-    axes = figure.subplots()
-    axes.barh(
-        list(rates),
-        [statistics.median(ms) for ms in every_ms],
-        xerr=[timing.spread(ms) for ms in every_ms],
-    )
-    axes.set_xlabel("ms")
-    axes.set_title(f"{title}: ratio {ratio(rates):.2f}", fontsize=9)
-    figure.savefig(path, dpi=150)
-
-
 def parser(command: str, batch_size: int) -> argparse.ArgumentParser:
     """Returns the arguments that these commands share.
 
@@ -191,7 +175,8 @@ def run(args: argparse.Namespace, command: str, make_calls: MakeCalls) -> int:
     rates = measure(calls, args.rounds, args.seconds)
     what = f"{command}, E{args.setting.num_event_frames}, batch {args.batch_size}"
     if args.plot is not None:
-        plot(args.plot, what, rates)
+        rounds = {name: times_ms(rate.per_s) for name, rate in rates.items()}
+        timing.plot(args.plot, f"{what}: ratio {ratio(rates):.2f}", "ms", rounds)
     if args.json:
         result = {
             "machine": machine(args.device),

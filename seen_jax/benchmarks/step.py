@@ -105,6 +105,6 @@ def main(argv: list[str]) -> int:
         "--clips", type=int, default=0, help="whose frames lie in the device's memory"
     )
     args = parser.parse_args(argv)
-    if args.device == "cpu":
+    if args.device == "cpu" and args.devices > 1:
         jax.config.update("jax_num_cpu_devices", args.devices)
     return side_by_side.run(args, "step", make_calls)

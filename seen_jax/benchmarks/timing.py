@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -57,6 +59,36 @@ def alternate(
         name: Rate(*map(tuple, zip(*pairs, strict=True)))
         for name, pairs in rounds.items()
     }
+
+
+def plot(
+    path: Path,
+    title: str,
+    what: str,
+    rounds: Mapping[str, tuple[float, ...]],
+    log: bool = False,
+) -> None:
+    """Draws medians and spreads as bars.
+
+    Args:
+      path: of the image.
+      title: of it.
+      what: is measured, with its unit.
+      rounds: what was measured round after round, by way.
+      log: whether the axis is logarithmic.
+    """
+    figure = Figure(figsize=(6, 1 + 0.4 * len(rounds)), layout="constrained")
+    axes = figure.subplots()
+    medians = [statistics.median(x) for x in rounds.values()]
+    bars = axes.barh(list(rounds), medians, xerr=[spread(x) for x in rounds.values()])
+    axes.bar_label(bars, [f"{median:,.4g}" for median in medians], padding=3)
+    axes.invert_yaxis()
+    if log:
+        axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.set_xlabel(what)
+    axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=150)
 
 
 def for_seconds(work: Iterator[int]) -> Callable[[float], int]:

@@ -69,10 +69,14 @@ def test_spread_is_half_the_middle_half():
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_the_command_measures_every_way(records, monkeypatch, capsys, options):
+def test_the_command_measures_every_way(
+    records, monkeypatch, capsys, tmp_path, options
+):
     monkeypatch.setattr(data, "open_records", lambda data_dir, split: records)
-    fast = ["--rounds", "2", "--seconds", "0.02", "--clips", "9"]
+    plot = tmp_path / "plot.png"
+    fast = ["--rounds=2", "--seconds=0.02", "--clips=9", f"--plot={plot}"]
     assert benchmarks.main(["data", "--data_dir", "here", *fast, *options]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
     text = capsys.readouterr().out
     if options:
         result = json.loads(text)

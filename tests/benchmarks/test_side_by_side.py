@@ -69,7 +69,10 @@ def test_runs_where_tfds_and_grain_are_absent():
         "import sys\n"
         "for name in ('tensorflow_datasets', 'grain', 'tensorflow'):\n"
         "    sys.modules[name] = None\n"
-        "import seen_jax.benchmarks.step, seen_jax.benchmarks.latency\n"
+        "import seen_jax.benchmarks.scale, seen_jax.benchmarks.epochs\n"
+        "from seen_jax.benchmarks import __main__ as benchmarks\n"
+        "import seen_jax.benchmarks.forward, seen_jax.benchmarks.latency\n"
+        f"benchmarks.main(['step', *{FAST}])\n"
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", script], cwd=root, check=True)
