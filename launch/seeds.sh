@@ -6,6 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?expected a FOLDER for the runs, then the flags of train.py}
+if [[ "$folder" == -* ]]; then
+  echo "$folder: expected a FOLDER for the runs before the flags of train.py" >&2
+  exit 2
+fi
 shift
 for seed in ${SEEDS:-2022 2023 2024}; do
   "${PYTHON:-python}" train.py --workdir="$folder/seed_$seed" "$@" --config.seed="$seed"

@@ -1,6 +1,8 @@
 """The table of seeds, with its arithmetic."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +76,11 @@ def test_folders_without_runs_are_refused(tmp_path):
     make_run(tmp_path, 1, [None])
     assert "expected a run of 1 epochs, got 0 evaluated" in seeds.main([str(tmp_path)])
     assert seeds.main([]).startswith("usage")
+
+
+def test_the_script_wants_a_folder_before_the_flags():
+    script = Path(__file__).resolve().parents[2] / "launch" / "seeds.sh"
+    command = ["bash", str(script), "--config=configs/demo.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("--config=configs/demo.py: expected a FOLDER")
