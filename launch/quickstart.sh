@@ -59,5 +59,5 @@ echo "report          $folder/report.html"
 if [ "$export" ]; then
   echo "bundle          $folder/bundle (launch/jetson.md)"
 else
-  echo "for the Jetson  bash launch/quickstart.sh $* --export"
+  echo "for the Jetson  bash launch/quickstart.sh ${*:+$* }--export"
 fi
