@@ -86,7 +86,7 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         stack.enter_context(contextlib.closing(journal))
         journal.say(_begin_text(task, step, workdir.load_origin(folder)))
         facts = {"config": config, "git": git_revision(), "records": task.fingerprints}
-    begin, made = step, time.perf_counter()
+    begin = step
     state = step_lib.replicate(state)
     take = _streamed if task.frames is None else _resident
     predict = _predict_streamed if task.frames is None else _predict_resident
@@ -106,7 +106,7 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         found = step_lib.first(found)
         before = sums.count
         if main and number - num_steps == begin:
-            seconds = time.perf_counter() - made
+            seconds = time.perf_counter() - began
             journal.say(f"first step after {seconds:.1f} s, its compilation included")
         for i in range(num_steps):
             one = {name: float(np.atleast_1d(x)[i]) for name, x in found.items()}
