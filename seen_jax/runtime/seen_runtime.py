@@ -395,7 +395,7 @@ def list_frames(folder: str) -> dict:
     Raises:
       ValueError: there are none, a name is no number, or two are the same.
     """
-    rule = f"images 00000.jpg, 00001.jpg, ... ({', '.join(ENDINGS)})"
+    rule = f"images 00000.jpg, 00001.jpg, ..., one a number ({', '.join(ENDINGS)})"
     frames = {}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         stem, ending = os.path.splitext(name)
@@ -403,8 +403,7 @@ def list_frames(folder: str) -> dict:
             continue
         number = int(stem) if re.fullmatch("[0-9]+", stem) else None
         if number is None or number in frames:
-            once = f"{rule}, each number once"
-            raise _error(folder, once, name, "rename or remove it")
+            raise _error(folder, rule, name, "rename or remove it")
         frames[number] = os.path.join(folder, name)
     if not frames:
         raise _error(folder, rule, "none", "check the path")
@@ -1060,9 +1059,9 @@ def play(
         print(json.dumps(dict(result, predictions=predictions), indent=1))
     else:
         names = ("frames", "predicted", "missed", "filling", "incomplete", "waiting")
-        groups = {"windows": {name: result[name] for name in names}}
-        groups.update((k, result[k]) for k in ("events", "intensities", "latency_ms"))
-        for name, group in groups.items():
+        result["windows"] = {name: result[name] for name in names}
+        for name in ("windows", "events", "intensities", "latency_ms"):
+            group = result[name]
             text = ", ".join(f"{k} {v:.4g}" for k, v in group.items() if v is not None)
             print(f"{name:<12}{text or 'none'}")
         print(f"{'gaps':<12}{', '.join(result['gaps']) or 'none'}")
