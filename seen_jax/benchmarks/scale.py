@@ -1,10 +1,11 @@
-"""How the cost of a training step grows, here and in plain PyTorch.
+"""How the cost of a training step, and of a prediction, grows; here and in PyTorch.
 
     python -m seen_jax.benchmarks scale [--only frames batch] [--json] [--plot FILE.png]
 
-By event frames in a window, by windows in a batch, by clips whose frames lie in the
-device's memory (those of SEE once, and four times), and by virtual devices of the CPU
-that share a batch. Each point is a run of `step` in a process of its own. What a
+By event frames in a window, by windows in a batch (trained on, and predicted), by clips
+whose frames lie in the device's memory (those of SEE once, and four times), and by
+virtual devices of the CPU that share a batch. Each point is a run of `step` or
+`forward` in a process of its own; one that fails is named, and the others go on. What a
 reader would get wrong: virtual devices share the same cores, so several cost as much as
 one at best; they show what dividing a batch costs.
 """
@@ -25,28 +26,34 @@ from matplotlib.figure import Figure
 from seen_jax import see
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, times_ms
 
-POINTS: dict[str, dict[int, list[str]]] = {  # what grows: its value to step's arguments
+# What grows: its value to a command and its arguments. A step of one window does not
+# exist in PyTorch, whose BatchNorm refuses it.
+POINTS: dict[str, dict[int, list[str]]] = {
     "frames": {
-        n: ["--setting", name]
-        for n, name in {4: "E4_S3", 7: "E7_S1", 13: "E13_S0"}.items()
+        4: ["step", "--setting=E4_S3"],
+        7: ["step", "--setting=E7_S1"],
+        13: ["step", "--setting=E13_S0"],
     },
-    "batch": {n: ["--batch_size", str(n)] for n in (1, 8, 32, 128, 512)},
-    "clips": {n: ["--clips", str(n)] for n in (see.NUM_CLIPS, 4 * see.NUM_CLIPS)},
-    "devices": {n: ["--devices", str(n)] for n in (1, 2, 4)},
+    "batch": {n: ["step", f"--batch_size={n}"] for n in (2, 8, 32, 128, 512)},
+    "predicted": {n: ["forward", f"--batch_size={n}"] for n in (1, 8, 32, 128, 512)},
+    "clips": {
+        n * see.NUM_CLIPS: ["step", f"--clips={n * see.NUM_CLIPS}"] for n in (1, 4)
+    },
+    "devices": {n: ["step", f"--devices={n}"] for n in (1, 2, 4)},
 }
 
 
 def measure_point(arguments: Sequence[str]) -> dict[str, Any]:
-    """Runs `step` in another process; returns what it prints.
+    """Runs a command in another process; returns what it prints.
 
     Raises:
       RuntimeError: it fails; with its last words.
     """
-    command = [sys.executable, "-m", "seen_jax.benchmarks", "step", "--json"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    command = [sys.executable, "-m", "seen_jax.benchmarks", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:]
-        raise RuntimeError(f"step {' '.join(arguments)}: {' '.join(words)}")
+        raise RuntimeError(f"{' '.join(arguments)}: {' '.join(words)}")
     return json.loads(done.stdout)
 
 
@@ -54,10 +61,10 @@ def table(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
     """Formats the median time of a step, of a window, and the ratio.
 
     Args:
-      found: what grows, its value, what `step` printed there.
+      found: what grows, its value, what the command printed there.
     """
     lines = [
-        f"{'':20}{'ms of a step':>24}{'windows per s':>24}{'ratio':>8}",
+        f"{'':20}{'ms':>24}{'windows per s':>24}{'ratio':>8}",
         f"{'':20}" + f"{'plain':>12}{'JAX':>12}" * 2,
     ]
     for what, points in found.items():
@@ -107,18 +114,27 @@ def main(argv: list[str]) -> int:
     shared = ["--device", args.device, "--rounds", str(args.rounds)]
     shared += ["--seconds", str(args.seconds)]
     found: dict[str, dict[int, Any]] = {}
+    failed = False
     for what in args.only:
         if what == "devices" and args.device != "cpu":
             continue  # virtual ones are the CPU's
         for value, arguments in POINTS[what].items():
-            found.setdefault(what, {})[value] = measure_point([*shared, *arguments])
-            print(f"{what} {value}: done", file=sys.stderr)
+            try:
+                point = measure_point([*arguments, *shared])
+            except RuntimeError as error:
+                failed = True
+                print(error, file=sys.stderr)
+                continue
+            found.setdefault(what, {})[value] = point
+            print(f"{what} {value}: {point['ratio']:.2f}", file=sys.stderr)
+    if not found:
+        return 1
     if args.plot is not None:
         plot(args.plot, found)
     if args.json:
         print(json.dumps(found, indent=1))
     else:
         any_point = next(iter(next(iter(found.values())).values()))
-        print(f"step, E4, batch 32 but where it says else; {any_point['machine']}")
+        print(f"E4, batch 32 but where it says else; {any_point['machine']}")
         print(table(found))
-    return 0
+    return 1 if failed else 0

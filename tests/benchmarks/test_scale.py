@@ -10,23 +10,25 @@ pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import scale
 from seen_jax.benchmarks.side_by_side import HERE, PLAIN
 
-SMALL = ["--setting", "E1_S0", "--batch_size", "2"]
+SMALL = ["step", "--setting=E1_S0", "--batch_size=2"]
 
 
 def test_points_run(monkeypatch, capsys, tmp_path):
-    points = {"devices": {2: [*SMALL, "--devices", "2", "--clips", "5"]}}
+    points = {"devices": {2: [*SMALL, "--devices=2", "--clips=5"], 9: ["stop"]}}
     monkeypatch.setattr(scale, "POINTS", points)
     plot = tmp_path / "plot.png"
     options = ["--only", "devices", "--rounds", "1", "--seconds", "0"]
-    assert benchmarks.main(["scale", *options, "--json", "--plot", str(plot)]) == 0
-    (point,) = json.loads(capsys.readouterr().out)["devices"].values()
+    assert benchmarks.main(["scale", *options, "--json", "--plot", str(plot)]) == 1
+    out, err = capsys.readouterr()
+    assert "stop --device cpu" in err  # the point that fails
+    (point,) = json.loads(out)["devices"].values()
     assert point["what"] == "step, E1, batch 2"
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_point_that_fails_says_why():
-    with pytest.raises(RuntimeError, match=r"step --clips many: .* invalid int value"):
-        scale.measure_point(["--clips", "many"])
+    with pytest.raises(RuntimeError, match=r"step --clips=many: .* invalid int value"):
+        scale.measure_point(["step", "--clips=many"])
 
 
 def test_table_by_hand():
