@@ -96,7 +96,7 @@ def plot(path: Path, found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> No
         for name, rate in zip((PLAIN, HERE), rates, strict=True):
             axes.plot([str(value) for value in points], rate, "o-", label=name)
         axes.set_xlabel(what)
-        axes.set_ylim(bottom=0)
+    every_axes[0].set_ylim(bottom=0)
     every_axes[0].set_ylabel("windows per second")
     every_axes[0].legend()
     figure.savefig(path, dpi=150)

@@ -81,11 +81,12 @@ def plot(
     axes = figure.subplots()
     medians = [statistics.median(x) for x in rounds.values()]
     bars = axes.barh(list(rounds), medians, xerr=[spread(x) for x in rounds.values()])
-    axes.bar_label(bars, [f"{median:,.4g}" for median in medians], padding=3)
+    labels = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in medians]
+    axes.bar_label(bars, labels, padding=5)
     axes.invert_yaxis()
     if log:
         axes.set_xscale("log")
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)
     axes.set_xlabel(what)
     axes.set_title(title, fontsize=10)
     figure.savefig(path, dpi=150)
