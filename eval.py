@@ -17,6 +17,7 @@ from absl import app, flags, logging
 
 from seen_jax.evaluation import protocol, report, run, writing
 from seen_jax.export import bundle
+from seen_jax.runtime import seen_runtime
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _SPLIT = flags.DEFINE_string("split", "test", " or ".join(run.ALL_SPLITS))
@@ -59,7 +60,7 @@ def start(argv: list[str]) -> str | None:
     """Calls `main`; an error that says what was expected needs no traceback."""
     try:
         return main(argv)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
+    except (*seen_runtime.ERRORS, ModuleNotFoundError) as error:
         if ": expected " not in str(error):
             raise
         return f"eval.py: {error}"

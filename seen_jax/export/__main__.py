@@ -14,6 +14,7 @@ from ml_collections import config_flags
 from seen_jax.evaluation import run
 from seen_jax.export import bundle, published
 from seen_jax.runtime import seen_runtime
+from seen_jax.training import overrides
 
 
 def main() -> int:
@@ -67,17 +68,13 @@ def _overrides(arguments: list[str]) -> bool:
     return all(argument.startswith("--config.") for argument in arguments)
 
 
-def _read_config(file: str, overrides: list[str]):
+def _read_config(file: str, given: list[str]):
     """Reads a file of configs/ as train.py does; overrides must be in sys.argv too."""
+    argv = ["export", f"--config={file}", *given]
+    overrides.check(argv)
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file("config", flag_values=values)
-    try:
-        values(["export", f"--config={file}", *overrides])
-    except (AttributeError, KeyError, TypeError) as error:  # a field, or its type
-        raise ValueError(
-            f"{file}: expected fields that it has, of their types, got "
-            f"{' '.join(overrides)}: {error}"
-        ) from error
+    values(argv)
     return config.value
 
 
