@@ -158,6 +158,12 @@ def test_volunteers_that_were_held_out(folder, tmp_path):
     assert len(run.restore(copy, "test").batches.provider.records.names) == 4
 
 
+def test_a_run_that_is_not_done_says_so(folder, tmp_path):
+    copy = changed(folder, tmp_path, num_epochs=30, select="last")
+    words = "the latest checkpoint of a run that is not done, 1 of 30 epochs"
+    assert run.restore(copy).facts["choice"] == words
+
+
 def test_without_held_out_volunteers_all_of_the_training_part_is_train(folder):
     assert len(run.restore(folder, "train").batches.provider.records.names) == 10
 
@@ -207,7 +213,7 @@ def test_a_config_that_lacks_fields(folder, tmp_path):
         run.restore(copy)
 
 
-@pytest.mark.parametrize("value, got", [(0, "got 0"), ("4", "got '>='")])
+@pytest.mark.parametrize("value, got", [(0, "got 0"), ("4", "got '<='")])
 def test_a_config_with_other_values(folder, tmp_path, value, got):
     copy = changed(folder, tmp_path)
     content = json.loads((copy / workdir.CONFIG_FILE).read_text())

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seen_jax import see
 from seen_jax.evaluation import analysis
@@ -83,16 +84,23 @@ def curves(rows: Sequence[dict[str, Any]], epoch: int) -> Figure:
     upper, lower = figure.subplots(2, 1)
     epochs = [row["epoch"] for row in rows]
     upper.plot(epochs, [row["loss"] for row in rows], marker=".")
-    upper.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-    lower.plot(epochs, [row["accuracy"] for row in rows], label="training accuracy")
+    top = 1.05 * max(row["loss"] for row in rows)
+    upper.set(ylabel="training loss", ylim=(0, top))
+    accuracies = [row["accuracy"] for row in rows]
+    lower.plot(epochs, accuracies, ".-", label="training accuracy")
     evaluated = [row for row in rows if "war" in row]
     for name in ("war", "uar") if evaluated else ():
         label = f"{evaluated[0]['split']} {name.upper()}"
         x = [row["epoch"] for row in evaluated]
         lower.plot(x, [row[name] for row in evaluated], ".-", label=label)
     lower.axvline(epoch, color="grey", lw=0.8, label="evaluated here")
-    lower.set(xlabel="epoch", ylim=(0, 1))
+    lower.set(ylim=(0, 1.02))  # a dot at 1 is whole
     lower.legend(fontsize="small")
+    for axes in (upper, lower):
+        axes.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+        axes.xaxis.set_major_locator(
+            MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+        )
     return figure
 
 

@@ -170,7 +170,12 @@ def notes(summaries: Sequence[Summary]) -> list[str]:
     found = [LEGEND, *([MARK_LEGEND] if len(summaries) > 1 else [])]
     if len({frozenset(s.results.names) for s in summaries}) > 1:
         found.append("Not of the same clips: differences may come from the clips.")
-    return found
+    return found + [f"{s.name}: {choice}." for s in summaries if (choice := _choice(s))]
+
+
+def _choice(summary: Summary) -> str:
+    """Says how the epoch was chosen, where that is known."""
+    return (summary.facts or {}).get("choice", "")
 
 
 def to_text(summaries: Sequence[Summary]) -> str:
@@ -196,7 +201,9 @@ def to_text(summaries: Sequence[Summary]) -> str:
 def latex_row(summary: Summary) -> str:
     """Returns a row of the published table in LaTeX, percent."""
     name = re.sub(r"([&%#_$])", r"\\\1", summary.name)
-    return " & ".join([name, *(_percent(summary.mean[c]) for c in COLUMNS)]) + r" \\"
+    cells = " & ".join([name, *(_percent(summary.mean[c]) for c in COLUMNS)])
+    choice = _choice(summary)
+    return cells + r" \\" + (f" % {choice}" if choice else "")
 
 
 def to_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ def restore(
             "split: expected test or train, since no volunteers were held out of this "
             "training, got 'validation'"
         )
-    step, choice, variables, run = _read_checkpoint(folder, config.select, step)
+    step, choice, variables, run = _read_checkpoint(folder, config, step)
     _check_records(config, run["records"])
     model = setup.make_model(config)
     check_fits(Path(folder) / FOLDER / str(step), model, config, variables)
@@ -142,7 +142,8 @@ def _load_config(folder) -> ml_collections.ConfigDict:
     return config
 
 
-def _read_checkpoint(folder, select: str, step: int | None):
+def _read_checkpoint(folder, config, step: int | None):
+    select, num_epochs = config.select, config.num_epochs
     path = Path(folder) / FOLDER
     if not path.is_dir():
         raise FileNotFoundError(
@@ -167,6 +168,9 @@ def _read_checkpoint(folder, select: str, step: int | None):
             variables, run = saved.restore_variables(named)
             run = {name: run[name] for name in ("epoch", "git", "records")}
     choice = CHOICES[select] if named == counts else "named by --step"
+    if choice == CHOICES["last"] and named > 0 and run["epoch"] < num_epochs:
+        done = f"{run['epoch']} of {num_epochs} epochs"
+        choice = f"the latest checkpoint of a run that is not done, {done}"
     return named, choice, variables, run
 
 

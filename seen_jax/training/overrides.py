@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from seen_jax import see
 
-_OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)")
+_OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]*)")
 _REFUSED = re.compile(r"flag --config\.([^=]+)=(.*?): ", re.DOTALL)
 
 

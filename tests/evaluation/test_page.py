@@ -73,6 +73,8 @@ def test_all_that_can_be_shown():
     }  # fmt: skip
     summary = report.summarise("<run>", results, facts)
     text = page.to_html([summary], [some()])
+    assert "&lt;run&gt;: the last epoch." in text  # beside the table too
+    assert report.latex_row(summary).endswith(r"\\ % the last epoch")
     assert "<h1>Emotion recognition on simulated data</h1>" in text
     assert "&lt;run&gt;" in text and "<run>" not in text and "runs/&lt;a&gt;" in text
     assert "epoch 2 (step 6), the last epoch" in text

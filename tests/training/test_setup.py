@@ -109,6 +109,7 @@ def test_the_models_options_arrive():
         ("surrogate", "spike", "surrogate: expected one of rectangle, triangle"),
         ("num_epochs", 0, "num_epochs: expected 1 or more, got 0"),
         ("learning_rate", float("nan"), "learning_rate: expected 0 or more, got nan"),
+        ("learning_rate", float("inf"), "learning_rate: expected 0 or more, got inf"),
         ("seed", 2**63, "seed: expected less than"),
         ("skip", -1, "skip: expected 0 or more, got -1"),
     ],
