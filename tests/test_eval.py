@@ -160,7 +160,7 @@ def test_volunteers_that_were_held_out(folder, tmp_path):
 
 def test_a_run_that_is_not_done_says_so(folder, tmp_path):
     copy = changed(folder, tmp_path, num_epochs=30, select="last")
-    words = "the latest checkpoint of a run that is not done, 1 of 30 epochs"
+    words = "the latest checkpoint of a run that is not done, 2 of 30 epochs"
     assert run.restore(copy).facts["choice"] == words
 
 
