@@ -46,7 +46,7 @@ if [ "$export" ]; then
   python -m seen_jax.export torch --workdir="$folder/run" --out="$folder/bundle"
   clip=$(find "$folder/see/event" -mindepth 2 -maxdepth 2 | sort | head -n 1)
   python "$folder/bundle/seen_runtime.py" --events="$clip" \
-    --frames="${clip/\/event\///frame/}"
+    --frames="$folder/see/frame/${clip#"$folder/see/event/"}"
 fi
 
 echo

@@ -151,7 +151,7 @@ def choose_device(name: str) -> None:
         )
     try:
         jax.devices()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         raise SystemExit(f"--device: JAX sees no {name}: {error}") from error
 
 

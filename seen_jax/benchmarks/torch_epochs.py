@@ -65,10 +65,10 @@ def resident_epochs(batches: Batches, device: str) -> Callable[[], float]:
     def run():
         nonlocal epoch
         rows = batches.rows(epoch * len(batches), (epoch + 1) * len(batches))
+        num_windows = rows["mask"].sum(axis=1).tolist()  # here: the device is not asked
         rows = {name: torch.from_numpy(x).to(device) for name, x in rows.items()}
         total = torch.zeros((), device=device)
-        for i, mask in enumerate(rows["mask"]):
-            num_rows = int(mask.sum())
+        for i, num_rows in enumerate(num_windows):
             event = events[rows["event_rows"][i, :num_rows]]
             intensity = intensities[rows["intensity_rows"][i, :num_rows]]
             inputs = normalise(event, see.EVENT_MEAN, see.EVENT_STD)
@@ -78,7 +78,7 @@ def resident_epochs(batches: Batches, device: str) -> Callable[[], float]:
             total += loss * num_rows
         schedule.step()
         epoch += 1
-        return total.item() / int(rows["mask"].sum())
+        return total.item() / sum(num_windows)
 
     return run
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from seen_jax.runtime import seen_runtime
 
-KNOWN = {*seen_runtime.FILES, seen_runtime.MANIFEST}  # and engines, in a bundle
+# In a bundle, beside engines; the folder is Python's, where the runtime was imported.
+KNOWN = {*seen_runtime.FILES, seen_runtime.MANIFEST, "__pycache__"}
 
 
 def check_free(out: str | os.PathLike) -> None:
@@ -81,8 +82,8 @@ def replaced(out: str | os.PathLike) -> Iterator[Path]:
             ) from error
 
         def clear():
-            if old.exists() and not out.exists():
-                os.replace(old, out)
+            if old.exists() and not (out.exists() and any(out.iterdir())):
+                os.replace(old, out)  # over an empty folder too
             for path in (new, old):
                 if path.exists():
                     shutil.rmtree(path)
@@ -99,7 +100,8 @@ def replaced(out: str | os.PathLike) -> Iterator[Path]:
         finally:
             clear()
             lock.unlink()
-            folder.rmdir()
+            with contextlib.suppress(OSError):  # another export has begun there
+                folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -116,10 +118,15 @@ def reported(out: Path) -> Iterator[None]:
 
 def _contents(folder: Path) -> str:
     """Says what a folder holds, if it is neither empty nor a bundle."""
-    names = {path.name for path in folder.iterdir() if path.suffix != ".engine"}
-    if seen_runtime.FILES[0] in names:
-        names -= KNOWN
+    names = {path.name for path in folder.iterdir()}
+    if {seen_runtime.FILES[0], seen_runtime.MANIFEST} <= names:  # a bundle
+        names = {name for name in names - KNOWN if not _is_engine(folder / name)}
     return f"one with {min(names)} in it" if names else ""
+
+
+def _is_engine(path: Path) -> bool:
+    """Whether it is what TensorRT made of a bundle, which is of no use to another."""
+    return path.suffix == ".engine" and path.is_file()
 
 
 def _check_ours(folder: Path) -> None:

@@ -245,5 +245,9 @@ def _done_text(task: Task, folder: Path, checkpoints: Checkpoints) -> str:
     chosen, select = checkpoints.chosen(), task.config["select"]
     row = next((row for row in read_rows(folder) if row["step"] == chosen), {})
     if "war" not in row:  # num_epochs was lowered to less than what is done
-        return "nothing to do"
+        return (
+            f"num_epochs: expected more than is done, got {task.config['num_epochs']}; "
+            f"the checkpoint that counts, step {chosen}, is of an epoch that was not "
+            "evaluated: raise num_epochs to go on"
+        )
     return f"epoch {row['epoch']}, {CHOICES[select]}: {scores_text(row)}"

@@ -90,7 +90,10 @@ def test_the_manifest(folder, written):
     assert manifest["setting"] == "E2_S1"
     assert manifest["classes"][:2] == ["angry", "disgust"]
     assert manifest["trained"]["source"] == "real"
-    assert manifest["trained"]["choice"] == "the last epoch"
+    assert (
+        manifest["trained"]["choice"]
+        == "the latest checkpoint of a run that is not done, 1 of 180 epochs"
+    )
     assert manifest["trained"]["revision"] == "abc"
     assert sorted(manifest["files"]) == sorted(seen_runtime.FILES)
     assert sorted(os.listdir(written)) == sorted([*seen_runtime.FILES, "manifest.json"])

@@ -166,3 +166,13 @@ def test_places_that_cannot_be_written():
     words = "^/proc/b: expected a place that can be written and has room, got .*; mend"
     with pytest.raises(OSError, match=words):
         place.check_free("/proc/b")
+
+
+@pytest.mark.parametrize("name", ["other.engine", "seen.pt"])
+def test_a_folder_that_only_looks_like_a_bundle_is_kept(tmp_path, name):
+    out = tmp_path / "b"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"one with {name} in it"):
+        place.check_free(out)
+    assert (out / name).read_text() == "mine"
