@@ -213,7 +213,7 @@ def test_a_config_that_lacks_fields(folder, tmp_path):
         run.restore(copy)
 
 
-@pytest.mark.parametrize("value, got", [(0, "got 0"), ("4", "got '<='")])
+@pytest.mark.parametrize("value, got", [(0, "got 0"), ("4", "got '>='")])
 def test_a_config_with_other_values(folder, tmp_path, value, got):
     copy = changed(folder, tmp_path)
     content = json.loads((copy / workdir.CONFIG_FILE).read_text())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import functools
 import os
 import pickle
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seen_jax import see
+from seen_jax import locks, see
 from seen_jax.data import windows
 from seen_jax.data.decode import KINDS, decode_frames, jpegs_of
 from seen_jax.processes import map_in_processes
@@ -115,11 +114,15 @@ def open_store(
     shape = (2, int(first_rows[-1]), see.INPUT_SIZE, see.INPUT_SIZE)
     frames = _mapped(path, shape)
     if frames is None:
-        with _reported(path, shape), _lock(directory / f"decoded-{records.split}.lock"):
-            frames = _mapped(path, shape)  # another process may have been faster
-            if frames is None:
-                _build(records, path, first_rows, shape, num_workers, progress)
-                frames = _mapped(path, shape)
+        with _reported(path, shape):
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = directory / f"decoded-{records.split}.lock"
+            lock.touch()
+            with locks.held(lock):
+                frames = _mapped(path, shape)  # another process may have been faster
+                if frames is None:
+                    _build(records, path, first_rows, shape, num_workers, progress)
+                    frames = _mapped(path, shape)
     assert frames is not None
     return Store(records, path, frames[0], frames[1], first_rows[:-1])
 
@@ -153,15 +156,6 @@ def _reported(path: Path, shape: tuple[int, ...]):
             f"decoded frames, got {error.strerror or error}; make room, name another "
             "directory, or stream from the records",
         ) from error
-
-
-@contextlib.contextmanager
-def _lock(path: Path):
-    """Lets one process build at a time; ends with the process, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(

@@ -12,17 +12,14 @@ is, and goes back first.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from seen_jax import locks
 from seen_jax.runtime import seen_runtime
-
-# In a bundle, beside engines; the folder is Python's, where the runtime was imported.
-KNOWN = {*seen_runtime.FILES, seen_runtime.MANIFEST, "__pycache__"}
 
 
 def check_free(out: str | os.PathLike) -> None:
@@ -35,14 +32,14 @@ def check_free(out: str | os.PathLike) -> None:
       ValueError: it is something else, or the folder one works in.
       OSError: it cannot be written.
     """
-    out = Path(out).resolve()
+    out = Path(os.path.realpath(out))
     with reported(out):
         place = next(path for path in (*out.parents, out) if path.exists())
         if Path.cwd().is_relative_to(out):
             found = "the folder that this runs in"
         elif out.is_dir():
             found = _contents(out)
-        elif out.exists():
+        elif os.path.lexists(out):  # a link in a circle too
             found = "a file"
         else:
             found = "" if place.is_dir() else f"{place}, a file"
@@ -64,30 +61,28 @@ def replaced(out: str | os.PathLike) -> Iterator[Path]:
         holds what none has left.
       OSError: it cannot be written.
     """
-    out = Path(out).resolve()
+    out = Path(os.path.realpath(out))
     check_free(out)
     folder = out.with_name(f".{out.name}.export")
     new, old, lock = (folder / name for name in ("new", "old", "lock"))
-    with contextlib.ExitStack() as stack:
-        with reported(out):
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_ours(folder)
-            file = stack.enter_context(open(lock, "w"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{out}: expected one export at a time, got another that is going on; "
-                "wait for it or give another folder"
-            ) from error
+    made = [path for path in out.parents if not path.exists()]
+    with reported(out):
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_ours(folder)
+        lock.touch()
+    refusal = ValueError(
+        f"{out}: expected one export at a time, got another that is going on; wait for "
+        "it or give another folder"
+    )
 
-        def clear():
-            if old.exists() and not (out.exists() and any(out.iterdir())):
-                os.replace(old, out)  # over an empty folder too
-            for path in (new, old):
-                if path.exists():
-                    shutil.rmtree(path)
+    def clear():
+        if old.exists() and not (out.exists() and any(out.iterdir())):
+            os.replace(old, out)  # over an empty folder too
+        for path in (new, old):
+            if path.exists():
+                shutil.rmtree(path)
 
+    with locks.held(lock, refusal):
         with reported(out):
             clear()
             new.mkdir()
@@ -100,8 +95,9 @@ def replaced(out: str | os.PathLike) -> Iterator[Path]:
         finally:
             clear()
             lock.unlink()
-            with contextlib.suppress(OSError):  # another export has begun there
-                folder.rmdir()
+            for path in (folder, *made):
+                with contextlib.suppress(OSError):  # there is something in it
+                    path.rmdir()
 
 
 @contextlib.contextmanager
@@ -118,24 +114,32 @@ def reported(out: Path) -> Iterator[None]:
 
 def _contents(folder: Path) -> str:
     """Says what a folder holds, if it is neither empty nor a bundle."""
-    names = {path.name for path in folder.iterdir()}
-    if {seen_runtime.FILES[0], seen_runtime.MANIFEST} <= names:  # a bundle
-        names = {name for name in names - KNOWN if not _is_engine(folder / name)}
-    return f"one with {min(names)} in it" if names else ""
+    found = {path.name: _is_ours(path) for path in folder.iterdir()}
+    bundle = found.get(seen_runtime.FILES[0]) and found.get(seen_runtime.MANIFEST)
+    others = [name for name, ours in found.items() if not (bundle and ours)]
+    return f"one with {min(others)} in it" if others else ""
 
 
-def _is_engine(path: Path) -> bool:
-    """Whether it is what TensorRT made of a bundle, which is of no use to another."""
-    return path.suffix == ".engine" and path.is_file()
+def _is_ours(path: Path) -> bool:
+    """Whether it may be part of a bundle, or what its use leaves there.
+
+    That is Python's folder, where the runtime was imported, and TensorRT's engines,
+    which are of no use to another bundle.
+    """
+    if path.is_dir():
+        return path.name == "__pycache__"
+    known = (*seen_runtime.FILES, seen_runtime.MANIFEST)
+    return path.name in known or path.suffix == ".engine"
 
 
 def _check_ours(folder: Path) -> None:
     """Raises a ValueError unless all that is there was left by an export."""
+    rule = f"{folder}: expected what a killed export leaves, got"
+    if folder.is_symlink():
+        raise ValueError(f"{rule} a link; move it elsewhere")
     for path in folder.iterdir():
-        names = {x.name for x in path.iterdir()} if path.is_dir() else set()
-        engines = {name for name in names if name.endswith(".engine")}
-        if path.name not in ("new", "old", "lock") or not names - engines <= KNOWN:
+        kept = path.is_dir() and path.name in ("new", "old")
+        if not all(map(_is_ours, path.iterdir())) if kept else path.name != "lock":
             raise ValueError(
-                f"{folder}: expected what a killed export leaves, got {path.name} with "
-                "something else; move it elsewhere"
+                f"{rule} {path.name} with something else; move it elsewhere"
             )

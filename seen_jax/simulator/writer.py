@@ -13,8 +13,6 @@ the event folder's presence means the clip is whole, whenever the program was ki
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
 import json
 import os
@@ -23,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seen_jax import images, see
+from seen_jax import images, locks, see
 from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
 
@@ -68,7 +66,11 @@ def write_see_folder(
         "raw": raw,
     }
     _claim(out, asked)
-    with _held(out):
+    refusal = ValueError(
+        f"{out}: expected no other run to write there, found one; wait for it or give "
+        "another --out"
+    )
+    with locks.held(out / PROVENANCE_FILE, refusal):
         _write_missing(out, clips, seed, raw, num_workers, progress)
 
 
@@ -86,20 +88,6 @@ def _write_missing(out, clips, seed, raw, num_workers, progress) -> None:
         pass
     _write_text(out / "emotion.json", see.split_to_json(_split(clips)))
     staging.rmdir()
-
-
-@contextlib.contextmanager
-def _held(out: Path):
-    """Keeps other runs out; ends with the process, however it ends."""
-    with open(out / PROVENANCE_FILE) as note:
-        try:
-            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{out}: expected no other run to write there, found one; wait for it "
-                "or give another --out"
-            ) from None
-        yield
 
 
 def _claim(out: Path, asked: dict) -> None:

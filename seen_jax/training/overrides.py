@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
+from pathlib import Path
 
 import ml_collections
 from absl import flags
@@ -28,10 +30,10 @@ def check(argv: list[str]) -> None:
 
     Raises:
       ValueError: there is no such file, or an override names a field that it does not
-        have, or gives it a value of another type.
+        have, or gives it a value of another type; or the file is no config.
       flags.Error: what else may be wrong with --config.
     """
-    file, config = _parse(argv, overridden=False)
+    file, config = _parse_file(argv)
     if file is None:
         return
     if not isinstance(config, ml_collections.ConfigDict):
@@ -44,8 +46,8 @@ def check(argv: list[str]) -> None:
         if name not in config:
             near = difflib.get_close_matches(name, config)
             raise ValueError(
-                f"{name}: expected a field of {file}, got none of that name; give "
-                f"{see.one_of(near or sorted(config))}"
+                f"{name or match[0]}: expected a field of {file}, got none of that "
+                f"name; give {see.one_of(near or sorted(config))}"
             )
     try:
         _parse(argv, overridden=True)
@@ -56,6 +58,24 @@ def check(argv: list[str]) -> None:
         raise ValueError(
             f"{name}: expected {type(now).__name__}, such as {now!r}, got {value!r}; "
             f"mend --config.{name}"
+        ) from error
+
+
+def _parse_file(argv):
+    """Calls `_parse` without the overrides; a file that is no config has one line."""
+    try:
+        return _parse(argv, overridden=False)
+    except (AttributeError, SyntaxError, flags.IllegalFlagValueError) as error:
+        first = error
+        while first.__context__ is not None:
+            first = first.__context__
+        code = Path(traceback.extract_tb(first.__traceback__)[-1].filename)
+        own = code.parent != Path(config_flags.__file__).parent  # the file's own code
+        if own and not isinstance(first, SyntaxError):
+            raise
+        raise ValueError(
+            f"config: expected a Python file with get_config(), got {first}; give one "
+            "of configs/"
         ) from error
 
 

@@ -93,7 +93,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     for name, known in OPTIONS.items():
         check_option(name, config[name], known)
     for name, least in LEAST.items():
-        if not least <= config[name] < math.inf:  # nan fails too
+        if not (config[name] >= least and config[name] < math.inf):  # nan fails too
             raise ValueError(f"{name}: expected {least} or more, got {config[name]}")
     if config.seed >= 2**63:
         raise ValueError(f"seed: expected less than 2**63, got {config.seed}")

@@ -15,17 +15,18 @@ and but for a run that left no checkpoint: it is begun anew.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from seen_jax import locks
+
 CONFIG_FILE = "config.json"
-# They change where things lie, how long a run goes on and how often it is saved; no
-# epoch is trained otherwise, though a run's last one is always evaluated. The records
-# themselves are compared by their fingerprints.
+# They change where things lie, how long a run goes on and how often it is saved. No
+# epoch is trained otherwise, but for rounding where `images` changes, though a run's
+# last one is always evaluated. The records are compared by their fingerprints.
 FREE = ("data_dir", "store_dir", "images", "num_epochs", "checkpoint_every")
 
 
@@ -36,17 +37,15 @@ def claimed(workdir: Path) -> Iterator[None]:
     Raises:
       OSError: it cannot be written, or another run holds it.
     """
-    with contextlib.ExitStack() as stack:
-        with reported(workdir):
-            workdir.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(workdir / "lock", "w"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(
-                f"{workdir}: expected a folder that no one trains in, got one with a "
-                "run going on; wait for it or give another --workdir"
-            ) from error
+    lock = workdir / "lock"
+    with reported(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    refusal = OSError(
+        f"{workdir}: expected a folder that no one trains in, got one with a run going "
+        "on; wait for it or give another --workdir"
+    )
+    with locks.held(lock, refusal):
         yield
 
 

@@ -29,12 +29,11 @@ def store(tmp_path_factory):
 
 
 def test_both_train_on_the_same(store):
-    found = torch_training.compare((store, store), Setting(2, 1), 3, 2, 1, seed=0)
+    # From this seed no spike lies within rounding of firing; from seed 0 one does.
+    found = torch_training.compare((store, store), Setting(2, 1), 3, 2, 1, seed=1)
     jax, plain = found["JAX"], found["PyTorch"]
     assert len(jax.losses) == 2
-    np.testing.assert_allclose(jax.losses[0], plain.losses[0], rtol=1e-3)
-    # A spike that rounding decides has parted them by then.
-    np.testing.assert_allclose(jax.losses[1], plain.losses[1], rtol=2e-2)
+    np.testing.assert_allclose(jax.losses, plain.losses, rtol=1e-3)
     assert {jax.war, plain.war} <= {n / 5 for n in range(6)}
 
 

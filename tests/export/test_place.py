@@ -176,3 +176,52 @@ def test_a_folder_that_only_looks_like_a_bundle_is_kept(tmp_path, name):
     with pytest.raises(ValueError, match=f"one with {name} in it"):
         place.check_free(out)
     assert (out / name).read_text() == "mine"
+
+
+def test_a_link_in_a_circle_is_not_free(tmp_path):
+    out = tmp_path / "b"
+    out.symlink_to("b")
+    with pytest.raises(ValueError, match=r"b: expected a new .*, got a file; give"):
+        place.check_free(out)
+
+
+def test_a_link_where_a_killed_export_would_be(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (tmp_path / ".b.export").symlink_to("mine")
+    words = r"\.b\.export: expected what a killed export leaves, got a link; move it"
+    with pytest.raises(ValueError, match=words), place.replaced(tmp_path / "b"):
+        pass
+    assert names(mine) == []
+
+
+def test_what_fails_leaves_no_folders_of_its_own(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyError), place.replaced(tmp_path / "there" / "a" / "b"):
+        raise KeyError
+    assert names(tmp_path) == ["there"] and names(tmp_path / "there") == []
+
+
+def test_folders_named_as_a_bundles_files_are_no_bundle(tmp_path):
+    (tmp_path / "b" / "seen.pt").mkdir(parents=True)
+    (tmp_path / "b" / "manifest.json").mkdir()
+    with pytest.raises(ValueError, match=r"one with manifest\.json in it"):
+        place.check_free(tmp_path / "b")
+
+
+def test_what_pythons_import_leaves_in_a_bundle_goes_with_it(tmp_path):
+    write(tmp_path / "b", "before")
+    (tmp_path / "b" / "__pycache__").mkdir()
+    (tmp_path / "b" / "__pycache__" / "seen_runtime.cpython-311.pyc").touch()
+    with place.replaced(tmp_path / "b") as new:
+        write(new)
+    assert content(tmp_path / "b") == "new"
+
+
+def test_the_old_bundle_goes_back_over_an_empty_folder(tmp_path):
+    """Which someone made after an export was killed between its two moves."""
+    write(tmp_path / ".b.export" / "old", "before")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(KeyError), place.replaced(tmp_path / "b"):
+        raise KeyError
+    assert content(tmp_path / "b") == "before"

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
         ("--config.num_epoch=1", "num_epoch", "num_epochs"),
         ("--noconfig.selct", "selct", "select"),
         ("--config.seed.x=1", "seed.x", "seed"),
+        ("--config.select.=3", "select.", "select"),
     ],
 )
 def test_a_field_that_is_not_there(argument, name, near):
@@ -51,6 +52,39 @@ def test_where_nothing_is_near_all_fields_are_named():
 def test_a_file_that_is_not_there():
     with pytest.raises(ValueError, match=r"^config: expected .*, got 'no\.py'; give"):
         overrides.check(["train.py", "--config=no.py", "--config.seed=1"])
+
+
+def test_a_field_without_a_name():
+    with pytest.raises(
+        ValueError, match=r"^--config\.: expected a field of .* one of attention, b"
+    ):
+        overrides.check(["train.py", f"--config={FILE}", "--config.=3"])
+
+
+@pytest.mark.parametrize(
+    "content, argument, got",
+    [
+        ("get_config = 3", "", "'int' object is not callable"),
+        ("x = 3", "", "module .* has no attribute 'get_config'"),
+        ("def get_config():\n  return 3", ":x", "takes 0 positional arguments but 1"),
+        ("def get_config(x):\n  return 3", "", "missing 1 required .* 'x'"),
+        ("Not Python", "", "invalid syntax"),
+    ],
+)
+def test_a_file_that_is_no_config(tmp_path, monkeypatch, content, argument, got):
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)  # what was read
+    file = tmp_path / "config.py"
+    file.write_text(content)
+    words = rf"^config: expected a Python file with get_config\(\), got .*{got}.*; give"
+    with pytest.raises(ValueError, match=words):
+        overrides.check(["train.py", f"--config={file}{argument}"])
+
+
+def test_an_error_in_a_files_own_code_keeps_its_traceback(tmp_path):
+    file = tmp_path / "config.py"
+    file.write_text("def get_config():\n  return 1 + '1'")
+    with pytest.raises(flags.Error, match=r"line 2, in get_config\n.*\n(?s:.*)TypeErr"):
+        overrides.check(["train.py", f"--config={file}"])
 
 
 def test_fields_before_the_file():
