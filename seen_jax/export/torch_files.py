@@ -98,7 +98,8 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
         epoch = found.get("epoch", 0)
         found = found["state_dict"]
     tensors = isinstance(found, Mapping) and all(
-        isinstance(x, torch.Tensor) for x in found.values()
+        isinstance(name, str) and isinstance(x, torch.Tensor)
+        for name, x in found.items()
     )
     if not tensors or not found or type(epoch) is not int or epoch < 0:
         raise ValueError(
@@ -112,8 +113,8 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
         if x.layout != torch.strided or x.device.type != "cpu":
             problems.append(f"{name}: {x.layout} on {x.device}")
             continue
-        x = x.detach()
-        arrays[name] = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+        narrow = x.is_floating_point() and x.itemsize <= 2  # some unknown to NumPy
+        arrays[name] = (x.float() if narrow else x).detach().numpy()
         if not np.isfinite(arrays[name]).all():
             problems.append(f"{name}: nan or infinity")
     if problems:

@@ -63,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     except seen_runtime.ERRORS as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as a shell has it for Ctrl-C
     return 0
 
 

@@ -1101,6 +1101,8 @@ def main(argv: Optional[list] = None) -> int:
     except ERRORS as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # as a shell has it for Ctrl-C
     return 0
 
 

@@ -89,7 +89,16 @@ class Malicious:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello", b"PK\x03\x04 no zip", {"state_dict": Malicious()}, [1], {"a": 1}],
+    [
+        b"",
+        b"hello",
+        b"PK\x03\x04 no zip",
+        {"state_dict": Malicious()},
+        [1],
+        {"a": 1},
+        {1: torch.ones(2)},
+        {"state_dict": {("a",): torch.ones(2)}, "epoch": 1},
+    ],
     ids=str,
 )
 def test_what_is_no_checkpoint(tmp_path, monkeypatch, content):
@@ -118,6 +127,17 @@ def test_entries_that_are_no_numbers_are_named(tmp_path):
         torch_files.read_checkpoint(tmp_path / "file.pth")
     lines = str(error.value).splitlines()[1:]
     assert [line.split(":")[0].strip() for line in lines] == ["nan", "sparse", "meta"]
+
+
+@pytest.mark.parametrize(
+    "name", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float64"]
+)
+def test_numbers_of_every_width_keep_their_value(tmp_path, name):
+    given = torch.nn.Parameter(torch.tensor([0.5, -1.75, 3.0]).to(getattr(torch, name)))
+    torch.save({"a": given}, tmp_path / "file.pth")
+    arrays, _ = torch_files.read_checkpoint(tmp_path / "file.pth")
+    assert arrays["a"].dtype == (np.float64 if name == "float64" else np.float32)
+    assert arrays["a"].tolist() == [0.5, -1.75, 3.0]
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

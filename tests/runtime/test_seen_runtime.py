@@ -336,6 +336,18 @@ def test_the_command_and_a_clip_that_is_too_short(loaded, clock, tmp_path, capsy
     assert "latency_ms  none\n" in capsys.readouterr().out
 
 
+def test_ctrl_c_ends_the_command(loaded, clock, tmp_path, monkeypatch, capsys):
+    def sleep(seconds):
+        clock.now += seconds
+        if clock.now > 13.5 / 30:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    assert seen_runtime.main(write_clip(tmp_path, 16)) == 130
+    out, err = capsys.readouterr()
+    assert [line[:5] for line in out.splitlines()] == ["00012", "00013"] and err == ""
+
+
 def test_the_command_and_what_it_cannot_play(dummy, tmp_path, capsys):
     options = write_clip(tmp_path / "clip", 1)
     assert seen_runtime.main([*options, "--bundle", str(tmp_path / "none")]) == 1
