@@ -97,8 +97,8 @@ def check(
     if excused.sum() > most:
         raise ValueError(
             f"{program}: expected rounding to decide in {most} of {len(wrong)} windows "
-            f"at most, got {excused.sum()}, the first {names[excused.argmax()]}; export "
-            "another checkpoint, with membranes further from the threshold"
+            f"at most, got {excused.sum()}, the first {names[excused.argmax()]}; "
+            "export a checkpoint whose membranes are further from the threshold"
         )
     kept = ~excused
     return Parity(
