@@ -181,6 +181,7 @@ def test_images_on_the_devices_give_the_same_run(lab, whole):
     code, output = lab.run("resident", images="device")
     assert code == 0, output
     assert "images from the host" in whole and "images on the devices" in output
+    assert "first step after" in whole and "first 3 steps after" in output
     expected, found = (read_rows(lab.root / run) for run in ("whole", "resident"))
     for one, other in zip(expected, found, strict=True):
         assert other.keys() == one.keys()

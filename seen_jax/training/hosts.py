@@ -91,6 +91,13 @@ def facts_of_main(facts: dict[str, Any]) -> dict[str, Any]:
     return json.loads(bytes(from_main(sent)))
 
 
+def everywhere(here: bool) -> bool:
+    """Whether it is so in all processes, each of which calls this."""
+    if jax.process_count() == 1:
+        return here
+    return bool(multihost_utils.process_allgather(np.array(here)).all())
+
+
 @contextlib.contextmanager
 def ends_together():
     """Ends this process at once when an error leaves the block, if there are others.

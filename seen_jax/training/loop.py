@@ -31,7 +31,7 @@ from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import CHOICES, Checkpoints, git_revision
 from seen_jax.training.epoch import EpochSums, checkpoint_metrics, make_row
 from seen_jax.training.journal import Journal, read_rows, scores_text
-from seen_jax.training.setup import Task
+from seen_jax.training.setup import Task, placed
 
 NUM_IN_FLIGHT = 2  # steps whose sums are not read yet
 
@@ -51,7 +51,7 @@ def train(task: Task, folder: Path) -> int:
       OSError: something cannot be written.
     """
     with contextlib.ExitStack() as stack:
-        return _train(task, folder, stack)
+        return _train(placed(task), folder, stack)
 
 
 def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
@@ -107,7 +107,8 @@ def _train(task: Task, folder: Path, stack: contextlib.ExitStack) -> int:
         before = sums.count
         if main and number - num_steps == begin:
             seconds = time.perf_counter() - began
-            journal.say(f"first step after {seconds:.1f} s, its compilation included")
+            first = "step" if num_steps == 1 else f"{num_steps} steps"  # a dispatch
+            journal.say(f"first {first} after {seconds:.1f} s, compilation included")
         for i in range(num_steps):
             one = {name: float(np.atleast_1d(x)[i]) for name, x in found.items()}
             if not math.isfinite(one["loss"]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ from seen_jax.models.inputs import INTENSITIES, check_option, intensity_indices
 from seen_jax.models.lif import LIF
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import COPIES, READOUTS, SEEN
-from seen_jax.training import resident
+from seen_jax.training import hosts, resident
 from seen_jax.training.checkpoint import CHOICES
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 
@@ -69,7 +69,7 @@ class Task:
       train: this process's rows of the training batches.
       evaluation: all rows of the batches that epochs are evaluated on.
       frames: of the train and the evaluation clips, on the devices; None where batches
-        are made by this process.
+        are made by this process, and before `placed`.
       split: "test", or "validation" where volunteers are held out.
       source: "simulated" or "real".
       fingerprints: of the records, by split.
@@ -137,22 +137,31 @@ def place_frames(
 ) -> tuple[resident.Frames, ...] | None:
     """Copies what batches are made of to the devices, if the config wants it there.
 
+    Every process calls this, since all decide alike.
+
     Returns:
       Frames for each provider (one copy if they share a store); None where batches are
-      to be made on the host, because the config says so or no device has room.
+      to be made on the host, because the config says so or a device has no room.
     """
     if config.images in ("store", "records"):
         return None
     stores = [x.store for x in providers]
     files = {store.path: store for store in stores}
     num_bytes = sum(2 * store.event_frames.nbytes for store in files.values())
-    if config.images == "auto" and not resident.has_room(num_bytes):
+    if config.images == "auto" and not hosts.everywhere(resident.has_room(num_bytes)):
         return None
     placed = {
         path: resident.place(store.event_frames, store.intensity_frames)
         for path, store in files.items()
     }
     return tuple(placed[store.path] for store in stores)
+
+
+def placed(task: Task) -> Task:
+    """Returns the task with `frames`; every process calls this, with one config."""
+    providers = task.train.provider, task.evaluation.provider
+    config = ml_collections.ConfigDict(task.config)
+    return replace(task, frames=place_frames(config, *providers))
 
 
 def prepare(config: ml_collections.ConfigDict, axis_name: str) -> Task:
@@ -198,7 +207,7 @@ def prepare(config: ml_collections.ConfigDict, axis_name: str) -> Task:
         learning_rate=learning_rate,
         train=train,
         evaluation=Batches(evaluated, *shared, "eval", intensity_places=places),
-        frames=place_frames(config, kept, evaluated),
+        frames=None,
         split="validation" if validation else "test",
         source=whole[0].source,
         fingerprints={records.split: records.fingerprint for records in whole},

@@ -69,18 +69,21 @@ def assert_same(got, expected):
 
 
 @pytest.mark.parametrize(
-    "size, options, compose_from, num_devices",
+    "size, options, compose_from, num_devices, backend",
     [
-        (90, {}, 1, 1),
-        (22, {"intensity": "first", "neuron": LIF(surrogate=arctan)}, 1, 2),
+        (90, {}, 1, 1, "cpu"),
+        (90, {}, 16, 1, "gpu"),  # examples all at once
+        (22, {"intensity": "first", "neuron": LIF(surrogate=arctan)}, 1, 2, "cpu"),
+        (22, {"neuron": LIF(surrogate=arctan)}, 1, 2, "gpu"),
         # conv2_f2 leaves 4 rows here, of which blocks have 6
-        (16, {"intensity": "all", "readout": "mean_spike", "num_classes": 5}, 16, 1),
+        (16, {"intensity": "all", "readout": "mean_spike"}, 16, 1, "cpu"),
     ],
 )
 def test_learns_as_the_plain_network(
-    monkeypatch, size, options, compose_from, num_devices
+    monkeypatch, size, options, compose_from, num_devices, backend
 ):
     monkeypatch.setattr(folded, "COMPOSE_FROM", compose_from)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)  # `each` asks it
     count = 1 if options.get("intensity") == "first" else 2
     with jax.enable_x64(True):
         inputs = windows(size, num_intensity_frames=count)

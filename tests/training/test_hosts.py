@@ -24,6 +24,7 @@ tree = {"a": np.float32(7 + int(number)), "b": np.arange(3) * int(number)}
 shared = hosts.from_main(tree)
 facts = {"name": "one" * (1 + 2 * int(number)), "number": int(number)}
 assert hosts.facts_of_main(facts) == {"name": "one", "number": 0}
+assert hosts.everywhere(True) and not hosts.everywhere(number == "0")
 
 def part(batch_number, mask):
     batch = t.make_batch(batch_number, mask)
@@ -67,6 +68,7 @@ def test_without_flags_there_is_one_process():
     hosts.join(None, None, None)
     assert jax.process_count() == 1 and hosts.is_main()
     assert hosts.from_main({"a": 1}) == {"a": 1}
+    assert hosts.everywhere(True) and not hosts.everywhere(False)
 
 
 def test_an_error_of_one_process_leaves_the_block_as_it_is():

@@ -103,3 +103,29 @@ def test_the_same_evaluation(store):
 
 def test_a_processor_is_no_device_with_room_of_its_own():
     assert not resident.has_room(1)
+
+
+class Accelerator:
+    """Stands for a device with a memory of its own, and what it says of that."""
+
+    platform = "gpu"
+
+    def __init__(self, stats):
+        self.stats = stats
+
+    def memory_stats(self):
+        return self.stats
+
+
+@pytest.mark.parametrize(
+    "stats, room",
+    [
+        ({"bytes_limit": 100, "bytes_in_use": 20}, 40),  # half of what is free
+        ({"bytes_limit": 100}, 50),
+        ({"bytes_in_use": 20}, -1),  # not known
+        (None, -1),
+    ],
+)
+def test_frames_may_take_half_of_what_is_free(monkeypatch, stats, room):
+    monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator(stats)])
+    assert [resident.has_room(n) for n in (room, room + 1)] == [room >= 0, False]

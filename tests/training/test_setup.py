@@ -118,3 +118,32 @@ def test_values_that_make_no_sense_are_refused(opened, field, value, words):
     with pytest.raises(ValueError, match=words):
         prepare(**{field: value})
     assert not opened
+
+
+@pytest.mark.parametrize(
+    "images, room, there",
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("device", False, True),
+        ("store", True, False),
+        ("records", True, False),
+    ],
+)
+def test_where_images_are_placed(opened, monkeypatch, images, room, there):
+    num_bytes = []
+
+    def has_room(asked):
+        num_bytes.append(asked)
+        return room
+
+    monkeypatch.setattr(setup.resident, "has_room", has_room)
+    task = prepare(images=images)
+    assert task.frames is None
+    task = setup.placed(task)
+    assert (task.frames is not None) == there
+    if there:
+        train, evaluated = (frames["event_frames"] for frames in task.frames)
+        count = sum(range(9, 21))  # frames of each kind in each of two stores
+        assert train.shape[1:] == evaluated.shape[1:] == (count, 90, 90)
+        assert num_bytes in ([], [2 * 2 * count * 90 * 90])
