@@ -31,6 +31,11 @@ _STEP = flags.DEFINE_integer(
 _EXPORT_DIR = flags.DEFINE_string(
     "export_dir", None, "Folder of a bundle for torch and the Jetson; default: none."
 )
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder in which compiled predictions are kept; default: beside the workdir.",
+)
 
 
 def main(argv: list[str]) -> None:
@@ -41,8 +46,8 @@ def main(argv: list[str]) -> None:
     if _EXPORT_DIR.value:
         bundle.check_ready(_EXPORT_DIR.value)
     logging.set_verbosity(logging.ERROR)
-    cache = Path(_WORKDIR.value).resolve().parent / "compilation_cache"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
+    beside = Path(_WORKDIR.value).resolve().parent / "compilation_cache"
+    jax.config.update("jax_compilation_cache_dir", _CACHE.value or str(beside))
     restored = run.restore(_WORKDIR.value, _SPLIT.value, _STEP.value)
     if _EXPORT_DIR.value:
         bundle.check_published(restored.model)

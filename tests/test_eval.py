@@ -19,12 +19,16 @@ from tests import runs
 from tests.runs import ROOT
 
 
+# What compiles in less than a second is kept, too.
+ENV = {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
 def evaluate(folder, *flags):
     command = [sys.executable, "eval.py", f"--workdir={folder}", *flags]
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        env=os.environ | ENV,
         text=True,
         capture_output=True,
     )
@@ -54,6 +58,7 @@ def test_an_evaluation(folder, tmp_path):
     assert "2 passes, windows drawn with seed 2022" in output
     assert "--passes=2" in output and "LaTeX" in output
     assert f"'--workdir={folder}'" in output  # quoted: it has a blank
+    assert any((folder.parent / "compilation_cache").iterdir())
     files = sorted(path.name for path in out.iterdir())
     assert files == [provenance.FILE, shown.FILE, "test_1.json", "test_2.json"]
     (found,) = read_results(out)
@@ -86,12 +91,13 @@ def test_an_evaluation(folder, tmp_path):
     assert not re.search("https?:|src=|href=|url\\(|<script", without_data)
 
     # Another place, another checkpoint of the same weights: the same windows.
-    code, output, errors = evaluate(
-        folder, "--passes=2", "--step=6", f"--out={tmp_path}"
-    )
+    again, cache = tmp_path / "again", tmp_path / "cache"
+    elsewhere = [f"--out={again}", f"--compilation_cache={cache}"]
+    code, output, errors = evaluate(folder, "--passes=2", "--step=6", *elsewhere)
     assert code == 0, errors
+    assert any(cache.iterdir())
     assert "epoch 2 (step 6), named by --step" in output
-    (again,) = read_results(tmp_path)
+    (again,) = read_results(again)
     np.testing.assert_allclose(again.scores, found.scores, rtol=1e-6)
 
 

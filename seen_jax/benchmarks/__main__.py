@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import sys
 
 COMMANDS = {
     "step": "a step of training, against plain PyTorch",
@@ -26,9 +27,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
-    # Each command has its own dependencies: the model's run without grain.
-    command = importlib.import_module(f"seen_jax.benchmarks.{args.command}")
-    return command.main(args.arguments)
+    try:
+        # Each command has its own dependencies: the model's run without grain.
+        command = importlib.import_module(f"seen_jax.benchmarks.{args.command}")
+        return command.main(args.arguments)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "onnxruntime"):
+            raise
+        print(
+            f"{error.name}: expected to be installed, got none; "
+            "python -m pip install -r requirements-export.txt",
+            file=sys.stderr,
+        )
+    except (OSError, ValueError) as error:
+        if ": expected " not in str(error):
+            raise
+        print(error, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

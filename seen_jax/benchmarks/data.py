@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from seen_jax import see
-from seen_jax.benchmarks import timing
+from seen_jax.benchmarks import arguments, timing
 from seen_jax.data.batches import Batches, Stream
 from seen_jax.data.records import Records, open_records
 from seen_jax.data.store import Store, open_store
@@ -152,12 +152,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
     parser.add_argument(
         "--clips",
-        type=int,
+        type=arguments.at_least(0),
         default=see.NUM_CLIPS,
         help="that the store is repeated to; default: %(default)s, as SEE has (2 GB)",
     )
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement")
+    parser.add_argument("--rounds", type=arguments.at_least(1), default=7)
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, default=1.0, help="of a measurement"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     args = parser.parse_args(argv)

@@ -1,11 +1,13 @@
-"""A whole training and evaluation from the device's memory, beside plain PyTorch's.
+"""All steps of a training and an evaluation from the device's memory, and PyTorch's.
 
     python -m seen_jax.benchmarks epochs --device=gpu [--setting=E4_S3] [--json]
 
 On drawn clips, as many and as long as those of SEE (`drawn`), so no data is needed. A
 few epochs of each program in turn, then the rest of this one's training at a stretch,
-as `train.py` does it, then the evaluation's passes. What a reader would get wrong:
-PyTorch's epochs are measured a few times and not trained to the end.
+with an epoch a dispatch as in `train.py`, then the evaluation's passes. What a reader
+would get wrong: these are steps only, without train.py's checkpoints and evaluations
+in between. PyTorch's epochs are measured a few times and not trained to the end; on a
+GPU they are in full float32 like those here, and once more with its own default, TF32.
 """
 
 from __future__ import annotations
@@ -19,8 +21,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import torch
 
-from seen_jax.benchmarks import side_by_side, timing, torch_epochs, torch_seen
+from seen_jax.benchmarks import (
+    arguments,
+    side_by_side,
+    timing,
+    torch_epochs,
+    torch_seen,
+)
 from seen_jax.benchmarks.drawn import draw_jpegs, draw_store
 from seen_jax.benchmarks.side_by_side import DEVICES
 from seen_jax.data.batches import Batches
@@ -34,6 +43,7 @@ from seen_jax.training import state as state_lib
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 
 HERE, RESIDENT, LOADING = "JAX", "PyTorch, resident", "PyTorch, loading"
+RESIDENT_TF32 = f"{RESIDENT}, TF32"
 
 
 class Training:
@@ -105,6 +115,19 @@ class Training:
             "flops": 2.0 * count_macs(compiled, *given),
             "bytes": counted.get("bytes accessed"),
         }
+
+
+def in_tf32(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Returns the call with PyTorch's own default for convolutions on GPUs."""
+
+    def run():
+        torch.backends.cudnn.allow_tf32 = True
+        try:
+            return call()
+        finally:
+            torch.backends.cudnn.allow_tf32 = False
+
+    return run
 
 
 def mean_loss(sums: dict[str, jax.Array]) -> float:
@@ -191,7 +214,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             jpegs, args.train_clips, count, args.batch_size, device
         ),
     }
-    for name in (RESIDENT, LOADING):
+    if args.device == "gpu":
+        ways[RESIDENT_TF32] = in_tf32(torch_epochs.resident_epochs(train, device))
+    for name in ways.keys() - {HERE}:
         ways[name]()  # not timed: it starts processes and chooses algorithms
     by_way: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(args.rounds):
@@ -218,8 +243,9 @@ def table(found: dict[str, Any], num_epochs: int, num_passes: int) -> str:
     lines = [
         f"{'images to the device':36}{found['placed_s']:9.2f} s",
         f"{'first epoch, compiled':36}{found['first_epoch_s']:9.2f} s",
-        f"{f'{num_epochs - 1} more epochs':36}{found['other_epochs_s']:9.2f} s",
-        f"{'all of it':36}{found['all_s']:9.2f} s",
+        f"{f'{num_epochs - 1} more epochs, steps only':36}"
+        f"{found['other_epochs_s']:9.2f} s",
+        f"{'all of that':36}{found['all_s']:9.2f} s",
         f"{f'{num_passes} passes of evaluation':36}{found['evaluation_s']:9.2f} s",
     ]
     for name, x in of_epoch.items():
@@ -243,15 +269,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
     parser.add_argument("--precision", choices=PRODUCTS, default="float32")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--train_clips", type=int, default=1638)
-    parser.add_argument("--test_clips", type=int, default=767)
-    parser.add_argument("--epochs", type=int, default=180)
-    parser.add_argument("--passes", type=int, default=NUM_PASSES)
-    parser.add_argument("--rounds", type=int, default=3, help="epochs of each in turn")
-    parser.add_argument("--ceiling_size", type=int, default=4096, help="of a product")
+    parser.add_argument("--batch_size", type=arguments.at_least(1), default=32)
+    parser.add_argument("--train_clips", type=arguments.at_least(1), default=1638)
+    parser.add_argument("--test_clips", type=arguments.at_least(1), default=767)
+    parser.add_argument("--epochs", type=arguments.at_least(2), default=180)
+    parser.add_argument("--passes", type=arguments.at_least(1), default=NUM_PASSES)
+    parser.add_argument(
+        "--rounds", type=arguments.at_least(1), default=3, help="epochs of each in turn"
+    )
+    parser.add_argument(
+        "--ceiling_size", type=arguments.at_least(1), default=4096, help="of a product"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
+    arguments.check_last_batch(args.train_clips, args.batch_size)
     side_by_side.choose_device(args.device)
     found = measure(args)
     what = (

@@ -14,7 +14,7 @@ import json
 import tempfile
 import time
 
-from seen_jax.benchmarks import timing
+from seen_jax.benchmarks import arguments, timing
 
 
 def measure(workdir: str, num_passes: int, split: str = "test") -> dict:
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m seen_jax.benchmarks evaluation")
     parser.add_argument("--workdir", required=True, help="folder of a run")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--passes", type=int, default=20)
+    parser.add_argument("--passes", type=arguments.at_least(1), default=20)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     found = measure(args.workdir, args.passes, args.split)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from seen_jax import see
-from seen_jax.benchmarks import timing
+from seen_jax.benchmarks import arguments, timing
 from seen_jax.runtime import seen_runtime
 
 PLAIN = "PyTorch, plain network"
@@ -71,8 +71,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--backends", nargs="+", default=["onnxruntime", "torch", "torchscript"]
     )
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of a measurement")
+    parser.add_argument("--rounds", type=arguments.at_least(1), default=15)
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, default=0.5, help="of a measurement"
+    )
     parser.add_argument(
         "--seconds_at_30", type=float, default=60, help="of a replay at 30 frames/s"
     )

@@ -24,6 +24,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from seen_jax import see
+from seen_jax.benchmarks import arguments
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, times_ms
 
 # What grows: its value to a command and its arguments. A step of one window does not
@@ -43,17 +44,17 @@ POINTS: dict[str, dict[int, list[str]]] = {
 }
 
 
-def measure_point(arguments: Sequence[str]) -> dict[str, Any]:
+def measure_point(given: Sequence[str]) -> dict[str, Any]:
     """Runs a command in another process; returns what it prints.
 
     Raises:
       RuntimeError: it fails; with its last words.
     """
-    command = [sys.executable, "-m", "seen_jax.benchmarks", *arguments, "--json"]
+    command = [sys.executable, "-m", "seen_jax.benchmarks", *given, "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:]
-        raise RuntimeError(f"{' '.join(arguments)}: {' '.join(words)}")
+        raise RuntimeError(f"{' '.join(given)}: {' '.join(words)}")
     return json.loads(done.stdout)
 
 
@@ -106,8 +107,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m seen_jax.benchmarks scale")
     parser.add_argument("--only", nargs="+", choices=POINTS, default=list(POINTS))
     parser.add_argument("--device", choices=DEVICES, default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement")
+    parser.add_argument("--rounds", type=arguments.at_least(1), default=5)
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, default=1.0, help="of a measurement"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     args = parser.parse_args(argv)
@@ -118,9 +121,9 @@ def main(argv: list[str]) -> int:
     for what in args.only:
         if what == "devices" and args.device != "cpu":
             continue  # virtual ones are the CPU's
-        for value, arguments in POINTS[what].items():
+        for value, given in POINTS[what].items():
             try:
-                point = measure_point([*arguments, *shared])
+                point = measure_point([*given, *shared])
             except RuntimeError as error:
                 failed = True
                 print(error, file=sys.stderr)

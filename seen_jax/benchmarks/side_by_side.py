@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from seen_jax import see
-from seen_jax.benchmarks import timing, torch_seen
+from seen_jax.benchmarks import arguments, timing, torch_seen
 from seen_jax.data.windows import Setting
 from seen_jax.models.precision import PRODUCTS
 
@@ -132,27 +132,41 @@ def parser(command: str, batch_size: int) -> argparse.ArgumentParser:
     )
     parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
     parser.add_argument(
-        "--batch_size", type=int, default=batch_size, help="default: %(default)s"
+        "--batch_size",
+        type=arguments.at_least(1),
+        default=batch_size,
+        help="default: %(default)s",
     )
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement")
+    parser.add_argument("--rounds", type=arguments.at_least(1), default=15)
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, default=1.0, help="of a measurement"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     return parser
 
 
 def choose_device(name: str) -> None:
-    """Has JAX work on a device of `DEVICES`; ends the command where there is none."""
+    """Has JAX work on a device of `DEVICES`, and PyTorch in full float32, as JAX does.
+
+    By default PyTorch's convolutions shorten float32 to TF32 on GPUs.
+
+    Raises:
+      ValueError: there is no such device.
+    """
     jax.config.update("jax_platforms", DEVICES[name])
+    torch.backends.cudnn.allow_tf32 = False
+    remedy = "choose cpu, or install PyTorch and JAX for this machine's GPU"
     if name == "gpu" and not torch.cuda.is_available():
-        raise SystemExit(
-            "--device: expected a GPU that PyTorch sees, got none; choose cpu, or "
-            "install PyTorch and JAX for this machine's GPU"
+        raise ValueError(
+            f"device: expected a GPU that PyTorch sees, got none; {remedy}"
         )
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
-        raise SystemExit(f"--device: JAX sees no {name}: {error}") from error
+        raise ValueError(
+            f"device: expected a {name} that JAX sees, got none ({error}); {remedy}"
+        ) from error
 
 
 def machine(device: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from seen_jax.benchmarks import side_by_side, torch_seen
+from seen_jax.benchmarks import arguments, side_by_side, torch_seen
 from seen_jax.benchmarks.frames import repeated_frames
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, Batch, Call, Weights
 from seen_jax.export.convert import variables_from_torch
@@ -99,12 +99,19 @@ def _resident(model, batch, devices, num_clips) -> Callable:
 def main(argv: list[str]) -> int:
     parser = side_by_side.parser("step", batch_size=32)
     parser.add_argument(
-        "--devices", type=int, default=1, help="virtual ones of the CPU; default: 1"
+        "--devices",
+        type=arguments.at_least(1),
+        default=1,
+        help="virtual ones of the CPU; default: 1",
     )
     parser.add_argument(
-        "--clips", type=int, default=0, help="whose frames lie in the device's memory"
+        "--clips",
+        type=arguments.at_least(0),
+        default=0,
+        help="whose frames lie in the device's memory",
     )
     args = parser.parse_args(argv)
+    arguments.check_last_batch(args.batch_size, args.batch_size)
     if args.device == "cpu" and args.devices > 1:
         jax.config.update("jax_num_cpu_devices", args.devices)
     return side_by_side.run(args, "step", make_calls)

@@ -115,7 +115,7 @@ def loading_epochs(
         for windows in loader:
             kinds = windows.to(device).permute(1, 0, 2, 5, 3, 4)  # (2, B, T, 3, H, W)
             inputs = _scaled(kinds[0], see.EVENT_MEAN, see.EVENT_STD)
-            pair = _scaled(kinds[1, :, [0, -1]], see.INTENSITY_MEAN, see.INTENSITY_STD)
+            pair = _scaled(kinds[1][:, [0, -1]], see.INTENSITY_MEAN, see.INTENSITY_STD)
             labels = torch.arange(len(windows), device=device) % len(see.EMOTIONS)
             loss = torch_seen.train_step(network, optimizer, inputs, pair, labels)
             total += loss.item() * len(windows)

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from seen_jax import metrics
-from seen_jax.benchmarks import timing, torch_seen
+from seen_jax.benchmarks import arguments, timing, torch_seen
 from seen_jax.benchmarks.data import make_data
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
@@ -138,14 +138,9 @@ def compare(
       setting, batch_size, num_epochs, num_passes, seed: of both.
 
     Raises:
-      ValueError: the last batch of an epoch is a single window.
+      ValueError: a batch would be of a single window.
     """
-    if len(stores[0].records) % batch_size == 1:
-        raise ValueError(
-            "batch_size: expected no last batch of one window, which PyTorch's "
-            f"BatchNorm refuses, got {len(stores[0].records)} clips in batches of "
-            f"{batch_size}; choose another"
-        )
+    arguments.check_last_batch(len(stores[0].records), batch_size)
     batches = Batches(stores[0], setting, batch_size, seed, "train")
     shown = Batches(stores[1], setting, batch_size, 0, "eval")
     labels, weights, outcomes = stores[1].records.label_index, initial_weights(seed), {}
@@ -214,14 +209,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
     parser.add_argument(
         "--batch_size",
-        type=int,
+        type=arguments.at_least(1),
         default=8,
         help="default: 8; in 10 epochs of the published 32, so few clips are too few "
         "steps to leave chance",
     )
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=3, help="how many; default: 3")
-    parser.add_argument("--passes", type=int, default=NUM_PASSES)
+    parser.add_argument("--epochs", type=arguments.at_least(1), default=10)
+    parser.add_argument(
+        "--seeds", type=arguments.at_least(1), default=3, help="how many; default: 3"
+    )
+    parser.add_argument("--passes", type=arguments.at_least(1), default=NUM_PASSES)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:

@@ -45,6 +45,27 @@ def test_the_command(monkeypatch, capsys):
     }
 
 
+def test_a_last_batch_of_one_window_is_refused(capsys):
+    small = ["--train_clips=5", "--batch_size=4"]
+    assert benchmarks.main(["epochs", *small]) == 1
+    assert "got 5 clips in batches of 4; choose another" in capsys.readouterr().err
+
+
+def test_tf32_is_of_one_call_alone(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    call = epochs.in_tf32(lambda: torch.backends.cudnn.allow_tf32)
+    assert call() and not torch.backends.cudnn.allow_tf32
+
+
+def test_a_gpu_that_is_not_there(capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert benchmarks.main(["epochs", "--device=gpu"]) == 1
+    assert "device: expected a GPU that PyTorch sees, got none; choose cpu, or " in (
+        capsys.readouterr().err
+    )
+
+
 def test_both_programs_see_the_same_windows():
     """From weights of the same distribution, on labels that mean nothing."""
     batches = Batches(draw_store(6, 0), Setting(1, 0), 4, 0, "train")
