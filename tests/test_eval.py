@@ -18,7 +18,6 @@ from seen_jax.training import workdir
 from tests import runs
 from tests.runs import ROOT
 
-
 # What compiles in less than a second is kept, too.
 ENV = {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
