@@ -1,6 +1,6 @@
 """All steps of a training and an evaluation from the device's memory, and PyTorch's.
 
-    python -m seen_jax.benchmarks epochs --device=gpu [--setting=E4_S3] [--json]
+    python -m seen_jax.benchmarks epochs --device=gpu [--setting E4_S3 E7_S1] [--json]
 
 On drawn clips, as many and as long as those of SEE (`drawn`), so no data is needed. A
 few epochs of each program in turn, then the rest of this one's training at a stretch,
@@ -196,10 +196,10 @@ def _shortest(fn, x) -> float:
     return min(seconds(lambda: jax.block_until_ready(fn(x))) for _ in range(5))
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Measures everything; returns seconds, and what a step does."""
-    device, count = DEVICES[args.device], args.setting.num_event_frames
-    shared = args.setting, args.batch_size, 0
+def measure(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
+    """Measures everything of a setting; returns seconds, and what a step does."""
+    device, count = DEVICES[args.device], setting.num_event_frames
+    shared = setting, args.batch_size, 0
     train = Batches(draw_store(args.train_clips, 0), *shared, "train")
     test = Batches(draw_store(args.test_clips, 1), *shared, "eval")
     began = time.perf_counter()
@@ -267,7 +267,9 @@ def _share(what, rate, most, unit):
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m seen_jax.benchmarks epochs")
     parser.add_argument("--device", choices=DEVICES, default="cpu")
-    parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
+    parser.add_argument(
+        "--setting", type=Setting.parse, nargs="+", default=[Setting(4, 3)]
+    )
     parser.add_argument("--precision", choices=PRODUCTS, default="float32")
     parser.add_argument("--batch_size", type=arguments.at_least(1), default=32)
     parser.add_argument("--train_clips", type=arguments.at_least(1), default=1638)
@@ -284,14 +286,16 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     arguments.check_last_batch(args.train_clips, args.batch_size)
     side_by_side.choose_device(args.device)
-    found = measure(args)
-    what = (
-        f"{args.setting}, batch {args.batch_size}, {args.train_clips} clips, "
-        f"{args.precision}; {side_by_side.machine(args.device)}"
-    )
+    results = []
+    for setting in args.setting:
+        found = measure(args, setting)
+        what = (
+            f"{setting}, batch {args.batch_size}, {args.train_clips} clips, "
+            f"{args.precision}; {side_by_side.machine(args.device)}"
+        )
+        results.append({"what": what, **found})
+        if not args.json:
+            print(f"{what}\n{table(found, args.epochs, args.passes)}\n", flush=True)
     if args.json:
-        print(json.dumps({"what": what, **found}, indent=1))
-    else:
-        print(what)
-        print(table(found, args.epochs, args.passes))
+        print(json.dumps(results, indent=1))
     return 0

@@ -15,7 +15,14 @@ from seen_jax.benchmarks import epochs, torch_epochs  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for a busy processor cost more than one
 
-SMALL = ["--setting=E1_S0", "--batch_size=4", "--train_clips=6", "--test_clips=5"]
+SMALL = [
+    "--setting",
+    "E1_S0",
+    "E2_S0",
+    "--batch_size=4",
+    "--train_clips=6",
+    "--test_clips=5",
+]
 SHORT = ["--epochs=2", "--passes=2", "--rounds=1", "--ceiling_size=64"]
 
 
@@ -36,13 +43,14 @@ def test_the_command(monkeypatch, capsys):
 
     monkeypatch.setattr(torch_epochs, "loading_epochs", in_this_process)
     assert benchmarks.main(["epochs", *SMALL, *SHORT, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["what"].startswith("E1_S0, batch 4, 6 clips, float32; ")
-    assert {name: len(x) for name, x in found["epoch_s"].items()} == {
-        epochs.HERE: 1,
-        epochs.RESIDENT: 1,
-        epochs.LOADING: 1,
-    }
+    results = json.loads(capsys.readouterr().out)
+    for setting, found in zip(("E1_S0", "E2_S0"), results, strict=True):
+        assert found["what"].startswith(f"{setting}, batch 4, 6 clips, float32; ")
+        assert {name: len(x) for name, x in found["epoch_s"].items()} == {
+            epochs.HERE: 1,
+            epochs.RESIDENT: 1,
+            epochs.LOADING: 1,
+        }
 
 
 def test_a_last_batch_of_one_window_is_refused(capsys):
