@@ -27,7 +27,7 @@ def held(path: Path, refusal: Exception | None = None) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path))
+            file = stack.enter_context(open(path, "r+"))  # as NFS wants for a lock
             fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
             if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 raise FileNotFoundError(path)  # its holder removed it, and another came
