@@ -15,7 +15,8 @@ from pathlib import Path
 import jax
 from absl import app, flags, logging
 
-from seen_jax.evaluation import protocol, report, run, writing
+from seen_jax import protocol
+from seen_jax.evaluation import report, run, writing
 from seen_jax.export import bundle
 from seen_jax.runtime import seen_runtime
 

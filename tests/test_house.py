@@ -16,16 +16,18 @@ SOURCES = sorted((ROOT / "seen_jax").rglob("*.py"))
 MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 
 LAYERS = [  # from the bottom up; what is in one line may not import each other
-    {"see", "locks", "processes"},
+    {"errors", "processes"},
+    {"see", "files"},
     {"see_folder", "images", "events", "metrics", "models.surrogate", "data.windows"},
     {"aedat4", "models.lif"},
     {"event_folder", "models", "data", "simulator", "runtime.seen_runtime"},
+    {"protocol"},
     {"training", "evaluation", "export", "runtime"},
     {"training.loop", "evaluation.run", "evaluation.writing"},
     {"export.bundle", "export.published", "export.__main__"},
     {"benchmarks"},
 ]
-NO_JAX = {"see", "see_folder", "locks", "processes", "events", "aedat4"}
+NO_JAX = {"see", "see_folder", "errors", "files", "processes", "events", "aedat4"}
 NO_JAX |= {"event_folder", "images", "metrics", "data.windows", "runtime"}
 ALLOWED = {  # package: the modules (by prefix) that may import it
     "tensorflow": set(),

@@ -102,7 +102,7 @@ class Batches:
       process_index, process_count: this process takes the process_index-th part of
         every batch's rows.
       intensity_places: whose intensity frames are shown, within the window; for an
-        option of the network `models.inputs.intensity_indices` names them.
+        option of the network `windows.intensity_places` names them.
 
     Raises:
       ValueError: an unknown purpose, or rows that the processes cannot share evenly.

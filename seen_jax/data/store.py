@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seen_jax import locks, see
+from seen_jax import see
 from seen_jax.data import windows
 from seen_jax.data.decode import KINDS, decode_frames, jpegs_of
+from seen_jax.files import held
 from seen_jax.processes import map_in_processes
 
 if TYPE_CHECKING:  # TFDS is not needed for a store that is there
@@ -118,7 +119,7 @@ def open_store(
             directory.mkdir(parents=True, exist_ok=True)
             lock = directory / f"decoded-{records.split}.lock"
             lock.touch()
-            with locks.held(lock):
+            with held(lock):
                 frames = _mapped(path, shape)  # another process may have been faster
                 if frames is None:
                     _build(records, path, first_rows, shape, num_workers, progress)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seen_jax.errors import check_option, refuse
+
 NUM_OFFSETS = 5  # whatever the stride; Reference: the published program
 PURPOSES = ("train", "eval")  # pass 3 of an evaluation is not epoch 3 of the training
 
@@ -140,6 +142,36 @@ def event_indices(
     place = begin[..., None] + np.arange(setting.num_event_frames)
     kept = place % num_kept[..., None]
     return ((start + offset)[..., None] + setting.stride * kept).astype(np.int32)
+
+
+INTENSITIES = ("first_and_last", "first", "first_and_second", "all")
+
+
+def intensity_places(intensity: str, num_event_frames: int) -> tuple[int, ...]:
+    """Returns the places in a window whose intensity frames the network sees.
+
+    Args:
+      intensity: one of `INTENSITIES`; the last three are A, B and C of the paper's
+        Table 2.
+      num_event_frames: T, 1 or more; 2 or more for "first_and_second".
+
+    Returns:
+      Places in the window, in the order in which `intensity_frames` has them.
+
+    Raises:
+      UserError: the option is not known, or the window is too short for it.
+    """
+    check_option("intensity", intensity, INTENSITIES)
+    least = 2 if intensity == "first_and_second" else 1
+    if num_event_frames < least:
+        rule = f"{least} or more, since intensity is {intensity!r}"
+        refuse("num_event_frames", rule, num_event_frames)
+    return {
+        "first_and_last": (0, num_event_frames - 1),
+        "first": (0,),
+        "first_and_second": (0, 1),
+        "all": tuple(range(num_event_frames)),
+    }[intensity]
 
 
 def intensity_indices(

@@ -18,12 +18,10 @@ import ml_collections
 import numpy as np
 import optax
 
-from seen_jax import see
+from seen_jax import protocol, see
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
-from seen_jax.data.windows import Setting
-from seen_jax.evaluation import protocol
-from seen_jax.models.inputs import intensity_indices
+from seen_jax.data.windows import Setting, intensity_places
 from seen_jax.models.seen import SEEN
 from seen_jax.training import resident, setup, state, workdir
 from seen_jax.training import step as step_lib
@@ -104,7 +102,7 @@ def restore(
         images = setup.open_parts(config)[split == "validation"]
     else:
         images = setup.open_images(config, split)
-    places = intensity_indices(config.intensity, config.num_event_frames)
+    places = intensity_places(config.intensity, config.num_event_frames)
     shared = (setting, config.batch_size, config.seed)
     facts = {
         "source": open_records(config.data_dir, "train", config.dataset).source,

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from seen_jax import locks
+from seen_jax.files import held
 from seen_jax.runtime import seen_runtime
 
 
@@ -82,7 +82,7 @@ def replaced(out: str | os.PathLike) -> Iterator[Path]:
             if path.exists():
                 shutil.rmtree(path)
 
-    with locks.held(lock, refusal):
+    with held(lock, refusal):
         with reported(out):
             clear()
             new.mkdir()

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from seen_jax.errors import check_option
 from seen_jax.models.blocks import (
     TAPS,
     Grid,
@@ -33,7 +34,6 @@ from seen_jax.models.blocks import (
     grid,
     patches,
 )
-from seen_jax.models.inputs import check_option
 from seen_jax.models.precision import PRODUCTS, Product, in_full
 from seen_jax.models.seen import COPIES, SCALES, SEEN
 

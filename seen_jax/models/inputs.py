@@ -1,53 +1,17 @@
 """What the network may be given: which frames of a window, arrays of which shape.
 
 What a reader would get wrong: the network does not choose the intensity frames. It is
-given those that `intensity_indices` names, and can check no more than their number.
+given those that `intensity_places` names, and can check no more than their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
 
-INTENSITIES = ("first_and_last", "first", "first_and_second", "all")
-
-
-def intensity_indices(intensity: str, num_event_frames: int) -> tuple[int, ...]:
-    """Names the frames of a window whose intensity images the network sees.
-
-    Args:
-      intensity: one of `INTENSITIES`; the last three are A, B and C of the paper's
-        Table 2.
-      num_event_frames: T, 1 or more; 2 or more for "first_and_second".
-
-    Returns:
-      Indices within the window, in the order in which `intensity_frames` has them.
-
-    Raises:
-      ValueError: the option is not known, or the window is too short for it.
-    """
-    check_option("intensity", intensity, INTENSITIES)
-    least = 2 if intensity == "first_and_second" else 1
-    if num_event_frames < least:
-        raise ValueError(
-            f"num_event_frames: expected {least} or more, since intensity is "
-            f"{intensity!r}, got {num_event_frames}"
-        )
-    return {
-        "first_and_last": (0, num_event_frames - 1),
-        "first": (0,),
-        "first_and_second": (0, 1),
-        "all": tuple(range(num_event_frames)),
-    }[intensity]
-
-
-def check_option(name: str, value: str, known: Collection[str]) -> None:
-    """Raises ValueError if the value is not one of those known."""
-    if value not in known:
-        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+from seen_jax.data.windows import intensity_places
 
 
 def check_inputs(
@@ -64,7 +28,7 @@ def check_inputs(
         refuse("event_frames", "B, T, H and W of 1 or more", event_frames)
     if not jnp.issubdtype(event_frames.dtype, jnp.floating):
         refuse("event_frames", "floats, normalised as in training", event_frames)
-    count = len(intensity_indices(intensity, shape[1]))
+    count = len(intensity_places(intensity, shape[1]))
     expected = (shape[0], count, *shape[2:])
     if intensity_frames.shape != expected:
         rule = f"{expected}, since intensity is {intensity!r}"

@@ -37,8 +37,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from seen_jax.data.windows import INTENSITIES
+from seen_jax.errors import check_option
 from seen_jax.models.capture import Capture
-from seen_jax.models.inputs import INTENSITIES, check_inputs, check_option
+from seen_jax.models.inputs import check_inputs
 from seen_jax.models.layers import BatchNorm, Conv, Dense
 from seen_jax.models.lif import LIF, LIFState
 from seen_jax.models.precision import Product, in_full
@@ -138,7 +140,7 @@ class SEEN(nn.Module):
         Args:
           event_frames: (B, T, H, W), normalised grey; H = W.
           intensity_frames: (B, 2, H, W), normalised grey, of the event frames' dtype;
-            with another `intensity` as many frames as `inputs` names.
+            with another `intensity` as many frames as `intensity_places` names.
           train: normalise by the batch and update "batch_stats", which must be mutable.
           mask: (B,) bool, False where an example is padding, which BatchNorm leaves
             out; None where there is none.

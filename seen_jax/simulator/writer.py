@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seen_jax import images, locks, see
+from seen_jax import images, see
+from seen_jax.files import held
 from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
 
@@ -70,7 +71,7 @@ def write_see_folder(
         f"{out}: expected no other run to write there, found one; wait for it or give "
         "another --out"
     )
-    with locks.held(out / PROVENANCE_FILE, refusal):
+    with held(out / PROVENANCE_FILE, refusal):
         _write_missing(out, clips, seed, raw, num_workers, progress)
 
 

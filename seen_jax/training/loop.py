@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from seen_jax.evaluation import protocol
+from seen_jax import protocol
 from seen_jax.training import hosts, resident, workdir
 from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib

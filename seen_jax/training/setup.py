@@ -19,10 +19,10 @@ from seen_jax.data.batches import Batches, Stream
 from seen_jax.data.holdout import Part, hold_out
 from seen_jax.data.records import open_records
 from seen_jax.data.store import Store, open_store
-from seen_jax.data.windows import Setting
+from seen_jax.data.windows import INTENSITIES, Setting, intensity_places
+from seen_jax.errors import check_option
 from seen_jax.models import surrogate
 from seen_jax.models.folded import network
-from seen_jax.models.inputs import INTENSITIES, check_option, intensity_indices
 from seen_jax.models.lif import LIF
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import COPIES, READOUTS, SEEN
@@ -179,7 +179,7 @@ def prepare(config: ml_collections.ConfigDict, axis_name: str) -> Task:
     model = make_model(config, axis_name)
     setting = Setting(config.num_event_frames, config.skip)
     kept, evaluated = open_parts(config)
-    places = intensity_indices(config.intensity, config.num_event_frames)
+    places = intensity_places(config.intensity, config.num_event_frames)
     shared = (setting, config.batch_size, config.seed)
     train = Batches(
         kept,

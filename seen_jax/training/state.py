@@ -15,7 +15,7 @@ import optax
 from flax import linen as nn
 
 from seen_jax import see
-from seen_jax.models.inputs import intensity_indices
+from seen_jax.data.windows import intensity_places
 
 
 @jax.tree_util.register_dataclass
@@ -57,7 +57,7 @@ def create(
       seed: of the weights, 0 to 2**63 - 1.
       size: H and W.
     """
-    num_intensity_frames = len(intensity_indices(model.intensity, num_event_frames))
+    num_intensity_frames = len(intensity_places(model.intensity, num_event_frames))
 
     @jax.jit
     def init(key):

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seen_jax import locks
+from seen_jax.files import held
 
 CONFIG_FILE = "config.json"
 # They change where things lie, how long a run goes on and how often it is saved. No
@@ -45,7 +45,7 @@ def claimed(workdir: Path) -> Iterator[None]:
         f"{workdir}: expected a folder that no one trains in, got one with a run going "
         "on; wait for it or give another --workdir"
     )
-    with locks.held(lock, refusal):
+    with held(lock, refusal):
         yield
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from seen_jax.models.inputs import INTENSITIES
+from seen_jax.data.windows import INTENSITIES
 from seen_jax.models.seen import COPIES, READOUTS, SEEN
 from tests.models import reference
 from tests.models.variables import draw

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from seen_jax.models.inputs import intensity_indices
+from seen_jax.data.windows import intensity_places
 from seen_jax.models.lif import LIFState
 from seen_jax.models.seen import COPIES, READOUTS, SEEN, STAGES
 from tests.models.variables import draw
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def windows(batch=4, intensity="first_and_last", size=SIZE, num_event_frames=T):
     keys = jax.random.split(jax.random.key(0))
-    count = len(intensity_indices(intensity, num_event_frames))
+    count = len(intensity_places(intensity, num_event_frames))
     return {
         "event_frames": jax.random.normal(
             keys[0], (batch, num_event_frames, size, size)
@@ -185,11 +185,11 @@ def test_readouts():
 
 
 def test_intensity_indices():
-    assert intensity_indices("first_and_last", 4) == (0, 3)
-    assert intensity_indices("first", 4) == (0,)
-    assert intensity_indices("first_and_second", 4) == (0, 1)
-    assert intensity_indices("all", 4) == (0, 1, 2, 3)
-    assert intensity_indices("first_and_last", 1) == (0, 0)
+    assert intensity_places("first_and_last", 4) == (0, 3)
+    assert intensity_places("first", 4) == (0,)
+    assert intensity_places("first_and_second", 4) == (0, 1)
+    assert intensity_places("all", 4) == (0, 1, 2, 3)
+    assert intensity_places("first_and_last", 1) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_intensity_indices():
 def test_windows_too_short_for_an_option(intensity, num_event_frames, least):
     message = f"num_event_frames: expected {least} or more, .* got {num_event_frames}"
     with pytest.raises(ValueError, match=message):
-        intensity_indices(intensity, num_event_frames)
+        intensity_places(intensity, num_event_frames)
 
 
 def loss_and_update(variables, inputs, mask, axis_name=None):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seen_jax import event_folder, locks, see, see_folder
+from seen_jax import event_folder, files, see, see_folder
 from seen_jax.aedat4 import read_aedat4
 from seen_jax.events import accumulate
 from seen_jax.simulator import calibration, writer
@@ -130,7 +130,7 @@ def test_other_arguments_and_other_folders_are_refused(folder, tmp_path, capsys)
 
 def test_two_runs_do_not_write_to_one_folder(folder):
     with (
-        locks.held(folder / writer.PROVENANCE_FILE),
+        files.held(folder / writer.PROVENANCE_FILE),
         pytest.raises(ValueError, match="expected no other run to write there"),
     ):
         writer.write_see_folder(folder, VOLUNTEERS, CLIPS, raw=True)

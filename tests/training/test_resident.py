@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
+from seen_jax import protocol
 from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from seen_jax.evaluation import protocol
 from seen_jax.models.seen import SEEN
 from seen_jax.training import resident
 from seen_jax.training import state as state_lib

@@ -1,17 +1,17 @@
-"""Files held against other processes."""
+"""Files that are complete or absent, and held against other processes."""
 
 import subprocess
 import sys
 
 import pytest
 
-from seen_jax.locks import held
+from seen_jax.files import held
 from tests.runs import ROOT
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from seen_jax.locks import held
+from seen_jax.files import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

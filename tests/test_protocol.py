@@ -6,7 +6,7 @@ import pytest
 from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from seen_jax.evaluation.protocol import evaluate
+from seen_jax.protocol import evaluate
 from tests.data.memory import memory_records
 
 SETTING = Setting(4, 1)

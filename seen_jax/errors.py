@@ -1,0 +1,53 @@
+"""The one kind of error that a user can fix, and how a command shows it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from typing import NoReturn
+
+
+class UserError(ValueError):
+    """Something that was given cannot be used; the message says what to do about it.
+
+    A command prints the message and ends with exit code 1 (`run_command`). Any other
+    exception is a fault of this program and keeps its traceback.
+    """
+
+
+def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoReturn:
+    """Raises a `UserError`: `<what>: expected <expected>, got <got>; <remedy>`.
+
+    Args:
+      what: the file or the argument.
+      expected: the rule that it breaks.
+      got: what is there instead.
+      remedy: what to do, as a command that can be pasted where there is one.
+    """
+    text = f"{what}: expected {expected}, got {got}"
+    raise UserError(f"{text}; {remedy}" if remedy else text)
+
+
+def check_option(name: str, value: object, known: Collection[str]) -> None:
+    """Raises a `UserError` unless the value is one of those known."""
+    if value not in known:
+        refuse(name, one_of(known), repr(value))
+
+
+def one_of(names: Collection[str]) -> str:
+    return "one of " + ", ".join(names)
+
+
+def run_command(main: Callable[[], int | None]) -> int:
+    """Calls a command's main function and returns its exit code.
+
+    A `UserError`, and an `OSError`, which names its file, are printed as they are;
+    Ctrl-C gives 130, as a shell has it.
+    """
+    try:
+        return main() or 0
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

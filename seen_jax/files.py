@@ -1,0 +1,171 @@
+"""Files and folders that are complete or absent, who holds them, and their errors."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seen_jax.errors import UserError, refuse
+
+MAX_JSON_BYTES = 256 << 20  # a split file of SEE has 0.5 MB, a result file 0.7 MB
+RECOPY = "copy it again"
+
+
+@contextlib.contextmanager
+def explained(
+    path: str | os.PathLike, remedy: str = "make room or give another place"
+) -> Iterator[None]:
+    """Turns an `OSError` of writing into a `UserError` that names the place.
+
+    Args:
+      path: where the block writes.
+      remedy: what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(
+            f"{path}: expected a place that can be written and has room, got {why}; "
+            f"{remedy}"
+        ) from error
+
+
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file that is complete or absent, whatever ends the process.
+
+    Raises:
+      OSError: it cannot be written; a file of that name is left as it was.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    with open(part, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+@contextlib.contextmanager
+def new_folder(out: str | os.PathLike) -> Iterator[Path]:
+    """Gives an empty folder, which becomes `out` when the block ends without an error.
+
+    Args:
+      out: a folder that does not exist or is empty; its parents are made.
+
+    Raises:
+      UserError: there is something, or it cannot be written.
+    """
+    out = Path(out)
+    check_free(out)
+    with explained(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        try:
+            part = holder / "part"
+            part.mkdir()
+            yield part
+            os.replace(part, out)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_free(out: str | os.PathLike) -> None:
+    """Raises a `UserError` unless `out` is a folder that does not exist or is empty."""
+    out = Path(out)
+    if out.is_dir():
+        if any(out.iterdir()):
+            remedy = "give another folder or remove it"
+            refuse(out, "a new or empty folder", "one with something in it", remedy)
+    elif os.path.lexists(out):
+        refuse(out, "a new or empty folder", "a file", "give another folder")
+
+
+def read_text(path: str | os.PathLike, remedy: str = RECOPY) -> str:
+    """Reads a text file of at most `MAX_JSON_BYTES`.
+
+    Raises:
+      UserError: it is absent, no regular file (a pipe would be waited for), too large,
+        not UTF-8, or cannot be read.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            refuse(path, "a file", "none", remedy)
+        if not path.is_file():
+            refuse(path, "a file", "a folder or a device", remedy)
+        if (size := path.stat().st_size) > MAX_JSON_BYTES:
+            refuse(path, f"at most {MAX_JSON_BYTES} bytes", size, remedy)
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        refuse(path, "a file that can be read", error.strerror or error, remedy)
+    except UnicodeDecodeError as error:
+        refuse(path, "text in UTF-8", error, remedy)
+
+
+def read_json(path: str | os.PathLike, remedy: str = RECOPY) -> Any:
+    """Reads a JSON file; errors as `read_text`, and for text that is no JSON.
+
+    An object that names a key twice is refused: `json` keeps the last one silently.
+    """
+    text = read_text(path, remedy)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        refuse(path, "JSON", error, remedy)
+
+
+def parse_json(text: str) -> Any:
+    """Parses JSON.
+
+    Raises:
+      ValueError: it is no JSON, nested too deep, or an object names a key twice.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object_of_unique_keys)
+    except RecursionError as error:
+        raise ValueError("values nested too deep") from error
+
+
+def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counts = Counter(key for key, _ in pairs)
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f"named more than once: {', '.join(twice)}")
+    return dict(pairs)
+
+
+@contextlib.contextmanager
+def held(path: Path, refusal: Exception | None = None) -> Iterator[None]:
+    """Holds a file against other processes while the block lasts.
+
+    The hold ends with its process, however that ends, so that no file left behind
+    locks anyone out.
+
+    Args:
+      path: a file that exists; its content is left alone.
+      refusal: raised where another process holds it, or has just removed it; with
+        None, this waits.
+
+    Raises:
+      OSError: the file cannot be opened.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(
+                open(path, "r+")
+            )  # NFS locks only files to write
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+            if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                raise FileNotFoundError(path)  # its holder removed it, and another came
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise refusal or error from error
+        yield
