@@ -2,9 +2,10 @@
 
     python train.py --config=configs/e4_s3.py --workdir=RUN [--config.FIELD=VALUE ...]
 
-Killed or stopped, the same command goes on. SIGTERM saves first, and so does Ctrl-C
-where one process runs alone; the exit code is then 128 + the signal's number, so that a
-script does not take the run for done. Several machines: launch/train_multihost.sh.
+If it was killed or stopped, rerun the command to resume. SIGTERM saves first, and so
+does Ctrl-C where one process runs alone; the exit code is then 128 + the signal's
+number, so that a script does not take the run for done. Several machines:
+launch/train_multihost.sh.
 """
 
 import collections
@@ -15,8 +16,8 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.training import hosts, loop, overrides, setup, workdir
-from seen_jax.training.checkpoint import git_revision
 from seen_jax.training.step import AXIS
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
@@ -46,30 +47,29 @@ def main(argv: list[str]) -> int:
     )
     with hosts.ends_together():
         print(devices_text(), flush=True)
-        task = setup.prepare(_CONFIG.value, AXIS)
+        task = setup.prepare(_CONFIG.value.to_dict(), AXIS)
         check_processes(task)
         if not hosts.is_main():
             return exit_code(loop.train(task, folder))
         with workdir.claimed(folder):
             for line in workdir.check_config(folder, task.config, task.fingerprints):
-                print(f"a run that left no checkpoint is begun anew with {line}")
+                print(f"a run that left no checkpoint starts anew with {line}")
             return exit_code(loop.train(task, folder))
 
 
 def check_processes(task: setup.Task) -> None:
-    """Raises a ValueError unless this process was given what process 0 was."""
-    mine = {"config": task.config, "records": task.fingerprints, "git": git_revision()}
+    """Raises a UserError unless this process was given what process 0 was."""
+    git = workdir.git_revision()
+    mine = {"config": task.config, "records": task.fingerprints, "git": git}
     main = hosts.facts_of_main(mine)
     lines = workdir.different(main["config"], mine["config"])
     lines += workdir.different(main["records"], mine["records"], "records of ")
     lines += workdir.different({"code": main["git"]}, {"code": mine["git"]})
     if lines:
-        raise ValueError(
-            f"process {jax.process_index()}: expected the config, records and code of "
-            "process 0, got\n"
-            + "".join(f"  {line}\n" for line in lines)
-            + "give every process the same"
-        )
+        rule = "the config, records and code of process 0"
+        differences = "".join(f"\n  {line}" for line in lines) + "\n"
+        what = f"process {jax.process_index()}"
+        refuse(what, rule, differences, "give every process the same")
 
 
 def exit_code(signal_number: int) -> int:
@@ -90,21 +90,11 @@ def parse_flags(argv: list[str]) -> list[str]:
     """Parses the flags; what is wrong with a field of the config is said in a line."""
     try:
         overrides.check(argv)
-    except (ValueError, flags.Error) as error:
-        sys.exit(f"train.py: {error}")
+    except UserError as error:
+        sys.exit(str(error))
     return app.parse_flags_with_usage(argv)
-
-
-def run(argv: list[str]) -> int | str:
-    """Calls `main`; an error that says what was expected needs no traceback."""
-    try:
-        return main(argv)
-    except (OSError, ValueError, FloatingPointError) as error:
-        if ": expected " not in str(error):
-            raise
-        return f"train.py: {error}"
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(run, flags_parser=parse_flags)
+    app.run(lambda argv: run_command(lambda: main(argv)), flags_parser=parse_flags)

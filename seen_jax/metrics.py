@@ -86,26 +86,11 @@ def by_lighting(
     }
 
 
-def measure(
-    names: Sequence[see.ClipName],
-    predictions: np.ndarray,
-    emotions: Sequence[str] = see.EMOTIONS,
-) -> dict[str, float]:
-    """Measures what the published table has of one pass.
-
-    Args:
-      names: N clips; emotion and lighting are read from their names.
-      predictions: (N,) classes, positions in `emotions`.
-      emotions: the class names in the order of the class indices.
-
-    Returns:
-      A share for each emotion (its recall), each lighting, "WAR" and "UAR".
-    """
-    labels = np.array([emotions.index(name.emotion) for name in names], np.int64)
-    matrix = confusion(labels, predictions, len(emotions))
+def measure(labels, label_index, predictions, lightings):
+    matrix = confusion(label_index, predictions, len(labels))
     return {
-        **dict(zip(emotions, recalls(matrix).tolist(), strict=True)),
-        **by_lighting([name.lighting for name in names], labels, predictions),
+        **dict(zip(labels, recalls(matrix).tolist(), strict=True)),
+        **by_lighting(lightings, label_index, predictions),
         "WAR": war(matrix),
         "UAR": uar(matrix),
     }

@@ -1,17 +1,14 @@
 """The decoded store: every frame of a split as uint8 at 90 x 90, memory-mapped.
 
 Records become one plain `.npy` file beside them, (2, frames, H, W): event frames, then
-intensity frames, clip after clip. The file's name carries the records' fingerprint, and
-it gets that name by one rename when it is complete: a build that was killed leaves
-nothing that could be taken for a store, and new records never meet an old one.
-
-What a reader would get wrong: all frames of a clip are kept, not only its segment, so
-a frame's row is the clip's first row plus the frame's number.
+intensity frames, clip after clip, all frames of a clip. The file's name carries the
+records' fingerprint, and it gets that name by one rename when it is complete: a build
+that was killed leaves nothing that could be taken for a store, and new records never
+meet an old one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
@@ -26,9 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seen_jax import see
-from seen_jax.data import windows
-from seen_jax.data.decode import KINDS, decode_frames, jpegs_of
-from seen_jax.files import held
+from seen_jax.data.clips import Clips
+from seen_jax.data.record import KINDS
+from seen_jax.errors import refuse
+from seen_jax.files import explained, held
 from seen_jax.processes import map_in_processes
 
 if TYPE_CHECKING:  # TFDS is not needed for a store that is there
@@ -42,50 +40,33 @@ class Store:
     """Decoded frames of a split.
 
     Attributes:
-      records: what was decoded; names, labels and segments are read there.
+      clips: the table of the split's clips.
       path: the file.
       event_frames, intensity_frames: (frames, H, W) uint8, mapped, not in memory.
-      first_rows: (N,) int32, the row of each clip's first frame.
     """
 
-    records: Records
+    clips: Clips
     path: Path
     event_frames: np.ndarray
     intensity_frames: np.ndarray
-    first_rows: np.ndarray
-
-    @property
-    def store(self) -> Store:
-        return self
-
-    def rows(self, clip: np.ndarray, event_index: np.ndarray) -> np.ndarray:
-        """Returns the rows of windows in the frame arrays.
-
-        Args:
-          clip: (...) integers.
-          event_index: (..., T) integers, frame numbers within each clip.
-
-        Returns:
-          (..., T) int32. The intensity pair is at the first and the last of them.
-        """
-        return self.first_rows[clip][..., None] + event_index
 
     def windows(
         self,
+        clips: Clips,
         clip: np.ndarray,
         event_index: np.ndarray,
-        intensity_places: Sequence[int] = (0, -1),
+        places: Sequence[int],
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns event frames (B, T, H, W) and intensity frames (B, 2, H, W), uint8.
 
         Args:
-          clip: (B,) integers.
+          clips: the table, or a part of it.
+          clip: (B,) integers, rows of that table.
           event_index: (B, T) integers, frame numbers within each clip.
-          intensity_places: within the window, of the intensity frames.
+          places: in the window, of the intensity frames.
         """
-        rows = self.rows(clip, event_index)
-        shown = windows.intensity_indices(rows, intensity_places)
-        return self.event_frames[rows], self.intensity_frames[shown]
+        rows = clips.rows(clip, event_index)
+        return self.event_frames[rows], self.intensity_frames[rows[:, [*places]]]
 
 
 def open_store(
@@ -106,32 +87,35 @@ def open_store(
       progress: shows a progress bar over the clips while decoding.
 
     Raises:
-      OSError: the directory cannot be written, or has no room.
-      ValueError: a record cannot be decoded.
+      UserError: the directory cannot be written or has no room, or a record cannot be
+        decoded.
     """
     directory = Path(records.directory if directory is None else directory)
-    path = directory / f"decoded-{records.split}-{records.fingerprint[:16]}.npy"
-    first_rows = _first_rows(records)
-    shape = (2, int(first_rows[-1]), see.INPUT_SIZE, see.INPUT_SIZE)
+    clips = records.clips
+    path = directory / f"decoded-{clips.split}-{clips.fingerprint[:16]}.npy"
+    shape = (2, _num_frames(clips), see.INPUT_SIZE, see.INPUT_SIZE)
     frames = _mapped(path, shape)
     if frames is None:
-        with _reported(path, shape):
+        remedy = (
+            "make room, name a folder that can be written with --config.store_dir=DIR, "
+            "or read the records themselves with --config.images=records"
+        )
+        with explained(f"{path} ({np.prod(shape) / 1e6:.1f} MB)", remedy):
             directory.mkdir(parents=True, exist_ok=True)
-            lock = directory / f"decoded-{records.split}.lock"
+            lock = directory / f"decoded-{clips.split}.lock"
             lock.touch()
             with held(lock):
                 frames = _mapped(path, shape)  # another process may have been faster
                 if frames is None:
-                    _build(records, path, first_rows, shape, num_workers, progress)
+                    _build(records, path, shape, num_workers, progress)
                     frames = _mapped(path, shape)
     assert frames is not None
-    return Store(records, path, frames[0], frames[1], first_rows[:-1])
+    return Store(clips, path, frames[0], frames[1])
 
 
-def _first_rows(records: Records) -> np.ndarray:
-    """Returns (N + 1,) int32: the row of each clip's first frame, then their number."""
-    lengths = [see.ClipName.parse(name).length for name in records.names]
-    return np.cumsum([0, *lengths]).astype(np.int32)
+def _num_frames(clips: Clips) -> int:
+    """Returns the number of frames of all clips, each kind."""
+    return int(clips.first_rows[-1] + clips.num_frames[-1])
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -145,30 +129,15 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return frames.view(np.ndarray)  # a memmap's own indexing is slower
 
 
-@contextlib.contextmanager
-def _reported(path: Path, shape: tuple[int, ...]):
-    """Says what was being written, and what to do, where that fails."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{path}: expected a folder with room for {np.prod(shape) / 1e6:.1f} MB of "
-            f"decoded frames, got {error.strerror or error}; make room, name another "
-            "directory, or stream from the records",
-        ) from error
-
-
 def _build(
     records: Records,
     path: Path,
-    first_rows: np.ndarray,
     shape: tuple[int, ...],
     num_workers: int | None,
     progress: bool,
 ) -> None:
     """Decodes all clips into a file of another name, then gives it its own."""
-    prefix = f"decoded-{records.split}-"
+    prefix = f"decoded-{records.clips.split}-"
     for left in path.parent.glob(f"{prefix}*.tmp"):  # of builds that were killed
         left.unlink()
     if shutil.disk_usage(path.parent).free < np.prod(shape):
@@ -178,11 +147,11 @@ def _build(
     building = Path(name)
     try:
         np.lib.format.open_memmap(building, "w+", np.uint8, shape)
-        decoding = pickle.dumps(_Decoding(records, building, first_rows))
+        decoding = pickle.dumps(_Decoding(records, building))
         for _ in map_in_processes(
             functools.partial(_decode, decoding),
             range(len(records)),
-            f"decode {records.split}",
+            f"decode {records.clips.split}",
             num_workers,
             progress,
             FEW_CLIPS,
@@ -206,21 +175,18 @@ class _Decoding:
 
     records: Records
     file: Path
-    first_rows: np.ndarray
 
     def decode(self, clip: int) -> None:
         """Writes one clip's frames into their rows of the file."""
-        record, num_frames = self.records[clip], int(self.first_rows[-1])
-        first, end = self.first_rows[clip : clip + 2].tolist()
+        clips, record = self.records.clips, self.records[clip]
+        first, length = int(clips.first_rows[clip]), int(clips.num_frames[clip])
         for modality, kind in enumerate(KINDS):
-            num_images = len(jpegs_of(record, kind))
-            if num_images != end - first:
-                raise ValueError(
-                    f"{record.name}: expected {end - first} {kind} images, got "
-                    f"{num_images}; build the records again"
-                )
-            frames = decode_frames(record, kind, range(num_images))
-            rows_left = (2 - modality) * num_frames - first
+            num_images = len(record.jpegs(kind))
+            if num_images != length:
+                rule = f"{length} {kind} images"
+                refuse(record.name, rule, num_images, "build the records again")
+            frames = record.decode(kind, range(num_images))
+            rows_left = (2 - modality) * _num_frames(clips) - first
             # Written, not assigned to a map: a full disk is then an error, not a signal
             # that ends the process.
             with open(self.file, "rb+") as file:

@@ -1,8 +1,9 @@
 """Which frames of a clip make a window: the published drawing as index arithmetic.
 
-Segments and uniform random numbers become frame numbers; nothing is read here. What a
-reader would get wrong: the same drawing serves training and testing, its offset spans
-{0..4} whatever the stride, and the last possible begin is never drawn.
+Segments and uniform random numbers become frame numbers; nothing is read here.
+
+Note: the same drawing serves training and testing, its offset spans {0..4} whatever the
+stride, and the last possible begin is never drawn.
 
 Every draw is a function of (seed, purpose, epoch, clip) alone, so neither the number of
 clips, the batch size, the number of devices nor resuming changes it.
@@ -11,7 +12,6 @@ clips, the batch size, the number of devices nor resuming changes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +34,8 @@ class Setting:
 
     def __post_init__(self):
         if self.num_event_frames < 1 or self.skip < 0:
-            raise ValueError(
-                "setting: expected num_event_frames >= 1 and skip >= 0, got "
-                f"{self.num_event_frames} and {self.skip}"
-            )
+            rule = "num_event_frames >= 1 and skip >= 0"
+            refuse("setting", rule, f"{self.num_event_frames} and {self.skip}")
 
     def __str__(self) -> str:
         return f"E{self.num_event_frames}_S{self.skip}"
@@ -48,10 +46,8 @@ class Setting:
         match = re.fullmatch(r"E([1-9][0-9]*)_S(0|[1-9][0-9]*)", text)
         if match is None:
             known = ", ".join(map(str, SETTINGS))
-            raise ValueError(
-                f"setting: expected E<event frames>_S<skip>, got {text!r}; "
-                f"the published ones are {known}"
-            )
+            remedy = f"the published ones are {known}"
+            refuse("setting", "E<event frames>_S<skip>", repr(text), remedy)
         return cls(*map(int, match.groups()))
 
     @property
@@ -82,23 +78,17 @@ def uniforms(seed: int, purpose: str, epoch: int, num_clips: int) -> np.ndarray:
       (num_clips, 3) float64 in [0, 1), a row per clip: for the offset, for the begin,
       and the clip's place in a shuffled epoch.
     """
-    check_purpose(purpose)
+    check_option("purpose", purpose, PURPOSES)
     if not 0 <= seed < 2**64:
-        raise ValueError(f"seed: expected 0 to 2**64 - 1, got {seed}")
+        refuse("seed", "0 to 2**64 - 1", seed)
     if epoch < 0:
-        raise ValueError(f"epoch: expected 0 or more, got {epoch}")
+        refuse("epoch", "0 or more", epoch)
     # Counter-based: the epoch stands in the counter's highest word, clips count up from
     # the lowest, so that no two epochs share a number.
     key = np.array([seed, PURPOSES.index(purpose)], np.uint64)
     counter = np.array([0, 0, 0, epoch], np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
     return generator.random((num_clips, 3))
-
-
-def check_purpose(purpose: str) -> None:
-    """Raises a ValueError unless `purpose` is one of `PURPOSES`."""
-    if purpose not in PURPOSES:
-        raise ValueError(f"purpose: expected one of {PURPOSES}, got {purpose!r}")
 
 
 def event_indices(
@@ -126,13 +116,12 @@ def event_indices(
     """
     segments, numbers = np.asarray(segments), np.asarray(numbers)
     if segments.shape[-1:] != (2,) or numbers.shape[:-1] != segments.shape[:-1]:
-        raise ValueError(
-            "segments and numbers: expected shapes (..., 2) and (..., 2 or more), got "
-            f"{segments.shape} and {numbers.shape}"
-        )
+        rule = "shapes (..., 2) and (..., 2 or more)"
+        refuse("segments and numbers", rule, f"{segments.shape} and {numbers.shape}")
     start, end = segments[..., 0], segments[..., 1]
     if np.any(start < 0) or np.any(end <= start):
-        raise ValueError("segments: expected 0 <= start < end in each; check the split")
+        wrong = segments[(start < 0) | (end <= start)][0]
+        refuse("segments", "0 <= start < end in each", wrong, "check the split file")
     length = end - start
     num_offsets = np.minimum(NUM_OFFSETS, length) if setting.stride > 1 else 1
     offset = _integers(numbers[..., 0], num_offsets)
@@ -172,18 +161,6 @@ def intensity_places(intensity: str, num_event_frames: int) -> tuple[int, ...]:
         "first_and_second": (0, 1),
         "all": tuple(range(num_event_frames)),
     }[intensity]
-
-
-def intensity_indices(
-    event_index: np.ndarray, places: Sequence[int] = (0, -1)
-) -> np.ndarray:
-    """Returns the frame numbers of the intensity frames: (..., len(places)).
-
-    Args:
-      event_index: (..., T) frame numbers of the event frames.
-      places: within the window; the published network sees the first and the last.
-    """
-    return event_index[..., list(places)]
 
 
 def order(numbers: np.ndarray) -> np.ndarray:

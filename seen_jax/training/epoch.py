@@ -1,19 +1,20 @@
-"""An epoch's numbers: the sums of its steps, and the passes -> a row of metrics.jsonl.
+"""An epoch's numbers: the sums of its steps, and its passes -> a row (`rows`).
 
-What a reader would get wrong: the loss and accuracy of training are those of the steps
-as they were taken, with weights that changed from one to the next.
+Note: loss and accuracy of training are those of the steps as they were taken, with
+weights that changed from one to the next.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from seen_jax import metrics, see
-from seen_jax.training.setup import Task
+from seen_jax import metrics
+from seen_jax.data.clips import Clips
 
 
 @dataclasses.dataclass
@@ -25,10 +26,20 @@ class EpochSums:
     count: float = 0.0
     seconds: float = 0.0
 
-    def add(self, loss: float, correct: float, count: float) -> None:
-        self.loss += loss
-        self.correct += correct
-        self.count += count
+    def add(self, step_sums: Mapping[str, np.ndarray]) -> int | None:
+        """Adds the sums of one step, or of several, (S,) each.
+
+        Returns:
+          The first of the steps whose loss is not finite, None if all are.
+        """
+        each = {name: np.atleast_1d(x) for name, x in step_sums.items()}
+        for i in range(len(each["loss"])):
+            if not math.isfinite(each["loss"][i]):
+                return i
+            self.loss += float(each["loss"][i])
+            self.correct += float(each["correct"][i])
+            self.count += float(each["count"][i])
+        return None
 
     def means(self) -> tuple[float, float]:
         """Returns loss and accuracy."""
@@ -36,39 +47,46 @@ class EpochSums:
 
 
 def make_row(
-    task: Task, step: int, sums: EpochSums, probabilities: np.ndarray | None
+    sums: EpochSums, *, epoch: int, step: int, learning_rate: float
 ) -> dict[str, Any]:
-    """Returns what `Journal.epoch` takes.
+    """Returns the row of an epoch.
 
     Args:
-      task: what is trained.
-      step: the last one of the epoch.
-      sums: of all of it.
-      probabilities: (P, N, K) of the evaluation passes; None if there were none.
+      sums: of the whole epoch.
+      epoch: from 1.
+      step: the epoch's last.
+      learning_rate: of that step.
     """
     loss, accuracy = sums.means()
-    row = {
-        "epoch": step // len(task.train),
+    return {
+        "epoch": epoch,
         "step": step,
         "loss": loss,
         "accuracy": accuracy,
-        "learning_rate": float(task.learning_rate(step - 1)),
+        "learning_rate": learning_rate,
         "seconds": sums.seconds,
         "windows_per_s": sums.count / sums.seconds,
     }
-    return row if probabilities is None else row | _measure(task, probabilities)
 
 
-def _measure(task: Task, probabilities: np.ndarray) -> dict[str, Any]:
-    records = task.evaluation.provider.records
-    names = [see.ClipName.parse(name) for name in records.names]
+def measure(clips: Clips, split: str, probabilities: np.ndarray) -> dict[str, Any]:
+    """Returns what the row of an evaluated epoch has in addition.
+
+    Args:
+      clips: N that were evaluated on.
+      split: "test" or "validation".
+      probabilities: (P, N, K) of the passes.
+    """
     passes = [
-        metrics.measure(names, x.argmax(-1), records.labels) for x in probabilities
+        metrics.measure(
+            clips.labels, clips.label_index, x.argmax(-1), clips.metadata["lighting"]
+        )
+        for x in probabilities
     ]
     mean = {key: float(np.mean([x[key] for x in passes])) for key in passes[0]}
     wars = [x["WAR"] for x in passes]
     return {
-        "split": task.split,
+        "split": split,
         "war": mean["WAR"],
         "uar": mean["UAR"],
         "war_std": float(np.std(wars, ddof=1)) if len(wars) > 1 else None,
@@ -80,9 +98,3 @@ def _measure(task: Task, probabilities: np.ndarray) -> dict[str, Any]:
 def _without_nan(shares: dict[str, float]) -> dict[str, float | None]:
     """JSON has no nan: a lighting or an emotion without clips has no share."""
     return {key: None if math.isnan(x) else x for key, x in shares.items()}
-
-
-def checkpoint_metrics(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the checkpoint of an evaluated epoch says of itself."""
-    names = ("epoch", "loss", "accuracy", "split", "war", "uar", "war_std")
-    return {name: row[name] for name in names}

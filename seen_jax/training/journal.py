@@ -1,22 +1,19 @@
 """What a person sees of a run: the bar, a line per epoch, TensorBoard, curves.
 
-`metrics.jsonl` is the record of it: one line per epoch, from 1. A run that goes on from
-epoch e drops the lines after e and writes them again, so that no kill, at whatever
-moment, leaves an epoch twice or not at all. Shares are 0 to 1 in the files and percent
-where people read them; beside every number that the epoch is chosen by, that is said.
-What a reader would get wrong: a run's first dispatch is mostly compilation, and tells
-nothing of the time left.
+A run that resumes after epoch e drops the rows of metrics.jsonl after e and writes them
+again, so that no kill, at any point, leaves an epoch twice or not at all. Shares are 0
+to 1 in the files and percent where people read them; beside every number that the epoch
+is chosen by, that is said.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorboardX
@@ -24,21 +21,13 @@ import tqdm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from seen_jax import metrics, see
-from seen_jax.training.checkpoint import CHOICES
-from seen_jax.training.workdir import reported, write_atomically
+from seen_jax import files, metrics, see
+from seen_jax.errors import refuse
+from seen_jax.training import rows as rows_lib
+from seen_jax.training.rows import CHOICES, Row
+from seen_jax.training.workdir import RESUME
 
-Row = dict[str, Any]
-METRICS_FILE, CURVES_FILE = "metrics.jsonl", "curves.png"
-
-
-def read_rows(workdir: str | Path) -> list[Row]:
-    """Returns the epochs of a run, in order; a line cut short by a kill is left out."""
-    path = Path(workdir) / METRICS_FILE
-    if not path.exists():
-        return []
-    lines = path.read_text().split("\n")[:-1]  # what follows the last newline is cut
-    return [json.loads(line) for line in lines]
+CURVES_FILE = "curves.png"
 
 
 class Journal:
@@ -47,29 +36,40 @@ class Journal:
     Args:
       workdir: of the run.
       select: how the epoch that counts is chosen, one of `CHOICES`.
+      labels: class names.
       num_epochs, num_clips: epochs of the run, training clips of an epoch.
-      epoch: epochs done; what was noted of later ones is dropped.
+      epoch: epochs that have ended; rows of later ones are dropped.
       num_windows: done in the epoch after that; a run that begins here drops all.
+
+    Attributes:
+      rows: of the epochs that have ended.
     """
 
     def __init__(
         self,
         workdir: Path,
         select: str,
+        labels: Sequence[str],
         *,
         num_epochs: int,
         num_clips: int,
         epoch: int = 0,
         num_windows: int = 0,
     ):
-        self._workdir, self._select = workdir, select
+        self._workdir, self._select, self._labels = workdir, select, labels
         self._num_epochs, self._num_clips = num_epochs, num_clips
         self._last: float | None = None  # when windows were last done
         self._seconds, self._num_windows = 0.0, 0  # since the first dispatch
-        with reported(workdir):
-            self._rows = [row for row in read_rows(workdir) if row["epoch"] <= epoch]
-            text = "".join(map(_line, self._rows))
-            write_atomically(workdir / METRICS_FILE, text)
+        path = workdir / rows_lib.FILE
+        rows, tail = rows_lib.read_rows_and_tail(workdir)
+        if tail:
+            self.say(f"{path}: the last line was cut off and is dropped")
+        if len(rows) < epoch:
+            rule = f"rows of the {epoch} epochs that the checkpoint has seen"
+            refuse(path, rule, len(rows), rows_lib.REMEDY)
+        self.rows = rows[:epoch]
+        with files.explained(workdir, RESUME):
+            files.write_whole(path, "".join(map(rows_lib.to_line, self.rows)))
             board = workdir / "tensorboard"
             if not epoch and not num_windows:  # another config may have been here
                 (workdir / CURVES_FILE).unlink(missing_ok=True)
@@ -84,8 +84,16 @@ class Journal:
             dynamic_ncols=True,
         )
 
+    def first_dispatch(self, num_steps: int, seconds: float) -> None:
+        """Says when the first steps of the run were done."""
+        steps = "step" if num_steps == 1 else f"{num_steps} steps"
+        self.say(f"first {steps} after {seconds:.1f} s, compilation included")
+
     def step(self, epoch: int, num_windows: int, loss: float, accuracy: float) -> None:
-        """Moves the bar on; loss and accuracy are the epoch's so far."""
+        """Advances the bar; loss and accuracy are the epoch's so far.
+
+        The first dispatch is mostly compilation and says nothing of the time left.
+        """
         now = time.perf_counter()
         shown = f"epoch {epoch} loss {loss:.3f} accuracy {100 * accuracy:.1f} %"
         self._bar.set_postfix_str(shown, refresh=False)
@@ -105,20 +113,13 @@ class Journal:
         sys.stdout.flush()
 
     def epoch(self, row: Row) -> None:
-        """Notes an epoch that is done.
-
-        Args:
-          row: epoch, step, loss, accuracy, learning_rate, seconds, windows_per_s; where
-            it was evaluated also split, war, uar, war_std, passes (a `metrics.measure`
-            each) and mean (of the passes).
-        """
-        self._rows.append(row)
-        with reported(self._workdir):
-            with open(self._workdir / METRICS_FILE, "a") as file:
-                file.write(_line(row))
+        """Writes the row of an epoch, which has ended with that."""
+        self.rows.append(row)
+        with files.explained(self._workdir, RESUME):
+            rows_lib.append_row(self._workdir, row)
             self._write_board(row)
             if "war" in row:
-                draw_curves(self._workdir, self._rows, self._chosen(row))
+                self._draw(self._chosen(row))
         self.say(self._text(row))
         if self._last is not None:  # the evaluation is no training time
             self._last = time.perf_counter()
@@ -152,7 +153,7 @@ class Journal:
         if "war" in row:
             prefix = "" if row["split"] == "test" else f"{row['split']}/"
             chosen = self._chosen(row)
-            for tag, value in _published_tags(row).items():
+            for tag, value in _published_tags(row, self._labels).items():
                 if value is not None:
                     self._board.add_scalar(
                         prefix + tag, value, epoch, summary_description=chosen
@@ -160,26 +161,28 @@ class Journal:
             self._board.add_text("scores", self._scores(row), epoch)
         self._board.flush()
 
+    def _draw(self, choice: str) -> None:
+        image = io.BytesIO()
+        figure = draw_curves(self.rows, len(self._labels), choice)
+        figure.savefig(image, format="png", dpi=120)
+        files.write_whole(self._workdir / CURVES_FILE, image.getvalue())
+
     def close(self) -> None:
         self._bar.close()
         self._board.close()
 
 
-def _published_tags(row: Row) -> dict[str, float | None]:
+def _published_tags(row: Row, labels: Sequence[str]) -> dict[str, float | None]:
     mean = row["mean"]
     blends = [metrics.blend(x["UAR"], x["WAR"]) for x in row["passes"]]
     return {
         **{f"test_num/{number}": x for number, x in enumerate(blends, 1)},
-        **{f"acc/{emotion}": mean[emotion] for emotion in see.EMOTIONS},
+        **{f"acc/{label}": mean[label] for label in labels},
         "Metrics/UAR-average": mean["UAR"],
         "Metrics/WAR-average": mean["WAR"],
         "Metrics/F1-p=0.33-average": float(np.mean(blends)),
         **{f"situation/{name}--average": mean[name] for name in see.LIGHTINGS},
     }
-
-
-def _line(row: Row) -> str:
-    return json.dumps(row, allow_nan=False) + "\n"
 
 
 def _clock(seconds: float) -> str:
@@ -191,12 +194,12 @@ def scores_text(row: Row) -> str:
     return f"{row['split']} WAR {100 * row['war']:.1f} %, UAR {100 * row['uar']:.1f} %"
 
 
-def draw_curves(workdir: Path, rows: list[Row], chosen: str = "") -> None:
+def draw_curves(rows: list[Row], num_classes: int, chosen: str = "") -> Figure:
     """Draws loss, accuracy and the evaluations by epoch.
 
     Args:
-      workdir: of the run.
-      rows: its epochs, one evaluated or more.
+      rows: of epochs, one evaluated or more.
+      num_classes: chance is 1 in so many.
       chosen: how the epoch is chosen, if by these evaluations; else empty.
     """
     epochs = [row["epoch"] for row in rows]
@@ -212,7 +215,7 @@ def draw_curves(workdir: Path, rows: list[Row], chosen: str = "") -> None:
     for label, name, measured in lines:
         x, y = zip(*((row["epoch"], row[name]) for row in measured), strict=True)
         right.plot(x, y, ".-", label=label)
-    right.axhline(1 / len(see.EMOTIONS), color="grey", lw=0.8, ls=":", label="chance")
+    right.axhline(1 / num_classes, color="grey", lw=0.8, ls=":", label="chance")
     right.set(ylim=(0, 1.02))  # a dot at 1 is whole
     right.yaxis.set_major_formatter(PercentFormatter(1))
     if chosen:
@@ -223,6 +226,4 @@ def draw_curves(workdir: Path, rows: list[Row], chosen: str = "") -> None:
         axes.xaxis.set_major_locator(
             MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
         )
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    write_atomically(workdir / CURVES_FILE, image.getvalue())
+    return figure

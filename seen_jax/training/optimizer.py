@@ -4,13 +4,12 @@
     velocity = momentum * velocity + gradient          (no Nesterov, no dampening)
     parameter = parameter - learning_rate * velocity
 
-What a reader would get wrong: the decay goes into the velocity, and the learning rate
-does not, so a change of the rate acts at once on all that is stored there.
+Note: the weight decay goes into the velocity and the learning rate does not, so a
+change of the rate acts at once on all that is stored there.
 """
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import optax
 
 
@@ -21,23 +20,10 @@ def learning_rate_by_epoch(
 
     Args:
       initial: the rate of the first epoch, 0 or more.
-      decay: factor from one epoch to the next, usually 0 to 1.
+      decay: factor from one epoch to the next, above 0; optax takes 0 for 1.
       steps_per_epoch: 1 or more.
-
-    Raises:
-      ValueError: an epoch without steps.
     """
-    if steps_per_epoch < 1:
-        raise ValueError(
-            f"steps_per_epoch: expected 1 or more, got {steps_per_epoch}; is there "
-            "anything to train on?"
-        )
-
-    def learning_rate(step):
-        epoch = jnp.asarray(step) // steps_per_epoch
-        return initial * decay ** epoch.astype(float)
-
-    return learning_rate
+    return optax.exponential_decay(initial, steps_per_epoch, decay, staircase=True)
 
 
 def sgd(

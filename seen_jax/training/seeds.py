@@ -2,39 +2,36 @@
 
     python -m seen_jax.training.seeds FOLDER        reads FOLDER/seed_*, writes seeds.md
 
-What a reader would get wrong: the spread is that over seeds, of each run's mean over
-its passes; the spread over passes, which was published, is another and smaller thing.
+The spread is that over seeds, of each run's mean over its passes. The spread over
+passes, which was published, is another and smaller one.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from seen_jax import see
-from seen_jax.training.checkpoint import CHOICES
-from seen_jax.training.journal import read_rows
-from seen_jax.training.workdir import different, load_config, write_atomically
+from seen_jax import files
+from seen_jax.errors import refuse, run_command
+from seen_jax.training.rows import CHOICES, Row, chosen_row, read_rows
+from seen_jax.training.workdir import different, load_config
 
 
-def chosen_row(workdir: Path, select: str, num_epochs: int) -> dict[str, Any]:
-    """Returns the epoch that counts: the last, or the best by WAR, of equals the later.
+def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
+    """Returns the row of the epoch that counts.
 
     Raises:
-      ValueError: the run is not done.
+      UserError: the run is not done.
     """
-    evaluated = [row for row in read_rows(workdir) if "war" in row]
-    done = evaluated[-1]["epoch"] if evaluated else 0
+    rows = read_rows(workdir)
+    done = max((row["epoch"] for row in rows if "war" in row), default=0)
     if done < num_epochs:
-        raise ValueError(
-            f"{workdir}: expected a run of {num_epochs} epochs, got {done} evaluated; "
-            "train it to its end"
-        )
-    if select == "last":
-        return evaluated[-1]
-    return max(evaluated, key=lambda row: (row["war"], row["epoch"]))
+        rule = f"a run of {num_epochs} epochs"
+        refuse(workdir, rule, f"{done} evaluated", "train it to its end")
+    return chosen_row(rows, select)
 
 
 def table(runs: dict[int, dict[str, Any]], select: str) -> str:
@@ -44,7 +41,8 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
       runs: seed to the row of its epoch that counts.
       select: how that epoch was chosen.
     """
-    columns = ("WAR", "UAR", *see.EMOTIONS, *see.LIGHTINGS)
+    means = [row["mean"] for row in runs.values()]
+    columns = ("WAR", "UAR", *(x for x in means[0] if x not in ("WAR", "UAR")))
     lines = [
         f"Percent of {next(iter(runs.values()))['split']} clips; {CHOICES[select]}; "
         f"{len(runs)} seeds; spread: standard deviation over seeds.",
@@ -56,7 +54,7 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
         cells = [_percent(row["mean"][name]) for name in columns]
         lines.append(f"| {seed} | {row['epoch']} | {' | '.join(cells)} |")
     for name, function in (("mean", statistics.fmean), ("spread", _spread)):
-        values = [[row["mean"][x] for row in runs.values()] for x in columns]
+        values = [[mean[x] for mean in means] for x in columns]
         cells = [_percent(None if None in x else function(x)) for x in values]
         lines.append(f"| {name} | | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -74,11 +72,11 @@ def compare(folder: Path) -> str:
     """Returns the table of the runs in `FOLDER/seed_*`.
 
     Raises:
-      ValueError: there are none, or they differ in more than their seed.
+      UserError: there are none, or they differ in more than their seed.
     """
     workdirs = sorted(folder.glob("seed_*"), key=lambda path: (len(path.name), path))
     if not workdirs:
-        raise ValueError(f"{folder}: expected runs in seed_*, got none; train some")
+        refuse(folder, "runs in seed_*", "none", "bash launch/seeds.sh trains some")
     first, runs = load_config(workdirs[0]), {}
     for workdir in workdirs:
         config = load_config(workdir)
@@ -87,28 +85,24 @@ def compare(folder: Path) -> str:
         if lengths[0] != lengths[1]:
             others.append("num_epochs: {} -> {}".format(*lengths))
         if others:
-            raise ValueError(
-                f"{workdir}: expected the config of {workdirs[0]} but for the seed, "
-                f"got {', '.join(others)}; keep such runs in folders of their own"
-            )
-        runs[config["seed"]] = chosen_row(
+            rule = f"the config of {workdirs[0]} but for the seed"
+            remedy = "keep such runs in folders of their own"
+            refuse(workdir, rule, ", ".join(others), remedy)
+        runs[config["seed"]] = final_row(
             workdir, config["select"], config["num_epochs"]
         )
     return table(runs, first["select"])
 
 
-def main(argv: list[str]) -> int | str:
-    if len(argv) != 1:
-        return "usage: python -m seen_jax.training.seeds FOLDER"
-    folder = Path(argv[0])
-    try:
-        text = compare(folder)
-    except (ValueError, FileNotFoundError) as error:
-        return str(error)
-    write_atomically(folder / "seeds.md", text)
-    print(f"{text}\n{folder / 'seeds.md'}")
-    return 0
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m seen_jax.training.seeds")
+    parser.add_argument("folder", type=Path, help="holds runs as seed_1, seed_2, ...")
+    folder = parser.parse_args().folder
+    text, path = compare(folder), folder / "seeds.md"
+    with files.explained(path):
+        files.write_whole(path, text)
+    print(f"{text}\n{path}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(main))

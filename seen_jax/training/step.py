@@ -3,9 +3,9 @@
     batch (uint8, host)  --shard-->  a share per device  --normalise, SEEN-->  logits
     loss, gradient, BatchNorm: over the real examples of the batch of ALL devices
 
-What a reader would get wrong: a device's share may be all padding, so nothing is
-averaged on a device; sums and counts are added up over the devices, then divided. With
-the same batch, any number of devices therefore takes the same step.
+A device's share may be all padding, so nothing is averaged on a device; sums and counts
+are added up over the devices, then divided. With the same batch, any number of devices
+therefore takes the same step.
 
 `parallel` is the only function of this project that names `jax.pmap`.
 """

@@ -1,0 +1,135 @@
+"""The table of clips: names, classes, segments and metadata, a row per clip.
+
+Every program asks the table, never a clip's name or a constant: how many classes there
+are, what they are called and in which order is what the split file said when the
+records were built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from seen_jax import see
+from seen_jax.errors import refuse
+
+FIELDS = ("volunteer", "sex", "age", "degree", "lighting")  # of a clip's name
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """N clips of a built dataset.
+
+    Attributes:
+      names: N clip names.
+      labels: K class names, in the order of the class indices.
+      label_index: int32 (N,), class index.
+      segments: int32 (N, 2), the frames [start, end) to use.
+      metadata: field to (N,) values, for example "volunteer" and "lighting".
+      numbers: int32 (N,), the clip's index among the records.
+      num_frames: int32 (N,), frames of each kind, those outside the segment too.
+      first_rows: int32 (N,), the row of the clip's first frame in the decoded store.
+      split: the records' split, `train` or `test`.
+      source: `simulated` or `real`.
+      fingerprint: of the records; equal for equal records, wherever they were built.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    label_index: np.ndarray
+    segments: np.ndarray
+    metadata: Mapping[str, np.ndarray]
+    numbers: np.ndarray
+    num_frames: np.ndarray
+    first_rows: np.ndarray
+    split: str = ""
+    source: str = ""
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, indices: np.ndarray | Sequence[int]) -> Clips:
+        """Returns a table of some of the clips, in the order of `indices` (M,)."""
+        indices = np.asarray(indices, np.intp)
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in indices),
+            label_index=self.label_index[indices],
+            segments=self.segments[indices],
+            metadata={name: x[indices] for name, x in self.metadata.items()},
+            numbers=self.numbers[indices],
+            num_frames=self.num_frames[indices],
+            first_rows=self.first_rows[indices],
+        )
+
+    def rows(self, clip: np.ndarray, event_index: np.ndarray) -> np.ndarray:
+        """Returns the rows of windows in the decoded store.
+
+        Args:
+          clip: (...) integers, rows of this table.
+          event_index: (..., T) integers, frame numbers within each clip.
+
+        Returns:
+          (..., T) int32.
+        """
+        return self.first_rows[clip][..., None] + event_index
+
+
+def from_names(
+    names: Sequence[str],
+    labels: Sequence[str],
+    segments: Sequence[Sequence[int]],
+    **provenance: str,
+) -> Clips:
+    """Returns the table of clips whose names carry SEE's nine fields.
+
+    Args:
+      names: N clip names.
+      labels: K class names in class-index order.
+      segments: N of [start, end).
+      **provenance: split, source and fingerprint.
+    """
+    fields = [see.ClipName.parse(name) for name in names]
+    lengths = np.array([x.length for x in fields], np.int32)
+    emotions = [x.emotion for x in fields]
+    return Clips(
+        names=tuple(names),
+        labels=tuple(labels),
+        label_index=np.array([*map([*labels].index, emotions)], np.int32),
+        segments=np.array(segments, np.int32).reshape(-1, 2),
+        metadata={
+            name: np.array([getattr(x, name) for x in fields]) for name in FIELDS
+        },
+        numbers=np.arange(len(fields), dtype=np.int32),
+        num_frames=lengths,
+        first_rows=np.cumsum(lengths, dtype=np.int32) - lengths,
+        **provenance,
+    )
+
+
+def hold_out(clips: Clips, num_volunteers: int) -> tuple[Clips, Clips]:
+    """Divides clips in two so that no volunteer is in both parts.
+
+    Which volunteers are held out depends on the clips and their number alone, not on a
+    training's seed, so that seeds can be compared.
+
+    Returns:
+      The clips of the other volunteers, and those of the held out ones.
+
+    Raises:
+      UserError: one part would be empty.
+    """
+    volunteer = clips.metadata["volunteer"]
+    volunteers = np.unique(volunteer)
+    if not 0 < num_volunteers < len(volunteers):
+        rule = (
+            f"1 to {len(volunteers) - 1} of the {len(volunteers)} in the training part"
+        )
+        refuse("validation_volunteers", rule, num_volunteers)
+    rng = np.random.Generator(np.random.PCG64(0))
+    held_out = np.isin(volunteer, rng.permutation(volunteers)[:num_volunteers])
+    kept, held = (clips.take(np.flatnonzero(x)) for x in (~held_out, held_out))
+    return kept, held

@@ -1,0 +1,202 @@
+"""A run -> the weights of its checkpoint that counts, and the clips to show them.
+
+Which checkpoint counts was settled while training (`config.select`); another one can be
+named, and that is said beside its numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import linen as nn
+
+from seen_jax import protocol
+from seen_jax.data.batches import Batches
+from seen_jax.data.records import open_records
+from seen_jax.data.windows import Setting
+from seen_jax.errors import UserError, check_option, refuse
+from seen_jax.files import RECOPY
+from seen_jax.training import setup, state, workdir
+from seen_jax.training import step as step_lib
+from seen_jax.training.checkpoint import FOLDER, Checkpoints
+from seen_jax.training.feed import make_feeds
+from seen_jax.training.rows import CHOICES, chosen_row, read_rows
+
+SPLITS = ("test", "train", "validation")
+NUM_LINES = 5  # of weights that do not fit
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The network of a checkpoint.
+
+    Attributes:
+      model, variables: NumPy arrays, one copy.
+      config: of the run.
+      records: fingerprints of the records it was trained on, by split.
+      facts: those of `provenance.FACTS` that do not depend on the clips shown.
+    """
+
+    model: nn.Module
+    variables: dict[str, Any]
+    config: dict[str, Any]
+    records: dict[str, str]
+    facts: dict[str, Any]
+
+
+def restore(folder: str | os.PathLike, step: int | None = None) -> Restored:
+    """Reads the weights of a run; no data is opened.
+
+    Args:
+      folder: the workdir of the run.
+      step: of the checkpoint; None takes the one that counts.
+
+    Raises:
+      UserError: no run, no checkpoint, an unknown step, a config or a checkpoint that
+        is damaged, or one that does not fit the other.
+    """
+    config = workdir.load_config(folder)
+    try:
+        setup.check_config(config)
+    except UserError as error:
+        rule = "a config that can be trained"
+        refuse(Path(folder) / workdir.CONFIG_FILE, rule, error, RECOPY)
+    step, choice, variables, run = _read_checkpoint(folder, config, step)
+    model = setup.make_model(config, len(run["labels"]))
+    check_fits(Path(folder) / FOLDER / str(step), model, config, variables)
+    facts = {
+        "dataset": config["dataset"],
+        "setting": str(Setting(config["num_event_frames"], config["skip"])),
+        "labels": run["labels"],
+        "epoch": run["epoch"],
+        "step": step,
+        "choice": choice + _origin_text(folder, step),
+        "seed": config["seed"],
+        "trained_at": run["git"],
+        "evaluated_at": workdir.git_revision(),
+        "workdir": str(folder),
+    }
+    return Restored(model, variables, config, run["records"], facts)
+
+
+def open_batches(restored: Restored, split: str = "test") -> Batches:
+    """Opens a split of the records that the run was trained with.
+
+    Args:
+      restored: of the run.
+      split: one of `SPLITS`; "validation" are the volunteers held out of "train".
+
+    Raises:
+      UserError: an unknown split, no data, other records, or other classes.
+    """
+    check_option("split", split, SPLITS)
+    config = restored.config
+    if split == "validation" and config["select"] != "validation":
+        rule = "test or train, since no volunteers were held out of this training"
+        refuse("split", rule, repr(split))
+    batches = setup.open_batches(config, split, "eval")
+    for part, fingerprint in restored.records.items():
+        clips = batches.clips
+        if part != clips.split:
+            clips = open_records(config["data_dir"], part, config["dataset"]).clips
+        if clips.fingerprint != fingerprint:
+            rule = (
+                f"the {part} records that this run was trained with, {fingerprint:.12}"
+            )
+            remedy = "build them again, or train on these"
+            refuse(config["data_dir"], rule, f"{clips.fingerprint:.12}", remedy)
+    labels = list(batches.clips.labels)
+    if labels != restored.facts["labels"]:
+        rule = f"the classes of the run, {', '.join(restored.facts['labels'])}"
+        refuse(config["data_dir"], rule, ", ".join(labels), "train on these records")
+    return batches
+
+
+def evaluate(
+    restored: Restored, batches: Batches, num_passes: int, progress: bool = True
+) -> np.ndarray:
+    """Runs the published protocol on all devices: probabilities (P, N, K)."""
+    (feed,) = make_feeds(restored.config["images"], batches)
+    predict = feed.make_predict(restored.model)
+    answers = predict(step_lib.replicate(restored.variables), num_passes)
+    return protocol.evaluate(answers, len(batches.clips), num_passes, progress)
+
+
+def _read_checkpoint(folder, config: Mapping[str, Any], step: int | None):
+    """Returns step, how it was chosen, variables and facts."""
+    select, num_epochs = config["select"], config["num_epochs"]
+    path = Path(folder) / FOLDER
+    if not path.is_dir():
+        refuse(path, "checkpoints", "none", "train first")
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        steps = checkpoints.steps()
+        counts = checkpoints.latest()
+        if select != "last":
+            row = chosen_row(read_rows(folder), select)
+            counts = row["step"] if row and row["step"] in steps else None
+        if step is None and counts is None:
+            rule = "a checkpoint" if not steps else "one of an epoch that was evaluated"
+            remedy = "train on" + (f" or give --step, one of {steps}" if steps else "")
+            refuse(path, rule, "none", remedy)
+        if step is not None and step not in steps:
+            refuse("step", f"one of {steps}, which {path} has", step)
+        step = counts if step is None else step
+        variables, run = checkpoints.restore_variables(step)
+    choice = CHOICES[select] if step == counts else "named by --step"
+    if choice == CHOICES["last"] and step > 0 and run["epoch"] < num_epochs:
+        done = f"{run['epoch']} of {num_epochs} epochs"
+        choice = f"the latest checkpoint of a run that is not done, {done}"
+    return step, choice, variables, run
+
+
+def _origin_text(folder, step: int) -> str:
+    """Says what must be known of weights that another program trained."""
+    origin = workdir.load_origin(folder)
+    if origin is None:
+        return ""
+    named = f"{origin['file']} (epoch {origin['epoch']})"
+    if step == 0:
+        return f": imported from {named}, trained and chosen elsewhere"
+    return f"; fine-tuned from {named}, trained and chosen elsewhere"
+
+
+def check_fits(
+    path: str | os.PathLike,
+    model: nn.Module,
+    config: Mapping[str, Any],
+    variables: Mapping[str, Any],
+) -> None:
+    """Raises a UserError that names the weights which are not those of the config.
+
+    Args:
+      path: where the weights come from.
+      model, config: the network that is expected.
+      variables: "params" and "batch_stats" of arrays.
+    """
+    count = config["num_event_frames"]
+    made = jax.eval_shape(lambda: state.create(model, optax.identity(), count, 0))
+    expected, given = _shapes(made.variables), _shapes(variables)
+    lines = [
+        f"\n  {name}: {expected.get(name, 'absent')}, got {given.get(name, 'absent')}"
+        for name in sorted(expected.keys() | given.keys())
+        if expected.get(name) != given.get(name)
+    ]
+    if lines:
+        differences = (
+            "others" + "".join(lines[:NUM_LINES]) + f"\n{len(lines)} do not fit"
+        )
+        remedy = "is the config that of another run?"
+        refuse(path, "the weights of the config", differences, remedy)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}

@@ -1,0 +1,105 @@
+"""`metrics.jsonl`, a line of JSON for each epoch, and which epoch counts.
+
+A row has epoch, step, loss, accuracy, learning_rate, seconds and windows_per_s; where
+the epoch was evaluated also split, war, uar, war_std, passes (a `metrics.measure` each)
+and mean (over the passes). Shares are 0 to 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seen_jax import files
+from seen_jax.errors import refuse
+
+Row = dict[str, Any]
+FILE = "metrics.jsonl"
+REMEDY = "copy the file again, or train in another --workdir"
+CHOICES = {  # how the epoch that counts is chosen: what is said beside its numbers
+    "last": "the last epoch",
+    "validation": "chosen on volunteers held out of the training part",
+    "test": "chosen on the test split",
+}
+_NUMBERS = ("epoch", "step", "loss", "accuracy", "learning_rate", "seconds")
+_EVALUATED = {"split": str, "war": float, "uar": float, "mean": dict, "passes": list}
+
+
+def read_rows(workdir: str | os.PathLike) -> list[Row]:
+    """Returns the rows of a run, in order; a last line that was cut off is left out.
+
+    A full disk or a crash of the machine can cut off the last line; a run that resumes
+    notes that epoch again.
+
+    Raises:
+      UserError: another line is no row, or an epoch is missing.
+    """
+    return read_rows_and_tail(workdir)[0]
+
+
+def read_rows_and_tail(workdir: str | os.PathLike) -> tuple[list[Row], bytes]:
+    """As `read_rows`; also returns what there is of a line that was cut off."""
+    path = Path(workdir) / FILE
+    if not path.exists():
+        return [], b""
+    try:
+        *lines, tail = path.read_bytes().split(b"\n")
+    except OSError as error:
+        refuse(path, "a file that can be read", error.strerror, REMEDY)
+    rows = []
+    for number, line in enumerate(lines, 1):
+        where = f"{path}, line {number}"
+        try:
+            row = files.parse_json(line.decode())
+        except ValueError as error:  # UnicodeDecodeError too
+            if number == len(lines) and not tail:
+                return rows, line + b"\n"
+            refuse(where, "a JSON object", error, REMEDY)
+        _check(row, where, number)
+        rows.append(row)
+    return rows, tail
+
+
+def append_row(workdir: Path, row: Row) -> None:
+    """Appends a row; when this returns it is on the disk."""
+    with open(workdir / FILE, "a") as file:
+        file.write(to_line(row))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def to_line(row: Row) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"
+
+
+def _check(row: Any, where: str, epoch: int) -> None:
+    if not isinstance(row, dict):
+        refuse(where, "a JSON object", type(row).__name__, REMEDY)
+    kinds = dict.fromkeys(_NUMBERS, float) | (_EVALUATED if "war" in row else {})
+    for name, kind in kinds.items():
+        value = row.get(name)
+        numbers = (int, float) if kind is float else kind
+        if not isinstance(value, numbers) or isinstance(value, bool):
+            rule = f"{name} as {'a number' if kind is float else kind.__name__}"
+            refuse(where, rule, repr(value) if name in row else "none", REMEDY)
+    if row["epoch"] != epoch:
+        refuse(where, f"epoch {epoch}", row["epoch"], REMEDY)
+
+
+def chosen_row(rows: Sequence[Row], select: str) -> Row | None:
+    """Returns the row of the epoch that counts, None if no epoch was evaluated.
+
+    Args:
+      rows: of a run.
+      select: "last" takes the last epoch that was evaluated; others the best by WAR,
+        of equals the later, which has seen more.
+    """
+    evaluated = [row for row in rows if "war" in row]
+    if not evaluated:
+        return None
+    if select == "last":
+        return evaluated[-1]
+    return max(evaluated, key=lambda row: (row["war"], row["epoch"]))
