@@ -1,6 +1,5 @@
 """train.py as a user runs it: real processes, killed and stopped at several moments."""
 
-import os
 import re
 import shutil
 import signal
@@ -8,17 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seen_jax.training.checkpoint import Checkpoints
-from seen_jax.training.journal import read_rows
-from tests import samples
-from tests.training.test_journal import read_board
+from seen_jax.training.rows import chosen_row, read_rows
+from tests.helpers import ROOT, build_records, cpu_environment, read_board
 
-ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4  # of 10 clips in batches of 4: 3 steps, two clips in the last
 FIELDS = {
     "batch_size": 4,
@@ -51,10 +47,7 @@ class Lab:
 
     def __init__(self, root):
         self.root = root
-        names = samples.clip_names(2, (5, 8))
-        see_dir = samples.write_see_folder(root / "see", names, size=90)
-        build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
-        subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+        build_records(root, 2, (5, 8))
 
     def command(self, run, flags=(), program=("train.py",), **fields):
         fields = {**FIELDS, "data_dir": self.root / "data", **fields}
@@ -65,11 +58,7 @@ class Lab:
         ]  # fmt: skip
 
     def start(self, run, flags=(), devices=1, before="", **fields):
-        env = os.environ | {
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-            "PYTHONUNBUFFERED": "1",
-        }
+        env = cpu_environment(devices, PYTHONUNBUFFERED="1")
         return subprocess.Popen(
             [
                 "bash",
@@ -93,7 +82,7 @@ class Lab:
 
     def checkpoint(self, run, step):
         """Returns the leaves of a checkpoint, as bytes, and what was saved beside."""
-        checkpoints = Checkpoints(self.root / run, "test", read_only=True)
+        checkpoints = Checkpoints(self.root / run, read_only=True)
         variables, saved = checkpoints.restore_variables(step)
         files = ("optimizer", "variables")
         assert all((checkpoints.path / str(step) / name).is_dir() for name in files)
@@ -167,10 +156,9 @@ def test_what_a_run_leaves(lab, whole):
         assert round(4 * row["passes"][0]["WAR"], 9) % 1 == 0
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     best = max(rows[1::2], key=lambda row: (row["war"], row["step"]))
-    kept = sorted({best["step"], 12})
-    checkpoints = Checkpoints(folder, "test", read_only=True)
-    assert (checkpoints.steps(), checkpoints.chosen()) == (kept, best["step"])
-    assert checkpoints.metrics(best["step"])["war"] == best["war"]
+    assert chosen_row(rows, "test") == best
+    checkpoints = Checkpoints(folder, read_only=True)
+    assert checkpoints.steps() == sorted({best["step"], 9, 12})
     checkpoints.close()
     _, saved = lab.checkpoint("whole", 12)
     assert saved["config"]["select"] == "test"
@@ -223,7 +211,7 @@ def test_killed_and_stopped_at_several_moments_it_ends_the_same(lab, whole):
         process.communicate()
     assert list(saves.glob("*tmp*")), "the save was over before the kill"
     process = lab.start("killed")
-    while "goes on" not in process.stdout.readline():
+    while "resumes after" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=120)[0]
@@ -243,19 +231,12 @@ def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
 ):
     folder = lab.root / "stopped"
 
-    def kept():
-        checkpoints = Checkpoints(folder, "test", read_only=True)
-        steps = {step: checkpoints.metrics(step) for step in checkpoints.steps()}
-        checkpoints.close()
-        return steps
-
     # Each time after six steps: at the end of epoch 2, and of the last one.
     for step, evaluated in ((6, 0), (12, 1)):
         code, output = lab.run("stopped", program=("-c", SIGNALLED, "6"))
         assert code == 128 + signal.SIGTERM, output
         assert f"stopped and saved at step {step}" in output
         assert output.count("WAR") == evaluated  # one epoch late
-        assert kept()[step] is None
         assert lab.checkpoint("stopped", step)[1]["epoch"] == step // 3
     code, output = lab.run("stopped")
     assert code == 0, output
@@ -263,11 +244,8 @@ def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
         read_rows(lab.root / "whole")
     )
     assert lab.checkpoint("stopped", 12)[0] == lab.checkpoint("whole", 12)[0]
-    rows = {row["step"]: row for row in read_rows(folder)}
-    wars = {step: rows[step]["war"] for step in (6, 12)}
-    assert {step: metrics["war"] for step, metrics in kept().items()} == {
-        step: wars[step] for step in {max(wars, key=lambda x: (wars[x], x)), 12}
-    }
+    best = chosen_row(read_rows(folder), "test")["step"]
+    assert {int(x.name) for x in (folder / "checkpoints").iterdir()} == {best, 9, 12}
     code, again = lab.run("stopped")  # done is done
     assert code == 0 and "epoch 4/4" in output and "epoch 4/4" not in again
 
@@ -276,11 +254,11 @@ def test_a_loss_that_is_not_finite_ends_the_run(lab, whole):
     # The second epoch's rate is 0.015e38: its first step overflows the weights.
     code, output = lab.run("diverged", learning_rate_decay=1e38, select="last")
     assert code == 1
-    words = r"train.py: loss: expected a finite number at step [56] \(epoch 2\), got"
+    words = r"loss: expected a finite number at step [56] \(epoch 2\), got"
     assert re.search(words, output), output
     assert "the last good checkpoint is kept (step 3)" in output
     assert "Traceback" not in output
-    checkpoints = Checkpoints(lab.root / "diverged", "last", read_only=True)
+    checkpoints = Checkpoints(lab.root / "diverged", read_only=True)
     assert checkpoints.steps() == [3]
     checkpoints.close()
 
@@ -290,7 +268,7 @@ def test_a_disk_without_room_is_an_error_that_says_so(lab, whole):
     code, output = lab.run("full", before="ulimit -f 1024;")
     assert code == 1
     place = lab.root / "full" / "checkpoints"
-    assert f"train.py: {place}: expected a folder that can be written" in output
+    assert f"{place}: expected a folder that can be written" in output
     assert "File too large" in output
 
 
@@ -306,7 +284,7 @@ def test_fields_that_are_not_right_are_refused(lab, fields, words):
     code, output = lab.run("refused", **fields)
     assert code == 1
     (line,) = [line for line in output.splitlines() if not line.startswith("process")]
-    assert line.startswith(f"train.py: {words}")
+    assert line.startswith(words)
     assert not (lab.root / "refused").exists()
 
 
@@ -316,7 +294,7 @@ def test_a_run_that_left_no_checkpoint_is_begun_anew_with_another_config(lab, wh
     assert code == 1 and "there is no checkpoint yet" in output
     code, output = lab.run("anew")
     assert code == 0, output
-    words = "a run that left no checkpoint is begun anew with learning_rate: 1e+38 -> "
+    words = "a run that left no checkpoint starts anew with learning_rate: 1e+38 -> "
     assert f"{words}0.015\n" in output
     assert lab.checkpoint("anew", 12)[0] == lab.checkpoint("whole", 12)[0]
     code, output = lab.run("anew", learning_rate=0.01)
@@ -344,7 +322,7 @@ def test_two_processes_go_on_where_one_was_stop_together_and_end_with_an_error(
     processes[1].send_signal(signal.SIGTERM)  # to one; both stop
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [143, 143], outputs
-    assert "devices: 2 x cpu" in outputs[0] and "goes on after step 12" in outputs[0]
+    assert "devices: 2 x cpu" in outputs[0] and "resumes after step 12" in outputs[0]
     assert "stopped and saved at step" in outputs[0]
     assert "epoch" not in outputs[1]  # process 0 alone writes
 

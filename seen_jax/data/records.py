@@ -53,9 +53,7 @@ class Records:
             index["segments"],
             split=split,
             source=metadata["provenance"]["source"],
-XX
-                json.dumps([index, labels]).encode()
-            ).hexdigest(),
+            fingerprint=fingerprint.hexdigest(),
         )
         # Its serialized examples only: TFDS's own decoding takes as long as reading.
         self._examples = builder.as_data_source(split).data_source

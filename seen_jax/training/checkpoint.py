@@ -4,7 +4,7 @@
       variables   params and batch_stats: what evaluation and export read
       optimizer   velocities, and the step
       run         JSON: config, classes, git revision, the epoch so far, and a digest of
-                  every array
+                  every array and of these facts
 
 Checkpoints are written in the background and get their name when they are complete, so
 a kill at any point leaves the one before. The latest two are kept, and the best where
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -94,6 +95,7 @@ class Checkpoints:
             return
         optimizer = {"opt_state": state.opt_state, "step": np.asarray(state.step)}
         digests = _digests({"variables": state.variables, "optimizer": optimizer})
+        digests["run"] = _facts_digest(run)
         with self._explained():
             self._manager.save(
                 step,
@@ -170,10 +172,13 @@ class Checkpoints:
             value = run.get(name) if isinstance(run, dict) else None
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise UserError(f"no {kind.__name__} as {name} in its facts")
-        for name, digest in _digests({name: read[name] for name in items}).items():
-            if run["digests"].get(name) != digest:
-                raise UserError(f"another array as {name} than was saved")
-        return read, {name: x for name, x in run.items() if name != "digests"}
+        digests = run.pop("digests")
+        read_digests = _digests({name: read[name] for name in items})
+        read_digests["run"] = _facts_digest(run)
+        for name, digest in read_digests.items():
+            if digests.get(name) != digest:
+                raise UserError(f"other values as {name} than were saved")
+        return read, run
 
     def wait(self) -> None:
         """Returns when all that was saved is complete on disk; errors as `save`."""
@@ -205,6 +210,10 @@ def _digests(trees: Any) -> dict[str, str]:
         jax.tree_util.keystr(path, simple=True, separator="/"): _digest(x)
         for path, x in leaves
     }
+
+
+def _facts_digest(run: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _digest(x: Any) -> str:

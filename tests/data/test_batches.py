@@ -10,12 +10,12 @@ import tensorflow_datasets as tfds
 
 from seen_jax import images
 from seen_jax.data import windows
-from seen_jax.data.batches import Batches, Stream
+from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
 from tests import samples
-from tests.data.memory import memory_records
+from tests.helpers import memory_records
 
 LENGTHS = (9, 18, 5, 30, 12, 7, 21, 3)
 SETTING = Setting(4, 1)
@@ -32,6 +32,10 @@ def store(records):
     return open_store(records)
 
 
+def make(images, *options, **more):
+    return Batches(images, images.clips, *options, **more)
+
+
 def assert_same(one, other):
     assert one.keys() == other.keys()
     for key in one:
@@ -40,7 +44,7 @@ def assert_same(one, other):
 
 
 def test_shapes_and_types(store):
-    batch = Batches(store, SETTING, 3, 0, "train").batch(0)
+    batch = make(store, SETTING, 3, 0, "train").batch(0)
     found = {key: (x.shape, x.dtype.name) for key, x in batch.items()}
     assert found == {
         "event_frames": ((3, 4, 90, 90), "uint8"),
@@ -52,13 +56,12 @@ def test_shapes_and_types(store):
 
 
 def test_a_row_is_the_window_drawn_for_its_clip(records, store):
-    batches = Batches(store, SETTING, 3, 5, "train")
+    batches = make(store, SETTING, 3, 5, "train")
     epoch = 2
     numbers = windows.uniforms(5, "train", epoch, NUM_CLIPS)
     batch = batches.batch(epoch * len(batches) + 1)
     for row, clip in enumerate(batch["clip"]):
-        record = records.records[clip]
-        segment = record.start, record.end
+        record, segment = records.records[clip], records.clips.segments[clip]
         drawn = windows.event_indices(segment, SETTING, numbers[clip])
         for t, number in enumerate(drawn):
             expected = images.load_input(record.event_jpegs[number])
@@ -66,13 +69,13 @@ def test_a_row_is_the_window_drawn_for_its_clip(records, store):
         for t, number in enumerate((drawn[0], drawn[-1])):
             expected = images.load_input(record.frame_jpegs[number])
             np.testing.assert_array_equal(batch["intensity_frames"][row, t], expected)
-        assert batch["label"][row] == record.label
+        assert batch["label"][row] == records.clips.label_index[clip]
 
 
 @pytest.mark.parametrize("purpose", windows.PURPOSES)
 def test_store_and_records_give_the_same_batches(records, store, purpose):
-    one = Batches(store, SETTING, 3, 7, purpose)
-    other = Batches(Stream(records), SETTING, 3, 7, purpose)
+    one = make(store, SETTING, 3, 7, purpose)
+    other = make(records, SETTING, 3, 7, purpose)
     for number in range(2 * len(one)):
         assert_same(one.batch(number), other.batch(number))
 
@@ -80,17 +83,17 @@ def test_store_and_records_give_the_same_batches(records, store, purpose):
 @pytest.mark.parametrize("purpose", windows.PURPOSES)
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 8, 20])
 def test_every_clip_is_there_once_an_epoch(store, purpose, batch_size):
-    batches = Batches(store, SETTING, batch_size, 7, purpose)
+    batches = make(store, SETTING, batch_size, 7, purpose)
     assert len(batches) == -(-NUM_CLIPS // batch_size)
     for epoch in range(3):
         plan = batches.plan(epoch)
-        assert plan.mask.shape == (len(batches), batch_size)
+        assert plan.mask.shape == (len(batches), min(batch_size, NUM_CLIPS))
         assert sorted(plan.clip[plan.mask]) == list(range(NUM_CLIPS))
         assert plan.mask.ravel().tolist() == sorted(plan.mask.ravel(), reverse=True)
 
 
 def test_training_is_shuffled_anew_and_evaluation_stays_in_order(store):
-    train, evaluation = (Batches(store, SETTING, 4, 7, p) for p in ("train", "eval"))
+    train, evaluation = (make(store, SETTING, 4, 7, p) for p in ("train", "eval"))
     orders = {tuple(train.plan(epoch).clip.ravel()) for epoch in range(5)}
     assert len(orders) == 5
     for epoch in range(2):
@@ -100,7 +103,7 @@ def test_training_is_shuffled_anew_and_evaluation_stays_in_order(store):
 def test_windows_do_not_depend_on_the_batch_size(store):
     drawn = []
     for batch_size in (3, 8):
-        plan = Batches(store, SETTING, batch_size, 7, "train").plan(4)
+        plan = make(store, SETTING, batch_size, 7, "train").plan(4)
         drawn.append((plan.clip[plan.mask], plan.event_index[plan.mask]))
     np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
     np.testing.assert_array_equal(drawn[0][1], drawn[1][1])
@@ -108,9 +111,9 @@ def test_windows_do_not_depend_on_the_batch_size(store):
 
 def test_the_plan_points_at_the_batches_images(store):
     # What training on frames in device memory does: gather by rows of the store.
-    batches = Batches(store, SETTING, 3, 7, "train")
+    batches = make(store, SETTING, 3, 7, "train")
     plan = batches.plan(1)
-    rows = store.rows(plan.clip, plan.event_index)
+    rows = store.clips.rows(plan.clip, plan.event_index)
     for place in range(len(batches)):
         batch = batches.batch(len(batches) + place)
         pair = rows[place][:, [0, -1]]
@@ -124,9 +127,18 @@ def test_the_plan_points_at_the_batches_images(store):
 
 @pytest.mark.parametrize("process_count", [1, 2, 3])
 def test_processes_divide_each_batch(store, process_count):
-    whole = Batches(store, SETTING, 6, 7, "train")
+    options = SETTING, 6, 7, "train"
+    whole = make(store, *options)
     parts = [
-        Batches(store, SETTING, 6, 7, "train", index, process_count)
+        make(
+            store,
+            SETTING,
+            6,
+            7,
+            "train",
+            process_index=index,
+            process_count=process_count,
+        )
         for index in range(process_count)
     ]
     for number in range(2 * len(whole)):
@@ -136,7 +148,7 @@ def test_processes_divide_each_batch(store, process_count):
 
 
 def test_the_iterator_goes_on_where_its_state_says(store):
-    batches = Batches(store, SETTING, 3, 7, "train")
+    batches = make(store, SETTING, 3, 7, "train")
     expected = [batches.batch(number) for number in range(2, 9)]
     iterator = batches.iterate(start=2)
     for number in range(3):
@@ -151,7 +163,7 @@ def test_the_iterator_goes_on_where_its_state_says(store):
 
 
 def test_the_iterator_ends_where_it_is_told(store):
-    batches = Batches(store, SETTING, 3, 7, "eval")
+    batches = make(store, SETTING, 3, 7, "eval")
     clips = [batch["clip"].tolist() for batch in batches.iterate(0, len(batches))]
     assert clips == [[0, 1, 2], [3, 4, 5], [6, 7, 0]]
 
@@ -162,7 +174,7 @@ def test_streaming_reads_a_clip_once_and_decodes_the_window_only(records, monkey
         images, "decode_jpeg", lambda data: decoded.append(data) or decode(data)
     )
     records.reads.clear()
-    batch = Batches(Stream(records), SETTING, 3, 7, "eval").batch(0)
+    batch = make(records, SETTING, 3, 7, "eval").batch(0)
     assert records.reads == batch["clip"].tolist()
     assert len(decoded) == 3 * (4 + 2)
 
@@ -171,11 +183,11 @@ def test_rows_that_cannot_be_divided_are_refused(store):
     with pytest.raises(
         ValueError, match="multiple of the number of processes, 3, got 4"
     ):
-        Batches(store, SETTING, 4, 0, "train", 0, 3)
+        make(store, SETTING, 4, 0, "train", process_count=3)
     with pytest.raises(ValueError, match="process_index: expected 0 to 1, got 2"):
-        Batches(store, SETTING, 4, 0, "train", 2, 2)
+        make(store, SETTING, 4, 0, "train", process_index=2, process_count=2)
     with pytest.raises(ValueError, match="purpose: expected one of"):
-        Batches(store, SETTING, 4, 0, "test")
+        make(store, SETTING, 4, 0, "test")
 
 
 # TFDS reads its own messages in a way that protobuf 6 warns of.
@@ -191,20 +203,43 @@ def test_batches_of_a_dataset_on_disk(tmp_path, monkeypatch):
     for split in ("train", "test"):
         records = open_records(tmp_path / "data", split)
         one, other = (
-            Batches(provider, SETTING, 4, 7, "train")
-            for provider in (open_store(records), Stream(records))
+            make(images, SETTING, 4, 7, "train")
+            for images in (open_store(records), records)
         )
         for number in range(len(one)):
             assert_same(one.batch(number), other.batch(number))
 
 
-@pytest.mark.parametrize("places", [(0,), (0, 1), (0, 1, 2, 3)])
-def test_intensity_frames_of_other_places_in_the_window(records, store, places):
+@pytest.mark.parametrize(
+    "intensity, places",
+    [("first", [0]), ("first_and_second", [0, 1]), ("all", [0, 1, 2, 3])],
+)
+def test_other_intensity_frames_of_the_window(records, store, intensity, places):
     one, other = (
-        Batches(provider, SETTING, 3, 7, "train", intensity_places=places)
-        for provider in (store, Stream(records))
+        make(images, SETTING, 3, 7, "train", intensity=intensity)
+        for images in (store, records)
     )
     assert_same(one.batch(1), other.batch(1))
-    rows = store.rows(one.plan(0).clip[1], one.plan(0).event_index[1])
-    expected = store.intensity_frames[rows[:, list(places)]]
+    rows = store.clips.rows(one.plan(0).clip[1], one.plan(0).event_index[1])
+    expected = store.intensity_frames[rows[:, places]]
     np.testing.assert_array_equal(one.batch(1)["intensity_frames"], expected)
+
+
+def test_the_windows_of_the_first_pass_by_clip(records, store):
+    clips = np.array([6, 0, 3])
+    for source in (store, records):
+        batches = make(source, SETTING, 3, 7, "eval")
+        event_frames, intensity_frames = batches.first_windows(clips)
+        for clip, events, pair in zip(
+            clips, event_frames, intensity_frames, strict=True
+        ):
+            batch = batches.batch(clip // 3)
+            np.testing.assert_array_equal(events, batch["event_frames"][clip % 3])
+            np.testing.assert_array_equal(pair, batch["intensity_frames"][clip % 3])
+
+
+def test_a_batch_is_at_most_an_epoch(store):
+    batches = make(store, SETTING, 10**9, 7, "train")
+    assert (batches.batch_size, len(batches)) == (NUM_CLIPS, 1)
+    parts = make(store, SETTING, 30, 7, "train", process_index=2, process_count=3)
+    assert parts.batch(0)["mask"].tolist() == [True, True, False]  # of 8 in 9 rows

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from seen_jax import see
 from seen_jax.data import records as records_lib
+from seen_jax.errors import UserError
 from tests import samples
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "datasets"))
@@ -22,6 +23,7 @@ builder_lib = importlib.import_module("see_tfds.see_tfds_dataset_builder")
 # TFDS reads its own messages in a way that protobuf 6 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:label.. is deprecated")
 
+VERSION = str(builder_lib.Builder.VERSION)
 NAMES = samples.clip_names(3, (2, 3, 4))
 
 
@@ -49,28 +51,24 @@ def test_a_record_is_the_clips_files(see_dir, data_dir):
     records = records_lib.open_records(data_dir, "train")
     # Every third clip is in the testing subset: index 3 is the clip of position 4.
     name, record = NAMES[4], records[3]
-    assert record.name == name
+    assert record.name == str(name)
     assert len(record.event_jpegs) == len(record.frame_jpegs) == name.length == 3
     for kind, jpegs in (("event", record.event_jpegs), ("frame", record.frame_jpegs)):
         paths = sorted((see_dir / kind / name.emotion / str(name)).iterdir())
         assert [*jpegs] == [path.read_bytes() for path in paths]
         assert isinstance(jpegs, tuple)
-    assert (record.start, record.end) == (0, 3)
-    assert record.label == records.labels.index(name.emotion)
+    assert records.clips.segments[3].tolist() == [0, 3]
+    assert records.clips.label_index[3] == see.EMOTIONS.index(name.emotion)
 
 
 @pytest.mark.parametrize("split", records_lib.SPLITS)
 def test_the_index_agrees_with_the_records(data_dir, split):
     records = records_lib.open_records(data_dir, split)
-    assert len(records) == len(records.names) == {"train": 14, "test": 7}[split]
-    assert records.names == [str(record.name) for record in records]
-    assert records.labels == see.EMOTIONS
-    assert records.label_index.dtype == records.segments.dtype == np.int32
-    assert records.label_index.tolist() == [record.label for record in records]
-    segments = [[record.start, record.end] for record in records]
-    assert records.segments.tolist() == segments
-    assert records.source == "real"
-    assert records.directory == data_dir / "see_tfds" / "published" / "1.0.0"
+    clips = records.clips
+    assert len(records) == len(clips) == {"train": 14, "test": 7}[split]
+    assert [*clips.names] == [record.name for record in records]
+    assert (clips.labels, clips.split, clips.source) == (see.EMOTIONS, split, "real")
+    assert records.directory == data_dir / "see_tfds" / "published" / VERSION
 
 
 def test_indices_are_those_of_a_sequence(data_dir):
@@ -82,18 +80,21 @@ def test_indices_are_those_of_a_sequence(data_dir):
 
 
 def test_opens_a_directory_or_a_config(data_dir):
-    direct = records_lib.open_records(data_dir / "see_tfds/by_volunteer/1.0.0", "test")
+    direct = records_lib.open_records(
+        data_dir / f"see_tfds/by_volunteer/{VERSION}", "test"
+    )
     named = records_lib.open_records(str(data_dir), "test", config="by_volunteer")
     published = records_lib.open_records(data_dir, "test")
-    assert direct.names == named.names != published.names
-    assert direct.fingerprint == named.fingerprint != published.fingerprint
+    assert direct.clips.names == named.clips.names != published.clips.names
+    assert direct.clips.fingerprint == named.clips.fingerprint
+    assert named.clips.fingerprint != published.clips.fingerprint
 
 
 def test_from_many_threads_and_after_pickling(data_dir):
     records = records_lib.open_records(data_dir, "train")
     expected = [*records]
     fresh = pickle.loads(pickle.dumps(records))
-    assert fresh.fingerprint == records.fingerprint
+    assert fresh.clips.fingerprint == records.clips.fingerprint
     order = np.random.default_rng(0).integers(0, len(records), 200)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert [*pool.map(fresh.__getitem__, order)] == [expected[i] for i in order]
@@ -102,15 +103,15 @@ def test_from_many_threads_and_after_pickling(data_dir):
 def test_grain_reads_them(data_dir):
     records = records_lib.open_records(data_dir, "train")
     dataset = grain.MapDataset.source(records).seed(0).shuffle().to_iter_dataset()
-    assert {str(record.name) for record in dataset} == {*records.names}
+    assert {record.name for record in dataset} == {*records.clips.names}
 
 
 class TestErrors:
     def test_nothing_built(self, tmp_path):
-        with pytest.raises(FileNotFoundError) as caught:
+        with pytest.raises(UserError) as caught:
             records_lib.open_records(tmp_path, "train", config="by_volunteer")
         assert str(caught.value) == (
-            f"{tmp_path}/see_tfds/by_volunteer: expected a built dataset, found none; "
+            f"{tmp_path}/see_tfds/by_volunteer: expected a built dataset, got none; "
             f"build it with `bash launch/build_see.sh SEE_DIR {tmp_path} "
             "--config by_volunteer`"
         )
@@ -124,31 +125,29 @@ class TestErrors:
     @pytest.mark.parametrize("cut", ["shorten", "remove"])
     def test_an_incomplete_copy(self, data_dir, tmp_path, cut):
         copy = shutil.copytree(
-            data_dir / "see_tfds/published/1.0.0", tmp_path / "1.0.0"
+            data_dir / f"see_tfds/published/{VERSION}", tmp_path / VERSION
         )
         shard = copy / "see_tfds-train.array_record-00001-of-00003"
         if cut == "remove":
             shard.unlink()
         else:
             shard.write_bytes(shard.read_bytes()[:-1])
-        with pytest.raises(
-            ValueError, match=r"bytes of train records, found .* copy it"
-        ):
+        with pytest.raises(ValueError, match=r"bytes of train records, got .* copy it"):
             records_lib.open_records(copy, "train")
         assert len(records_lib.open_records(copy, "test")) == 7
 
     def test_another_dataset(self, data_dir, tmp_path):
         copy = shutil.copytree(
-            data_dir / "see_tfds/published/1.0.0", tmp_path / "1.0.0"
+            data_dir / f"see_tfds/published/{VERSION}", tmp_path / VERSION
         )
         (copy / "metadata.json").unlink()
         with pytest.raises(ValueError, match="expected records of SEE, got see_tfds"):
             records_lib.open_records(copy, "train")
 
     def test_a_directory_under_its_unfinished_name(self, data_dir, tmp_path):
-        built = data_dir / "see_tfds/published/1.0.0"
-        name = f"{tfds.core.constants.INCOMPLETE_PREFIX}ABC123_1.0.0"
+        built = data_dir / f"see_tfds/published/{VERSION}"
+        name = f"{tfds.core.constants.INCOMPLETE_PREFIX}ABC123_{VERSION}"
         copy = shutil.copytree(built, tmp_path / "see_tfds" / "published" / name)
         for directory in (tmp_path, copy):
-            with pytest.raises(FileNotFoundError):
+            with pytest.raises(UserError):
                 records_lib.open_records(directory, "train")

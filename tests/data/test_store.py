@@ -1,12 +1,11 @@
 """The decoded store: what is in it, and that nothing half-made is taken for it."""
 
-import dataclasses
-import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ import pytest
 from seen_jax import images
 from seen_jax.data import store as store_lib
 from seen_jax.data.store import open_store
-from tests.data.memory import memory_records
+from seen_jax.errors import UserError
+from tests.helpers import memory_records
 
 LENGTHS = (4, 7, 5)
 
@@ -26,8 +26,8 @@ def records(tmp_path):
 
 def assert_holds(store, records):
     for clip, record in enumerate(records.records):
-        for number in range(record.name.length):
-            row = store.rows(np.array(clip), np.array([number]))[0]
+        for number in range(len(record.event_jpegs)):
+            row = store.clips.rows(np.array(clip), np.array([number]))[0]
             for jpegs, frames in (
                 (record.event_jpegs, store.event_frames),
                 (record.frame_jpegs, store.intensity_frames),
@@ -40,14 +40,16 @@ def test_every_frame_is_at_its_row(records):
     store = open_store(records)
     assert store.event_frames.shape == (4 + 7 + 5, 90, 90)
     assert store.event_frames.dtype == np.uint8
-    assert store.first_rows.tolist() == [0, 4, 4 + 7]
+    assert store.clips.first_rows.tolist() == [0, 4, 4 + 7]
     assert_holds(store, records)
 
 
 def test_windows_are_the_frames_asked_for(records):
     store = open_store(records)
     event_index = np.array([[0, 1, 4, 6], [4, 3, 2, 0]])
-    event_frames, intensity_frames = store.windows(np.array([1, 2]), event_index)
+    event_frames, intensity_frames = store.windows(
+        store.clips, np.array([1, 2]), event_index, (0, -1)
+    )
     rows = [[4, 5, 8, 10], [15, 14, 13, 11]]
     np.testing.assert_array_equal(event_frames, store.event_frames[rows])
     ends = [[4, 10], [15, 11]]
@@ -70,7 +72,7 @@ def test_it_cannot_be_written_to(records):
 
 def test_new_records_replace_the_store_of_their_split_only(records, tmp_path):
     old = open_store(records)
-    test = open_store(dataclasses.replace(records, split="test"))
+    test = open_store(memory_records(tmp_path, LENGTHS, split="test"))
     changed = memory_records(tmp_path, (6, 3), seed=1, fingerprint="f" * 32)
     store = open_store(changed)
     assert_holds(store, changed)
@@ -98,7 +100,7 @@ def test_a_killed_build_leaves_no_store(records, tmp_path):
         "import os, signal, sys\n"
         "from seen_jax import images\n"
         "from seen_jax.data.store import open_store\n"
-        "from tests.data.memory import memory_records\n"
+        "from tests.helpers import memory_records\n"
         "decode, calls = images.decode_jpeg, []\n"
         "def dying(*args):\n"
         "    calls.append(0)\n"
@@ -136,21 +138,22 @@ def test_it_may_be_kept_elsewhere(records, tmp_path):
 def test_a_full_disk_is_an_error_that_says_so(records, monkeypatch, tmp_path):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
-    with pytest.raises(OSError, match=r"room for 0.3 MB .* got No space left") as info:
+    words = r"\(0.3 MB\): expected .* room, got No space left .*--config.store_dir=DIR"
+    with pytest.raises(UserError, match=words):
         open_store(records)
-    assert info.value.errno == errno.ENOSPC
     assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob("*.tmp"))
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(records, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"expected a folder with room.*Not a directory"):
+    with pytest.raises(UserError, match=r"and has room, got Not a directory"):
         open_store(records, tmp_path / "file" / "store")
 
 
 def test_an_image_that_cannot_be_read_is_named(records, tmp_path):
     jpegs = records.records[1].event_jpegs
-    records.records[1].event_jpegs = (*jpegs[:3], b"no image", *jpegs[4:])
+    spoilt = (*jpegs[:3], b"no image", *jpegs[4:])
+    records.records[1] = replace(records.records[1], event_jpegs=spoilt)
     with pytest.raises(
         ValueError, match=r"2.*_take001: expected a square JPEG as event frame 3"
     ):
@@ -159,6 +162,7 @@ def test_an_image_that_cannot_be_read_is_named(records, tmp_path):
 
 
 def test_a_record_with_too_few_images_is_named(records):
-    records.records[2].frame_jpegs = records.records[2].frame_jpegs[:-1]
+    fewer = records.records[2].frame_jpegs[:-1]
+    records.records[2] = replace(records.records[2], frame_jpegs=fewer)
     with pytest.raises(ValueError, match="take002: expected 5 frame images, got 4"):
         open_store(records)

@@ -62,7 +62,6 @@ def test_every_window_of_every_length_is_the_published_one(setting):
 def test_edges_worked_by_hand(length, numbers, expected):
     drawn = windows.event_indices((0, length), Setting(4, 3), numbers)
     assert drawn.tolist() == expected
-    assert windows.intensity_indices(drawn).tolist() == [expected[0], expected[-1]]
 
 
 def test_draws_are_uniform():
@@ -150,7 +149,7 @@ def test_other_settings_are_refused(text):
     ("arguments", "message"),
     [
         ((-1, "train", 0, 1), "seed"),
-        ((0, "test", 0, 1), "purpose: expected one of .*'train', 'eval'"),
+        ((0, "test", 0, 1), "purpose: expected one of train, eval, got 'test'"),
         ((0, "eval", -1, 1), "epoch"),
     ],
 )

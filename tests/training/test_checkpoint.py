@@ -1,11 +1,19 @@
-"""Checkpoints: what is kept, what comes back, which one counts."""
+"""Checkpoints: what is kept, what comes back, what is damaged."""
+
+import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from seen_jax.training.checkpoint import Checkpoints, git_revision
+from seen_jax.errors import UserError
+from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.state import TrainState
+from seen_jax.training.workdir import git_revision
+
+RUN = {"config": {}, "labels": ["a", "b"], "git": "abc", "records": {}, "epoch": 1}
+RUN |= {"epoch_so_far": {}}
 
 
 def make_state(step):
@@ -18,105 +26,156 @@ def make_state(step):
     )
 
 
-@pytest.fixture
-def workdir(tmp_path):
-    return tmp_path
-
-
-def save_all(workdir, select, wars):
-    checkpoints = Checkpoints(workdir, select)
-    for step, war in enumerate(wars, 1):
-        metrics = None if war is None else {"war": war}
-        checkpoints.save(make_state(step), {"of": step}, metrics)
+def save_all(workdir, num_steps, best=None):
+    checkpoints = Checkpoints(workdir)
+    for step in range(1, num_steps + 1):
+        checkpoints.save(make_state(step), RUN | {"epoch": step}, best)
     checkpoints.wait()
     return checkpoints
 
 
-def test_what_was_saved_comes_back_bit_by_bit(workdir):
-    checkpoints = save_all(workdir, "last", [None, 0.5])
+def test_what_was_saved_comes_back_bit_by_bit(tmp_path):
+    checkpoints = save_all(tmp_path, 2)
     state, run = checkpoints.restore(2, make_state(0))
     jax.tree.map(np.testing.assert_array_equal, state, make_state(2))
-    assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(
-        lambda x: x.dtype, make_state(2)
-    )
-    assert run == {"of": 2}
+    types = jax.tree.map(lambda x: x.dtype, state)
+    assert types == jax.tree.map(lambda x: x.dtype, make_state(2))
+    assert run == RUN | {"epoch": 2}
     variables, run = checkpoints.restore_variables(2)
     jax.tree.map(np.testing.assert_array_equal, variables, make_state(2).variables)
-    assert run == {"of": 2}
-    assert checkpoints.metrics(2) == {"war": 0.5}
+    assert run == RUN | {"epoch": 2}
     checkpoints.close()
 
 
 @pytest.mark.parametrize(
-    "select, wars, kept, chosen",
-    [
-        ("last", [0.9, 0.1, None], [3], 3),
-        ("validation", [0.2, 0.9, None, 0.1, None], [2, 5], 2),
-        ("test", [0.9, None, None], [1, 3], 1),
-        ("test", [0.9, 0.9, 0.3], [2, 3], 2),  # of equals the later
-        ("test", [None, None], [2], None),
-    ],
+    "best, kept", [(None, [4, 5]), (2, [2, 4, 5]), (5, [4, 5]), (9, [4, 5])]
 )
-def test_the_latest_and_the_best_are_kept(workdir, select, wars, kept, chosen):
-    save_all(workdir, select, wars).close()
-    again = Checkpoints(workdir, select, read_only=True)  # as another process sees it
-    assert (again.steps(), again.chosen()) == (kept, chosen)
-    assert again.latest() == len(wars)
+def test_the_latest_two_and_the_best_are_kept(tmp_path, best, kept):
+    checkpoints = save_all(tmp_path, 5, best)
+    checkpoints.prune(best)
+    checkpoints.close()
+    again = Checkpoints(tmp_path, read_only=True)  # as another process sees it
+    assert again.steps() == kept and again.latest() == 5
     again.close()
 
 
-def test_the_best_outlives_a_restart(workdir):
-    save_all(workdir, "test", [0.9, 0.1]).close()
-    checkpoints = Checkpoints(workdir, "test")
-    for step in (3, 4):
-        checkpoints.save(make_state(step), {}, {"war": 0.2})
+def test_the_best_is_kept_after_a_restart(tmp_path):
+    save_all(tmp_path, 3, best=1).close()
+    checkpoints = Checkpoints(tmp_path)
+    for step in (4, 5):
+        checkpoints.save(make_state(step), RUN, best=1)
+    checkpoints.prune(1)
+    assert checkpoints.steps() == [1, 4, 5]
+    checkpoints.prune()
+    assert checkpoints.steps() == [4, 5]
+    checkpoints.close()
+
+
+def test_a_step_is_saved_once(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(make_state(1), RUN)
+    checkpoints.save(make_state(1), RUN | {"git": "a second time"})
     checkpoints.wait()
-    assert checkpoints.steps() == [1, 4]
+    assert checkpoints.restore(1, make_state(0))[1] == RUN
     checkpoints.close()
 
 
-def test_a_save_in_the_background_is_of_the_moment_it_was_asked_for(workdir):
-    checkpoints = Checkpoints(workdir, "last")
-    checkpoints.save(make_state(1), {})
-    checkpoints.save(make_state(1), {"a second": "time"})  # is the same step: no error
-    checkpoints.wait()
-    assert checkpoints.restore(1, make_state(0))[1] == {}
-    checkpoints.close()
-
-
-@pytest.mark.parametrize("war, kept", [(0.9, [2]), (0.1, [1, 2])])
-def test_metrics_come_later_and_decide_what_is_kept(workdir, war, kept):
-    save_all(workdir, "test", [0.2, None]).close()
-    checkpoints = Checkpoints(workdir, "test")
-    assert checkpoints.chosen() == 1
-    for later in (war, 0.5):  # those that are there stay
-        checkpoints.save(make_state(2), {"a second": "time"}, {"war": later})
-    assert (checkpoints.steps(), checkpoints.chosen()) == (kept, kept[0])
-    checkpoints.close()
-    again = Checkpoints(workdir, "test")
-    assert again.metrics(2) == {"war": war}
-    assert again.restore(2, make_state(0))[1] == {"of": 2}
-    again.save(make_state(3), {})  # Orbax goes by them too
-    again.wait()
-    assert again.steps() == [kept[0], 3]
-    again.close()
-
-
-def test_a_save_that_was_cut_off_is_no_checkpoint(workdir):
-    save_all(workdir, "last", [None]).close()
-    (workdir / "checkpoints" / "2.orbax-checkpoint-tmp").mkdir()
+def test_a_save_that_was_cut_off_is_no_checkpoint(tmp_path):
+    save_all(tmp_path, 1).close()
+    (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp").mkdir()
     for read_only in (True, False):
-        checkpoints = Checkpoints(workdir, "last", read_only=read_only)
+        checkpoints = Checkpoints(tmp_path, read_only=read_only)
         assert checkpoints.steps() == [1]
         checkpoints.close()
 
 
-def test_a_place_that_cannot_be_written_is_named(workdir):
-    (workdir / "checkpoints").write_text("in the way")
-    with pytest.raises(
-        OSError, match=r"checkpoints: expected a folder .* got .*exists"
-    ):
-        Checkpoints(workdir, "last")
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "checkpoints").write_text("in the way")
+    words = r"checkpoints: expected a folder .* got .*exists"
+    with pytest.raises(UserError, match=words):
+        Checkpoints(tmp_path)
+
+
+def files_of(folder):
+    return sorted(x for x in folder.rglob("*") if x.is_file())
+
+
+def cut(folder):
+    for path in files_of(folder):
+        if path.stat().st_size > 100:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def without_variables(folder):
+    shutil.rmtree(folder / "variables")
+
+
+def facts(change):
+    def spoil(folder):
+        path = folder / "run" / "metadata"
+        path.write_text(change(path.read_text()))
+
+    return spoil
+
+
+def with_epoch(epoch):
+    return lambda text: json.dumps(json.loads(text) | {"epoch": epoch})
+
+
+DAMAGE = {
+    "cut": cut,
+    "empty": empty,
+    "without variables": without_variables,
+    "facts that are no JSON": facts(lambda text: text[:20]),
+    "facts nested deep": facts(lambda text: 5000 * "[" + 5000 * "]"),
+    "an epoch of text": facts(with_epoch("three")),
+    "another epoch": facts(with_epoch(7)),
+}
+
+
+@pytest.mark.parametrize("spoil", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_one_line_that_names_a_whole_one(tmp_path, spoil):
+    save_all(tmp_path, 2).close()
+    folder = tmp_path / "checkpoints" / "2"
+    spoil(folder)
+    checkpoints = Checkpoints(tmp_path)
+    restores = (
+        lambda step: checkpoints.restore(step, make_state(0)),
+        checkpoints.restore_variables,
+    )
+    for restore in restores:
+        with pytest.raises(UserError) as error:
+            restore(2)
+        text = str(error.value)
+        assert text.startswith(f"{folder}: expected a whole checkpoint, got ")
+        assert "step 1 before it is whole" in text and f"rm -r {folder}" in text
+        assert text.count("\n") == 0
+        assert restore(1)[1]["epoch"] == 1
+    checkpoints.close()
+
+
+def test_one_changed_bit_is_noticed(tmp_path, monkeypatch):
+    """What a restore gives back is compared, whatever happened on the disk."""
+    checkpoints = save_all(tmp_path, 1)
+    restore = checkpoints._manager.restore
+
+    def flipped(*args, **options):
+        read = restore(*args, **options)
+        kernel = np.array(read["variables"]["params"]["fc"]["kernel"])
+        kernel.view(np.uint32)[1, 2] ^= 1 << 3
+        read["variables"]["params"]["fc"]["kernel"] = kernel
+        return read
+
+    monkeypatch.setattr(checkpoints._manager, "restore", flipped)
+    words = "got other values as variables/params/fc/kernel than were saved; copy"
+    with pytest.raises(UserError, match=words):
+        checkpoints.restore(1, make_state(0))
+    checkpoints.close()
 
 
 def test_the_revision_is_a_commit():

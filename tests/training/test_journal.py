@@ -1,47 +1,21 @@
 """The journal: no epoch twice or lost, and honest words beside the numbers."""
 
-import struct
 import types
 
 import pytest
-from matplotlib.figure import Figure
-from tensorboardX.proto.event_pb2 import Event
 
 from seen_jax import see
+from seen_jax.errors import UserError
 from seen_jax.training import journal as journal_lib
-from seen_jax.training.journal import Journal, read_rows
-
-WAR_TAG = "Metrics/WAR-average"
-MEASURE = dict.fromkeys((*see.EMOTIONS, *see.LIGHTINGS, "WAR", "UAR"), 0.5)
-
-
-def make_row(epoch, split=None):
-    row = {
-        "epoch": epoch, "step": 10 * epoch, "loss": 1 / epoch, "accuracy": 0.5,
-        "learning_rate": 0.015, "seconds": 90.0, "windows_per_s": 100.0,
-    }  # fmt: skip
-    if split:
-        mean = {**MEASURE, "HDR": None}  # no such clip
-        row |= {"split": split, "war": 0.612, "uar": 0.6, "war_std": None}
-        row |= {"mean": mean, "passes": [mean]}
-    return row
-
-
-def read_board(workdir):
-    """Returns tag -> values, each with the step it is of."""
-    (file,) = (workdir / "tensorboard").iterdir()
-    data, found = file.read_bytes(), {}
-    while data:  # length (8 bytes), its checksum (4), the event, its checksum (4)
-        (length,) = struct.unpack("<Q", data[:8])
-        event = Event.FromString(data[12 : 12 + length])
-        data = data[16 + length :]
-        for value in event.summary.value:
-            found.setdefault(value.tag, []).append((event.step, value))
-    return found
+from seen_jax.training.journal import Journal
+from seen_jax.training.rows import append_row, chosen_row, read_rows
+from tests.helpers import make_row, read_board
 
 
 def make(folder, select="last", epoch=0):
-    return Journal(folder, select, num_epochs=5, num_clips=20, epoch=epoch)
+    return Journal(
+        folder, select, see.EMOTIONS, num_epochs=5, num_clips=20, epoch=epoch
+    )
 
 
 def test_lines_come_back_as_rows(tmp_path):
@@ -72,6 +46,70 @@ def test_what_is_newer_than_the_checkpoint_is_dropped(tmp_path, cut):
     assert read_rows(tmp_path) == [make_row(1), make_row(2)]
 
 
+SPOILT = {
+    "an empty line": (b"\n", 3),
+    "bytes that are no text": (b"\xff\xfe\n", 3),
+    "no object": (b"3\n", 3),
+    "another epoch": (b'{"epoch": 1}\n', 3),
+}
+
+
+@pytest.mark.parametrize("line, number", SPOILT.values(), ids=SPOILT)
+def test_a_spoilt_line_in_between_is_refused_in_a_line(tmp_path, line, number):
+    journal = make(tmp_path)
+    for epoch in (1, 2, 3):
+        journal.epoch(make_row(epoch))
+    journal.close()
+    file = tmp_path / "metrics.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:2], line, *lines[2:]]))
+    with pytest.raises(UserError) as error:
+        make(tmp_path, epoch=2)
+    text = str(error.value)
+    assert text.startswith(f"{file}, line {number}: expected ") and "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["loss", "step", "seconds"])
+def test_a_row_without_a_field_is_refused(tmp_path, name):
+    row = make_row(1)
+    del row[name]
+    append_row(tmp_path, row)
+    with pytest.raises(UserError, match=f"line 1: expected {name} as a number, got no"):
+        read_rows(tmp_path)
+
+
+@pytest.mark.parametrize("tail", [b"\n", b"\0\0\0\n", b'{"epoch": 3, "lo', b"\0" * 50])
+def test_a_last_line_that_was_cut_off_is_dropped_and_said(tmp_path, capsys, tail):
+    journal = make(tmp_path)
+    rows = [make_row(1), make_row(2)]
+    for row in rows:
+        journal.epoch(row)
+    journal.close()
+    with open(tmp_path / "metrics.jsonl", "ab") as file:
+        file.write(tail)
+    assert read_rows(tmp_path) == rows
+    make(tmp_path, epoch=2).close()
+    assert "metrics.jsonl: the last line was cut off" in capsys.readouterr().out
+    assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 2
+
+
+def test_rows_that_are_lost_are_refused(tmp_path):
+    make(tmp_path).epoch(make_row(1))
+    words = "rows of the 3 epochs that the checkpoint has seen, got 1; copy the file"
+    with pytest.raises(UserError, match=words):
+        make(tmp_path, epoch=3)
+
+
+def test_the_epoch_that_counts():
+    wars = {1: 0.2, 2: 0.9, 3: None, 4: 0.9, 5: 0.1, 6: None}
+    rows = [make_row(e, war and "test", **({"war": war} if war else {}))
+            for e, war in wars.items()]  # fmt: skip
+    assert chosen_row(rows, "last")["epoch"] == 5
+    assert chosen_row(rows, "test")["epoch"] == 4  # of equals the later
+    assert chosen_row(rows[:2], "validation")["epoch"] == 2
+    assert chosen_row(rows[2:3], "test") is None
+
+
 @pytest.mark.parametrize("epoch, kept", [(0, 0), (1, 1)])
 def test_a_run_that_begins_here_leaves_nothing_of_another(tmp_path, epoch, kept):
     journal = make(tmp_path, "validation")
@@ -95,9 +133,9 @@ CHOSEN = [
 def test_how_the_epoch_is_chosen_is_said_beside_every_number(
     tmp_path, capsys, monkeypatch, select, split, chosen
 ):
-    figures = []
+    figures, draw = [], journal_lib.draw_curves
     monkeypatch.setattr(
-        journal_lib, "Figure", lambda **x: figures.append(Figure(**x)) or figures[-1]
+        journal_lib, "draw_curves", lambda *x: figures.append(draw(*x)) or figures[-1]
     )
     journal = make(tmp_path, select)
     journal.epoch(make_row(2, split))
@@ -115,26 +153,6 @@ def test_how_the_epoch_is_chosen_is_said_beside_every_number(
 
     ((_, right),) = [figure.axes for figure in figures]
     assert right.get_title() == (f"epoch {chosen}" if chosen else "")
-
-
-@pytest.mark.parametrize("num_epochs", [1, 2, 30])
-def test_curves_have_whole_epochs_and_whole_percents(tmp_path, monkeypatch, num_epochs):
-    figure = Figure()
-    monkeypatch.setattr(journal_lib, "Figure", lambda **x: figure)
-    rows = [make_row(i, "test" if i % 2 else None) for i in range(1, num_epochs + 1)]
-    journal_lib.draw_curves(tmp_path, rows)
-    for axes in figure.axes:
-        low, high = axes.get_xlim()
-        assert low < 1 and num_epochs < high
-        ticks = [x for x in axes.get_xticks() if low < x < high]
-        assert ticks and all(x % 1 == 0 for x in ticks)
-        assert {label.get_text() for label in axes.get_xticklabels()} >= {
-            str(int(x)) for x in ticks
-        }
-    left, right = figure.axes
-    assert left.get_ylim() == (0, 1.05)  # the loss of epoch 1 is 1
-    labels = [x.get_text() for x in right.get_yticklabels()]
-    assert labels[0] == "0%" and "100%" in labels
 
 
 def test_the_first_dispatch_says_nothing_of_the_time_left(

@@ -27,11 +27,6 @@ def test_learning_rate_falls_after_every_epoch(step, epoch):
     np.testing.assert_allclose(rate(step), 0.015 * 0.94**epoch, rtol=1e-5)
 
 
-def test_an_epoch_without_steps():
-    with pytest.raises(ValueError, match="steps_per_epoch: expected 1 or more, got 0"):
-        learning_rate_by_epoch(0.015, decay=0.94, steps_per_epoch=0)
-
-
 def test_a_new_rate_acts_on_the_stored_velocity():
     # Rates 1 and 0.5, momentum 1, gradients 1 and 0: 0 - 1 * 1 - 0.5 * 1 = -1.5.
     rate = learning_rate_by_epoch(1.0, decay=0.5, steps_per_epoch=1)

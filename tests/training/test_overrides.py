@@ -1,23 +1,17 @@
 """Overrides of a config: what is wrong with one is said in a line."""
 
-import sys
-
 import pytest
-from absl import flags
 
+from seen_jax.errors import UserError
 from seen_jax.training import overrides
 
 FILE = "configs/demo.py"  # below the folder that tests run in
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 
 @pytest.mark.parametrize(
     "argument, name, near",
     [
         ("--config.num_epoch=1", "num_epoch", "num_epochs"),
-        ("--noconfig.selct", "selct", "select"),
         ("--config.seed.x=1", "seed.x", "seed"),
         ("--config.select.=3", "select.", "select"),
     ],
@@ -33,7 +27,7 @@ def test_a_field_that_is_not_there(argument, name, near):
 @pytest.mark.parametrize(
     "argument, message",
     [
-        ("num_epochs=many: 3", "num_epochs: expected int, such as 30, got 'many'"),
+        ("num_epochs=many: 3", "num_epochs: expected int, such as 30, got 'many: 3'"),
         ("momentum=", "momentum: expected float, such as 0.9, got ''"),
     ],
 )
@@ -41,7 +35,7 @@ def test_a_value_of_another_type(argument, message):
     with pytest.raises(ValueError) as error:
         overrides.check(["train.py", f"--config={FILE}", f"--config.{argument}"])
     field = argument.partition("=")[0]
-    assert str(error.value) == f"{message}; mend --config.{field}"
+    assert str(error.value) == f"{message}; fix --config.{field}"
 
 
 def test_where_nothing_is_near_all_fields_are_named():
@@ -50,7 +44,9 @@ def test_where_nothing_is_near_all_fields_are_named():
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(ValueError, match=r"^config: expected .*, got 'no\.py'; give"):
+    with pytest.raises(
+        ValueError, match=r"^config: expected .*, got 'no\.py', which is no file; give"
+    ):
         overrides.check(["train.py", "--config=no.py", "--config.seed=1"])
 
 
@@ -62,34 +58,26 @@ def test_a_field_without_a_name():
 
 
 @pytest.mark.parametrize(
-    "content, argument, got",
+    "content, got",
     [
-        ("get_config = 3", "", "'int' object is not callable"),
-        ("x = 3", "", "module .* has no attribute 'get_config'"),
-        ("def get_config():\n  return 3", ":x", "takes 0 positional arguments but 1"),
-        ("def get_config(x):\n  return 3", "", "missing 1 required .* 'x'"),
-        ("Not Python", "", "invalid syntax"),
+        ("get_config = 3", "without it"),
+        ("x = 3", "without it"),
+        ("def get_config():\n  return 3", "int"),
+        ("Not Python", "invalid syntax"),
     ],
 )
-def test_a_file_that_is_no_config(tmp_path, monkeypatch, content, argument, got):
-    monkeypatch.delitem(sys.modules, "config_config", raising=False)  # what was read
+def test_a_file_that_is_no_config(tmp_path, content, got):
     file = tmp_path / "config.py"
     file.write_text(content)
-    words = rf"^config: expected a Python file with get_config\(\), got .*{got}.*; give"
-    with pytest.raises(ValueError, match=words):
-        overrides.check(["train.py", f"--config={file}{argument}"])
-
-
-def test_an_error_in_a_files_own_code_keeps_its_traceback(tmp_path):
-    file = tmp_path / "config.py"
-    file.write_text("def get_config():\n  return 1 + '1'")
-    with pytest.raises(flags.Error, match=r"line 2, in get_config\n.*\n(?s:.*)TypeErr"):
+    with pytest.raises(UserError, match=rf"^config: expected .*{got}.*; give one of"):
         overrides.check(["train.py", f"--config={file}"])
 
 
-def test_fields_before_the_file():
-    with pytest.raises(flags.Error, match=r"config\.seed=1 .* before"):
-        overrides.check(["train.py", "--config.seed=1", f"--config={FILE}"])
+def test_an_error_in_a_files_own_code_is_its_own(tmp_path):
+    file = tmp_path / "config.py"
+    file.write_text("def get_config():\n  return 1 + '1'")
+    with pytest.raises(TypeError):
+        overrides.check(["train.py", f"--config={file}"])
 
 
 @pytest.mark.parametrize(
@@ -101,6 +89,5 @@ def test_fields_before_the_file():
         [f"--config={FILE}", "--config.select=test", "--config.momentum=1"],
     ],
 )
-def test_what_is_right_passes(arguments, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["pytest", "--config.no=1"])  # not what is read
+def test_what_is_right_passes(arguments):
     overrides.check(["train.py", *arguments])

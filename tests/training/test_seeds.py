@@ -2,12 +2,14 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from seen_jax import see
+from seen_jax.errors import UserError
 from seen_jax.training import seeds, workdir
+from tests.helpers import make_row
 
 
 def make_run(folder, seed, wars, **fields):
@@ -18,21 +20,21 @@ def make_run(folder, seed, wars, **fields):
     workdir.check_config(path, config, {"train": "abc"})
     lines = ""
     for epoch, war in enumerate(wars, 1):
-        row = {"epoch": epoch, "step": epoch}
+        row = make_row(epoch)
         if war is not None:
-            names = (*see.EMOTIONS, *see.LIGHTINGS, "WAR", "UAR")
-            mean = {**dict.fromkeys(names, war), "HDR": None}
-            row |= {"split": "test", "war": war, "mean": mean}
+            row = make_row(epoch, "test", war=war)
+            row["mean"] = {x: y and war for x, y in row["mean"].items()}
         lines += json.dumps(row) + "\n"
     (path / "metrics.jsonl").write_text(lines)
     return path
 
 
-def test_mean_and_spread(tmp_path, capsys):
+def test_mean_and_spread(tmp_path, capsys, monkeypatch):
     # 60, 70 and 80 %: mean 70, standard deviation sqrt((100 + 0 + 100) / 2) = 10.
     for seed, war in ((9, 0.6), (10, 0.7), (11, 0.8)):
         make_run(tmp_path, seed, [0.9, None, war])
-    assert seeds.main([str(tmp_path)]) == 0
+    monkeypatch.setattr(sys, "argv", ["seeds", str(tmp_path)])
+    seeds.main()
     text = (tmp_path / "seeds.md").read_text()
     assert text in capsys.readouterr().out
     lines = text.splitlines()
@@ -72,10 +74,11 @@ def test_a_run_that_is_not_done_is_refused(tmp_path):
 
 
 def test_folders_without_runs_are_refused(tmp_path):
-    assert "expected runs in seed_*, got none" in seeds.main([str(tmp_path)])
+    with pytest.raises(UserError, match=r"expected runs in seed_\*, got none"):
+        seeds.compare(tmp_path)
     make_run(tmp_path, 1, [None])
-    assert "expected a run of 1 epochs, got 0 evaluated" in seeds.main([str(tmp_path)])
-    assert seeds.main([]).startswith("usage")
+    with pytest.raises(UserError, match="expected a run of 1 epochs, got 0 evaluated"):
+        seeds.compare(tmp_path)
 
 
 def test_the_script_wants_a_folder_before_the_flags():

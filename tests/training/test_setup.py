@@ -7,11 +7,13 @@ import pytest
 
 from configs import default
 from seen_jax import see
-from seen_jax.data.batches import Stream
+from seen_jax.data.records import Records
 from seen_jax.data.store import Store
 from seen_jax.models import surrogate
 from seen_jax.training import setup
-from tests.data.memory import memory_records
+from tests.helpers import memory_records
+
+ROTATED = (*see.EMOTIONS[3:], *see.EMOTIONS[:3])
 
 
 @pytest.fixture
@@ -21,29 +23,27 @@ def opened(tmp_path, monkeypatch):
 
     def open_records(data_dir, split, dataset):
         asked.append((data_dir, split, dataset))
-        records = memory_records(tmp_path, range(9, 21), split=split)
-        for number, record in enumerate(records.records):
-            fields = vars(record.name) | {"volunteer": 1 + number % 4}
-            record.name = see.ClipName(**fields)
-        object.__setattr__(records, "source", "simulated")
-        return records
+        options = {"split": split, "labels": ROTATED, "num_volunteers": 4}
+        return memory_records(tmp_path, range(9, 21), **options)
 
     monkeypatch.setattr(setup, "open_records", open_records)
     return asked
 
 
+def make_config(**fields):
+    return default.get_config().to_dict() | {"batch_size": 4, **fields}
+
+
 def prepare(**fields):
-    config = default.get_config()
-    config.update({"batch_size": 4, **fields})
-    return setup.prepare(config, "devices")
+    return setup.prepare(make_config(**fields), "devices")
 
 
 def test_the_published_recipe(opened):
     task = prepare()
     assert ("data/tfds", "train", "published") in opened
     assert ("data/tfds", "test", "published") in opened
-    assert isinstance(task.train.provider, Store)
-    assert str(task.setting) == "E4_S3"
+    assert isinstance(task.train.images, Store)
+    assert str(task.train.setting) == "E4_S3"
     assert (task.train.purpose, task.evaluation.purpose) == ("train", "eval")
     assert (task.train.seed, task.train.batch_size) == (2022, 4)
     assert task.split == "test" and set(task.fingerprints) == {"train", "test"}
@@ -61,14 +61,14 @@ def test_validation_leaves_the_test_split_closed(opened):
     task = prepare(select="validation", validation_volunteers=1)
     assert {split for _, split, _ in opened} == {"train"}
     assert task.split == "validation" and set(task.fingerprints) == {"train"}
-    assert len(task.train.provider.records) == 9
-    assert len(task.evaluation.provider.records) == 3
+    assert len(task.train.clips) == 9
+    assert len(task.evaluation.clips) == 3
 
 
 def test_images_from_the_records_or_a_store_elsewhere(opened, tmp_path):
-    assert isinstance(prepare(images="records").train.provider, Stream)
+    assert isinstance(prepare(images="records").train.images, Records)
     task = prepare(store_dir=str(tmp_path / "elsewhere"))
-    assert task.train.provider.path.parent == tmp_path / "elsewhere"
+    assert task.train.images.path.parent == tmp_path / "elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,19 @@ def test_the_batches_show_the_intensity_frames_that_the_model_takes(
 
 
 def test_the_models_options_arrive():
-    config = default.get_config()
-    config.update(
+    config = make_config(
         kernels="own", attention="own", readout="mean_spike", surrogate="arctan"
     )
-    model = setup.make_model(config)
-    assert (model.kernels, model.attention, model.readout) == (
-        "own",
-        "own",
-        "mean_spike",
-    )
+    model = setup.make_model(config, 5)
+    options = model.num_classes, model.kernels, model.attention, model.readout
+    assert options == (5, "own", "own", "mean_spike")
     assert model.neuron.surrogate is surrogate.arctan
+
+
+def test_the_classes_are_those_of_the_records(opened):
+    task = prepare()
+    assert task.train.clips.labels == ROTATED
+    assert task.model.num_classes == len(ROTATED)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,12 @@ def test_the_models_options_arrive():
         ("num_epochs", 0, "num_epochs: expected 1 or more, got 0"),
         ("learning_rate", float("nan"), "learning_rate: expected 0 or more, got nan"),
         ("learning_rate", float("inf"), "learning_rate: expected 0 or more, got inf"),
+        (
+            "learning_rate_decay",
+            0,
+            "learning_rate_decay: expected 1e-09 or more, got 0",
+        ),
+        ("batch_size", "4", "batch_size: expected a number, got '4'"),
         ("seed", 2**63, "seed: expected less than"),
         ("skip", -1, "skip: expected 0 or more, got -1"),
     ],
@@ -118,32 +126,3 @@ def test_values_that_make_no_sense_are_refused(opened, field, value, words):
     with pytest.raises(ValueError, match=words):
         prepare(**{field: value})
     assert not opened
-
-
-@pytest.mark.parametrize(
-    "images, room, there",
-    [
-        ("auto", True, True),
-        ("auto", False, False),
-        ("device", False, True),
-        ("store", True, False),
-        ("records", True, False),
-    ],
-)
-def test_where_images_are_placed(opened, monkeypatch, images, room, there):
-    num_bytes = []
-
-    def has_room(asked):
-        num_bytes.append(asked)
-        return room
-
-    monkeypatch.setattr(setup.resident, "has_room", has_room)
-    task = prepare(images=images)
-    assert task.frames is None
-    task = setup.placed(task)
-    assert (task.frames is not None) == there
-    if there:
-        train, evaluated = (frames["event_frames"] for frames in task.frames)
-        count = sum(range(9, 21))  # frames of each kind in each of two stores
-        assert train.shape[1:] == evaluated.shape[1:] == (count, 90, 90)
-        assert num_bytes in ([], [2 * 2 * count * 90 * 90])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from seen_jax.errors import UserError
 from seen_jax.training import workdir
 
 CONFIG = {"learning_rate": 0.1, "select": "last", "num_epochs": 3, "data_dir": "a"}
@@ -33,7 +34,7 @@ def test_some_fields_may_change(tmp_path):
 def test_others_may_not_and_are_shown(tmp_path, config, records, words):
     workdir.check_config(tmp_path, CONFIG, RECORDS)
     (tmp_path / "checkpoints" / "3").mkdir(parents=True)
-    with pytest.raises(ValueError, match="begun with, got\n  " + words) as error:
+    with pytest.raises(ValueError, match="started with, got \n  " + words) as error:
         workdir.check_config(tmp_path, CONFIG | config, RECORDS | records)
     assert "give another --workdir" in str(error.value)
     assert "num_epochs" not in str(error.value)
@@ -45,8 +46,8 @@ def test_nothing_is_bound_before_the_first_checkpoint(tmp_path):
     assert workdir.check_config(tmp_path, CONFIG, {}, imported=origin) == []
     (tmp_path / "checkpoints" / "0.orbax-checkpoint-tmp").mkdir(parents=True)
     changed = {**CONFIG, "select": "test"}
-    found = workdir.check_config(tmp_path, changed, RECORDS)
-    assert found == ["select: last -> test"]
+    lines = workdir.check_config(tmp_path, changed, RECORDS)
+    assert lines == ["select: last -> test"]
     assert workdir.load_config(tmp_path) == changed
     assert workdir.load_origin(tmp_path) is None  # those weights are not there
     (tmp_path / "checkpoints" / "0").mkdir()
@@ -66,7 +67,7 @@ def test_a_folder_serves_one_run_at_a_time(tmp_path):
     folder = tmp_path / "deep" / "run"
     with (
         workdir.claimed(folder),
-        pytest.raises(OSError, match=f"{folder}: expected a folder that no one trains"),
+        pytest.raises(UserError, match=f"{folder}: expected a folder that no other"),
         workdir.claimed(folder),
     ):
         pass
@@ -77,7 +78,7 @@ def test_a_folder_serves_one_run_at_a_time(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with (
-        pytest.raises(OSError, match="run: expected a folder that can be written"),
+        pytest.raises(UserError, match="run: expected a place that can be written"),
         workdir.claimed(tmp_path / "file" / "run"),
     ):
         pass
@@ -86,7 +87,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 @pytest.mark.parametrize(
     "text, got",
     [
-        ('{"config": {', "JSON that can be read, got Expecting"),
+        ('{"config": {', "JSON, got Expecting"),
         ("[1, 2]", r"got \[1, 2\]; copy it again"),
         ('{"records": {}}', "got {'records': {}}; copy it again"),
         ('{"config": 3}', "got {'config': 3}; copy it again"),
@@ -101,10 +102,10 @@ def test_a_broken_config_is_named(tmp_path, text, got):
 
 def test_a_config_that_is_a_directory(tmp_path):
     (tmp_path / workdir.CONFIG_FILE).mkdir()
-    with pytest.raises(ValueError, match=r"config\.json: .* got .*Is a directory"):
+    with pytest.raises(ValueError, match=r"config\.json: .* got a folder or a device"):
         workdir.load_config(tmp_path)
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match="train with --workdir there first"):
+    with pytest.raises(UserError, match="train with --workdir there first"):
         workdir.load_config(tmp_path)

@@ -1,6 +1,7 @@
-"""Frames in the devices' memory: the same steps as with batches from the host."""
+"""Images on the devices or on the host: the same steps on the same batches."""
 
 import itertools
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -11,15 +12,22 @@ from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
 from seen_jax.models.seen import SEEN
-from seen_jax.training import resident
+from seen_jax.training import feed as feed_lib
 from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib
 from seen_jax.training.optimizer import sgd
-from tests.data.memory import memory_records
+from tests.helpers import memory_records
 
 T, B = 2, 3
 OPTIMIZER = sgd(0.05, momentum=0.9, weight_decay=1e-3)
 MODEL = SEEN(axis_name=step_lib.AXIS)
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    """In float32 another order of a sum may fire a neuron, and two runs part."""
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +42,13 @@ def small(batch):
     return batch | {name: batch[name][..., ::5, ::5] for name in names}
 
 
-def place(store):
-    frames = store.event_frames[:, ::5, ::5], store.intensity_frames[:, ::5, ::5]
-    return resident.place(*frames)
+def small_store(store):
+    names = ("event_frames", "intensity_frames")
+    return replace(store, **{x: getattr(store, x)[:, ::5, ::5] for x in names})
 
 
 def batches_of(store, purpose):
-    return Batches(store, Setting(T, 0), B, 1, purpose)
+    return Batches(store, store.clips, Setting(T, 0), B, 1, purpose)
 
 
 def initial_state():
@@ -68,8 +76,8 @@ def test_the_same_steps_however_many_are_taken_at_a_time(store):
     for number in range(5):
         expected, one = train_step(expected, small(batches.batch(number)))
         sums.append(step_lib.first(one))
-    train_steps = resident.make_train_steps(MODEL, OPTIMIZER, 3)
-    frames = place(store)
+    train_steps = feed_lib.make_train_steps(MODEL, OPTIMIZER, 3)
+    frames = feed_lib.place(small_store(store))
     ends = []
     for divided in ([0, 3, 5], [0, 1, 3, 4, 5]):
         state, found = initial_state(), []
@@ -80,29 +88,59 @@ def test_the_same_steps_however_many_are_taken_at_a_time(store):
         for one, other in zip(sums, found, strict=True):
             assert one.keys() == other.keys()
             for name in one:
-                np.testing.assert_allclose(other[name], one[name], rtol=1e-5)
+                np.testing.assert_allclose(other[name], one[name], rtol=1e-9)
         ends.append(step_lib.first(state))
     states = map(jax.tree.leaves, (*ends, step_lib.first(expected)))
     for a, b, c in zip(*states, strict=True):
         np.testing.assert_array_equal(a, b)  # to the bit
-        np.testing.assert_allclose(a, c, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(a, c, rtol=1e-9, atol=1e-12)
 
 
-def test_the_same_evaluation(store):
-    batches = batches_of(store, "eval")
-    variables = initial_state().variables
-    one = step_lib.make_predict(MODEL)
-    expected = protocol.evaluate(lambda batch: one(variables, small(batch)), batches, 2)
-    many = resident.make_predict(MODEL)
-    frames = place(store)
-    found = protocol.evaluate(
-        lambda rows: many(variables, frames, rows), batches, 2, by_rows=True
+def test_a_feed_takes_the_steps_and_passes_either_way(store):
+    store, losses, answers = small_store(store), [], []
+    batches = [batches_of(store, purpose) for purpose in ("train", "eval")]
+    for images in ("store", "device"):
+        feeds = feed_lib.make_feeds(images, *batches)
+        assert all((feed.frames is None) == (images == "store") for feed in feeds)
+        take, of_steps = feeds[0].make_train(MODEL, OPTIMIZER), []
+        for new_state, num_steps, sums in take(initial_state(), 0, 3):
+            state, sums = new_state, step_lib.first(sums)
+            of_steps += np.atleast_1d(sums["loss"])[:num_steps].tolist()
+        losses.append(of_steps)
+        passes = feeds[1].make_predict(MODEL)(state.variables, 2)
+        answers.append(protocol.evaluate(passes, 7, 2))
+    assert len(losses[0]) == 3 and answers[0].shape == (2, 7, 7)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-9)
+    np.testing.assert_allclose(answers[1], answers[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "images, room, there",
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("device", False, True),
+        ("store", True, False),
+        ("records", True, False),
+    ],
+)
+def test_where_images_wait(store, monkeypatch, images, room, there):
+    asked = []
+    monkeypatch.setattr(feed_lib, "has_room", lambda x: asked.append(x) or room)
+    feeds = feed_lib.make_feeds(
+        images, *map(batches_of, (store, store), ("train", "eval"))
     )
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for feed in feeds:
+        assert (feed.frames is not None) == there
+    if there:
+        assert feeds[0].frames is feeds[1].frames  # one store, one copy
+        assert feeds[0].frames["event_frames"].shape[1:] == (35, 90, 90)
+    num_bytes = 2 * 35 * 90 * 90
+    assert asked == ([num_bytes] if images == "auto" else [])
 
 
 def test_a_processor_is_no_device_with_room_of_its_own():
-    assert not resident.has_room(1)
+    assert not feed_lib.has_room(1)
 
 
 class Accelerator:
@@ -128,4 +166,4 @@ class Accelerator:
 )
 def test_frames_may_take_half_of_what_is_free(monkeypatch, stats, room):
     monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator(stats)])
-    assert [resident.has_room(n) for n in (room, room + 1)] == [room >= 0, False]
+    assert [feed_lib.has_room(n) for n in (room, room + 1)] == [room >= 0, False]
