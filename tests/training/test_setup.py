@@ -11,9 +11,8 @@ from seen_jax.data.records import Records
 from seen_jax.data.store import Store
 from seen_jax.models import surrogate
 from seen_jax.training import setup
-from tests.helpers import memory_records
+from tests.helpers import ROTATED, memory_records
 
-ROTATED = (*see.EMOTIONS[3:], *see.EMOTIONS[:3])
 
 
 @pytest.fixture
