@@ -11,7 +11,6 @@ from seen_jax.data.windows import Setting
 from tests.helpers import ROTATED, memory_records
 
 
-
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     """Twelve clips of four volunteers, classes in another order than the alphabet."""

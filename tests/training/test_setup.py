@@ -14,7 +14,6 @@ from seen_jax.training import setup
 from tests.helpers import ROTATED, memory_records
 
 
-
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
     """Twelve clips of four volunteers for every split; notes what was asked for."""
