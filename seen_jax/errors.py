@@ -38,15 +38,17 @@ def one_of(names: Collection[str]) -> str:
     return "one of " + ", ".join(names)
 
 
-def run_command(main: Callable[[], int | None]) -> int:
+def run_command(
+    main: Callable[[], int | None], also: tuple[type[Exception], ...] = ()
+) -> int:
     """Calls a command's main function and returns its exit code.
 
-    A `UserError`, and an `OSError`, which names its file, are printed as they are;
+    Errors of the kinds in `also`, a `UserError`, and an `OSError`, which names its file, are printed as they are;
     Ctrl-C gives 130, as a shell has it.
     """
     try:
         return main() or 0
-    except (UserError, OSError) as error:
+    except (UserError, OSError, *also) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

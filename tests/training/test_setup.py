@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from configs import default
-from seen_jax import see
 from seen_jax.data.records import Records
 from seen_jax.data.store import Store
 from seen_jax.models import surrogate
