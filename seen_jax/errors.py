@@ -43,8 +43,8 @@ def run_command(
 ) -> int:
     """Calls a command's main function and returns its exit code.
 
-    Errors of the kinds in `also`, a `UserError`, and an `OSError`, which names its file, are printed as they are;
-    Ctrl-C gives 130, as a shell has it.
+    A `UserError`, an `OSError`, which names its file, and errors of the kinds in `also`
+    are printed as they are; Ctrl-C gives 130, as a shell has it.
     """
     try:
         return main() or 0

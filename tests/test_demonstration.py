@@ -55,6 +55,8 @@ def test_results_name_classes_in_the_order_of_the_records(folder):
     clips = open_records(folder / "data", "test").clips
     assert clips.labels == results.labels == ROTATED
     names = np.array([str(name) for name in results.names])
-    truth = {name: ROTATED[i] for name, i in zip(clips.names, clips.label_index)}
-    right = [ROTATED[p] == truth[n] for p, n in zip(results.predictions[0], names)]
+    indices = dict(zip(clips.names, clips.label_index, strict=True))
+    truth = np.array([indices[name] for name in names])
+    right = results.predictions[0] == truth
+    np.testing.assert_array_equal(results.label_index, truth)
     assert np.mean(right) > 2.5 * CHANCE

@@ -16,7 +16,7 @@ from seen_jax.evaluation import provenance, run, shown, writing
 from seen_jax.evaluation.results import read_results
 from seen_jax.training import workdir
 from tests import runs
-from tests.runs import ROOT
+from tests.helpers import ROOT
 
 # What compiles in less than a second is kept, too.
 ENV = {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}

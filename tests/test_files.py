@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from seen_jax.files import held
-from tests.runs import ROOT
+from tests.helpers import ROOT
 
 HOLDS = """
 import sys, time

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runs import ROOT
+from tests.helpers import ROOT
 
 from seen_jax import see
 from seen_jax.errors import run_command
