@@ -1,16 +1,22 @@
 """The check of a SEE folder: every kind of problem, in the words that a user reads."""
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from seen_jax import see, see_folder
+from seen_jax.errors import UserError
 from tests import samples
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +74,9 @@ def test_unreadable_jpeg(see_dir):
     path = clip_dir(see_dir) / "00001.jpg"
     path.write_bytes(b"not an image")
     (problem,) = problems_of(see_dir)
-    assert problem.startswith(f"{path}: expected a readable JPEG, found no image")
+    assert problem.startswith(
+        f"{path}: expected a complete grey JPEG, got 12 bytes (no JPEG)"
+    )
 
 
 @pytest.mark.parametrize("num_bytes", [1, 2, 40])
@@ -76,7 +84,7 @@ def test_truncated_jpeg(see_dir, num_bytes):
     path = clip_dir(see_dir) / "00001.jpg"
     path.write_bytes(path.read_bytes()[:-num_bytes])
     (problem,) = problems_of(see_dir)
-    assert problem.startswith(f"{path}: expected a readable JPEG, found ")
+    assert problem.startswith(f"{path}: expected a complete grey JPEG, got ")
     assert "truncated" in problem
 
 
@@ -84,7 +92,7 @@ def test_empty_file(see_dir):
     path = clip_dir(see_dir) / "00001.jpg"
     path.write_bytes(b"")
     (problem,) = problems_of(see_dir)
-    assert problem.startswith(f"{path}: expected a readable JPEG, found ")
+    assert problem.startswith(f"{path}: expected a complete grey JPEG, got ")
 
 
 def test_a_gap(see_dir):
@@ -93,20 +101,19 @@ def test_a_gap(see_dir):
         shutil.copy(first, first.with_name("00009.jpg"))
         first.with_name("00001.jpg").unlink()
     rule = "expected images 00000.jpg to 00009.jpg without a gap"
-    found = "no 00001.jpg, 00003.jpg, 00004.jpg, 00005.jpg, 00006.jpg and 2 more"
+    got = "no 00001.jpg, 00003.jpg, 00004.jpg, 00005.jpg, 00006.jpg and 2 more"
     assert problems_of(see_dir) == [
-        f"{clip_dir(see_dir, kind)}: {rule}, found {found}"
-        for kind in ("event", "frame")
+        f"{clip_dir(see_dir, kind)}: {rule}, got {got}" for kind in ("event", "frame")
     ]
 
 
 def test_counts_of_the_modalities_differ(see_dir):
     (clip_dir(see_dir) / "00002.jpg").unlink()
-    found = "found 2 event frames, 3 intensity frames"
+    got = "got 2 event frames, 3 intensity frames"
     assert problems_of(see_dir) == [
-        f"{CLIP}: expected 3 event frames, as in the name, found 2",
-        f"{CLIP}: expected as many event frames as intensity frames, {found}",
-        f"{CLIP}: expected event frames up to the segment's end 3, found 2",
+        f"{CLIP}: expected 3 event frames, as in the name, got 2",
+        f"{CLIP}: expected as many event frames as intensity frames, {got}",
+        f"{CLIP}: expected event frames up to the segment's end 3, got 2",
     ]
 
 
@@ -115,8 +122,8 @@ def test_count_differs_from_the_name(see_dir):
         path = clip_dir(see_dir, kind) / "00002.jpg"
         shutil.copy(path, path.with_name("00003.jpg"))
     assert problems_of(see_dir) == [
-        f"{CLIP}: expected 3 event frames, as in the name, found 4",
-        f"{CLIP}: expected 3 intensity frames, as in the name, found 4",
+        f"{CLIP}: expected 3 event frames, as in the name, got 4",
+        f"{CLIP}: expected 3 intensity frames, as in the name, got 4",
     ]
 
 
@@ -127,7 +134,7 @@ def test_count_differs_from_the_segment(see_dir):
     edit_split(see_dir, change)
     entry = f"{see_dir}/emotion.json: database['{CLIP}']"
     rule = "a segment within the 3 frames of the name"
-    assert problems_of(see_dir) == [f"{entry}: expected {rule}, found [0, 4]"]
+    assert problems_of(see_dir) == [f"{entry}: expected {rule}, got [0, 4]"]
 
 
 def test_files_that_are_no_images_of_the_clip(see_dir):
@@ -137,7 +144,7 @@ def test_files_that_are_no_images_of_the_clip(see_dir):
     (clip_dir(see_dir) / ".DS_Store").touch()
     rule = "expected only images 00000.jpg, 00001.jpg, ..."
     assert problems_of(see_dir) == [
-        f"{clip_dir(see_dir)}/{name}: {rule}, found {name}"
+        f"{clip_dir(see_dir)}/{name}: {rule}, got {name}"
         for name in ("00003.JPG", "00003.jpeg", "3.jpg", "Thumbs.db")
     ]
 
@@ -145,28 +152,30 @@ def test_files_that_are_no_images_of_the_clip(see_dir):
 @pytest.mark.parametrize(
     ("mode", "format", "expected"),
     [
-        ("RGB", "JPEG", "a grey JPEG, found JPEG of mode RGB"),
-        ("L", "PNG", "a grey JPEG, found PNG of mode L"),
+        ("RGB", "JPEG", "(JPEG of mode RGB)"),
+        ("L", "PNG", "(no JPEG)"),
     ],
 )
 def test_not_a_grey_jpeg(see_dir, mode, format, expected):
     path = clip_dir(see_dir) / "00001.jpg"
     Image.new(mode, (8, 8)).save(path, format)
-    assert problems_of(see_dir) == [f"{path}: expected {expected}"]
+    (problem,) = problems_of(see_dir)
+    assert problem.startswith(f"{path}: expected a complete grey JPEG, got ")
+    assert problem.endswith(expected)
 
 
 def test_the_image_of_another_size_is_named(see_dir):
     path = clip_dir(see_dir) / "00000.jpg"
     Image.new("L", (9, 9)).save(path)
     rule = "expected 8 x 8, the size of most of the clip's images"
-    assert problems_of(see_dir) == [f"{path}: {rule}, found 9 x 9"]
+    assert problems_of(see_dir) == [f"{path}: {rule}, got 9 x 9"]
 
 
 def test_not_square(see_dir):
     for kind in ("event", "frame"):
         for path in clip_dir(see_dir, kind).iterdir():
             Image.new("L", (8, 6)).save(path)
-    rule = "expected square images, found 8 x 6"
+    rule = "expected square images, got 8 x 6"
     assert problems_of(see_dir) == [f"{clip_dir(see_dir)}: {rule}"]
 
 
@@ -175,62 +184,64 @@ def test_unknown_emotion_folder(see_dir):
     (see_dir / "event" / "notes.txt").touch()
     known = "an emotion folder, one of " + ", ".join(see.EMOTIONS)
     assert problems_of(see_dir) == [
-        f"{see_dir}/event/{name}: expected {known}, found {name}"
+        f"{see_dir}/event/{name}: expected {known}, got {name}"
         for name in ("bored", "notes.txt")
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "expected"),
     [
         (
             CLIP.replace("angry", "bored"),
-            "expected emotion to be one of angry, disgust, fear, happiness, neutral, "
-            "sadness, surprise, found 'bored'",
+            "whose emotion is one of angry, disgust, fear, happiness, neutral, "
+            "sadness, surprise, got 'bored'",
         ),
         (
             CLIP.replace("Overexposed", "Dark"),
-            "expected lighting to be one of normal, Overexposed, Low, HDR, "
-            "found 'Dark'",
+            "whose lighting is one of normal, Overexposed, Low, HDR, got 'Dark'",
         ),
-        (CLIP.replace("woman", "girl"), "expected sex to be one of man, woman, "),
-        (CLIP + "_more", "expected 9 fields "),
-        ("..angry", None),  # hidden, as what file managers leave behind
-        ("\\..\\angry", "expected 9 fields "),
+        (CLIP.replace("woman", "girl"), "whose sex is one of man, woman, got 'girl'"),
+        (CLIP.replace("_19_", "_9999999999_"), "whose age is a number of at most 9 "),
+        (CLIP + "_more", "of 9 fields "),
+        ("\\..\\angry", "of 9 fields "),
     ],
 )
-def test_folder_with_the_name_of_no_clip(see_dir, name, found):
+def test_folder_with_the_name_of_no_clip(see_dir, name, expected):
     path = clip_dir(see_dir, name=name)
     path.mkdir()
-    start = f"{path}: expected a clip's folder, found clip name {name!r}: "
-    problems = problems_of(see_dir)
-    assert len(problems) == (found is not None)
-    assert all(problem.startswith(f"{start}{found}") for problem in problems)
+    (problem,) = problems_of(see_dir)
+    assert problem.startswith(f"{path}: expected a clip name {expected}")
+
+
+def test_hidden_files_are_ignored(see_dir):
+    clip_dir(see_dir, name=".DS_Store").mkdir()
+    assert problems_of(see_dir) == []
 
 
 def test_clip_in_the_folder_of_another_emotion(see_dir):
     moved = see_dir / "event" / "fear" / CLIP
     clip_dir(see_dir).rename(moved)
-    rule = "expected a clip of the emotion fear, found angry"
+    rule = "expected a clip of the emotion fear, got angry"
     assert problems_of(see_dir) == [f"{moved}: {rule}"]
 
 
 def test_clip_twice(see_dir):
     again = see_dir / "event" / "Angry" / CLIP
     shutil.copytree(clip_dir(see_dir), again)
-    rule = f"expected the clip once, at {again}, found it again"
+    rule = f"expected the clip once, at {again}, got it again"
     assert problems_of(see_dir) == [f"{clip_dir(see_dir)}: {rule}"]
 
 
 def test_entry_without_folder(see_dir):
     shutil.rmtree(clip_dir(see_dir))
-    rule = "expected a folder of the clip, found none"
+    rule = "expected a folder of the clip, got none"
     assert problems_of(see_dir) == [f"{clip_dir(see_dir)}: {rule}"]
 
 
 def test_folder_without_entry(see_dir):
     edit_split(see_dir, lambda content: content["database"].pop(CLIP))
-    rule = f"expected an entry in {see_dir}/emotion.json, found none"
+    rule = f"expected an entry in {see_dir}/emotion.json, got none"
     assert problems_of(see_dir) == [
         f"{clip_dir(see_dir, kind)}: {rule}" for kind in ("event", "frame")
     ]
@@ -244,22 +255,21 @@ def test_entry_that_leaves_the_folder(see_dir, name):
     edit_split(see_dir, change)
     (problem,) = problems_of(see_dir)
     entry = f"{see_dir}/emotion.json: database[{name!r}]"
-    start = f"{entry}: expected the name of a clip, found clip name {name!r}: "
-    assert problem.startswith(start)
+    assert problem.startswith(f"{entry}: expected a clip name ")
 
 
 def test_broken_json_is_the_only_problem_that_it_makes(see_dir):
     path = see_dir / "emotion.json"
     path.write_text(path.read_text()[:-1])
     (problem,) = problems_of(see_dir)
-    assert problem.startswith(f"{path}: expected a readable JSON file, found Expecting")
+    assert problem.startswith(f"{path}: expected JSON, got Expecting")
 
 
 def test_duplicate_keys(see_dir):
     path = see_dir / "emotion.json"
     text = path.read_text().replace(str(samples.clip_names(1, (3,))[1]), CLIP)
     path.write_text(text)
-    rule = f"expected a readable JSON file, found named more than once: {CLIP}"
+    rule = f"expected JSON, got named more than once: {CLIP}"
     assert problems_of(see_dir) == [f"{path}: {rule}"]
 
 
@@ -267,8 +277,8 @@ def test_missing_parts_are_told_once(see_dir):
     shutil.rmtree(see_dir / "event")
     (see_dir / "emotion.json").unlink()
     assert problems_of(see_dir) == [
-        f"{see_dir}/emotion.json: expected a split file, found no such file",
-        f"{see_dir}/event: expected a folder of emotion folders, found none",
+        f"{see_dir}/emotion.json: expected a file, got none",
+        f"{see_dir}/event: expected a folder of emotion folders, got none",
     ]
 
 
@@ -337,12 +347,9 @@ def test_several_processes_find_the_same(see_dir):
     assert see_folder.check(folder, 2) == see_folder.check(folder, 1)
 
 
-def run(*arguments):
-    command = [sys.executable, "-m", "seen_jax.see", *map(str, arguments)]
-    root = Path(__file__).resolve().parents[1]
-    return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=False
-    )
+def run(*arguments, module="seen_jax.see_folder"):
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_command(see_dir):
@@ -357,6 +364,16 @@ def test_command(see_dir):
         f"{clip_dir(see_dir)}: expected images 00000.jpg to "
     )
     assert wrong.stdout.endswith("\n4 problems\n")
+    refused = run(see_dir, "--workers=0")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "workers: expected at least 1, got 0\n"
+
+
+@pytest.mark.parametrize("name", ["see", "events"])
+def test_modules_that_were_commands_name_the_new_ones(name, see_dir):
+    done = run(see_dir, module=f"seen_jax.{name}")
+    assert done.returncode == 1
+    assert "python -m seen_jax." in done.stderr
 
 
 def test_command_writes_a_split_by_volunteer(see_dir, capsys):
@@ -376,9 +393,7 @@ def test_a_folder_without_a_clip_to_use_is_a_problem(tmp_path):
     empty = {"labels": list(see.EMOTIONS), "database": {}}
     (tmp_path / "emotion.json").write_text(json.dumps(empty))
     (problem,) = problems_of(tmp_path)
-    assert problem.endswith(
-        "expected at least one clip that is not left out, found none"
-    )
+    assert problem.endswith("expected at least one clip that is not left out, got none")
 
 
 @pytest.mark.parametrize(
@@ -392,8 +407,71 @@ def test_a_folder_without_a_clip_to_use_is_a_problem(tmp_path):
         (["--write_volunteer_split=/nonexistent/x"], "No such file or directory"),
     ],
 )
-def test_command_says_what_is_wrong_with_its_options(see_dir, options, message, capsys):
-    with pytest.raises(SystemExit) as stop:
+def test_command_says_what_is_wrong_with_its_options(see_dir, options, message):
+    with pytest.raises(UserError, match=message):
         see_folder.main([str(see_dir), *options])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+
+
+POSTSCRIPT = (
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+)
+
+
+def test_a_file_named_jpg_starts_no_program(see_dir, tmp_path, monkeypatch):
+    # Pillow runs `gs`, Ghostscript, on PostScript, whatever the file is called.
+    mark, fake = tmp_path / "started", tmp_path / "bin" / "gs"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked up once
+    path = clip_dir(see_dir) / "00001.jpg"
+    path.write_bytes(POSTSCRIPT)
+    with pytest.raises(OSError), Image.open(path) as image:
+        image.load()
+    assert mark.exists()  # the stand-in works
+    mark.unlink()
+    (problem,) = problems_of(see_dir)
+    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (no JPEG)")
+    assert not mark.exists()
+
+
+def test_what_is_no_regular_file_is_not_opened(see_dir):
+    pipe, folder = (clip_dir(see_dir) / f"0000{i}.jpg" for i in (0, 1))
+    pipe.unlink()
+    os.mkfifo(pipe)  # reading it would wait forever
+    folder.unlink()
+    folder.mkdir()
+    rule = "expected a readable file, got no regular file"
+    assert problems_of(see_dir) == [f"{pipe}: {rule}", f"{folder}: {rule}"]
+
+
+def test_pipes_instead_of_the_json_files(see_dir):
+    names = ("emotion.json", "simulation.json")
+    (see_dir / "emotion.json").unlink()
+    for name in names:
+        os.mkfifo(see_dir / name)
+    rule = "expected a file, got a folder or a device"
+    assert problems_of(see_dir) == [f"{see_dir}/{name}: {rule}" for name in names]
+
+
+def test_each_image_is_read_once(see_dir, monkeypatch):
+    reads = Counter()
+
+    def read_bytes(path, plain=Path.read_bytes):
+        reads[path] += 1
+        return plain(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert problems_of(see_dir) == []
+    assert reads == Counter(see_dir.rglob("*.jpg"))
+
+
+def test_the_hash_of_a_clip_is_that_of_its_files(see_dir):
+    clip = see_folder.check(see_folder.SeeFolder(see_dir)).clips[CLIP]
+    parts = (
+        path.read_bytes()
+        for kind in ("event", "frame")
+        for path in sorted(clip_dir(see_dir, kind).iterdir())
+    )
+    assert clip.sha256 == hashlib.sha256(b"".join(parts)).hexdigest()
