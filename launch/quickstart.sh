@@ -34,7 +34,7 @@ done
 source launch/venv.sh
 
 python -m seen_jax.simulator --out="$folder/see" --volunteers=$volunteers --clips=$clips
-python -m seen_jax.see "$folder/see"
+python -m seen_jax.see_folder "$folder/see"
 bash launch/build_see.sh "$folder/see" "$folder/tfds" --config=by_volunteer
 python -m seen_jax.simulator.calibration "$folder/see" --sheet="$folder/sheet.png"
 python train.py --config=configs/demo.py --workdir="$folder/run" \

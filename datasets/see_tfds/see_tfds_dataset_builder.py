@@ -55,7 +55,7 @@ class Builder(tfds.core.ShardBasedBuilder):
 
     VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES: ClassVar = {
-        "2.0.0": "The hash of a split's images is made of the hashes of its clips.",
+        "2.0.0": "A split's `sha256` is the hash of its clips' hashes.",
         "1.0.0": "One record per clip.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
