@@ -215,10 +215,14 @@ class _PlainWriter(tfds.core.ExampleWriter):
     def write(self, path, examples):
         if self.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
             return super().write(path, examples)
-        writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
-        for _, example in examples:
-            writer.write(example)
-        writer.close()
+        try:
+            writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+            for _, example in examples:
+                writer.write(example)
+            writer.close()
+        except RuntimeError as error:  # its kind for every failed write
+            remedy = "make room or give another DATA_DIR"
+            refuse(path, "a place that can be written and has room", error, remedy)
         return None
 
 

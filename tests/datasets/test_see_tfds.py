@@ -283,6 +283,16 @@ class TestAllOrNothing:
         build(see_dir, tmp_path)
         assert_same_records(data_dir, tmp_path)
 
+    def test_a_failed_write_is_a_user_error(self, see_dir, tmp_path, monkeypatch):
+        class Full(see_tfds_dataset_builder.ArrayRecordWriter):
+            def __init__(self, path, options):
+                super().__init__("/dev/full", options)
+
+        monkeypatch.setattr(see_tfds_dataset_builder, "ArrayRecordWriter", Full)
+        with pytest.raises(UserError, match="No space left on device"):
+            build(see_dir, tmp_path)
+        assert not (tmp_path / BUILT).exists()
+
     def test_overwrite(self, see_dir, tmp_path, capsys):
         arguments = [str(see_dir), str(tmp_path / "data")]
         assert build_lib.main(arguments) == 0
