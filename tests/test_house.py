@@ -24,9 +24,9 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
     {"see_folder", "aedat4", "models.lif"},
     {"event_folder", "models", "data", "simulator", "runtime.seen_runtime"},
     {"protocol", "curves"},
-    {"training", "evaluation", "export", "runtime"},
-    {"training.loop", "evaluation.run", "evaluation.writing"},
-    {"export.bundle", "export.published", "export.__main__"},
+    {"training"},
+    {"evaluation"},
+    {"export", "runtime"},
     {"benchmarks"},
 ]
 NO_JAX = {"see", "see_folder", "errors", "files", "processes", "events", "aedat4"}
