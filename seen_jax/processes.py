@@ -71,7 +71,7 @@ def _results(fn, items, num_workers: int, few: int, env) -> Iterator[Any]:
         try:
             yield from pool.map(fn, items, chunksize=chunk)
         except loky.process_executor.TerminatedWorkerError:
-            remedy = "look for what killed it, such as too little memory; take fewer"
+            remedy = "most often memory ran out; take fewer workers"
             refuse("workers", "processes that run to their end", "a dead one", remedy)
 
 
