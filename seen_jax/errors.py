@@ -12,7 +12,12 @@ class UserError(ValueError):
 
     A command prints the message and ends with exit code 1 (`run_command`). Any other
     exception is a fault of this program and keeps its traceback.
+
+    Attributes:
+      expected, got: as `refuse` was given them, for who lists problems; else empty.
     """
+
+    expected = got = ""
 
 
 def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoReturn:
@@ -25,7 +30,9 @@ def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoR
       remedy: what to do, as a command that can be pasted where there is one.
     """
     text = f"{what}: expected {expected}, got {got}"
-    raise UserError(f"{text}; {remedy}" if remedy else text)
+    error = UserError(f"{text}; {remedy}" if remedy else text)
+    error.expected, error.got = str(expected), str(got)
+    raise error
 
 
 def check_option(name: str, value: object, known: Collection[str]) -> None:
