@@ -22,7 +22,7 @@ from seen_jax.data.store import Store, open_store
 from seen_jax.data.windows import INTENSITIES, Setting, intensity_places
 from seen_jax.errors import check_option
 from seen_jax.models import surrogate
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 from seen_jax.models.lif import LIF
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import COPIES, READOUTS, SEEN

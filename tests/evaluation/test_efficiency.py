@@ -10,7 +10,7 @@ from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
 from seen_jax.evaluation import activity, efficiency, observe
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 from seen_jax.models.seen import SEEN
 from tests.data.memory import memory_records
 
