@@ -61,10 +61,8 @@ def main(argv: list[str]) -> None:
     print(report.to_text(report.summarise_directories([out])))
     print(f"\n{out}")
     if _EXPORT_DIR.value:
-        print(
-            f"\n{bundle.to_text(bundle.write_bundle(run, batches, _EXPORT_DIR.value))}"
-        )
-        print(f"\n{_EXPORT_DIR.value}")
+        manifest = bundle.write_bundle(run, batches, _EXPORT_DIR.value)
+        print(f"\n{bundle.to_text(manifest)}\n\n{_EXPORT_DIR.value}")
 
 
 if __name__ == "__main__":

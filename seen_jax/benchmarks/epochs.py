@@ -35,7 +35,7 @@ from seen_jax.benchmarks.side_by_side import DEVICES
 from seen_jax.data.batches import Batches
 from seen_jax.data.windows import Setting
 from seen_jax.models.counting import count_macs
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.protocol import NUM_PASSES, evaluate
 from seen_jax.training import resident, step

@@ -17,7 +17,7 @@ from seen_jax import images
 from seen_jax.benchmarks import side_by_side, torch_seen
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, Batch, Call, Weights
 from seen_jax.export.convert import variables_from_torch
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 
 
 def make_calls(

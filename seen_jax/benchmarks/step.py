@@ -19,7 +19,7 @@ from seen_jax.benchmarks import arguments, side_by_side, torch_seen
 from seen_jax.benchmarks.frames import repeated_frames
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, Batch, Call, Weights
 from seen_jax.export.convert import variables_from_torch
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 from seen_jax.training import resident, step
 from seen_jax.training.optimizer import sgd
 from seen_jax.training.state import TrainState

@@ -35,7 +35,7 @@ from seen_jax.data.records import open_records
 from seen_jax.data.store import Store, open_store
 from seen_jax.data.windows import Setting
 from seen_jax.export.convert import variables_from_torch
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 from seen_jax.protocol import NUM_PASSES, PredictFn, evaluate
 from seen_jax.training import step
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd

@@ -29,7 +29,7 @@ from seen_jax.evaluation.run import Restored
 from seen_jax.export import parity, place, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.images import normalise_events, normalise_intensity
-from seen_jax.models.precision import PRODUCTS
+from seen_jax.models.fast.network import network, options_of
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 
@@ -154,7 +154,7 @@ def jax_logits(
     restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
 ) -> np.ndarray:
     """Computes logits (N, K) in full precision, a few windows at a time."""
-    model = restored.model.clone(product=PRODUCTS["float32"])
+    model = network(**options_of(restored.model))
     size = restored.batches.batch_size
     begins = range(0, len(event_frames), size)
     logits = [

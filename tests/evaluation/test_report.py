@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers import ROOT
 
 from seen_jax import see
 from seen_jax.errors import run_command
 from seen_jax.evaluation import __main__ as command
 from seen_jax.evaluation import provenance, report
 from seen_jax.evaluation.results import Results, file_name, write_results
+from tests.helpers import ROOT
 from tests.samples import clip_names
 
 PUBLISHED = {  # recomputed from the released files, percent, in the table's order
