@@ -139,7 +139,7 @@ def test_normalise_undoes_the_statistics():
     assert abs(images.normalise_intensity(grey)).max() < 0.5 / 255 / see.INTENSITY_STD
 
 
-def test_errors_say_what_was_expected_and_found():
+def test_errors_say_what_was_expected():
     data = jpeg(noise(20, 20))
     for broken in (b"", b"no image", data[:10], data[: len(data) // 2]):
         with pytest.raises(
