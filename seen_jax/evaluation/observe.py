@@ -9,7 +9,6 @@ multiply-accumulates are always those of the published one.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -22,24 +21,15 @@ from seen_jax.data.windows import intensity_places
 from seen_jax.evaluation.activity import Activity, join
 from seen_jax.models import counting
 from seen_jax.models.capture import Capture
+from seen_jax.models.fast.network import plain
 from seen_jax.models.layers import convolve
-from seen_jax.models.seen import SEEN, STAGES
+from seen_jax.models.seen import STAGES
 
 if TYPE_CHECKING:
     from seen_jax.data.batches import Batches
 
 NUM_CLIPS = 128  # enough for means; observing all clips would cost more than a pass
 BATCH_SIZE = 8
-
-
-def plain(model: nn.Module) -> SEEN:
-    """Returns the published network with the fields, and for the variables, of another.
-
-    Args:
-      model: with all fields of `SEEN`.
-    """
-    fields = {f.name for f in dataclasses.fields(SEEN)} - {"parent", "name"}
-    return SEEN(**{name: getattr(model, name) for name in fields})
 
 
 def observe(

@@ -118,7 +118,6 @@ class Other(flax.linen.Module):
     attention: str = "copied"
     readout: str = "last_spike"
     neuron: object = SEEN.neuron
-    product: object = SEEN.product
     axis_name: str | None = "devices"
 
 

@@ -199,7 +199,10 @@ def test_a_missing_pass(tmp_path, last):
         ("[]", r'expected \{"results": .* got \[\]'),
         ('{"results": {}}', r'expected \{"results": .* got \{"results": \{\}\}'),
         ('{"database": {}}', r'got \{"database": \{\}\}'),
-        ('{"results": {"clip_1": []}}', "clip name 'clip_1': expected 9 fields"),
+        (
+            '{"results": {"clip_1": []}}',
+            "clip name 'clip_1': expected a clip name of 9",
+        ),
         (content([]), r"take000: expected a list .* got \[\]"),
         (content({"fear": 1}), r'expected a list .* got \{"fear": 1\}'),
         (content(["fear"]), r'expected a list .* got \["fear"\]'),

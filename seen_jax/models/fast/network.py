@@ -57,6 +57,11 @@ def network(precision: str = "float32", **options: Any) -> nn.Module:
     return FastSEEN(product=PRODUCTS[precision], one_by_one=one_by_one, **options)
 
 
+def plain(model: nn.Module) -> SEEN:
+    """Returns the published network of the same options, for the same variables."""
+    return SEEN(**options_of(model))
+
+
 def options_of(model: nn.Module) -> dict[str, Any]:
     """Returns the fields of `SEEN` that a network of `network` has, by name."""
     names = {field.name for field in dataclasses.fields(SEEN)} - {"parent", "name"}
