@@ -120,7 +120,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     """Raises a UserError that names the first field that is missing or wrong."""
     for name in FIELDS:
         if name not in config:
-            refuse("config", f"the fields of configs/default.py, {name} too", "none")
+            refuse(name, "a value, as in configs/default.py", "none")
     for name, known in OPTIONS.items():
         check_option(name, config[name], known)
     for name, least in LEAST.items():
