@@ -85,7 +85,8 @@ def test_an_evaluation(folder, tmp_path):
     text = page.read_text()
     assert "<h1>Emotion recognition on real data</h1>" in text
     assert "chosen on the test split" in text and "Examples" in text
-    # Lighting, confusions, calibration, curves, attention, rates. Scores, two intensity frames and an event frame for each window.
+    # Lighting, confusions, calibration, curves, attention, rates; for each window its
+    # scores, two intensity frames and an event frame.
     windows = text.count('<figure class="window">')
     assert windows == 4 + text.count("<figure", text.index("Most confident mistakes"))
     assert text.count('src="data:image/png;base64,') == 6 + 4 * windows
