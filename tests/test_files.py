@@ -112,17 +112,15 @@ def test_a_folder_appears_when_it_is_complete(tmp_path):
 
 
 def test_a_folder_whose_block_fails_is_not_there(tmp_path):
-    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "out"):
-        1 / 0
+    with pytest.raises(KeyError), files.new_folder(tmp_path / "out"):
+        raise KeyError
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_there_is_not_replaced(tmp_path):
     (tmp_path / "file").touch()
     for place, got in ((tmp_path, "one with something"), (tmp_path / "file", "a file")):
-        with pytest.raises(
-            UserError, match=f"expected a new or empty folder, got {got}"
-        ):
+        with pytest.raises(UserError, match=f"new or empty folder, got {got}"):
             files.check_free(place)
     for place in ("new", "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
@@ -157,9 +155,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero", "."):
-        with pytest.raises(
-            UserError, match="expected a file, got a folder or a device"
-        ):
+        with pytest.raises(UserError, match="a file, got a folder or a device"):
             files.read_json(tmp_path / name)
     with pytest.raises(UserError, match="expected a file, got none"):
         files.read_json(tmp_path / "absent")
