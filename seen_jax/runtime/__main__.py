@@ -3,8 +3,9 @@
     python -m seen_jax.runtime RECORDING.aedat4 --bundle BUNDLE
 
 The recording becomes event frames and intensity frames as `python -m seen_jax.events`
-makes them, and they play through the very code that runs on the board. What a reader
-would get wrong: nothing is written as JPEG in between, so the grey levels are not quite
+makes them, and they play through the code that runs on the board.
+
+Note: nothing is written as JPEG in between, so the grey levels differ slightly from
 those of a folder of images.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from seen_jax import see
 from seen_jax.aedat4 import read_aedat4
 from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
+from seen_jax.errors import UserError
 from seen_jax.events import PIXEL_RULES
 from seen_jax.runtime import seen_runtime
 
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pixel", choices=PIXEL_RULES, default="last")
     args = parser.parse_args(argv)
     try:
-        runtime = seen_runtime.load(args.bundle, args.backend)
+        runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
         recording = read_aedat4(args.recording)
         images = clip_images(
             recording,
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
             dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
         ]
         seen_runtime.play(runtime, *frames, rate=args.rate, as_json=args.json)
-    except seen_runtime.ERRORS as error:
+    except (UserError, *seen_runtime.ERRORS) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
