@@ -18,8 +18,8 @@ from pathlib import Path
 
 from seen_jax import see
 from seen_jax.aedat4 import read_aedat4
-from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
 from seen_jax.errors import UserError
+from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
 from seen_jax.events import PIXEL_RULES
 from seen_jax.runtime import seen_runtime
 

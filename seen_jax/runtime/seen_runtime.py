@@ -1053,7 +1053,7 @@ class Ring:
           ValueError: the number is none or came before, the image is not uint8 (S, S),
             or not of the size of those before. Such a frame changes nothing.
         """
-        number = check_number(number, f"{self.name} frame")
+        number = check_number(number, f"{self.name} frame {_short(number)}")
         what, place = f"{self.name} frame {number}", number % self.size
         if self._numbers[place] == number:
             _refuse(what, "each number once", "it again", BY_TIME)

@@ -222,8 +222,19 @@ def test_an_entry_of_the_manifest_removed(dummy, name):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 2},
+        {"format": 1},
         {"classes": "angry"},
+        {"classes": ["angry", "angry"]},
+        {"classes": ["two\nlines"]},
+        {"num_event_frames": 10**5},
+        {"num_event_frames": 10**18},
+        {"num_event_frames": True},
+        {"skip": 10**5},
+        {"skip": 10**18},
+        {"skip": 400},
+        {"intensity_places": 10**6 * [0]},
+        {"event_mean": 1e8},
+        {"intensity_std": 1e8},
         {"classes": []},
         {"classes": ["angry", 1]},
         {"classes": {"angry": 1}},
@@ -390,7 +401,7 @@ def test_the_command_and_a_backend_that_fails(dummy, tmp_path, monkeypatch, caps
         (
             cannot_start,
             "backend torch: expected to start, got RuntimeError: CUDA error: out of "
-            "memory see CUDA_LAUNCH_BLOCKING; mend it, or choose another backend\n",
+            "memory see CUDA_LAUNCH_BLOCKING; fix it, or choose another backend\n",
         ),
         (cannot_compute, "plain Python: expected a window computed, got ValueError: "),
     ):

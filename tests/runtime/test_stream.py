@@ -143,7 +143,7 @@ def test_one_wild_number_drowns_nothing_that_follows(at, wild):
 def test_a_rate_that_is_none(rate):
     runtime, _ = plain_runtime()
     with pytest.raises(
-        seen_runtime.UserError, match="^rate: expected 0 or more .*; try"
+        seen_runtime.UserError, match=r"^rate: expected 0 or more .*; try"
     ):
         replay(runtime, {0: grey(0)}, {0: grey(0)}, rate)
 
