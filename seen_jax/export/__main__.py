@@ -11,7 +11,8 @@ from pathlib import Path
 from absl import flags, logging
 from ml_collections import config_flags
 
-from seen_jax.evaluation import run
+from seen_jax.errors import UserError
+from seen_jax.evaluation import restored as restored_lib
 from seen_jax.export import bundle, published
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import overrides
@@ -51,14 +52,14 @@ def main() -> int:
     try:
         if args.command == "torch":
             bundle.check_ready(args.out)  # before the long part
-            restored = run.restore(args.workdir, step=args.step)
+            restored = restored_lib.restore(args.workdir, step=args.step)
             print(bundle.to_text(bundle.write_bundle(restored, args.out)))
             print(f"\n{args.out}")
         else:
             config = _read_config(args.config, rest)
             epoch = published.import_checkpoint(args.checkpoint, args.workdir, config)
             print(f"{args.checkpoint}, epoch {epoch} -> {args.workdir}, step 0")
-    except (*seen_runtime.ERRORS, ModuleNotFoundError, flags.Error) as error:
+    except (UserError, *seen_runtime.ERRORS, ModuleNotFoundError, flags.Error) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,5 +1,6 @@
 """A checkpoint that counts -> a bundle: the folder that goes onto the Jetson.
 
+    seen.npz             folded weights, float32, for torch and other programs
     seen.pt              epoch and state_dict, names and layouts as published
     seen.ts              TorchScript, any number of windows
     seen.onnx            opset 13, one window; seen_dynamic.onnx, any number
@@ -16,6 +17,7 @@ import functools
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.data.batches import Batches
-from seen_jax.evaluation.run import Restored
+from seen_jax.data.windows import intensity_places
+from seen_jax.errors import refuse
+from seen_jax.evaluation.restored import Restored, open_batches
 from seen_jax.export import parity, place, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.images import normalise_events, normalise_intensity
@@ -34,6 +38,7 @@ from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 
 NUM_WINDOWS = 128  # that the programs are compared on
+WINDOWS_AT_ONCE = 16
 PROGRAMS = ("torch", "torchscript", "onnxruntime")
 
 
@@ -43,7 +48,7 @@ def write_bundle(
     """Writes a bundle.
 
     Args:
-      restored: the checkpoint, and the clips to compare on.
+      restored: the checkpoint; the programs are compared on the test clips.
       out: a folder that is new, empty, or a bundle, which is then replaced.
       num_windows: the most to compare on.
 
@@ -59,12 +64,13 @@ def write_bundle(
     """
     check_ready(out)
     check_published(restored.model)
+    batches = open_batches(restored, "test")
     with place.replaced(out) as new:
         with place.reported(Path(out)):
-            _write_files(restored, new)
-            manifest = _describe(restored, new)
+            _write_files(restored, batches, new)
+            manifest = _describe(restored, batches, new)
             _write_manifest(new, manifest)  # without figures, to be read by the runtime
-        manifest["parity"] = measure(restored, new, num_windows)
+        manifest["parity"] = measure(restored, batches, new, num_windows)
         with place.reported(Path(out)):
             _write_manifest(new, manifest)
     return manifest
@@ -78,15 +84,16 @@ def check_ready(out: str | os.PathLike) -> None:
 
 
 def measure(
-    restored: Restored, bundle: Path, num_windows: int
+    restored: Restored, batches: Batches, bundle: Path, num_windows: int
 ) -> dict[str, dict[str, Any]]:
     """Compares every program with JAX on the first windows of an evaluation.
 
     Raises:
       ValueError: one gives other logits; names program and windows.
     """
-    names, inputs = windows(restored.batches, num_windows)
+    names, inputs = windows(batches, num_windows)
     expected = jax_logits(restored, *inputs)
+    labels = batches.clips.labels
 
     def by_rounding(numbers):
         return same_in_float64(restored, *(x[numbers] for x in inputs))
@@ -97,13 +104,41 @@ def measure(
     found = {}
     for backend in PROGRAMS:
         runtime = seen_runtime.load(bundle, backend)
-        found[backend] = figures(backend, runtime.logits(*inputs))
+        logits = runtime.logits(*inputs)
+        found[backend] = figures(backend, logits)
+        check_names(backend, runtime.manifest["classes"], labels, logits, names)
         found[backend]["program"] = runtime.device
     singly = [
         runtime.logits(*(x[i : i + 1] for x in inputs)) for i in range(len(names))
     ]
     name = "onnxruntime, one window at a time"
     return found | {name: figures(name, np.concatenate(singly))}
+
+
+def check_names(
+    program: str,
+    classes: Sequence[str],
+    labels: Sequence[str],
+    logits: np.ndarray,
+    names: Sequence[str],
+) -> None:
+    """Compares the emotion that a program names with the label of the records.
+
+    Args:
+      program: the backend.
+      classes, labels: K names, of the bundle and of the records in class order.
+      logits: (N, K), of the program.
+      names: N, where each window comes from.
+
+    Raises:
+      UserError: two names differ.
+    """
+    if len(classes) != len(labels):
+        refuse(program, f"the {len(labels)} labels of the records", len(classes))
+    for name, index in zip(names, logits.argmax(1), strict=True):
+        if classes[index] != labels[index]:
+            what = f"{program}, class {index} of {name}"
+            refuse(what, f"{labels[index]!r} of the records", repr(classes[index]))
 
 
 def same_in_float64(
@@ -141,7 +176,7 @@ def windows(
         keep = batch["mask"]
         event_frames += list(batch["event_frames"][keep])
         intensity_frames += list(batch["intensity_frames"][keep])
-        names += [batches.provider.records.names[i] for i in batch["clip"][keep]]
+        names += [batches.clips.names[i] for i in batch["clip"][keep]]
         if len(names) >= num_windows:
             break
     return names[:num_windows], (
@@ -155,7 +190,7 @@ def jax_logits(
 ) -> np.ndarray:
     """Computes logits (N, K) in full precision, a few windows at a time."""
     model = restored.model.clone(product=PRODUCTS["float32"])
-    size = restored.batches.batch_size
+    size = WINDOWS_AT_ONCE
     begins = range(0, len(event_frames), size)
     logits = [
         _apply(
@@ -185,14 +220,16 @@ def to_text(manifest: dict[str, Any]) -> str:
         + (f", {len(x)} decided by rounding" if (x := figures["by_rounding"]) else "")
         for name, figures in manifest["parity"].items()
     ]
-    return "\n".join(lines)
+    trust = f"--trust={manifest['sha256']}"
+    return "\n".join([*lines, f"to run this bundle and no other: {trust}"])
 
 
-def _write_files(restored: Restored, folder: Path) -> None:
+def _write_files(restored: Restored, batches: Batches, folder: Path) -> None:
     state_dict = torch_from_variables(restored.variables)
-    count = restored.batches.setting.num_event_frames
+    count = batches.setting.num_event_frames
     folded = seen_runtime.fold(state_dict)
     epoch = int(restored.facts["epoch"])
+    torch_files.write_weights(folder / "seen.npz", folded)
     torch_files.write_checkpoint(folder / "seen.pt", state_dict, epoch)
     torch_files.write_torchscript(folder / "seen.ts", folded, count)
     for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
@@ -200,24 +237,30 @@ def _write_files(restored: Restored, folder: Path) -> None:
     shutil.copyfile(seen_runtime.__file__, folder / "seen_runtime.py")
 
 
-def _describe(restored: Restored, folder: Path) -> dict[str, Any]:
+def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, Any]:
     """Makes the manifest, but for the figures and its own hash."""
-    setting = restored.batches.setting
-    kept = ("source", "dataset", "epoch", "step", "choice", "seed")
+    setting = batches.setting
+    kept = ("dataset", "epoch", "step", "choice", "seed")
     facts = {name: restored.facts[name] for name in kept}
     return {
         "format": seen_runtime.FORMAT,
-        "classes": list(see.EMOTIONS),
+        "classes": list(restored.facts["labels"]),
         "setting": str(setting),
         "num_event_frames": setting.num_event_frames,
         "skip": setting.skip,
-        "intensity_places": list(restored.batches.intensity_places),
+        "intensity_places": list(
+            intensity_places(batches.intensity, setting.num_event_frames)
+        ),
         "image_size": see.INPUT_SIZE,
         "event_mean": see.EVENT_MEAN,
         "event_std": see.EVENT_STD,
         "intensity_mean": see.INTENSITY_MEAN,
         "intensity_std": see.INTENSITY_STD,
-        "trained": {**facts, "revision": restored.facts["trained_at"]},
+        "trained": {
+            "source": batches.clips.source,
+            **facts,
+            "revision": restored.facts["trained_at"],
+        },
         "exported_at": restored.facts["evaluated_at"],
         "files": {
             name: {

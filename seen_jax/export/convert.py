@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+FLOAT32_MAX = np.finfo(np.float32).max
 FC1_CHANNELS = 512  # of conv3_f2, whose image fc1 reads flattened
 
 
@@ -238,6 +239,10 @@ def _check(
         elif entry.layout is not COUNT:
             if not jnp.issubdtype(array.dtype, jnp.floating):
                 problems.append(f"{name}: expected floats, got {array.dtype}")
+            elif (np.abs(array) > FLOAT32_MAX).any():
+                problems.append(f"{name}: expected numbers that float32 holds")
+            elif entry.place.endswith("/var") and (array < 0).any():
+                problems.append(f"{name}: expected variances from 0, got {array.min()}")
         elif array.dtype.kind not in "iu" or not 0 <= array < 2**31:
             rule = "an integer of 0 to 2**31 - 1"
             problems.append(f"{name}: expected {rule}, got {array.dtype} {array}")

@@ -14,7 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from seen_jax.evaluation.run import check_fits
+from seen_jax.evaluation.restored import check_fits
 from seen_jax.export import torch_files
 from seen_jax.export.convert import variables_from_torch
 from seen_jax.training import setup, state, workdir

@@ -43,6 +43,13 @@ def require(package: str) -> ModuleType:
         ) from error
 
 
+def write_weights(path: Path, folded: Mapping[str, np.ndarray]) -> None:
+    """Writes the arrays of `seen_runtime.fold`, float32, without pickles."""
+    file = io.BytesIO()
+    np.savez(file, **folded)
+    path.write_bytes(file.getvalue())
+
+
 def write_checkpoint(
     path: Path, state_dict: Mapping[str, np.ndarray], epoch: int
 ) -> None:

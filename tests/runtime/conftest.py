@@ -37,7 +37,7 @@ def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     state_dict = whole_numbers()
     folded = seen_runtime.fold(state_dict)
-    np.savez(folder / "seen.npz", **folded)
+    torch_files.write_weights(folder / "seen.npz", folded)
     torch_files.write_checkpoint(folder / "seen.pt", state_dict, 1)
     torch_files.write_torchscript(folder / "seen.ts", folded, 4)
     for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
