@@ -53,7 +53,9 @@ def main() -> int:
         if args.command == "torch":
             bundle.check_ready(args.out)  # before the long part
             restored = restored_lib.restore(args.workdir, step=args.step)
-            print(bundle.to_text(bundle.write_bundle(restored, args.out)))
+            batches = restored_lib.open_batches(restored)
+            manifest = bundle.write_bundle(restored, batches, args.out)
+            print(bundle.to_text(manifest))
             print(f"\n{args.out}")
         else:
             config = _read_config(args.config, rest)

@@ -29,7 +29,7 @@ from seen_jax import see
 from seen_jax.data.batches import Batches
 from seen_jax.data.windows import intensity_places
 from seen_jax.errors import refuse
-from seen_jax.evaluation.restored import Restored, open_batches
+from seen_jax.evaluation.restored import Restored
 from seen_jax.export import parity, place, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.images import normalise_events, normalise_intensity
@@ -43,12 +43,16 @@ PROGRAMS = ("torch", "torchscript", "onnxruntime")
 
 
 def write_bundle(
-    restored: Restored, out: str | os.PathLike, num_windows: int = NUM_WINDOWS
+    restored: Restored,
+    batches: Batches,
+    out: str | os.PathLike,
+    num_windows: int = NUM_WINDOWS,
 ) -> dict[str, Any]:
     """Writes a bundle.
 
     Args:
-      restored: the checkpoint; the programs are compared on the test clips.
+      restored: the checkpoint.
+      batches: the clips that the programs are compared on.
       out: a folder that is new, empty, or a bundle, which is then replaced.
       num_windows: the most to compare on.
 
@@ -64,7 +68,6 @@ def write_bundle(
     """
     check_ready(out)
     check_published(restored.model)
-    batches = open_batches(restored, "test")
     with place.replaced(out) as new:
         with place.reported(Path(out)):
             _write_files(restored, batches, new)
@@ -242,6 +245,7 @@ def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, A
     setting = batches.setting
     kept = ("dataset", "epoch", "step", "choice", "seed")
     facts = {name: restored.facts[name] for name in kept}
+    facts["source"] = batches.clips.source
     return {
         "format": seen_runtime.FORMAT,
         "classes": list(restored.facts["labels"]),
