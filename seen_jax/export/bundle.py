@@ -261,7 +261,6 @@ def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, A
         "intensity_mean": see.INTENSITY_MEAN,
         "intensity_std": see.INTENSITY_STD,
         "trained": {
-            "source": batches.clips.source,
             **facts,
             "revision": restored.facts["trained_at"],
         },

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from seen_jax import see
 from seen_jax.aedat4 import read_aedat4
-from seen_jax.errors import UserError
 from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
 from seen_jax.events import PIXEL_RULES
 from seen_jax.runtime import seen_runtime
@@ -62,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
         ]
         seen_runtime.play(runtime, *frames, rate=args.rate, as_json=args.json)
-    except (UserError, *seen_runtime.ERRORS) as error:
+    except (ValueError, *seen_runtime.ERRORS) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
