@@ -28,7 +28,7 @@ import numpy as np
 from seen_jax import see
 from seen_jax.data.batches import Batches
 from seen_jax.data.windows import intensity_places
-from seen_jax.errors import refuse
+from seen_jax.errors import UserError, refuse
 from seen_jax.evaluation.restored import Restored
 from seen_jax.export import parity, place, torch_files
 from seen_jax.export.convert import torch_from_variables
@@ -292,6 +292,6 @@ def check_published(model: SEEN) -> None:
         given = getattr(model, option)
         if given not in values:
             rule = f"{' or '.join(map(repr, values))}, as the published network has"
-            raise ValueError(
+            raise UserError(
                 f"{option}: expected {rule}, got {given!r}; only that is exported"
             )

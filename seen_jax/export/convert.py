@@ -25,6 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from seen_jax.errors import UserError
+
 FLOAT32_MAX = np.finfo(np.float32).max
 FC1_CHANNELS = 512  # of conv3_f2, whose image fc1 reads flattened
 
@@ -146,7 +148,7 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
         kind of number.
     """
     if isinstance(state_dict.get("state_dict"), Mapping):
-        raise ValueError(
+        raise UserError(
             "state_dict: expected the entries of a published checkpoint, got the whole "
             "checkpoint; give its `state_dict`"
         )
@@ -247,7 +249,7 @@ def _check(
             rule = "an integer of 0 to 2**31 - 1"
             problems.append(f"{name}: expected {rule}, got {array.dtype} {array}")
     if problems:
-        raise ValueError(
+        raise UserError(
             f"{argument}: expected the entries of a published checkpoint, got\n  "
             + "\n  ".join(problems)
         )

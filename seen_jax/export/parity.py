@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from seen_jax.errors import UserError
+
 TOLERANCE = 1e-3  # of a window's largest logit
 EXACT = 1e-9  # the same in float64
 MOST_BY_ROUNDING = 0.05  # share of the windows
@@ -89,13 +91,13 @@ def check(
             + (", another emotion first" if other[i] else "")
             for i in np.flatnonzero(wrong & ~excused)[:NUM_LINES]
         ]
-        raise ValueError(
+        raise UserError(
             f"{program}: expected JAX's logits to {TOLERANCE:g}, got others in "
             f"{(wrong & ~excused).sum()} of {len(wrong)} windows\n" + "\n".join(lines)
         )
     most = max(1, int(MOST_BY_ROUNDING * len(expected)))
     if excused.sum() > most:
-        raise ValueError(
+        raise UserError(
             f"{program}: expected rounding to decide in {most} of {len(wrong)} windows "
             f"at most, got {excused.sum()}, the first {names[excused.argmax()]}; "
             "export a checkpoint whose membranes are further from the threshold"

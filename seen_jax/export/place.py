@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from seen_jax.errors import UserError
 from seen_jax.files import held
 from seen_jax.runtime import seen_runtime
 
@@ -46,7 +47,7 @@ def check_free(out: str | os.PathLike) -> None:
         if not found:
             tempfile.TemporaryFile(dir=place).close()
             return
-    raise ValueError(
+    raise UserError(
         f"{out}: expected a new folder, an empty one or a bundle to replace, got "
         f"{found}; give another folder"
     )
@@ -70,7 +71,7 @@ def replaced(out: str | os.PathLike) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         _check_ours(folder)
         lock.touch()
-    refusal = ValueError(
+    refusal = UserError(
         f"{out}: expected one export at a time, got another that is going on; wait for "
         "it or give another folder"
     )
@@ -136,10 +137,10 @@ def _check_ours(folder: Path) -> None:
     """Raises a ValueError unless all that is there was left by an export."""
     rule = f"{folder}: expected what a killed export leaves, got"
     if folder.is_symlink():
-        raise ValueError(f"{rule} a link; move it elsewhere")
+        raise UserError(f"{rule} a link; move it elsewhere")
     for path in folder.iterdir():
         kept = path.is_dir() and path.name in ("new", "old")
         if not all(map(_is_ours, path.iterdir())) if kept else path.name != "lock":
-            raise ValueError(
+            raise UserError(
                 f"{rule} {path.name} with something else; move it elsewhere"
             )

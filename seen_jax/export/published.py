@@ -14,6 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import check_fits
 from seen_jax.export import torch_files
 from seen_jax.export.convert import variables_from_torch
@@ -49,13 +50,13 @@ def import_checkpoint(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         found = "one with something in it" if folder.is_dir() else "a file"
-        raise ValueError(
+        raise UserError(
             f"{folder}: expected a new or empty folder, got {found}; give another "
             "--workdir"
         )
     setup.check_config(config)
     if config.select != "last":
-        raise ValueError(
+        raise UserError(
             f"select: expected 'last', since no epoch of these weights was evaluated, "
             f"got {config.select!r}"
         )
@@ -63,7 +64,7 @@ def import_checkpoint(
     try:
         variables = variables_from_torch(state_dict)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     variables = jax.tree.map(_as_float32, variables)
     model = setup.make_model(config)
     check_fits(path, model, config, variables)

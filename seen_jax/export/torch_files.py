@@ -18,6 +18,7 @@ from types import ModuleType
 import numpy as np
 
 from seen_jax import see
+from seen_jax.errors import UserError
 from seen_jax.runtime import seen_runtime
 
 OPSET = 13  # the newest that TensorRT 8.2 reads
@@ -84,7 +85,7 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
     torch = require("torch")
     version = tuple(int(x) for x in torch.__version__.split(".")[:2])
     if version < SAFE_VERSION:
-        raise ValueError(
+        raise UserError(
             f"torch: expected {'.'.join(map(str, SAFE_VERSION))} or newer, which reads "
             f"{path} without running what it may hold, got {torch.__version__}; "
             "python -m pip install --upgrade -r requirements-export.txt"
@@ -95,7 +96,7 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
         with _quiet():  # it warns of kinds of tensors that are refused below
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, for a file of anything
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a checkpoint of tensors and numbers, written by "
             "torch.save, got a file that is damaged or holds something else, which "
             f"could run code ({type(error).__name__}); save its state_dict alone"
@@ -109,7 +110,7 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
         for name, x in found.items()
     )
     if not tensors or not found or type(epoch) is not int or epoch < 0:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a dict with `state_dict` and `epoch`, or a dict of "
             "tensors by name, got something else"
         )
@@ -125,7 +126,7 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
         if not np.isfinite(arrays[name]).all():
             problems.append(f"{name}: nan or infinity")
     if problems:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected dense tensors of finite numbers, got\n  "
             + "\n  ".join(problems)
         )
