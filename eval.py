@@ -67,5 +67,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["workdir"])
-    backend_errors = (seen_runtime.BackendError,)
-    app.run(lambda argv: run_command(lambda: main(argv), backend_errors))
+    app.run(lambda argv: run_command(lambda: main(argv), seen_runtime.ERRORS))

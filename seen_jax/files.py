@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,39 +54,97 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     os.replace(part, path)
 
 
+def _anything(folder: Path) -> str:
+    """Says what keeps a folder from being replaced, "" if it may be."""
+    return "one with something in it" if any(folder.iterdir()) else ""
+
+
+NEW = "a new or empty folder"
+
+
 @contextlib.contextmanager
-def new_folder(out: str | os.PathLike) -> Iterator[Path]:
+def new_folder(
+    out: str | os.PathLike,
+    rule: str = NEW,
+    obstacle: Callable[[Path], str] = _anything,
+) -> Iterator[Path]:
     """Gives an empty folder, which becomes `out` when the block ends without an error.
 
+        .NAME.part   beside `out` meanwhile: `new`; `old`, which it replaces; `lock`
+
+    A process that is killed leaves `.NAME.part`, and the next one clears it. If it was
+    killed between the two moves, `old` is the only one there is, and is moved back.
+
     Args:
-      out: a folder that does not exist or is empty; its parents are made.
+      out: see `check_free`; its parents are made.
+      rule, obstacle: as of `check_free`.
 
     Raises:
-      UserError: there is something, or it cannot be written.
+      UserError: `out` may not be replaced, another process is writing it, or it cannot
+        be written.
     """
-    out = Path(out)
-    check_free(out)
+    check_free(out, rule, obstacle)
+    out = Path(os.path.realpath(out))
+    holder = out.with_name(f".{out.name}.part")
+    new, old, lock = (holder / name for name in ("new", "old", "lock"))
+    refusal = UserError(
+        f"{out}: expected one process that writes it, got another in progress; wait "
+        "for it or give another folder"
+    )
+
+    def clear():
+        if old.exists() and not (out.exists() and any(out.iterdir())):
+            os.replace(old, out)
+        for folder in (new, old):
+            if folder.exists():
+                shutil.rmtree(folder)
+
     with explained(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            part = holder / "part"
-            part.mkdir()
-            yield part
-            os.replace(part, out)
-        finally:
-            shutil.rmtree(holder, ignore_errors=True)
+        holder.mkdir(parents=True, exist_ok=True)
+        others = {x.name for x in holder.iterdir()} - {"new", "old", "lock"}
+        if others or holder.is_symlink():
+            what = "a link" if holder.is_symlink() else min(others)
+            refuse(holder, "what a killed process leaves", what, "move it elsewhere")
+        lock.touch()
+        with held(lock, refusal):
+            clear()
+            new.mkdir()
+            try:
+                yield new
+                if out.exists():
+                    os.replace(out, old)
+                os.replace(new, out)
+            finally:
+                clear()
+                lock.unlink()
+                holder.rmdir()
 
 
-def check_free(out: str | os.PathLike) -> None:
-    """Raises a `UserError` unless `out` is a folder that does not exist or is empty."""
-    out = Path(out)
-    if out.is_dir():
-        if any(out.iterdir()):
-            remedy = "give another folder or remove it"
-            refuse(out, "a new or empty folder", "one with something in it", remedy)
-    elif os.path.lexists(out):
-        refuse(out, "a new or empty folder", "a file", "give another folder")
+def check_free(
+    out: str | os.PathLike,
+    rule: str = NEW,
+    obstacle: Callable[[Path], str] = _anything,
+) -> None:
+    """Raises a `UserError` unless a folder may be written at `out`.
+
+    Args:
+      out: what is there may be nothing, or a folder without obstacle.
+      rule: what may be there, in words.
+      obstacle: from an existing folder to what keeps it from being replaced, or "".
+    """
+    out = Path(os.path.realpath(out))
+    with explained(out):
+        got = ""
+        if Path.cwd().is_relative_to(out):
+            got = "the folder that this runs in"
+        elif out.is_dir():
+            got = obstacle(out)
+        elif os.path.lexists(out):  # a link in a circle too
+            got = "a file"
+        if got:
+            refuse(out, rule, got, "give another folder")
+        parent = next(x for x in (out, *out.parents) if os.path.lexists(x))
+        tempfile.TemporaryFile(dir=parent).close()  # before any work
 
 
 def read_text(path: str | os.PathLike, remedy: str = RECOPY) -> str:

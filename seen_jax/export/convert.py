@@ -8,8 +8,9 @@
     .2.running_mean, _var               batch_stats/mlp_f1/norm/mean, var
     .2.num_batches_tracked int64        batch_stats/mlp_f1/norm/num_batches int32
 
-What a reader would get wrong: fc1 reads an image flattened as channel, row, column in
-the published weights, and as row, column, channel here, where channels come last.
+Note: fc1 reads an image flattened as channel, row, column in the published weights, and
+as row, column, channel here, where channels come last.
+
 Values keep their type. Image size and number of classes follow from the entries, the
 latter from fc2's bias.
 """
@@ -25,7 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-FC1_CHANNELS = 512  # of conv3_f2, whose image fc1 reads flattened
+from seen_jax.errors import refuse
+from seen_jax.models.seen import STAGES
+
+FLOAT32_MAX = np.finfo(np.float32).max
+ENTRIES = "the entries of a published checkpoint"
+FC1_CHANNELS = STAGES["conv3_f2"].features  # fc1 reads its output flattened
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,12 @@ def published_entries(
     """
     return {
         **_layer("conv0", "conv0", CONV, 3, conv0_inputs, 1, 1),
-        **_layer("conv1_f2", "conv1_f2", CONV, 64, 3, 3, 3),
-        **_layer("conv1_f3", "conv1_f3", CONV, 64, 3, 5, 5),
-        **_layer("conv1_f4", "conv1_f4", CONV, 64, 3, 7, 7),
-        **_layer("conv1_cat", "conv1_cat", CONV, 64, 192, 1, 1),
-        **_layer("conv2_f2", "conv2_f2", CONV, 256, 64, 3, 3),
-        **_layer("conv3_f2", "conv3_f2", CONV, FC1_CHANNELS, 256, 3, 3),
+        **_stage("conv1_f2", 3),
+        **_stage("conv1_f3", 3),
+        **_stage("conv1_f4", 3),
+        **_stage("conv1_cat", 3 * STAGES["conv1_f2"].features),
+        **_stage("conv2_f2", STAGES["conv1_cat"].features),
+        **_stage("conv3_f2", STAGES["conv2_f2"].features),
         **_layer("fc1", "fc1", FC1, 256, fc1_inputs),
         **_layer("fc2", "fc2", DENSE, num_classes, 256),
         **_mlp("mlp_f1"),
@@ -116,6 +122,12 @@ def _layer(name: str, place: str, layout: Layout, *shape: int) -> dict[str, Entr
         f"{name}.weight": Entry(shape, f"params/{place}/kernel", layout),
         f"{name}.bias": Entry(shape[:1], f"params/{place}/bias"),
     }
+
+
+def _stage(name: str, inputs: int) -> dict[str, Entry]:
+    stage = STAGES[name]
+    size = stage.kernel_size
+    return _layer(name, name, CONV, stage.features, inputs, size, size)
 
 
 def _mlp(name: str) -> dict[str, Entry]:
@@ -141,14 +153,12 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
       {"params": ..., "batch_stats": ...} of numpy arrays, copies.
 
     Raises:
-      ValueError: lists every entry that is missing, not known, or of another shape or
+      UserError: lists every entry that is missing, not known, or of another shape or
         kind of number.
     """
     if isinstance(state_dict.get("state_dict"), Mapping):
-        raise ValueError(
-            "state_dict: expected the entries of a published checkpoint, got the whole "
-            "checkpoint; give its `state_dict`"
-        )
+        got, remedy = "the whole checkpoint", "give its `state_dict`"
+        refuse("state_dict", ENTRIES, got, remedy)
     given = {name: np.asarray(array) for name, array in state_dict.items()}
     entries = published_entries(
         conv0_inputs=_size(given, "conv0.weight", 1, 6, _is_frames),
@@ -175,7 +185,7 @@ def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
       Published name to numpy array, copies.
 
     Raises:
-      ValueError: lists every variable that is missing, not known (as in a model with
+      UserError: lists every variable that is missing, not known (as in a model with
         kernels or attention of its own in T), or of another shape or kind of number.
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
@@ -238,11 +248,12 @@ def _check(
         elif entry.layout is not COUNT:
             if not jnp.issubdtype(array.dtype, jnp.floating):
                 problems.append(f"{name}: expected floats, got {array.dtype}")
+            elif (np.abs(array) > FLOAT32_MAX).any():
+                problems.append(f"{name}: expected numbers that float32 holds")
+            elif entry.place.endswith("/var") and (array < 0).any():
+                problems.append(f"{name}: expected variances from 0, got {array.min()}")
         elif array.dtype.kind not in "iu" or not 0 <= array < 2**31:
             rule = "an integer of 0 to 2**31 - 1"
             problems.append(f"{name}: expected {rule}, got {array.dtype} {array}")
     if problems:
-        raise ValueError(
-            f"{argument}: expected the entries of a published checkpoint, got\n  "
-            + "\n  ".join(problems)
-        )
+        refuse(argument, ENTRIES, "\n  ".join(["others", *problems]))

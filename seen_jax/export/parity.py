@@ -1,8 +1,8 @@
 """Logits of one network by two programs -> how far they agree, and where not.
 
-What a reader would get wrong: in float32 two programs of the same network need not
-agree. Where a membrane is at its threshold, rounding decides whether the neuron fires.
-A window is excused for that if the network is shown to be the same in float64.
+In float32 two programs of the same network need not agree: where a membrane is at its
+threshold, rounding decides whether the neuron fires. A window is excused for that if
+the network is shown to be the same in float64.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from seen_jax.errors import refuse
 
 TOLERANCE = 1e-3  # of a window's largest logit
 EXACT = 1e-9  # the same in float64
@@ -75,7 +77,7 @@ def check(
         (n,) bool; asked only about windows that differ.
 
     Raises:
-      ValueError: windows differ and rounding is not why, or it is in more of them than
+      UserError: windows differ and rounding is not why, or it is in more of them than
         `MOST_BY_ROUNDING`. Names them, or the first.
     """
     wrong, excused = differs(expected, got), np.zeros(len(expected), bool)
@@ -89,17 +91,14 @@ def check(
             + (", another emotion first" if other[i] else "")
             for i in np.flatnonzero(wrong & ~excused)[:NUM_LINES]
         ]
-        raise ValueError(
-            f"{program}: expected JAX's logits to {TOLERANCE:g}, got others in "
-            f"{(wrong & ~excused).sum()} of {len(wrong)} windows\n" + "\n".join(lines)
-        )
+        count = f"others in {(wrong & ~excused).sum()} of {len(wrong)} windows\n"
+        refuse(program, f"JAX's logits to {TOLERANCE:g}", count + "\n".join(lines))
     most = max(1, int(MOST_BY_ROUNDING * len(expected)))
     if excused.sum() > most:
-        raise ValueError(
-            f"{program}: expected rounding to decide in {most} of {len(wrong)} windows "
-            f"at most, got {excused.sum()}, the first {names[excused.argmax()]}; "
-            "export a checkpoint whose membranes are further from the threshold"
-        )
+        rule = f"rounding to decide in {most} of {len(wrong)} windows at most"
+        got = f"{excused.sum()}, the first {names[excused.argmax()]}"
+        remedy = "export a checkpoint whose membranes are further from the threshold"
+        refuse(program, rule, got, remedy)
     kept = ~excused
     return Parity(
         len(expected),

@@ -1,7 +1,7 @@
 """A published state_dict <-> the files that torch, TorchScript and ONNX Runtime read.
 
-What a reader would get wrong: only `seen.pt` has the published names. The other two
-hold the network of `runtime/seen_runtime.py`, whose weights are folded from them.
+Note: only `seen.pt` has the published names. The others hold the network of
+`runtime/seen_runtime.py`, whose weights are folded from them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from types import ModuleType
 import numpy as np
 
 from seen_jax import see
+from seen_jax.errors import UserError, refuse
 from seen_jax.runtime import seen_runtime
 
 OPSET = 13  # the newest that TensorRT 8.2 reads
@@ -32,15 +33,22 @@ def require(package: str) -> ModuleType:
     """Imports a package of requirements-export.txt.
 
     Raises:
-      ModuleNotFoundError: it is not installed; says how to.
+      UserError: it is not installed; says how to install it.
     """
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{package}: expected to be installed, got none; "
-            "python -m pip install -r requirements-export.txt"
+        raise UserError(
+            f"{package} is not installed; run python -m pip install -r "
+            "requirements-export.txt"
         ) from error
+
+
+def write_weights(path: Path, folded: Mapping[str, np.ndarray]) -> None:
+    """Writes the arrays of `seen_runtime.fold`, float32, without pickles."""
+    file = io.BytesIO()
+    np.savez(file, **folded)
+    path.write_bytes(file.getvalue())
 
 
 def write_checkpoint(
@@ -71,57 +79,48 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
       is none.
 
     Raises:
-      ValueError: not such a file, or a torch that might run what it holds.
-      FileNotFoundError: no file.
+      UserError: no such file, or a torch that might run what it holds.
     """
     torch = require("torch")
     version = tuple(int(x) for x in torch.__version__.split(".")[:2])
     if version < SAFE_VERSION:
-        raise ValueError(
-            f"torch: expected {'.'.join(map(str, SAFE_VERSION))} or newer, which reads "
-            f"{path} without running what it may hold, got {torch.__version__}; "
-            "python -m pip install --upgrade -r requirements-export.txt"
-        )
+        least = ".".join(map(str, SAFE_VERSION))
+        rule = f"{least} or newer, which runs no code of {path}"
+        remedy = "python -m pip install --upgrade -r requirements-export.txt"
+        refuse("torch", rule, torch.__version__, remedy)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: expected a checkpoint, got no file")
+        refuse(path, "a checkpoint", "no file", "give the path of one")
     try:
         with _quiet():  # it warns of kinds of tensors that are refused below
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, for a file of anything
-        raise ValueError(
-            f"{path}: expected a checkpoint of tensors and numbers, written by "
-            "torch.save, got a file that is damaged or holds something else, which "
-            f"could run code ({type(error).__name__}); save its state_dict alone"
-        ) from error
+        rule = "a checkpoint of tensors and numbers, written by torch.save"
+        got = f"a file that is damaged or could run code ({type(error).__name__})"
+        refuse(path, rule, got, "save its state_dict alone")
     epoch = 0
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        epoch = found.get("epoch", 0)
-        found = found["state_dict"]
-    tensors = isinstance(found, Mapping) and all(
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        epoch = content.get("epoch", 0)
+        content = content["state_dict"]
+    tensors = isinstance(content, Mapping) and all(
         isinstance(name, str) and isinstance(x, torch.Tensor)
-        for name, x in found.items()
+        for name, x in content.items()
     )
-    if not tensors or not found or type(epoch) is not int or epoch < 0:
-        raise ValueError(
-            f"{path}: expected a dict with `state_dict` and `epoch`, or a dict of "
-            "tensors by name, got something else"
-        )
-    if all(name.startswith(PARALLEL) for name in found):
-        found = {name[len(PARALLEL) :]: x for name, x in found.items()}
+    if not tensors or not content or type(epoch) is not int or epoch < 0:
+        rule = "a dict with `state_dict` and `epoch`, or a dict of tensors by name"
+        refuse(path, rule, "something else")
+    if all(name.startswith(PARALLEL) for name in content):
+        content = {name[len(PARALLEL) :]: x for name, x in content.items()}
     arrays, problems = {}, []
-    for name, x in found.items():
+    for name, x in content.items():
         if x.layout != torch.strided or x.device.type != "cpu":
-            problems.append(f"{name}: {x.layout} on {x.device}")
+            problems.append(f"\n  {name}: {x.layout} on {x.device}")
             continue
         narrow = x.is_floating_point() and x.itemsize <= 2  # some unknown to NumPy
         arrays[name] = (x.float() if narrow else x).detach().numpy()
         if not np.isfinite(arrays[name]).all():
-            problems.append(f"{name}: nan or infinity")
+            problems.append(f"\n  {name}: nan or infinity")
     if problems:
-        raise ValueError(
-            f"{path}: expected dense tensors of finite numbers, got\n  "
-            + "\n  ".join(problems)
-        )
+        refuse(path, "dense tensors of finite numbers", "".join(["others", *problems]))
     return arrays, epoch
 
 

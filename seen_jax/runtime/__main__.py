@@ -2,9 +2,10 @@
 
     python -m seen_jax.runtime RECORDING.aedat4 --bundle BUNDLE
 
-The recording becomes event frames and intensity frames as `python -m seen_jax.events`
-makes them, and they play through the very code that runs on the board. What a reader
-would get wrong: nothing is written as JPEG in between, so the grey levels are not quite
+The recording becomes event frames and intensity frames as `python -m
+seen_jax.event_folder` makes them, and they play through the code of the board.
+
+Note: nothing is written as JPEG in between, so the grey levels differ slightly from
 those of a folder of images.
 """
 
@@ -17,12 +18,13 @@ from pathlib import Path
 
 from seen_jax import see
 from seen_jax.aedat4 import read_aedat4
+from seen_jax.errors import run_command
 from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
 from seen_jax.events import PIXEL_RULES
 from seen_jax.runtime import seen_runtime
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.runtime",
         description="Plays a DAVIS recording through a bundle.",
@@ -46,27 +48,20 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--pixel", choices=PIXEL_RULES, default="last")
     args = parser.parse_args(argv)
-    try:
-        runtime = seen_runtime.load(args.bundle, args.backend)
-        recording = read_aedat4(args.recording)
-        images = clip_images(
-            recording,
-            crop=args.crop or centre_square(recording.resolution),
-            start_us=args.start_us,
-            period_us=args.period_us,
-            pixel=args.pixel,
-        )
-        frames = [
-            dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
-        ]
-        seen_runtime.play(runtime, *frames, rate=args.rate, as_json=args.json)
-    except seen_runtime.ERRORS as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130  # as a shell has it for Ctrl-C
-    return 0
+    runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
+    recording = read_aedat4(args.recording)
+    images = clip_images(
+        recording,
+        crop=args.crop or centre_square(recording.resolution),
+        start_us=args.start_us,
+        period_us=args.period_us,
+        pixel=args.pixel,
+    )
+    frames = [
+        dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
+    ]
+    seen_runtime.play(runtime, *frames, rate=args.rate, as_json=args.json)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main, seen_runtime.ERRORS))

@@ -13,9 +13,11 @@ and TensorRT (8.2 or newer). Pillow reads JPEG and PNG where it is installed.
     prediction = stream.predict()                     # over the latest window, or None
 
 The network here does only the work that reaches the output (`fold`, `make_network`); it
-is the same function as the published one. What a reader would get wrong: a frame's
-number is its place in time at 30 Hz. A number that is left out is a dropped frame; the
-frames after it keep their places, and a window that needs it is not predicted.
+is the same function as the published one.
+
+Note: a frame's number is its place in time at 30 Hz. A number that is left out is a
+dropped frame; the frames after it keep their places, and a window that needs it is not
+predicted.
 """
 
 import argparse
@@ -25,17 +27,16 @@ import ctypes.util
 import functools
 import hashlib
 import importlib
-import inspect
+import io
 import itertools
 import json
-import math
 import numbers
-import operator
 import os
 import re
 import sys
 import time
 import warnings
+import zipfile
 from typing import Callable, NamedTuple, Optional
 
 import numpy as np
@@ -45,16 +46,37 @@ try:
 except ImportError:  # may be absent on the board: then only .npy and .pgm are read
     Image = None
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-FILES = ("seen.pt", "seen.ts", "seen.onnx", "seen_dynamic.onnx", "seen_runtime.py")
+FILES = (
+    "seen.npz",
+    "seen.pt",
+    "seen.ts",
+    "seen.onnx",
+    "seen_dynamic.onnx",
+    "seen_runtime.py",
+)
 INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
+# Of JPEG and PNG. Pillow is shown nothing else: it would start Ghostscript for
+# PostScript, whatever the name, and its `formats` came with 8.0 (the TX2 has 5.1).
+SIGNATURES = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 ENDINGS = (".jpg", ".jpeg", ".png", ".pgm", ".npy")
+SECOND = 30  # numbers
+BY_TIME = "number frames by their time"
 SAME_SQUARE = "cut the same square from every frame"
 LONGEST_S = 24 * 60 * 60  # that a clip may play
+MAX_RATE = 1e6  # Hz
+MAX_NUMBER = 2**63 - 1  # of a frame
+MAX_SPAN = 1000  # numbers from a window's first frame to its last: 33 s
+MAX_CLASSES = 1000
+MAX_MANIFEST_BYTES = 16 << 20
 
 
-class BundleError(ValueError):
+class UserError(ValueError):
+    """Something that was given cannot be used; the message says what to do about it."""
+
+
+class BundleError(UserError):
     """A bundle is not complete, not as it was written, or not for this runtime."""
 
 
@@ -62,11 +84,23 @@ class BackendError(RuntimeError):
     """A backend that is installed cannot start, or cannot compute a window."""
 
 
-ERRORS = ValueError, OSError, BackendError  # of which a command shows the message alone
+ERRORS = UserError, OSError, BackendError  # a command prints the message alone
 
 
-def _error(what, expected, got, remedy, kind=ValueError):
-    return kind(f"{what}: expected {expected}, got {got}; {remedy}")
+def _refuse(what, expected, got, remedy, kind=UserError):
+    raise kind(f"{what}: expected {expected}, got {got}; {remedy}")
+
+
+def _refuse_bundle(what, expected, got, remedy="copy or export the bundle again"):
+    _refuse(what, expected, got, remedy, BundleError)
+
+
+def _short(value):
+    """A value in a message, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 # ---------------------------------------------------------------------- the network
@@ -347,7 +381,7 @@ def check_image(image: np.ndarray, name: str) -> np.ndarray:
     square = image.ndim == 2 and image.shape[0] == image.shape[1] > 0
     if image.dtype != np.uint8 or not square:
         found = f"{image.dtype} {image.shape}"
-        raise _error(name, "uint8 (S, S), grey levels", found, SAME_SQUARE)
+        _refuse(name, "uint8 (S, S), grey levels", found, SAME_SQUARE)
     return image
 
 
@@ -360,26 +394,30 @@ def read_image(path: str) -> np.ndarray:
     ending = os.path.splitext(path)[1].lower()
     if Image is None and ending not in (".npy", ".pgm"):
         remedy = "install it (python3-pil), or convert the images to .pgm elsewhere"
-        raise _error(path, f"Pillow, which reads {ending}", "none", remedy)
+        _refuse(path, f"Pillow, which reads {ending}", "none", remedy)
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        _refuse(path, "a file", "a folder or a device", "remove it")
     try:
+        with open(path, "rb") as file:
+            data = file.read()
         if ending == ".npy":
-            image = np.load(path, allow_pickle=False)
+            image = np.load(io.BytesIO(data), allow_pickle=False)
         elif ending == ".pgm":
-            image = _read_pgm(path)
+            image = _read_pgm(data)
+        elif not data.startswith(SIGNATURES):
+            raise ValueError("neither JPEG nor PNG")
         else:
-            with Image.open(path) as opened:
+            with Image.open(io.BytesIO(data)) as opened:
                 if opened.mode != "L":
                     raise ValueError(f"an image of mode {opened.mode}")
                 image = np.asarray(opened)
     except Exception as error:  # readers of images raise all kinds
         remedy = "write it again, without colours"
-        raise _error(path, "a grey 8-bit image", error, remedy) from error
+        _refuse(path, "a grey 8-bit image", error, remedy)
     return check_image(image, path)
 
 
-def _read_pgm(path):
-    with open(path, "rb") as file:
-        data = file.read()
+def _read_pgm(data):
     header = re.match(rb"P5\s+(\d+)\s+(\d+)\s+255\s", data)
     if not header:
         raise ValueError("no binary PGM (P5) of 255 levels without comments")
@@ -403,22 +441,39 @@ def list_frames(folder: str) -> dict:
             continue
         number = int(stem) if re.fullmatch("[0-9]+", stem) else None
         if number is None or number in frames:
-            raise _error(folder, rule, name, "rename or remove it")
+            _refuse(folder, rule, name, "rename or remove it")
         frames[number] = os.path.join(folder, name)
     if not frames:
-        raise _error(folder, rule, "none", "check the path")
+        _refuse(folder, rule, "none", "check the path")
     return dict(sorted(frames.items()))
 
 
 # ---------------------------------------------------------------------- the bundle
 
 
+def _is_whole(x, lowest, highest):
+    return type(x) is int and lowest <= x <= highest  # True is no number
+
+
+def _is_number(x, lowest, highest):
+    return type(x) in (int, float) and lowest <= x <= highest
+
+
 def _are_names(x, m):
-    return isinstance(x, list) and set(map(type, x)) == {str}
+    names = isinstance(x, list) and all(isinstance(y, str) for y in x)
+    good = names and all(0 < len(y) <= 100 and y.isprintable() for y in x)
+    return good and 1 <= len(x) <= MAX_CLASSES and len(set(x)) == len(x)
+
+
+def _is_skip(x, m):
+    length = m["num_event_frames"]
+    return _is_whole(x, 0, MAX_SPAN) and (length - 1) * (x + 1) < MAX_SPAN
 
 
 def _are_places(x, m):
-    return x and all(operator.index(p) in range(m["num_event_frames"]) for p in x)
+    length = m["num_event_frames"]
+    counted = isinstance(x, list) and 1 <= len(x) <= max(2, length)
+    return counted and all(_is_whole(p, 0, length - 1) for p in x)
 
 
 def _are_files(x, m):
@@ -427,26 +482,34 @@ def _are_files(x, m):
     return x.keys() == set(FILES) and files == len(FILES) * [kinds]
 
 
-_NUMBER = "a number", lambda x, m: -1e9 < x < 1e9
-_POSITIVE = "a number above 0", lambda x, m: 0 < x < 1e9
+_MEAN = "a grey level from 0 to 1", lambda x, m: _is_number(x, 0, 1)
+_STD = "a grey level from 0.001 to 1", lambda x, m: _is_number(x, 0.001, 1)
 FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
-    "format": (f"{FORMAT}, of this {FILES[-1]}", lambda x, m: x == FORMAT),
+    "format": (
+        f"{FORMAT}, of this {FILES[-1]}",
+        lambda x, m: _is_whole(x, FORMAT, FORMAT),
+    ),
     "sha256": ("the SHA-256 of all else in it", lambda x, m: x == manifest_hash(m)),
-    "classes": ("names", _are_names),
-    "num_event_frames": ("1 or more", lambda x, m: operator.index(x) >= 1),
-    "skip": ("0 or more", lambda x, m: operator.index(x) >= 0),
+    "classes": (f"1 to {MAX_CLASSES} names, each once", _are_names),
+    "num_event_frames": (f"1 to {MAX_SPAN}", lambda x, m: _is_whole(x, 1, MAX_SPAN)),
+    "skip": (f"0 or more, and at most {MAX_SPAN} frames from first to last", _is_skip),
     "intensity_places": ("places in a window", _are_places),
-    "image_size": (f"{SIZE}", lambda x, m: x == SIZE),
-    "event_mean": _NUMBER,
-    "event_std": _POSITIVE,
-    "intensity_mean": _NUMBER,
-    "intensity_std": _POSITIVE,
+    "image_size": (f"{SIZE}", lambda x, m: _is_whole(x, SIZE, SIZE)),
+    "event_mean": _MEAN,
+    "event_std": _STD,
+    "intensity_mean": _MEAN,
+    "intensity_std": _STD,
     "files": (f"bytes and sha256 of {', '.join(FILES)}", _are_files),
 }
 
 
-def read_manifest(bundle: str) -> dict:
+def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
     """Reads and checks the manifest of a bundle, and every file that it lists.
+
+    Args:
+      bundle: its folder.
+      trust: the manifest's SHA-256 as the export printed it. The hashes in the bundle
+        show damage; only one from elsewhere shows that nobody replaced them all.
 
     Raises:
       BundleError: names the file, what was expected and what was found.
@@ -454,35 +517,41 @@ def read_manifest(bundle: str) -> dict:
     path = os.path.join(bundle, MANIFEST)
     if not os.path.isfile(path):
         remedy = "write one with python -m seen_jax.export torch"
-        raise _bundle_error(bundle, f"a bundle, with {MANIFEST}", "none", remedy)
+        _refuse_bundle(bundle, f"a bundle, with {MANIFEST}", "none", remedy)
+    if os.path.getsize(path) > MAX_MANIFEST_BYTES:
+        rule = f"at most {MAX_MANIFEST_BYTES} bytes"
+        _refuse_bundle(path, rule, os.path.getsize(path))
     try:
         with open(path, "rb") as file:
             manifest = json.loads(file.read().decode("utf-8"))
+    except RecursionError:
+        _refuse_bundle(path, "JSON", "values nested too deep")
     except ValueError as error:
-        raise _bundle_error(path, "JSON", error) from error
+        _refuse_bundle(path, "JSON", error)
     if not isinstance(manifest, dict):
-        raise _bundle_error(path, "an object", type(manifest).__name__)
+        _refuse_bundle(path, "an object", type(manifest).__name__)
     for name, (rule, holds) in FIELDS.items():
         try:
             good = holds(manifest[name], manifest)
+        except RecursionError:
+            _refuse_bundle(path, "JSON", "values nested too deep")
         except (KeyError, TypeError):  # not there, or not of the type
             good = False
         if not good:
-            found = repr(manifest[name]) if name in manifest else "none"
-            raise _bundle_error(f"{path}, {name}", rule, found)
+            found = _short(manifest[name]) if name in manifest else "none"
+            _refuse_bundle(f"{path}, {name}", rule, found)
+    if trust is not None and trust.lower() != manifest["sha256"]:
+        remedy = "do not run it, or give the hash that its export printed"
+        _refuse_bundle(path, f"SHA-256 {trust}", manifest["sha256"], remedy)
     for name, facts in manifest["files"].items():
         path = os.path.join(bundle, name)
         if not os.path.isfile(path):
-            raise _bundle_error(path, "a file", "none")
+            _refuse_bundle(path, "a file", "none")
         found = {"bytes": os.path.getsize(path), "sha256": file_hash(path)}
         if found != facts:
             text = "{bytes} bytes of SHA-256 {sha256}"
-            raise _bundle_error(path, text.format(**facts), text.format(**found))
+            _refuse_bundle(path, text.format(**facts), text.format(**found))
     return manifest
-
-
-def _bundle_error(what, expected, got, remedy="copy or export the bundle again"):
-    return _error(what, expected, got, remedy, BundleError)
 
 
 def file_hash(path: str) -> str:
@@ -535,14 +604,14 @@ class Runtime:
         for name, x in zip(INPUTS, frames):
             if not np.isfinite(x).all():
                 found = f"{x.size - np.isfinite(x).sum()} of {x.size} that are not"
-                raise _error(name, "finite numbers", found, "see where they come from")
+                _refuse(name, "finite numbers", found, "see where they come from")
         with _failures(self.device, "a window computed"):
             logits = self._run(*frames)
         expected = len(frames[0]), len(self.manifest["classes"])
         if logits.shape != expected or not np.isfinite(logits).all():
             found = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
             remedy = "choose another backend"
-            raise _error(self.device, f"finite logits {expected}", found, remedy)
+            _refuse(self.device, f"finite logits {expected}", found, remedy)
         return logits
 
     def predict(self, event_frames: np.ndarray, intensity_frames: np.ndarray):
@@ -563,6 +632,10 @@ class Runtime:
         ]
         return softmax(self.logits(*inputs))
 
+    def name(self, scores: np.ndarray) -> str:
+        """Returns the class with the highest of the scores (K,)."""
+        return self.manifest["classes"][int(np.argmax(scores))]
+
     def prepare(self, kind: str, image: np.ndarray) -> np.ndarray:
         """Resizes and normalises a frame, uint8 (S, S): float32 (90, 90).
 
@@ -574,7 +647,7 @@ class Runtime:
           ValueError: another kind or image.
         """
         if kind not in KINDS:
-            raise _error("kind", " or ".join(KINDS), repr(kind), "name one of them")
+            _refuse("kind", " or ".join(KINDS), repr(kind), "name one of them")
         image, m = resize(check_image(image, f"{kind} frame")), self.manifest
         return normalise(image, m[f"{kind}_mean"], m[f"{kind}_std"])
 
@@ -587,7 +660,7 @@ class Runtime:
                 size = "90, 90" if image else "S, S"
                 rule = f"{np.dtype(dtype)} (B, {length}, {size})"
                 remedy = "give as many whole windows of both"
-                raise _error(name, rule, f"{x.dtype} {x.shape}", remedy)
+                _refuse(name, rule, f"{x.dtype} {x.shape}", remedy)
         return frames
 
 
@@ -595,6 +668,143 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Turns logits (..., K) into probabilities."""
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
+
+
+def folded_shapes(num_intensities: int, num_classes: int) -> dict:
+    """Returns the shapes of the arrays of `fold`, which seen.npz holds as float32."""
+    taps = num_intensities * AREA
+    return {
+        "moments": (SIZE, TAPS),
+        "hidden": (taps, 24),
+        "hidden_bias": (24,),
+        "scores": (24, 3),
+        "scores_bias": (3,),
+        "event": (3, AREA * CHANNELS),
+        "intensity": (3, taps * CHANNELS),
+        "deep": (AREA * CHANNELS, 512),
+        "deep_bias": (3, BLOCKS**2 * 512),
+        "conv2": (9 * CHANNELS, 256),
+        "conv3": (9 * 256, 512),
+        "fc1": (BLOCKS**2 * 512, 256),
+        "fc1_bias": (256,),
+        "fc2": (256, num_classes),
+        "fc2_bias": (num_classes,),
+    }
+
+
+def read_folded(bundle: str, manifest: dict) -> dict:
+    """Reads seen.npz: plain float32 arrays, which can hold no code.
+
+    Raises:
+      BundleError: other arrays than `folded_shapes`, or numbers that are not finite.
+    """
+    path = os.path.join(bundle, "seen.npz")
+    shapes = folded_shapes(window_lengths(manifest)[1], len(manifest["classes"]))
+    rule = "the float32 arrays of this network"
+    try:
+        with zipfile.ZipFile(path) as archive:  # sizes first: it may be compressed
+            sizes = {x.filename: x.file_size for x in archive.infolist()}
+        most = {
+            f"{x}.npy": 4 * int(np.prod(shape)) + 1024 for x, shape in shapes.items()
+        }
+        if sizes.keys() != most.keys() or any(sizes[x] > most[x] for x in most):
+            raise ValueError("other names or sizes")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in shapes}
+    except Exception as error:  # readers of damaged archives raise all kinds
+        _refuse_bundle(path, rule, error)
+    for name, x in arrays.items():
+        if x.dtype != np.float32 or x.shape != shapes[name]:
+            found = f"{x.dtype} {x.shape}"
+            _refuse_bundle(f"{path}, {name}", f"float32 {shapes[name]}", found)
+        if not np.isfinite(x).all():
+            _refuse_bundle(f"{path}, {name}", "finite numbers", "others")
+    return arrays
+
+
+# Fields of ONNX's messages that lead to tensors: number to kind of message.
+# Reference: onnx/onnx.proto; onnx is not installed on a board.
+_ONNX = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+_ONNX["attribute"].update({22: "sparse", 23: "sparse"})
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
+
+
+def has_external_data(model: bytes) -> bool:
+    """Says whether an ONNX model reads tensors from other files.
+
+    Raises:
+      ValueError: it is not a serialised message.
+    """
+    messages = [("model", memoryview(model))]
+    while messages:
+        kind, data = messages.pop()
+        for field, value in _fields(data):
+            located = field == _DATA_LOCATION and value != 0
+            if kind == "tensor" and (located or field == _EXTERNAL_DATA):
+                return True
+            if field in _ONNX[kind] and isinstance(value, memoryview):
+                messages.append((_ONNX[kind][field], value))
+    return False
+
+
+def _fields(data):
+    """Yields number and value of each field of a protobuf message.
+
+    Reference: protobuf.dev/programming-guides/encoding.
+    """
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            if at >= len(data) or shift > 63:
+                raise ValueError("a number that is cut off")
+            byte, at = data[at], at + 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        key = varint()
+        wire = key & 7
+        if wire == 0:
+            yield key >> 3, varint()
+            continue
+        if wire not in (1, 2, 5):
+            raise ValueError(f"a field of wire type {wire}")
+        size = varint() if wire == 2 else {1: 8, 5: 4}[wire]
+        if size > len(data) - at:
+            raise ValueError("a field that is cut off")
+        yield key >> 3, data[at : at + size]
+        at += size
+
+
+def read_onnx(path: str) -> bytes:
+    """Reads an ONNX file that needs no other file.
+
+    Raises:
+      BundleError: it is not ONNX, or has external data.
+    """
+    with open(path, "rb") as file:
+        model = file.read()
+    try:
+        external = has_external_data(model)
+    except ValueError as error:
+        _refuse_bundle(path, "an ONNX model", error)
+    if external:
+        _refuse_bundle(path, "an ONNX model in one file", "external data")
+    return model
 
 
 # ---------------------------------------------------------------------- the backends
@@ -611,22 +821,16 @@ def _failures(what, expected):
         raise
     except Exception as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        remedy = "mend it, or choose another backend"
-        raise _error(what, expected, found, remedy, BackendError) from error
+        remedy = "fix it, or choose another backend"
+        _refuse(what, expected, found, remedy, BackendError)
 
 
 def _torch(bundle, manifest):
-    """The network of this file, with the published weights."""
+    """The network of this file, with the weights of seen.npz."""
     import torch
 
-    # Before 1.13 torch.load runs whatever code a file holds; this one is the export's,
-    # whose hash `read_manifest` has checked, as it has that of the program here.
-    options = {"map_location": "cpu"}
-    if "weights_only" in inspect.signature(torch.load).parameters:
-        options["weights_only"] = True
-    checkpoint = torch.load(os.path.join(bundle, "seen.pt"), **options)
-    state_dict = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
-    network = make_network(fold(state_dict), manifest["num_event_frames"])
+    length, _ = window_lengths(manifest)
+    network = make_network(read_folded(bundle, manifest), length)
     if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
         _pack(network)
     return _run_torch(network)
@@ -677,14 +881,15 @@ def _onnxruntime(bundle, manifest):
 
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [x for x in wanted if x in onnxruntime.get_available_providers()]
+    names = "seen.onnx", "seen_dynamic.onnx"
+    models = {name: read_onnx(os.path.join(bundle, name)) for name in names}
 
     @functools.lru_cache(maxsize=None)
     def session(name):
         options = onnxruntime.SessionOptions()
         if hasattr(os, "sched_getaffinity"):  # it would count cores that are not ours
             options.intra_op_num_threads = len(os.sched_getaffinity(0))
-        path = os.path.join(bundle, name)
-        return onnxruntime.InferenceSession(path, options, providers=providers)
+        return onnxruntime.InferenceSession(models[name], options, providers=providers)
 
     def run(*inputs):
         name = "seen.onnx" if len(inputs[0]) == 1 else "seen_dynamic.onnx"
@@ -707,12 +912,12 @@ def _tensorrt(bundle, manifest):
     path, source = engine_path(bundle, manifest), os.path.join(bundle, "seen.onnx")
     remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
     if not os.path.isfile(path):
-        raise _bundle_error(path, "an engine", "none", remedy)
+        _refuse_bundle(path, "an engine", "none", remedy)
     runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
     with open(path, "rb") as file:
         engine = runtime.deserialize_cuda_engine(file.read())
     if engine is None:
-        raise _bundle_error(path, f"an engine for {device} here", "another", remedy)
+        _refuse_bundle(path, f"an engine for {device} here", "another", remedy)
     # The name changed in 8.5, and 10 dropped the old one.
     shape_of = getattr(engine, "get_tensor_shape", None) or engine.get_binding_shape
     shapes = {name: tuple(shape_of(name)) for name in engine}
@@ -720,7 +925,7 @@ def _tensorrt(bundle, manifest):
     expected = {name: (1, n, SIZE, SIZE) for name, n in lengths}
     expected["logits"] = 1, len(manifest["classes"])
     if shapes != expected:
-        raise _bundle_error(path, expected, shapes, remedy)
+        _refuse_bundle(path, expected, shapes, remedy)
 
     context = engine.create_execution_context()
     cuda = ctypes.CDLL(ctypes.util.find_library("cudart") or "libcudart.so")
@@ -730,7 +935,7 @@ def _tensorrt(bundle, manifest):
         status = getattr(cuda, name)(*arguments)
         if status:
             remedy = "look the number up as cudaError"
-            raise _error(name, "status 0", status, remedy, BackendError)
+            _refuse(name, "status 0", status, remedy, BackendError)
 
     def copy(to, source, num_bytes, kind):  # kind 1: to the device, 2: from it
         pointers = ctypes.c_void_p(to), ctypes.c_void_p(source)
@@ -747,7 +952,7 @@ def _tensorrt(bundle, manifest):
             copy(memory[name], x.ctypes.data, x.nbytes, 1)
         if not context.execute_v2(list(memory.values())):
             remedy = "see what it logged"
-            raise _error(device, "a window computed", "a failure", remedy, BackendError)
+            _refuse(device, "a window computed", "a failure", remedy, BackendError)
         logits = np.empty(expected["logits"], np.float32)
         copy(logits.ctypes.data, memory["logits"], logits.nbytes, 2)
         return logits
@@ -767,26 +972,29 @@ BACKENDS = {  # in the order in which auto tries them: the package, and what loa
 }
 
 
-def load(bundle: str, backend: str = "auto") -> Runtime:
+def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Runtime:
     """Loads a bundle.
+
+    Note: TorchScript is a program and may write files; auto never takes it.
 
     Args:
       bundle: its folder.
       backend: one of `BACKENDS`, or auto: the first whose package is installed,
         TensorRT only where its engine was written.
+      trust: as of `read_manifest`.
 
     Raises:
       BundleError: the bundle is damaged, or its engine is not for this TensorRT.
       ValueError: the backend is not known or not installed.
       BackendError: it is installed, but cannot start.
     """
-    manifest, names = read_manifest(bundle), [backend]
+    manifest, names = read_manifest(bundle, trust), [backend]
     if backend == "auto":
         has_engine = os.path.isfile(engine_path(bundle, manifest))
-        names = [x for x in BACKENDS if x != "tensorrt" or has_engine]
+        names = [*(["tensorrt"] if has_engine else []), "onnxruntime", "torch"]
     elif backend not in BACKENDS:
         rule = f"auto or one of {', '.join(BACKENDS)}"
-        raise _error("backend", rule, repr(backend), "choose one of them")
+        _refuse("backend", rule, repr(backend), "choose one of them")
     for name in names:
         package, start = BACKENDS[name]
         with _failures(f"backend {name}", "to start"), warnings.catch_warnings():
@@ -800,7 +1008,7 @@ def load(bundle: str, backend: str = "auto") -> Runtime:
                 return Runtime(manifest, name, *start(bundle, manifest))
     packages = sorted({BACKENDS[x][0] for x in names})
     rule = f"{' or '.join(packages)} to be installed"
-    raise _error("backend", rule, found, "install it, or choose another backend")
+    _refuse("backend", rule, found, "install it, or choose another backend")
 
 
 # ---------------------------------------------------------------------- the stream
@@ -814,8 +1022,21 @@ class Prediction(NamedTuple):
     probabilities: np.ndarray
 
 
+def check_number(number: int, name: str) -> int:
+    """Returns a frame's number as an int; raises UserError for anything else."""
+    whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if not whole or not 0 <= number <= MAX_NUMBER:
+        _refuse(name, "a whole number from 0 below 2**63", _short(number), BY_TIME)
+    return int(number)
+
+
 class Ring:
     """The latest frames of one kind, each at its number, and what became of the others.
+
+    A number further ahead than the ring is long (at least a second) is set aside: one
+    wild number must not make all that follow too late. If the next frame of this kind
+    comes soon after it, frames really were dropped, and the ring continues there. A
+    first frame that the second is far behind is forgotten likewise.
 
     Attributes:
       first, newest: lowest and highest number taken, None before any.
@@ -826,7 +1047,8 @@ class Ring:
         self.first = self.newest = self._shape = None
         self._numbers = [None] * size
         self._images = np.zeros((size, SIZE, SIZE), np.float32)
-        self._taken = self._late = self._too_late = 0
+        self._taken = self._late = self._too_late = self._ahead = 0
+        self._far = None  # the latest number that was too far ahead
 
     def push(self, number: int, image: np.ndarray) -> None:
         """Takes a frame; the work on it is done here, once.
@@ -835,19 +1057,29 @@ class Ring:
           ValueError: the number is none or came before, the image is not uint8 (S, S),
             or not of the size of those before. Such a frame changes nothing.
         """
-        what, remedy = f"{self.name} frame {number}", "number frames by their time"
-        if not isinstance(number, numbers.Integral) or number < 0:
-            raise _error(what, "a whole number from 0", repr(number), remedy)
-        number, place = int(number), int(number) % self.size
+        number = check_number(number, f"{self.name} frame {_short(number)}")
+        what, place = f"{self.name} frame {number}", number % self.size
         if self._numbers[place] == number:
-            raise _error(what, "each number once", "it again", remedy)
+            _refuse(what, "each number once", "it again", BY_TIME)
         image = check_image(image, what)
         if self._shape not in (None, image.shape):
-            raise _error(what, f"{self._shape} as before", image.shape, SAME_SQUARE)
+            _refuse(what, f"{self._shape} as before", image.shape, SAME_SQUARE)
         newest = number if self.newest is None else self.newest
+        if number <= newest - self.size and self._taken == 1:
+            self._numbers[newest % self.size] = None
+            self._taken, self._ahead = 0, self._ahead + 1
+            self.first = self.newest = None
+            newest = number
         if number <= newest - self.size:
             self._too_late += 1
             return
+        reach = max(self.size, SECOND)
+        if number > newest + reach:
+            far, self._far = self._far, number
+            if far is None or not far < number <= far + reach:
+                self._ahead += 1
+                return
+        self._far = None
         self._images[place] = self._prepare(image)
         self._numbers[place], self._shape = number, image.shape
         self._taken += 1
@@ -861,14 +1093,16 @@ class Ring:
 
         received: all that came. dropped: numbers between the first and the newest that
         have not come, or came too late. late: came after a newer one, and took their
-        place. too_late: came when no window could want them any more.
+        place. too_late: came when no window could want them any more. ahead: set aside,
+        since their numbers were too far ahead.
         """
         span = 0 if self.newest is None else self.newest - self.first + 1
         return {
-            "received": self._taken + self._too_late,
+            "received": self._taken + self._too_late + self._ahead,
             "dropped": span - self._taken,
             "late": self._late,
             "too_late": self._too_late,
+            "ahead": self._ahead,
         }
 
     def missing(self, wanted: list) -> list:
@@ -947,7 +1181,7 @@ class Stream:
         logits = self.runtime.logits(*(ring.take(x) for ring, x in zip(rings, wanted)))
         self.counts["predicted"] += 1
         probabilities = softmax(logits)[0]
-        emotion = manifest["classes"][int(probabilities.argmax())]
+        emotion = self.runtime.name(probabilities)
         return Prediction(number, emotion, probabilities)
 
 
@@ -982,13 +1216,16 @@ def replay(
       ValueError: another rate, numbers that play for days, frames that `Ring` refuses.
       BackendError: the backend fails.
     """
-    if not 0 <= rate < math.inf:
-        raise _error("rate", "0 or more frames per second", rate, "try 30")
-    frames = sorted({*event_frames, *intensity_frames})
-    if rate and frames and (frames[-1] - frames[0]) / rate > LONGEST_S:
+    if not isinstance(rate, numbers.Real) or not 0 <= rate < MAX_RATE:
+        _refuse("rate", "0 or more frames per second", _short(rate), "try 30")
+    rate = float(rate)
+    frames = sorted(
+        check_number(x, "frame") for x in {*event_frames, *intensity_frames}
+    )
+    if rate and frames and frames[-1] - frames[0] > LONGEST_S * rate:
         found = f"{frames[0]} to {frames[-1]} at {rate:g} Hz"
         remedy = "number frames by their period, 0, 1, 2, ..."
-        raise _error("frames", "numbers that play within a day", found, remedy)
+        _refuse("frames", "numbers that play within a day", found, remedy)
     stream, latency_ms, gaps, missed = Stream(runtime), [], {}, 0
     for _ in range(3):  # a backend's first windows take longer
         empty = (np.zeros((1, n, SIZE, SIZE), np.float32) for n in runtime.lengths)
@@ -1072,7 +1309,7 @@ def play(
             f"({runtime.lengths[0]} event frames, {m['skip']} left out between two)"
         )
         found = f"{result['frames']} and no whole window"
-        raise _error("frames", rule, found, "play more, or see what was dropped")
+        _refuse("frames", rule, found, "play more, or see what was dropped")
 
 
 def add_options(parser: argparse.ArgumentParser, **bundle: str) -> None:
@@ -1080,6 +1317,8 @@ def add_options(parser: argparse.ArgumentParser, **bundle: str) -> None:
     parser.add_argument("--bundle", metavar="DIR", **bundle)
     parser.add_argument("--rate", type=float, default=30.0, help="Hz; 0: do not wait")
     parser.add_argument("--backend", default="auto", choices=("auto", *BACKENDS))
+    text = "refuse a bundle whose manifest has another hash than its export printed"
+    parser.add_argument("--trust", metavar="SHA256", help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -1092,7 +1331,7 @@ def main(argv: Optional[list] = None) -> int:
         parser.add_argument(name, required=True, metavar="DIR", help=text)
     args = parser.parse_args(argv)
     try:
-        runtime = load(args.bundle, args.backend)
+        runtime = load(args.bundle, args.backend, args.trust)
         frames = [
             {number: read_image(path) for number, path in list_frames(folder).items()}
             for folder in (args.events, args.frames)

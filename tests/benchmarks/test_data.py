@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from tests.data.memory import memory_records
 
 from seen_jax.benchmarks import __main__ as benchmarks
 from seen_jax.benchmarks import data, timing
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from tests.data.memory import memory_records
 
 NUM_CLIPS = 5
 

@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from tests.data.memory import memory_records
 
 from seen_jax.data.batches import Batches, Stream
 from seen_jax.data.windows import Setting
@@ -17,7 +18,6 @@ from seen_jax.training import step
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 from seen_jax.training.state import TrainState
 from tests import golden
-from tests.data.memory import memory_records
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import torch_seen  # noqa: E402

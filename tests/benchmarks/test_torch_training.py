@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from tests.data.memory import memory_records
 
 from seen_jax.benchmarks import __main__ as benchmarks
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from tests.data.memory import memory_records
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import torch_training  # noqa: E402

@@ -16,15 +16,17 @@ import pytest
 from absl import logging
 
 from configs import default
-from seen_jax.evaluation import run
-from seen_jax.export import bundle, published, torch_files
+from seen_jax.errors import UserError, run_command
+from seen_jax.evaluation.restored import evaluate, open_batches, restore
+from seen_jax.export import bundle, compare, published, torch_files
 from seen_jax.export.__main__ import main
 from seen_jax.export.convert import variables_from_torch
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import loop, setup, workdir
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.step import AXIS
-from tests import golden, runs
+from tests import golden
+from tests.helpers import ROOT, ROTATED, write_run
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -52,12 +54,13 @@ def export(*arguments):
         stack.callback(logging.set_verbosity, verbosity)
         stack.enter_context(contextlib.redirect_stdout(said))
         stack.enter_context(contextlib.redirect_stderr(said))
-        stack.enter_context(contextlib.chdir(runs.ROOT))  # where configs/ is
+        stack.enter_context(contextlib.chdir(ROOT))  # where configs/ is
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", DeprecationWarning)  # of ml_collections
         argv = ["export", *map(str, arguments)]
         stack.enter_context(mock.patch.object(sys, "argv", argv))
-        return main(), said.getvalue()
+        code = run_command(main, seen_runtime.ERRORS)
+        return code, said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +68,34 @@ def folder(tmp_path_factory):
     """A run of E2_S1 with golden weights, four clips to evaluate."""
     root = tmp_path_factory.mktemp("export")
     fields = dict(num_event_frames=2, skip=1, batch_size=3, num_epochs=1)
-    return runs.write_run(root, {4: 0.5}, variables(), **fields)
+    return write_run(root, {4: 0.5}, variables(), **fields)
 
 
 @pytest.fixture(scope="module")
 def written(folder):
     out = folder.parent / "bundle"
     code, said = export("torch", "--workdir", folder, "--out", out)
-    assert code == 0, said
+    assert not code, said
     assert "onnxruntime: 4 windows" in said and said.endswith(f"{out}\n")
     return out
 
 
 @pytest.fixture(scope="module")
 def evaluated(folder):
-    """A batch of the run's evaluation, and its probabilities."""
-    restored = run.restore(folder)
-    batch = restored.batches.batch(0)
-    return batch, restored.predict_fn()(batch)
+    """Windows of the run's first pass, and their probabilities by the evaluation."""
+    restored = restore(folder)
+    batches = open_batches(restored)
+    frames = batches.first_windows(np.arange(len(batches.clips)))
+    return frames, evaluate(restored, batches, 1)[0]
+
+
+def write(restored, out, **options):
+    return bundle.write_bundle(restored, open_batches(restored), out, **options)
+
+
+def config_of(folder, **fields):
+    data_dir = str(folder.parent / "data")
+    return default.get_config().to_dict() | {"data_dir": data_dir, **fields}
 
 
 def test_the_manifest(folder, written):
@@ -94,7 +107,7 @@ def test_the_manifest(folder, written):
     assert manifest["trained"]["revision"] == "abc"
     assert sorted(manifest["files"]) == sorted(seen_runtime.FILES)
     assert sorted(os.listdir(written)) == sorted([*seen_runtime.FILES, "manifest.json"])
-    for program in bundle.PROGRAMS:
+    for program in compare.PROGRAMS:
         figures = manifest["parity"][program]
         assert figures["num_windows"] == 4
         assert figures["share_equal"] == 1
@@ -102,11 +115,36 @@ def test_the_manifest(folder, written):
 
 
 def test_the_bundle_predicts_as_the_evaluation_does(written, evaluated):
-    batch, expected = evaluated
-    for backend in bundle.PROGRAMS:
-        runtime = seen_runtime.load(written, backend)
-        got = runtime.predict(batch["event_frames"], batch["intensity_frames"])
-        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-7)
+    frames, expected = evaluated
+    for program in compare.PROGRAMS:
+        probabilities = seen_runtime.load(written, program).predict(*frames)
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_runtime_names_what_the_evaluation_names(tmp_path):
+    """Classes in another order: the same name for a window, whichever its index."""
+    fields = dict(num_event_frames=2, skip=1, batch_size=3, num_epochs=1)
+    folder = write_run(tmp_path, {4: 0.5}, variables(), ROTATED, **fields)
+    restored = restore(folder)
+    batches = open_batches(restored)
+    manifest = bundle.write_bundle(restored, batches, tmp_path / "bundle")
+    assert manifest["classes"] == [*ROTATED]
+    best = evaluate(restored, batches, 1)[0].argmax(axis=1)
+    frames = batches.first_windows(np.arange(len(best)))
+    for program in compare.PROGRAMS:
+        runtime = seen_runtime.load(tmp_path / "bundle", program)
+        named = [*map(runtime.name, runtime.predict(*frames))]
+        assert named == [ROTATED[i] for i in best]
+
+
+def test_a_bundle_that_names_other_classes_is_not_written(folder, tmp_path):
+    restored = restore(folder)
+    labels = [*restored.facts["labels"]]
+    facts = restored.facts | {"labels": labels[1:] + labels[:1]}
+    wrong = dataclasses.replace(restored, facts=facts)
+    with pytest.raises(UserError, match=r"torch .*: expected the classes of the re"):
+        bundle.write_bundle(wrong, open_batches(restored), tmp_path / "new")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_bundles_own_program(written, tmp_path):
@@ -131,15 +169,14 @@ def test_the_bundles_own_program(written, tmp_path):
 
 
 def test_out_and_in_again_bit_by_bit(folder, written, tmp_path):
-    config = default.get_config()
-    config.num_event_frames = 2
+    config = config_of(folder, num_event_frames=2)
     back = tmp_path / "back"
     assert published.import_checkpoint(written / "seen.pt", back, config) == 1
-    with contextlib.closing(Checkpoints(back, "last", read_only=True)) as saved:
-        found, facts = saved.restore_variables(0)
+    with contextlib.closing(Checkpoints(back, read_only=True)) as saved:
+        weights, facts = saved.restore_variables(0)
     assert facts["epoch"] == 1
-    expected = run.restore(folder).variables
-    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), found, expected)
+    expected = restore(folder).variables
+    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), weights, expected)
     assert all(jax.tree.leaves(same))
 
 
@@ -152,26 +189,25 @@ def test_an_imported_run_is_evaluated_and_says_what_it_is(
     fields = [f"--config.data_dir={data_dir}", "--config.num_event_frames=2"]
     code, said = export("import", *flags, *fields, "--config.skip=1")
     assert code == 0 and "epoch 1 ->" in said, said
-    restored = run.restore(back)
+    restored = restore(back)
     words = "the last epoch: imported from seen.pt (epoch 1), trained and chosen"
     assert restored.facts["choice"].startswith(words)
-    batch, expected = evaluated
-    np.testing.assert_array_equal(restored.predict_fn()(batch), expected)
+    _, expected = evaluated
+    again = evaluate(restored, open_batches(restored), 1)[0]
+    np.testing.assert_array_equal(again, expected)
 
 
 def test_an_imported_run_is_trained_on(folder, written, tmp_path, capsys):
     back = tmp_path / "back"
     fields = dict(num_event_frames=2, num_epochs=1, batch_size=3, eval_passes=1)
-    fields["data_dir"] = str(folder.parent / "data")
-    config = default.get_config()
-    config.update(fields)
+    config = config_of(folder, **fields)
     published.import_checkpoint(written / "seen.pt", back, config)
     task = setup.prepare(config, AXIS)  # from here on as train.py does
     with workdir.claimed(back):
         workdir.check_config(back, task.config, task.fingerprints)
         assert loop.train(task, back) == 0
     assert "weights imported from seen.pt, epoch 1" in capsys.readouterr().out
-    facts = run.restore(back).facts
+    facts = restore(back).facts
     assert facts["step"] == 4
     assert "; fine-tuned from seen.pt (epoch 1)" in facts["choice"]
 
@@ -187,11 +223,11 @@ def test_what_is_not_exported(folder, tmp_path):
     (tmp_path / "manifest.json").write_text('{"name": "of another program"}')
     assert export("torch", "--workdir", folder, "--out", tmp_path)[0] == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    restored = run.restore(folder)
+    restored = restore(folder)
     other = restored.model.clone(readout="last_spike")
     restored = dataclasses.replace(restored, model=other)
-    with pytest.raises(ValueError, match="readout: expected 'mean_membrane'"):
-        bundle.write_bundle(restored, tmp_path / "new")
+    with pytest.raises(ValueError, match="readout: expected one of mean_membrane"):
+        write(restored, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -201,7 +237,7 @@ def test_the_command_in_its_own_process(folder, tmp_path):
     done = subprocess.run(
         [*command, "--out", "."],
         cwd=tmp_path,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(runs.ROOT)},
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
@@ -240,15 +276,15 @@ def test_a_bundle_that_does_not_agree_is_not_written(folder, tmp_path, monkeypat
 
     monkeypatch.setattr(seen_runtime, "fold", wrong)
     with pytest.raises(ValueError, match="torch: expected JAX's logits") as e:
-        bundle.write_bundle(run.restore(folder), tmp_path / "new")
+        write(restore(folder), tmp_path / "new")
     assert str(e.value).count("of its largest logit") == 4  # each window is named
     assert not list(tmp_path.iterdir())
 
 
 def test_the_same_network_in_float64(folder):
-    restored = run.restore(folder)
-    _, inputs = bundle.windows(restored.batches, 2)
-    assert bundle.same_in_float64(restored, *inputs).tolist() == [True, True]
+    restored = restore(folder)
+    _, inputs = compare.windows(open_batches(restored), 2)
+    assert compare.same_in_float64(restored, *inputs).tolist() == [True, True]
 
 
 def test_another_network_is_not_excused_by_rounding(folder, monkeypatch):
@@ -260,15 +296,15 @@ def test_another_network_is_not_excused_by_rounding(folder, monkeypatch):
         return folded
 
     monkeypatch.setattr(seen_runtime, "fold", wrong)
-    restored = run.restore(folder)
-    _, inputs = bundle.windows(restored.batches, 2)
-    assert bundle.same_in_float64(restored, *inputs).tolist() == [False, False]
+    restored = restore(folder)
+    _, inputs = compare.windows(open_batches(restored), 2)
+    assert compare.same_in_float64(restored, *inputs).tolist() == [False, False]
 
 
 def test_a_bundle_is_replaced_whole(folder, written):
     before = seen_runtime.read_manifest(written)
     (written / "seen-0123abcd.engine").write_text("of the old one")
-    bundle.write_bundle(run.restore(folder), written)
+    write(restore(folder), written)
     assert seen_runtime.read_manifest(written)["files"].keys() == before["files"].keys()
     assert not (written / "seen-0123abcd.engine").exists()
 
@@ -281,9 +317,8 @@ def test_a_bundle_is_replaced_whole(folder, written):
         ({"select": "test"}, "select: expected 'last'"),
     ],
 )
-def test_an_import_that_does_not_fit(written, tmp_path, fields, words):
-    config = default.get_config()
-    config.update(fields)
+def test_an_import_that_does_not_fit(folder, written, tmp_path, fields, words):
+    config = config_of(folder, **fields)
     with pytest.raises(ValueError, match=words):
         published.import_checkpoint(written / "seen.pt", tmp_path / "back", config)
     assert not (tmp_path / "back").exists()
@@ -291,4 +326,4 @@ def test_an_import_that_does_not_fit(written, tmp_path, fields, words):
 
 def test_an_import_into_a_folder_with_something_in_it(folder, written):
     with pytest.raises(ValueError, match="expected a new or empty folder"):
-        published.import_checkpoint(written / "seen.pt", folder, default.get_config())
+        published.import_checkpoint(written / "seen.pt", folder, config_of(folder))

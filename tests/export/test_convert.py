@@ -102,7 +102,7 @@ def test_all_that_is_wrong_with_a_state_dict_is_listed_at_once(state_dict):
     with pytest.raises(ValueError) as caught:
         variables_from_torch(state_dict)
     assert str(caught.value).splitlines() == [
-        "state_dict: expected the entries of a published checkpoint, got",
+        "state_dict: expected the entries of a published checkpoint, got others",
         "  missing conv0.bias",
         "  missing mlp_f3.2.num_batches_tracked",
         "  not known: conv9.weight",
@@ -129,7 +129,7 @@ def test_all_that_is_wrong_with_a_state_dict_is_listed_at_once(state_dict):
 )
 def test_values_that_would_change_are_refused(state_dict, name, value, problem):
     state_dict[name] = value
-    with pytest.raises(ValueError, match=rf"got\n  {name}: expected {problem}$"):
+    with pytest.raises(ValueError, match=rf"got others\n  {name}: expected {problem}$"):
         variables_from_torch(state_dict)
 
 

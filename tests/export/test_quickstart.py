@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.runs import ROOT
+from tests.helpers import ROOT
 
 
 @pytest.mark.parametrize("arguments", [[], ["--tiny"], ["--tiny", "folder"]], ids=str)

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
 from seen_jax.benchmarks import torch_seen  # noqa: E402
+from seen_jax.errors import UserError  # noqa: E402
 from seen_jax.export import torch_files  # noqa: E402
 from seen_jax.export.convert import torch_from_variables, variables_from_torch  # noqa: E402
 from seen_jax.runtime import seen_runtime  # noqa: E402
@@ -111,7 +112,7 @@ def test_what_is_no_checkpoint(tmp_path, monkeypatch, content):
     with pytest.raises(ValueError, match=r"file\.pth: expected a"):
         torch_files.read_checkpoint(path)
     assert not (tmp_path / "was_here").exists()
-    with pytest.raises(FileNotFoundError, match="got no file"):
+    with pytest.raises(UserError, match="got no file"):
         torch_files.read_checkpoint(tmp_path / "none.pth")
 
 
@@ -163,9 +164,8 @@ def test_a_torch_that_might_run_what_a_file_holds(tmp_path, monkeypatch, version
     with pytest.raises(ValueError) as error:
         torch_files.read_checkpoint(tmp_path / "file.pth")
     assert str(error.value) == (
-        f"torch: expected 2.6 or newer, which reads {tmp_path}/file.pth without "
-        f"running what it may hold, got {version}; python -m pip install --upgrade -r "
-        "requirements-export.txt"
+        f"torch: expected 2.6 or newer, which runs no code of {tmp_path}/file.pth, got "
+        f"{version}; python -m pip install --upgrade -r requirements-export.txt"
     )
 
 

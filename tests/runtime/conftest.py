@@ -37,6 +37,7 @@ def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     state_dict = whole_numbers()
     folded = seen_runtime.fold(state_dict)
+    torch_files.write_weights(folder / "seen.npz", folded)
     torch_files.write_checkpoint(folder / "seen.pt", state_dict, 1)
     torch_files.write_torchscript(folder / "seen.ts", folded, 4)
     for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
@@ -58,7 +59,7 @@ def loaded(monkeypatch):
     """What the command asked to load; it gets a runtime without a network."""
     asked = []
 
-    def load(bundle, backend):
+    def load(bundle, backend, trust=None):
         asked.append((bundle, backend))
         return Runtime(
             make_manifest(),

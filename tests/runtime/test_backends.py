@@ -98,33 +98,27 @@ def engine_path(folder):
     return Path(seen_runtime.engine_path(str(folder), manifest))
 
 
-@pytest.mark.parametrize("old", [True, False])
-def test_torch_runs_no_code_of_a_checkpoint_where_it_can_say_so(
-    bundle, monkeypatch, old
-):
+def test_weights_come_from_plain_arrays_alone(bundle, monkeypatch):
     torch = pytest.importorskip("torch")
-    real, asked = torch.load, []
+    monkeypatch.setattr(torch, "load", None)  # it is not called at all
+    assert seen_runtime.load(str(bundle), "torch").backend == "torch"
 
-    def before_1_13(f, map_location=None, pickle_module=None, **pickle_load_args):
-        asked.append(pickle_load_args)
-        return real(f, map_location=map_location)
 
-    def from_1_13(f, map_location=None, *, weights_only=False, **pickle_load_args):
-        asked.append({"weights_only": weights_only})
-        return real(f, map_location=map_location)
-
-    monkeypatch.setattr(torch, "load", before_1_13 if old else from_1_13)
-    seen_runtime.load(str(bundle), "torch")
-    assert asked == [{} if old else {"weights_only": True}]
-
-    def broken(f, map_location=None, *, weights_only=False):
-        asked.append(weights_only)
-        raise TypeError("of another reason")
-
-    monkeypatch.setattr(torch, "load", broken)
-    with pytest.raises(BackendError, match="TypeError: of another reason"):
-        seen_runtime.load(str(bundle), "torch")
-    assert asked[1:] == [True]  # not once more without
+def test_onnx_with_external_data():
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    weight = onnx.numpy_helper.from_array(np.ones((2, 2), np.float32), "weight")
+    graph = onnx.helper.make_graph([], "graph", [], [], [weight])
+    model = onnx.helper.make_model(graph)
+    assert not seen_runtime.has_external_data(model.SerializeToString())
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="manifest.json")
+    constant = onnx.helper.make_node("Constant", [], ["x"], value=weight)
+    inner = onnx.helper.make_graph([constant], "inner", [], [])
+    branch = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner)
+    for nodes, weights in (([], [weight]), ([constant], []), ([branch], [])):
+        graph = onnx.helper.make_graph(nodes, "graph", [], [], weights)
+        model = onnx.helper.make_model(graph)
+        assert seen_runtime.has_external_data(model.SerializeToString())
 
 
 @pytest.mark.parametrize("kind", [Engine, NewEngine])

@@ -10,7 +10,7 @@ from seen_jax.event_folder import clip_images
 from seen_jax.events import Recording
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.__main__ import main
-from tests.test_events import random_events
+from tests.samples import random_events
 
 
 @pytest.fixture

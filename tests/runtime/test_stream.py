@@ -15,7 +15,7 @@ from seen_jax.events import accumulate
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import Ring, Runtime, Stream, replay
 from tests.runtime.bundles import make_manifest
-from tests.test_events import random_events
+from tests.samples import random_events
 
 SPAN = 13  # of E4_S3
 
@@ -76,7 +76,13 @@ def test_every_frame_gives_a_prediction_once_a_window_is_there():
         "waiting": 60,
     }
     for ring in (stream.events, stream.intensities):
-        assert ring.counts == {"received": 60, "dropped": 0, "late": 0, "too_late": 0}
+        assert ring.counts == {
+            "received": 60,
+            "dropped": 0,
+            "late": 0,
+            "too_late": 0,
+            "ahead": 0,
+        }
 
 
 def test_a_dropped_frame_is_reported_and_nothing_moves_into_its_place():
@@ -110,9 +116,36 @@ def test_a_gap_longer_than_the_ring():
     for n in numbers:
         push(stream, [n], [n])
         stream.predict()
-    assert [pair[0][-1] for pair in seen] == [*range(12, 20), *range(112, 120)]
-    assert stream.counts["incomplete"] == 12
-    assert stream.events.counts["dropped"] == 80
+    # 100 is set aside, until 101 shows that the frames between were dropped.
+    assert [pair[0][-1] for pair in seen] == [*range(12, 20), *range(113, 120)]
+    assert stream.counts["incomplete"] == 12 and stream.counts["waiting"] == 1
+    assert stream.events.counts["dropped"] == 81
+    assert stream.events.counts["ahead"] == 1
+
+
+@pytest.mark.parametrize("at", [0, 1, 50])
+@pytest.mark.parametrize("wild", [10**9, 500])
+def test_one_wild_number_drowns_nothing_that_follows(at, wild):
+    runtime, seen = plain_runtime()
+    stream = Stream(runtime)
+    for n in range(200):
+        push(stream, [wild if n == at else n], [n])
+        stream.predict()
+    assert stream.events.counts["ahead"] == 1
+    assert stream.events.counts["too_late"] == 0
+    lost = {at + x for x in (0, 4, 8, 12)}  # windows that want this event frame
+    assert [pair[0][-1] for pair in seen] == [
+        n for n in range(12, 200) if n not in lost
+    ]
+
+
+@pytest.mark.parametrize("rate", ["30", None, 10**400, -1, float("nan"), float("inf")])
+def test_a_rate_that_is_none(rate):
+    runtime, _ = plain_runtime()
+    with pytest.raises(
+        seen_runtime.UserError, match=r"^rate: expected 0 or more .*; try"
+    ):
+        replay(runtime, {0: grey(0)}, {0: grey(0)}, rate)
 
 
 def test_a_late_frame_takes_its_place():
@@ -121,7 +154,7 @@ def test_a_late_frame_takes_its_place():
     push(stream, [n for n in range(16) if n != 8], range(17))
     assert stream.events.counts["dropped"] == 1
     push(stream, [8])
-    counts = {"received": 16, "dropped": 0, "late": 1, "too_late": 0}
+    counts = {"received": 16, "dropped": 0, "late": 1, "too_late": 0, "ahead": 0}
     assert stream.events.counts == counts
     push(stream, [16])
     assert stream.predict().number == 16
@@ -133,7 +166,13 @@ def test_a_late_frame_before_the_first():
     for n in (5, 2):
         ring.push(n, grey(n))
     # 3 and 4 have not come.
-    assert ring.counts == {"received": 2, "dropped": 2, "late": 1, "too_late": 0}
+    assert ring.counts == {
+        "received": 2,
+        "dropped": 2,
+        "late": 1,
+        "too_late": 0,
+        "ahead": 0,
+    }
     assert (ring.first, ring.newest) == (2, 5)
     assert ring.missing([2, 3, 4, 5]) == [3, 4]
 
@@ -144,11 +183,23 @@ def test_a_frame_that_comes_too_late_changes_nothing():
     ring.push(30, grey(30))
     for _ in range(2):  # nothing is known any more of what had this place
         ring.push(4, grey(99))
-    assert ring.counts == {"received": 4, "dropped": 29, "late": 0, "too_late": 2}
+    assert ring.counts == {
+        "received": 4,
+        "dropped": 29,
+        "late": 0,
+        "too_late": 2,
+        "ahead": 0,
+    }
     assert ring.missing([4, 30]) == [4]
     np.testing.assert_array_equal(ring.take([30])[0, 0], grey(30))
     ring.push(5, grey(5))  # 25 behind: its place is there
-    assert ring.counts == {"received": 5, "dropped": 28, "late": 1, "too_late": 2}
+    assert ring.counts == {
+        "received": 5,
+        "dropped": 28,
+        "late": 1,
+        "too_late": 2,
+        "ahead": 0,
+    }
 
 
 def test_a_place_without_its_frame_is_empty_whatever_it_held():
@@ -224,10 +275,13 @@ def test_random_streams_against_a_plain_account():
 
 
 BAD_FRAMES = [
-    (-1, grey(1), "a whole number from 0, got -1"),
-    (1.0, grey(1), "a whole number from 0, got 1.0"),
-    ("1", grey(1), "a whole number from 0, got '1'"),
-    (None, grey(1), "a whole number from 0, got None"),
+    (-1, grey(1), "a whole number from 0 below .*, got -1"),
+    (1.0, grey(1), "a whole number from 0 below .*, got 1.0"),
+    ("1", grey(1), "a whole number from 0 below .*, got '1'"),
+    (True, grey(1), "a whole number from 0 below .*, got True"),
+    (2**64, grey(1), "a whole number from 0 below .*, got an integer of 65 bits"),
+    (10**30, grey(1), "a whole number from 0 below .*, got an integer of 100 bits"),
+    (None, grey(1), "a whole number from 0 below .*, got None"),
     (3, grey(1), "each number once, got it again"),
     (4, grey(1, 180), r"\(90, 90\) as before, got \(180, 180\)"),
     (4, grey(1)[:, :80], r"uint8 \(S, S\), grey levels, got uint8 \(90, 80\)"),
@@ -262,7 +316,13 @@ def test_a_first_frame_that_is_refused_does_not_set_the_size():
     ring = Ring("event", 4, np.float32)
     with pytest.raises(ValueError, match="got float64"):
         ring.push(0, np.zeros((180, 180)))
-    assert ring.counts == {"received": 0, "dropped": 0, "late": 0, "too_late": 0}
+    assert ring.counts == {
+        "received": 0,
+        "dropped": 0,
+        "late": 0,
+        "too_late": 0,
+        "ahead": 0,
+    }
     ring.push(0, grey(0))
 
 
@@ -369,8 +429,14 @@ def test_replay_in_time(clock):
         "incomplete": 0,
         "waiting": 0,
         "gaps": [],
-        "events": {"received": 40, "dropped": 0, "late": 0, "too_late": 0},
-        "intensities": {"received": 40, "dropped": 0, "late": 0, "too_late": 0},
+        "events": {"received": 40, "dropped": 0, "late": 0, "too_late": 0, "ahead": 0},
+        "intensities": {
+            "received": 40,
+            "dropped": 0,
+            "late": 0,
+            "too_late": 0,
+            "ahead": 0,
+        },
         "latency_ms": {"p50": 15.625, "p95": 15.625, "p99": 15.625},
     }
     # 3 windows before the clock begins, then 39 periods to the last frame.

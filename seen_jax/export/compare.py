@@ -1,0 +1,142 @@
+"""The programs of a bundle against JAX: the same logits, and the same class names."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from seen_jax.data.batches import Batches
+from seen_jax.errors import refuse
+from seen_jax.evaluation.restored import Restored
+from seen_jax.export import parity, torch_files
+from seen_jax.export.convert import torch_from_variables
+from seen_jax.images import normalise_events, normalise_intensity
+from seen_jax.models.precision import PRODUCTS
+from seen_jax.runtime import seen_runtime
+
+PROGRAMS = ("torch", "torchscript", "onnxruntime")
+BATCH_SIZE = 16  # windows that JAX predicts at once
+
+
+def compare(
+    restored: Restored, batches: Batches, bundle: str | os.PathLike, num_windows: int
+) -> dict[str, dict[str, Any]]:
+    """Compares every program with JAX on the first windows of an evaluation.
+
+    Args:
+      restored: the checkpoint that was exported.
+      batches: of purpose "eval".
+      bundle: its folder.
+      num_windows: the most to compare on.
+
+    Returns:
+      `Parity` as JSON by program, with the version of each.
+
+    Raises:
+      UserError: one gives other logits or names other classes than the records have.
+      BackendError: a program does not run at all.
+    """
+    names, inputs = windows(batches, num_windows)
+    expected = jax_logits(restored, *inputs)
+
+    def by_rounding(numbers):
+        return same_in_float64(restored, *(x[numbers] for x in inputs))
+
+    figures = {}
+    for program in PROGRAMS:
+        runtime = seen_runtime.load(bundle, program)
+        logits = runtime.logits(*inputs)
+        figures[program] = parity.check(program, expected, logits, names, by_rounding)
+        check_names(runtime, batches.clips.labels, logits)
+        figures[program] = figures[program].to_json() | {"program": runtime.device}
+    each = zip(*(np.split(x, len(x)) for x in inputs), strict=True)
+    singly = np.concatenate([runtime.logits(*window) for window in each])
+    program = f"{PROGRAMS[-1]}, one window at a time"
+    single = parity.check(program, expected, singly, names, by_rounding)
+    return figures | {program: single.to_json()}
+
+
+def check_names(
+    runtime: seen_runtime.Runtime, labels: Sequence[str], logits: np.ndarray
+) -> None:
+    """Compares the classes that a program names with the labels of the records.
+
+    Args:
+      runtime: the program.
+      labels: K names, in the order of the class indices.
+      logits: (N, K) of the program.
+
+    Raises:
+      UserError: another number of classes, or another name for one of them.
+    """
+    best = logits.argmax(axis=1)
+    named = [*runtime.manifest["classes"], *map(runtime.name, logits)]
+    expected = [*labels, *(labels[i] for i in best)]
+    if named != expected:
+        rule = f"the classes of the records, {', '.join(labels)}"
+        refuse(runtime.device, rule, ", ".join(runtime.manifest["classes"]))
+
+
+def windows(
+    batches: Batches, num_windows: int
+) -> tuple[list[str], tuple[np.ndarray, np.ndarray]]:
+    """Takes the windows that the first pass of an evaluation shows of the first clips.
+
+    Returns:
+      Names of the N clips, and the network's inputs: event frames (N, T, 90, 90) and
+      intensity frames (N, 2, 90, 90), float32, normalised.
+    """
+    clips = np.arange(min(num_windows, len(batches.clips)))
+    event_frames, intensity_frames = batches.first_windows(clips)
+    inputs = normalise_events(event_frames), normalise_intensity(intensity_frames)
+    return [batches.clips.names[i] for i in clips], inputs
+
+
+def jax_logits(
+    restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
+) -> np.ndarray:
+    """Computes logits (N, K) in full precision, a few windows at a time."""
+    model = restored.model
+    if hasattr(model, "product"):
+        model = model.clone(product=PRODUCTS["float32"])
+    parts = range(0, len(event_frames), BATCH_SIZE)
+    slices = [slice(i, i + BATCH_SIZE) for i in parts]
+    return np.concatenate(
+        [
+            _apply(model, restored.variables, event_frames[i], intensity_frames[i])
+            for i in slices
+        ]
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(model, variables, event_frames, intensity_frames):
+    return model.apply(
+        variables, event_frames=event_frames, intensity_frames=intensity_frames
+    )
+
+
+def same_in_float64(
+    restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
+) -> np.ndarray:
+    """Says of windows whether JAX and the runtime's network agree in float64: (N,)."""
+    torch = torch_files.require("torch")
+    inputs = [x.astype(np.float64) for x in (event_frames, intensity_frames)]
+    folded = seen_runtime.fold(torch_from_variables(restored.variables), np.float64)
+    network = seen_runtime.make_network(folded, event_frames.shape[1])
+    with torch.no_grad():
+        logits = network(*map(torch.from_numpy, inputs)).numpy()
+    with jax.enable_x64(True):
+        variables = jax.tree.map(_as_float64, restored.variables)
+        expected = jax_logits(replace(restored, variables=variables), *inputs)
+    return parity.relative(expected, logits) <= parity.EXACT
+
+
+def _as_float64(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64) if x.dtype == np.float32 else x
