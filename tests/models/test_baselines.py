@@ -7,18 +7,17 @@ import pytest
 
 from seen_jax.models.baselines import CNN, CNN3D, LSTM, Transformer, relu_neuron
 from seen_jax.models.seen import SCALES, STAGES
-from tests.models.variables import draw
+from tests.models.variables import MASK, assert_same, draw, halves
 
 INPUTS = {
     "event_frames": np.random.default_rng(0).normal(size=(4, 4, 10, 10)),
     "intensity_frames": np.random.default_rng(1).normal(size=(4, 2, 10, 10)),
 }
-MASK = np.array([True, True, False, True])
 EVERY = pytest.mark.parametrize("model", [CNN, LSTM, Transformer, CNN3D])
 
 
 def make(model):
-    """Returns the inputs and drawn variables, in the precision that JAX computes in."""
+    """Returns the inputs and drawn variables, in float64 where x64 is on."""
     inputs = jax.tree.map(jnp.asarray, INPUTS)
     return inputs, draw(model, inputs, scale=1.0)
 
@@ -61,17 +60,18 @@ def test_relu_neuron_by_hand():
 @pytest.mark.parametrize("model", [CNN, LSTM, Transformer])
 def test_logits_are_the_mean_over_the_frames(model):
     net = model()
-    inputs, variables = make(net)
     apply = partial(
         net.apply,
         capture_intermediates=lambda module, _: module.name == "fc2",
         mutable=["intermediates"],
     )
-    logits, seen = jax.jit(apply)(variables, **inputs)
-    (outputs,) = seen["intermediates"]["fc2"]["__call__"]
-    assert outputs.shape == (4, 4, 7)
-    expected = (outputs[:, 0] + outputs[:, 1] + outputs[:, 2] + outputs[:, 3]) / 4
-    np.testing.assert_allclose(logits, expected, rtol=1e-5)
+    with jax.enable_x64(True):
+        inputs, variables = make(net)
+        logits, captured = jax.jit(apply)(variables, **inputs)
+        (outputs,) = captured["intermediates"]["fc2"]["__call__"]
+        assert outputs.shape == (4, 4, 7)
+        expected = (outputs[:, 0] + outputs[:, 1] + outputs[:, 2] + outputs[:, 3]) / 4
+        assert_same(logits, expected)
 
 
 def test_only_the_cnn_does_not_see_the_order_of_the_frames():
@@ -89,22 +89,17 @@ def test_only_the_cnn_does_not_see_the_order_of_the_frames():
 
 @EVERY
 def test_two_devices_share_the_statistics_of_the_whole_batch(model):
-    inputs, variables = make(model())
-
     def statistics(inputs, mask, axis_name=None):
         apply = partial(model(axis_name=axis_name).apply, mutable=["batch_stats"])
         return apply(variables, **inputs, train=True, mask=mask)[1]
 
-    split = partial(jax.tree.map, lambda x: x.reshape(2, 2, *x.shape[1:]))
-    run = jax.pmap(partial(statistics, axis_name="devices"), "devices")
-    both = run(split(inputs), split(MASK))
-    expected = jax.jit(statistics)(inputs, MASK)
-    for device in (0, 1):
-        jax.tree.map(
-            lambda got, x, i=device: np.testing.assert_allclose(got[i], x, rtol=1e-4),
-            both,
-            expected,
-        )
+    with jax.enable_x64(True):
+        inputs, variables = make(model())
+        run = jax.pmap(partial(statistics, axis_name="devices"), "devices")
+        both = run(*halves((inputs, MASK)))
+        expected = jax.jit(statistics)(inputs, MASK)
+        for device in (0, 1):
+            assert_same(jax.tree.map(lambda x, i=device: x[i], both), expected)
 
 
 def test_inputs_are_checked_as_for_seen():

@@ -1,16 +1,15 @@
-"""Products in bfloat16: rounding by hand, gradients, and what a config may ask for."""
+"""Products in bfloat16 and in full float32: what they compute, by hand and by rule."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
-from seen_jax.models.folded import FoldedSEEN, network
-from tests.models.test_folded import windows
 
+from seen_jax.models.fast.network import FastSEEN, network
+from seen_jax.models.lif import LIF
 from seen_jax.models.precision import bfloat16_product
 from seen_jax.models.seen import SEEN
-from tests.models.variables import draw
+from tests.models.variables import whole, whole_windows
 
 
 def rounded(x):
@@ -28,77 +27,91 @@ def test_rounding_by_hand():
     assert bfloat16_product(x, kernel) == 256 + 260 + 1
 
 
-def test_values_and_gradients_are_those_of_rounded_operands():
+def products(x, kernel, gradient):
+    out, pull = jax.vjp(bfloat16_product, *map(jnp.float32, (x, kernel)))
+    return out, *pull(jnp.float32(gradient))
+
+
+def exact(x, kernel, gradient):
+    """The product and its gradients in float64."""
+    x, kernel, gradient = (np.float64(a) for a in (x, kernel, gradient))
+    by_kernel = np.einsum("btc,btd->cd", x, gradient)
+    return x @ kernel, gradient @ kernel.T, by_kernel
+
+
+SHAPES = (2, 5, 30), (30, 4), (2, 5, 4)
+
+
+def test_whole_numbers_up_to_256_are_exact():
     rng = np.random.default_rng(0)
-    x, kernel, gradient = (
-        rng.normal(size=shape).astype(np.float32)
-        for shape in ((2, 5, 30), (30, 4), (2, 5, 4))
-    )
-    out, pull = jax.vjp(bfloat16_product, x, kernel)
-    by_x, by_kernel = pull(gradient)
-    assert out.dtype == by_x.dtype == by_kernel.dtype == np.float32
-    exact = [rounded(a).astype(np.float64) for a in (x, kernel, gradient)]
-    near = dict(rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(out, exact[0] @ exact[1], **near)
-    np.testing.assert_allclose(by_x, exact[2] @ exact[1].T, **near)
-    expected = np.einsum("btc,btd->cd", exact[0], exact[2])
-    np.testing.assert_allclose(by_kernel, expected, **near)
+    operands = [rng.integers(-256, 257, shape) for shape in SHAPES]
+    for got, expected in zip(products(*operands), exact(*operands), strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_array_equal(got, expected)  # sums are below 2**24
 
 
-def test_sums_are_not_rounded():
+def test_other_operands_are_rounded_and_sums_are_not():
+    rng = np.random.default_rng(0)
+    operands = [rng.normal(size=shape).astype(np.float32) for shape in SHAPES]
+    near = exact(*map(rounded, operands))
+    for got, expected in zip(products(*operands), near, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     # A sum kept in bfloat16 would stay at 256, where adding 1 changes nothing.
     assert bfloat16_product(jnp.ones((1, 1000)), jnp.ones((1000, 1))) == 1000
 
 
-def test_a_network_of_rounded_operands():
-    def emulated(x, kernel):
-        return lax.reduce_precision(x, 8, 7) @ lax.reduce_precision(kernel, 8, 7)
-
-    inputs, variables = small()
-    got = jax.jit(network(precision="bfloat16").apply)(variables, **inputs)
-    expected = jax.jit(FoldedSEEN(product=emulated).apply)(variables, **inputs)
-    full = jax.jit(network().apply)(variables, **inputs)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
-    assert np.abs(got - full).max() > 0.01
+# A membrane is the current: 1 does not fire, 1 + 2**-10 does, 2 does.
+EDGE = LIF(decay=0.0, threshold=1 + 2**-11)
 
 
+@pytest.fixture(scope="module")
 def small():
-    inputs = jax.tree.map(lambda x: x.astype(jnp.float32), windows(22))
-    return inputs, draw(SEEN(), inputs)
+    inputs = whole_windows(22)
+    variables = whole(SEEN(), inputs, num_inputs=12, choose_scale=True)
+    # This bias is multiplied by conv1_cat as a weight, in float32, not as an operand.
+    variables["params"]["conv1_f2"]["bias"] *= 0
+    return inputs, variables
 
 
-def test_which_products():
-    inputs, variables = small()
-    program = jax.make_jaxpr(network(precision="bfloat16").apply)(variables, **inputs)
-    # Three stages of S, three of T, fc1 and fc2.
-    assert sum(x == {np.dtype(jnp.bfloat16)} for x in dots(program.jaxpr)) == 8
+@pytest.fixture(scope="module")
+def logits(small):
+    """Variables -> logits, in each precision."""
+
+    def run(precision):
+        model = network(precision, neuron=EDGE)
+        return jax.jit(lambda variables: model.apply(variables, **small[0]))
+
+    return {precision: run(precision) for precision in ("float32", "bfloat16")}
 
 
-def dots(jaxpr):
-    """Types of the operands of each product of a program."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            yield {variable.aval.dtype for variable in equation.invars}
-        for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from dots(inner)
+def test_a_network_of_whole_numbers_is_the_same_in_both(small, logits):
+    got, full = logits["bfloat16"](small[1]), logits["float32"](small[1])
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, full)
+    assert len(np.unique(full, axis=0)) == 4, "the windows look alike"
 
 
-def test_choices():
-    assert type(network(precision="bfloat16")) is FoldedSEEN
-    with pytest.raises(
-        ValueError, match="precision: expected one of float32, bfloat16"
-    ):
-        network(precision="half")
-    with pytest.raises(ValueError, match=r"expected float32 with .*'kernels': 'own'"):
-        network(precision="bfloat16", kernels="own")
+@pytest.mark.parametrize(
+    "layer",  # but for the two scales that the attention leaves out
+    ["conv0", "conv1_f2", "conv1_cat", "conv2_f2", "conv3_f2", "fc1", "fc2"],
+)
+def test_every_kernel_is_rounded(small, logits, layer):
+    # 1 + 2**-10 of a whole number below 256 rounds back to it. Where it does not, any
+    # membrane of 1 fires that should not.
+    params = small[1]["params"]
+    kernel = params[layer]["kernel"] * (1 + 2**-10)
+    params = {**params, layer: {**params[layer], "kernel": kernel}}
+    changed = {**small[1], "params": params}
+    same = logits["bfloat16"](small[1])
+    np.testing.assert_array_equal(logits["bfloat16"](changed), same)
+    assert (np.asarray(logits["float32"](changed)) != same).any()
 
 
-def test_products_in_full_where_a_device_would_round():
-    inputs, variables = small()
-    for model in (SEEN(), FoldedSEEN()):
-        text = str(jax.make_jaxpr(model.apply)(variables, **inputs))
-        assert "Precision.HIGHEST" in text
-        assert "precision=None" not in text
+@pytest.mark.parametrize("model", [SEEN(), FastSEEN()], ids=["plain", "fast"])
+def test_no_product_takes_a_default_that_rounds(small, model):
+    # A CPU refuses this precision, so a product that takes the default cannot run.
+    with jax.default_matmul_precision("TF32_TF32_F32"):
+        with pytest.raises(ValueError, match="TF32"):
+            jnp.ones((8, 8)) @ jnp.ones((8, 8))
+        logits = jax.jit(lambda v: model.apply(v, **small[0]))(small[1])
+    assert np.isfinite(logits).all()

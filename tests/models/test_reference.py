@@ -38,8 +38,8 @@ def test_equals_plain_numpy(options, train):
             norm["norm"]["mean"] = rng.normal(size=8)
             norm["norm"]["var"] = rng.uniform(0.5, 2, size=8)
         apply = partial(model.apply, capture=True, mutable=["batch_stats"], train=train)
-        (logits, seen), updates = jax.jit(apply)(variables, **inputs)
-        rates = jax.device_get(seen.spike_rates)
+        (logits, captured), updates = jax.jit(apply)(variables, **inputs)
+        rates = jax.device_get(captured.spike_rates)
     options = {name: x for name, x in options.items() if name != "intensity"}
     expected = reference.seen(variables, **inputs, train=train, **options)
     np.testing.assert_allclose(rates, expected[1], rtol=1e-12)

@@ -14,21 +14,14 @@ from flax import traverse_util
 from seen_jax.data.windows import intensity_places
 from seen_jax.models.lif import LIFState
 from seen_jax.models.seen import COPIES, READOUTS, SEEN, STAGES
-from tests.models.variables import draw
+from tests.models import variables as variables_lib
+from tests.models.variables import MASK, assert_same, draw, halves, learn
 
 SIZE, T = 22, 3
 REPOSITORY = Path(__file__).parents[2]
 
 
-def windows(batch=4, intensity="first_and_last", size=SIZE, num_event_frames=T):
-    keys = jax.random.split(jax.random.key(0))
-    count = len(intensity_places(intensity, num_event_frames))
-    return {
-        "event_frames": jax.random.normal(
-            keys[0], (batch, num_event_frames, size, size)
-        ),
-        "intensity_frames": jax.random.normal(keys[1], (batch, count, size, size)),
-    }
+windows = partial(variables_lib.windows, size=SIZE, num_event_frames=T)
 
 
 def make(model=None):
@@ -49,7 +42,7 @@ def variables():
 
 @pytest.mark.parametrize("size, fused", [(1, 512), (22, 2048), (91, 18432)])
 def test_sizes_follow_from_the_input(size, fused):
-    inputs, model = windows(1, size=size), SEEN(num_classes=5)
+    inputs, model = windows(size=size, batch=1), SEEN(num_classes=5)
     variables = jax.eval_shape(model.init, jax.random.key(0), **inputs)
     assert variables["params"]["fc1"]["kernel"].shape == (fused, 256)
     logits = jax.eval_shape(model.apply, variables, **inputs)
@@ -78,10 +71,10 @@ def test_needs_no_data_pipeline():
 
 def test_capture_shows_every_layer(variables):
     inputs = windows()
-    logits, seen = jax.jit(partial(SEEN().apply, capture=True))(variables, **inputs)
-    np.testing.assert_allclose(seen.attention.sum(axis=1), np.ones(4), rtol=1e-5)
-    assert seen.spatial.spike.shape == (4, 1, 2, 2, 512)
-    shapes = [lif.membrane.shape for lif in seen.temporal]
+    logits, captured = jax.jit(partial(SEEN().apply, capture=True))(variables, **inputs)
+    np.testing.assert_allclose(captured.attention.sum(axis=1), np.ones(4), rtol=1e-5)
+    assert captured.spatial.spike.shape == (4, 1, 2, 2, 512)
+    shapes = [lif.membrane.shape for lif in captured.temporal]
     assert shapes == [
         (4, T, 11, 11, 64),
         (4, T, 6, 6, 256),
@@ -89,17 +82,17 @@ def test_capture_shows_every_layer(variables):
         (4, T, 256),
         (4, T, 7),
     ]
-    assert seen.spike_rates.shape == seen.membrane_means.shape == (1 + 5 * T,)
-    lif2 = seen.temporal[1]
+    assert captured.spike_rates.shape == captured.membrane_means.shape == (1 + 5 * T,)
+    lif2 = captured.temporal[1]
     np.testing.assert_allclose(
-        seen.spike_rates[1 + 5 * 2 + 1], lif2.spike[:, 2].mean(), rtol=1e-6
+        captured.spike_rates[1 + 5 * 2 + 1], lif2.spike[:, 2].mean(), rtol=1e-6
     )
     np.testing.assert_allclose(
-        seen.membrane_means[0], seen.spatial.membrane.mean(), rtol=1e-5
+        captured.membrane_means[0], captured.spatial.membrane.mean(), rtol=1e-5
     )
-    assert all(0.02 < rate < 0.98 for rate in seen.spike_rates), "a layer is silent"
+    assert all(0.02 < rate < 0.98 for rate in captured.spike_rates), "a layer is silent"
     np.testing.assert_allclose(
-        logits, seen.temporal[4].membrane.mean(axis=1), rtol=1e-6
+        logits, captured.temporal[4].membrane.mean(axis=1), rtol=1e-6
     )
 
 
@@ -114,7 +107,7 @@ def temporal_gradient(model, variables):
             attention,
             train=True,
             mask=None,
-            method=SEEN.temporal,
+            method=SEEN.temporal_branch,
             mutable=["batch_stats"],
         )[0]
         return sum(lif.spike.sum() + lif.membrane.sum() for lif in layers)
@@ -184,7 +177,7 @@ def test_readouts():
         np.testing.assert_array_equal(READOUTS[readout](lif5), expected)
 
 
-def test_intensity_indices():
+def test_intensity_places():
     assert intensity_places("first_and_last", 4) == (0, 3)
     assert intensity_places("first", 4) == (0,)
     assert intensity_places("first_and_second", 4) == (0, 1)
@@ -202,66 +195,39 @@ def test_windows_too_short_for_an_option(intensity, num_event_frames, least):
         intensity_places(intensity, num_event_frames)
 
 
-def loss_and_update(variables, inputs, mask, axis_name=None):
-    """Adds up the unmasked; returns logits, new statistics and the gradient."""
-    model = SEEN(attention="own", axis_name=axis_name)  # BatchNorm in both branches
-
-    def loss(params):
-        logits, updates = model.apply(
-            {**variables, "params": params},
-            **inputs,
-            train=True,
-            mask=mask,
-            mutable=["batch_stats"],
-        )
-        return jnp.where(mask, logits[:, 0], 0).sum(), (logits, updates)
-
-    gradient, (logits, updates) = jax.grad(loss, has_aux=True)(variables["params"])
-    if axis_name is not None:
-        gradient = jax.lax.psum(gradient, axis_name)
-    return logits, updates, gradient
+@pytest.fixture(scope="module")
+def learned():
+    """What `learn` gives for a batch, with BatchNorm in both branches, in float64."""
+    with jax.enable_x64(True):
+        inputs = windows()
+        variables = draw(SEEN(attention="own"), inputs)
+        run = jax.jit(partial(learn, model=SEEN(attention="own")))
+        return variables, inputs, run, run(variables, inputs, MASK)
 
 
-on_one_device = jax.jit(loss_and_update)
+def test_masked_examples_count_for_nothing(learned):
+    variables, inputs, run, (logits, *rest) = learned
+    with jax.enable_x64(True):
+        others = jax.tree.map(lambda x: x.at[2].multiply(-5), inputs)
+        got, *got_rest = run(variables, others, MASK)
+        assert_same((got[MASK], *got_rest), (logits[MASK], *rest))
+        assert not np.allclose(got[2], logits[2])
 
 
-def assert_close(got, expected):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(
-            a, b, rtol=1e-4, atol=1e-5 * max(1, float(np.abs(b).max()))
-        ),
-        got,
-        expected,
-    )
-
-
-def test_masked_examples_count_for_nothing():
-    variables, inputs = make(SEEN(attention="own")), windows()
-    others = jax.tree.map(lambda x: x.at[2].multiply(-5), inputs)
-    mask = jnp.array([True, True, False, True])
-    logits, stats, gradient = on_one_device(variables, inputs, mask)
-    got, *rest = on_one_device(variables, others, mask)
-    assert_close((got[mask], *rest), (logits[mask], stats, gradient))
-    assert not np.allclose(got[2], logits[2])
-
-
-def test_two_devices_share_the_statistics_of_the_whole_batch():
-    variables, inputs = make(SEEN(attention="own")), windows()
-    mask = jnp.array([True, False, True, True])
-    split = partial(jax.tree.map, lambda x: x.reshape(2, 2, *x.shape[1:]))
-    run = jax.pmap(
-        partial(loss_and_update, axis_name="devices"), "devices", in_axes=(None, 0, 0)
-    )
-    logits, stats, gradient = run(variables, split(inputs), split(mask))
-    expected = on_one_device(variables, inputs, mask)
-    assert_close(logits.reshape(4, 7), expected[0])
-    for device in (0, 1):
-        on_device = jax.tree.map(lambda x, i=device: x[i], (stats, gradient))
-        assert_close(on_device, expected[1:])
+def test_two_devices_share_the_statistics_of_the_whole_batch(learned):
+    variables, inputs, _, (logits, *rest) = learned
+    with jax.enable_x64(True):
+        model = SEEN(attention="own", axis_name="devices")
+        run = jax.pmap(partial(learn, model=model), "devices", in_axes=(None, 0, 0))
+        got, *got_rest = run(variables, *halves((inputs, MASK)))
+        assert_same(got.reshape(4, 7), logits)
+        for device in (0, 1):
+            on_device = jax.tree.map(lambda x, i=device: x[i], got_rest)
+            assert_same(on_device, rest)
 
 
 def test_inputs_that_do_not_fit_are_named(variables):
-    good = windows(2)
+    good = windows(batch=2)
     event, intensity = good["event_frames"], good["intensity_frames"]
     with jax.enable_x64(True):
         event64 = jnp.asarray(np.zeros(event.shape))
@@ -289,7 +255,7 @@ def test_inputs_that_do_not_fit_are_named(variables):
         ({"mask": jnp.ones(3, bool)}, r"mask: .*\(2,\), got bool of shape \(3,\)"),
         ({"mask": [1, 0]}, r"mask: .*\(2,\), got int32 of shape \(2,\)"),
         (
-            windows(2, size=40),
+            windows(size=40, batch=2),
             r"params/fc1/kernel: expected .* \(4608, 256\), .* got .* \(2048, 256\)",
         ),
     ]:
@@ -331,7 +297,7 @@ def test_numpy_in_float64_and_lists_serve_as_elsewhere_in_jax(variables):
     wide = jax.tree.map(
         lambda x: np.asarray(x, np.float64) if x.ndim else x, jax.device_get(variables)
     )
-    inputs = {name: np.asarray(x, np.float64) for name, x in windows(2).items()}
+    inputs = {name: np.asarray(x, np.float64) for name, x in windows(batch=2).items()}
     apply = partial(SEEN().apply, wide, **inputs, mask=[True, False])
     assert jax.eval_shape(apply).dtype == jnp.float32  # traced as without jit
 

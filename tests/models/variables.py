@@ -39,7 +39,7 @@ def draw(model, inputs, scale=3.0):
     return _fill(model, inputs, leaf)
 
 
-def whole(model, inputs, choose_scale=False):
+def whole(model, inputs, num_inputs=3, choose_scale=False):
     """Draws weights of -1, 0 and 1, for inputs of -1, 0 and 1 (`whole_windows`).
 
     Every current is then a whole number, or a third of one where the three scales weigh
@@ -48,6 +48,7 @@ def whole(model, inputs, choose_scale=False):
     from the threshold of 0.3 = 112.5/375: rounding cannot decide who fires.
 
     Args:
+      num_inputs: inputs that a neuron reads on average, of weight -1 or 1.
       choose_scale: the first scale weighs exactly 1, the others 0.
     """
     rng = np.random.default_rng(0)
@@ -56,7 +57,7 @@ def whole(model, inputs, choose_scale=False):
         if "score" in path:
             chosen = choose_scale and path[-1] == "bias" and "mlp_f1" not in path
             return np.full(x.shape, -1000.0 if chosen else 0.0)
-        share = 0.5 if x.ndim < 2 else min(0.5, 3 / np.prod(x.shape[:-1]))
+        share = 0.5 if x.ndim < 2 else min(0.5, num_inputs / np.prod(x.shape[:-1]))
         return rng.choice([-1, 0, 1], x.shape, p=[share / 2, 1 - share, share / 2])
 
     return _fill(model, inputs, leaf)

@@ -101,7 +101,8 @@ def test_float32_is_float64_where_rounding_decides_nothing(model):
         expected = run(np.float64)
     got = run(np.float32)
     assert got[0].dtype == np.float32
-    assert all(np.ptp(expected[0], axis=0) > 0), "the windows look alike"
+    assert len(np.unique(expected[0].round(3), axis=0)) == 4, "windows look alike"
+    assert expected[2]["conv0"]["kernel"].any(), "no gradient reaches conv0"
     assert_same(got, expected, rtol=1e-4)
 
 
