@@ -2,15 +2,15 @@
 # From a clean clone and nothing but Python 3.11 or newer: makes a virtual environment,
 # installs, simulates the demonstration set, checks it, builds it with the TFDS builder,
 # draws a sheet of it, trains on it, evaluates on people who were never seen in training
-# and writes a report. Run again, it goes on where it stopped.
+# and writes a report. Rerun it to resume.
 #
 #   bash launch/quickstart.sh [--tiny] [--cuda] [--export] [FOLDER]
 #
 # --tiny   three volunteers, a few clips, one epoch: to see that everything runs
 # --cuda   installs JAX's CUDA wheels, for a machine with an NVIDIA GPU
-# --export goes on: a bundle for torch and the Jetson, and a clip replayed through it;
+# --export also writes a bundle for torch and the Jetson and replays a clip through it;
 #          installs torch, a large download
-# FOLDER   where everything goes; default: data/quickstart, data/quickstart_tiny
+# FOLDER   where everything is written; default: data/quickstart, data/quickstart_tiny
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tiny= volunteers=16 clips=220 passes=20 options=() export= folder=
@@ -34,7 +34,7 @@ done
 source launch/venv.sh
 
 python -m seen_jax.simulator --out="$folder/see" --volunteers=$volunteers --clips=$clips
-python -m seen_jax.see "$folder/see"
+python -m seen_jax.see_folder "$folder/see"
 bash launch/build_see.sh "$folder/see" "$folder/tfds" --config=by_volunteer
 python -m seen_jax.simulator.calibration "$folder/see" --sheet="$folder/sheet.png"
 python train.py --config=configs/demo.py --workdir="$folder/run" \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains one config with several seeds, one after the other, and leaves a table of mean
-# and spread in FOLDER/seeds.md. Run again, it goes on where it stopped.
+# and spread in FOLDER/seeds.md. Rerun it to resume.
 #
 #   SEEDS="0 1 2" bash launch/seeds.sh FOLDER --config=configs/demo.py [--config.FIELD=VALUE ...]
 set -euo pipefail

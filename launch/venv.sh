@@ -1,7 +1,6 @@
-# Sourced by the scripts beside it: makes the virtual environment $VENV (default .venv)
-# with $PYTHON (default python3), installs the files in $REQUIREMENTS (default
-# requirements.txt) and $EXTRA_PACKAGES (default none), and activates it. Installs again
-# when one of them has changed.
+# Sourced by the other scripts: creates the virtual environment $VENV (default .venv)
+# with $PYTHON (default python3), activates it, and installs the files in $REQUIREMENTS
+# (default requirements.txt) and $EXTRA_PACKAGES (default none), again if these changed.
 : "${PYTHON:=python3}" "${VENV:=.venv}" "${REQUIREMENTS:=requirements.txt}"
 
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -11,7 +10,7 @@
 }
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 source "$VENV/bin/activate"
-export PYTHON=python  # for the scripts that are called: this environment's
+export PYTHON=python  # the environment's, for scripts called later
 wanted="$(cat $REQUIREMENTS) ${EXTRA_PACKAGES:-}"
 if [ "$wanted" != "$(cat "$VENV/.installed" 2>/dev/null)" ]; then
   python -m pip install --quiet --disable-pip-version-check ${EXTRA_PACKAGES:-} \

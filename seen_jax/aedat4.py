@@ -1,11 +1,12 @@
 """AEDAT4 files <-> recordings, through iniVation's dv-processing.
 
-What a reader would get wrong: an AEDAT4 file ends with a table of its packets, and a
-recorder that dies never writes it. dv-processing opens such a file without a word and
-gives back the packets that happened to arrive, so `read_aedat4` looks for the table
-first. A file that was closed and cut later is refused by dv-processing itself. Bytes
-changed within a packet are not looked for: packets carry no checksum, and the library
-(2.0.4) may not come back from decompressing them.
+An AEDAT4 file ends with a table of its packets, which a recorder that dies never
+writes. dv-processing silently opens such a file and returns the packets that happen to
+be there, so `read_aedat4` looks for the table first. dv-processing itself refuses a
+file that was closed and cut later.
+
+Note: bytes changed within a packet are not detected: packets carry no checksum, and the
+library (2.0.4) may never return from decompressing them.
 
 Reference: iniVation, AEDAT 4.0 file format (header, packets, file data table).
 """
@@ -21,7 +22,9 @@ from pathlib import Path
 import dv_processing as dv
 import numpy as np
 
+from seen_jax.errors import UserError, refuse
 from seen_jax.events import Events, Recording
+from seen_jax.files import RECOPY, explained
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 
@@ -29,38 +32,37 @@ _MAGIC = b"#!AER-DAT4.0\r\n"
 def read_aedat4(path: str | os.PathLike) -> Recording:
     """Reads all events and intensity frames of a DAVIS recording.
 
-    The time of an intensity frame is the begin of its exposure; the general timestamp
-    in a file means that in some of them and the middle of the exposure in others.
+    The time of an intensity frame is when its exposure begins; the general timestamp of
+    a frame is that in some files and the middle of the exposure in others.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is no complete AEDAT4 file, has no events or no intensity frames,
-        or they are not as `Recording` wants them.
+      UserError: there is no such file, it is no complete AEDAT4 file, has no events or
+        no intensity frames, or `Recording` refuses them.
     """
     path = Path(path)
     _check_closed(path)
     try:
         camera = dv.io.MonoCameraRecording(str(path))
         if not camera.isEventStreamAvailable():
-            raise _error(path, "an event stream", "none", "record the camera's events")
+            refuse(path, "an event stream", "none", "record the camera's events")
         if not camera.isFrameStreamAvailable():
-            found, remedy = "none", "record both modalities with a DAVIS camera"
-            raise _error(path, "a stream of intensity frames", found, remedy)
+            remedy = "record both modalities with a DAVIS camera"
+            refuse(path, "a stream of intensity frames", "none", remedy)
         t, x, y, p = _read_events(camera)
         times_us, images = _read_intensity_frames(camera)
         resolution = tuple(camera.getEventResolution())
     except RuntimeError as error:
-        # One line of the reader's; a trace of addresses may stand around it.
+        # The library puts a trace of addresses around its one line.
         why = str(error).partition("\nStacktrace")[0].splitlines()[-1]
-        raise _error(path, "a complete AEDAT4 file", why, "copy it again") from error
+        refuse(path, "a complete AEDAT4 file", why, RECOPY)
     if not len(t) or not len(images):
-        found = f"{len(t)} events and {len(images)} intensity frames"
-        raise _error(path, "at least one of each", found, "record both modalities")
+        got = f"{len(t)} events and {len(images)} intensity frames"
+        refuse(path, "at least one of each", got, "record both modalities")
     try:
         events = Events(t, x, y, p)
         return Recording(events, times_us, _stack(images), resolution)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def write_aedat4(
@@ -75,24 +77,26 @@ def write_aedat4(
     replaces one of that name.
 
     Args:
-      path: in a folder that exists; the reader wants the ending `.aedat4`.
+      path: in a folder that exists; the reader requires the ending `.aedat4`.
       events: inside of the intensity frames' pixels.
       times_us: int64 (F,), timestamps of the intensity frames, never decreasing.
       intensity_frames: uint8 (F, H, W); the file names (W, H) as the sensor's size.
 
     Raises:
-      ValueError: the arrays make no `Recording`, or a timestamp is negative.
+      UserError: the arrays make no `Recording`, a timestamp is negative, or the file
+        cannot be written.
     """
     path = Path(path)
     resolution = intensity_frames.shape[:0:-1]
     recording = Recording(events, times_us, intensity_frames, resolution)
     earliest = min([0, *events.t[:1].tolist(), *times_us[:1].tolist()])
     if earliest < 0:
-        found = f"{earliest} us"
-        raise _error(path, "timestamps from 0", found, "shift both modalities")
-    with tempfile.TemporaryDirectory(
-        prefix=f".{path.name}.", dir=path.parent
-    ) as folder:
+        remedy = "shift both modalities"
+        refuse(path, "timestamps from 0", f"{earliest} us", remedy)
+    with (
+        explained(path),
+        tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder,
+    ):
         # The library ends the whole process where a name has another ending.
         part = Path(folder) / "part.aedat4"
         _write(part, recording)
@@ -102,32 +106,27 @@ def write_aedat4(
 def _check_closed(path: Path) -> None:
     """Raises if the file is not AEDAT4 or its recorder never wrote the packet table."""
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: expected an .aedat4 file, got no such file; check the path"
-        )
+        refuse(path, "an .aedat4 file", "no such file", "check the path")
     if path.suffix != ".aedat4":
-        remedy = "rename it"
-        raise _error(path, "a name that ends in .aedat4", repr(path.suffix), remedy)
+        refuse(path, "a name that ends in .aedat4", repr(path.suffix), "rename it")
     with path.open("rb") as file:
         magic = file.read(len(_MAGIC))
         if magic != _MAGIC:
-            found = f"{path.stat().st_size} bytes that start with {magic!r}"
+            got = f"{path.stat().st_size} bytes that start with {magic!r}"
             remedy = "give a recording of the camera's software"
-            raise _error(path, f"an AEDAT4 file, {_MAGIC!r}", found, remedy)
+            refuse(path, f"an AEDAT4 file, {_MAGIC!r}", got, remedy)
         (size,) = struct.unpack("<I", file.read(4).ljust(4, b"\0"))
         header = file.read(size)
     if not size or len(header) < size:
-        found = "an end within the header"
-        raise _error(path, "a complete AEDAT4 file", found, "copy it again")
+        refuse(path, "a complete AEDAT4 file", "an end within the header", RECOPY)
     try:
         position = _table_position(header)
     except struct.error as error:
-        found = f"a broken header ({error})"
-        raise _error(path, "a complete AEDAT4 file", found, "copy it again") from error
+        refuse(path, "a complete AEDAT4 file", f"a broken header ({error})", RECOPY)
     if position < 0:
-        found = "none: the recorder was stopped before it closed the file"
+        got = "none: the recorder was stopped before it closed the file"
         remedy = "events may be missing; record again, or save it anew with DV"
-        raise _error(path, "a table of packets at the end", found, remedy)
+        refuse(path, "a table of packets at the end", got, remedy)
 
 
 def _table_position(header: bytes) -> int:
@@ -165,10 +164,8 @@ def _read_intensity_frames(
 def _stack(images: list[np.ndarray]) -> np.ndarray:
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
-        raise ValueError(
-            f"intensity frames: expected one shape, got {shapes}; "
-            "record without a region of interest"
-        )
+        remedy = "record without a region of interest"
+        refuse("intensity frames", "one shape", shapes, remedy)
     return np.stack(images)
 
 
@@ -191,7 +188,3 @@ def _event_store(events: Events) -> dv.EventStore:
     columns = (events.t, events.x, events.y, events.p)
     deque(map(store.push_back, *(column.tolist() for column in columns)), maxlen=0)
     return store
-
-
-def _error(path: Path, expected: str, found: str, remedy: str) -> ValueError:
-    return ValueError(f"{path}: expected {expected}, got {found}; {remedy}")

@@ -12,7 +12,12 @@ class UserError(ValueError):
 
     A command prints the message and ends with exit code 1 (`run_command`). Any other
     exception is a fault of this program and keeps its traceback.
+
+    Attributes:
+      expected, got: as `refuse` was given them, for who lists problems; else empty.
     """
+
+    expected = got = ""
 
 
 def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoReturn:
@@ -25,7 +30,9 @@ def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoR
       remedy: what to do, as a command that can be pasted where there is one.
     """
     text = f"{what}: expected {expected}, got {got}"
-    raise UserError(f"{text}; {remedy}" if remedy else text)
+    error = UserError(f"{text}; {remedy}" if remedy else text)
+    error.expected, error.got = str(expected), str(got)
+    raise error
 
 
 def check_option(name: str, value: object, known: Collection[str]) -> None:
@@ -38,15 +45,17 @@ def one_of(names: Collection[str]) -> str:
     return "one of " + ", ".join(names)
 
 
-def run_command(main: Callable[[], int | None]) -> int:
+def run_command(
+    main: Callable[[], int | None], also: tuple[type[Exception], ...] = ()
+) -> int:
     """Calls a command's main function and returns its exit code.
 
-    A `UserError`, and an `OSError`, which names its file, are printed as they are;
-    Ctrl-C gives 130, as a shell has it.
+    A `UserError`, an `OSError`, which names its file, and errors of the kinds in `also`
+    are printed as they are; Ctrl-C gives 130, as a shell has it.
     """
     try:
         return main() or 0
-    except (UserError, OSError) as error:
+    except (UserError, OSError, *also) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,21 +1,20 @@
 """A DAVIS recording -> the images of one clip, in SEE's form.
 
+    python -m seen_jax.event_folder RECORDING.aedat4 --out DIR
+
     DIR/event/00000.jpg ...    event frames of one period each
     DIR/frame/00000.jpg ...    the last intensity frame at or before each period's end
 
 The first period begins with the recording's first event or earlier, the last one holds
-its last event, so that no event is lost whatever is cropped. What a reader would get
-wrong: the crop cuts pixels and never resizes. SEE's images are 180 x 180 pixels of a
-346 x 260 sensor, which 180 is not published; the default is the centre.
+its last event, so that no event is lost whatever the crop. The crop cuts pixels and
+never resizes. SEE's images are 180 x 180 pixels of a 346 x 260 sensor; which part is
+not published, and the default is the centre.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import os
-import sys
-import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from seen_jax import images as images_lib
 from seen_jax import see
 from seen_jax.aedat4 import read_aedat4
+from seen_jax.errors import refuse, run_command
 from seen_jax.events import (
     PIXEL_RULES,
     Recording,
@@ -34,6 +33,8 @@ from seen_jax.events import (
     num_periods_of,
     period_edges,
 )
+from seen_jax.files import check_free, explained, new_folder
+from seen_jax.images import save_frames
 
 _MAX_PERIODS = 100_000  # 00000 to 99999
 _SHEET_COLUMNS = 8
@@ -71,8 +72,8 @@ def centre_square(
 def intensity_index(times_us: np.ndarray, ends_us: np.ndarray) -> np.ndarray:
     """Finds the last intensity frame at or before each end.
 
-    A period that ends before the first intensity frame gets the first one: its events
-    stay, and no image is made up.
+    A period that ends before the first intensity frame gets the first one, so that its
+    events stay.
 
     Args:
       times_us: int64 (F,), never decreasing, F at least 1.
@@ -102,26 +103,22 @@ def clip_images(
       pixel: see `seen_jax.events.accumulate`.
 
     Raises:
-      ValueError: the crop leaves the sensor, the period or the rule is not valid, an
-        event comes before the start, or there are more periods than five digits number.
+      UserError: the crop leaves the sensor, the period or the rule is not valid, an
+        event comes before the start, or the periods are too many for five digits.
     """
     events = recording.events
     part = recording.crop(*crop)
     first_us = int(events.t[0])
     start_us = first_us if start_us is None else start_us
     if start_us > first_us:
-        raise ValueError(
-            f"start_us: expected at most {first_us}, the first event's time, "
-            f"got {start_us}; no event is left out"
-        )
+        rule = f"at most {first_us}, the first event's time"
+        refuse("start_us", rule, start_us, "no event is left out")
     num_periods = num_periods_of(events, start_us, period_us)
     if num_periods > _MAX_PERIODS:
-        raise ValueError(
-            f"start_us, period_us: expected at most {_MAX_PERIODS} periods, whose "
-            f"images five digits can number, got {num_periods} from {start_us} to "
-            f"{events.t[-1]} us; start later, take longer ones, or look for a wrong "
-            "timestamp"
-        )
+        rule = f"at most {_MAX_PERIODS} periods, numbered by five digits"
+        got = f"{num_periods} from {start_us} to {events.t[-1]} us"
+        remedy = "start later, take longer periods, or look for a wrong timestamp"
+        refuse("start_us, period_us", rule, got, remedy)
     periods = {
         "start_us": start_us,
         "period_us": period_us,
@@ -143,7 +140,7 @@ def clip_images(
 
 
 def summary(recording: Recording, images: ClipImages) -> str:
-    """Formats what a recording holds and what became of it."""
+    """Formats the contents of a recording and of the images of it."""
     events, part = recording.events, images.part
     width, height = recording.resolution
     num_on = int(part.events.p.sum())
@@ -155,7 +152,7 @@ def summary(recording: Recording, images: ClipImages) -> str:
         100 * (images.event_frames == level).mean()
         for level in (see.EVENT_ON, see.EVENT_OFF)
     )
-    early = f", the first one also for {num_early} periods that end before it"
+    early = f", the first one also for the {num_early} periods that end before it"
     return "\n".join(
         [
             f"recording   {len(events)} events, {num_frames} intensity frames, "
@@ -181,18 +178,11 @@ def write_clip_images(images: ClipImages, out: Path, ending: str = "jpg") -> Non
       ending: `jpg`, grey and of quality 75 as in SEE, or `png`, exact.
 
     Raises:
-      ValueError: `out` holds something.
+      UserError: `out` holds something, or cannot be written.
     """
-    _check_free(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        part = Path(folder) / "part"
-        for kind, frames in (
-            ("event", images.event_frames),
-            ("frame", images.intensity_frames),
-        ):
-            images_lib.save_frames(part / kind, frames, ending)
-        os.replace(part, out)
+    with new_folder(out) as folder:
+        save_frames(folder / "event", images.event_frames, ending)
+        save_frames(folder / "frame", images.intensity_frames, ending)
 
 
 def contact_sheet(images: ClipImages) -> Image.Image:
@@ -250,18 +240,9 @@ def parse_preview(text: str) -> Path:
     return Path(text)
 
 
-def _check_free(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        found = "a folder with files" if out.is_dir() else "a file"
-        raise ValueError(
-            f"{out}: expected a new or empty folder, got {found}; "
-            "choose another one or remove it"
-        )
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m seen_jax.events",
+        prog="python -m seen_jax.event_folder",
         description="Turns a DAVIS recording into event frames and intensity frames.",
     )
     parser.add_argument("recording", type=Path, help="an .aedat4 file")
@@ -294,35 +275,21 @@ def main(argv: list[str] | None = None) -> int:
         "--preview", type=parse_preview, metavar="FILE.png", help="a contact sheet"
     )
     args = parser.parse_args(argv)
-    try:
-        _check_free(args.out)
-        recording = read_aedat4(args.recording)
-        crop = args.crop or centre_square(recording.resolution)
-        images = clip_images(
-            recording,
-            crop=crop,
-            start_us=args.start_us,
-            period_us=args.period_us,
-            pixel=args.pixel,
-        )
-        if args.preview:  # first, so that a preview that fails leaves no folder
+    check_free(args.out)
+    recording = read_aedat4(args.recording)
+    crop = args.crop or centre_square(recording.resolution)
+    images = clip_images(
+        recording,
+        crop=crop,
+        start_us=args.start_us,
+        period_us=args.period_us,
+        pixel=args.pixel,
+    )
+    if args.preview:  # first, so that a preview that fails leaves no folder
+        with explained(args.preview):
             args.preview.parent.mkdir(parents=True, exist_ok=True)
             contact_sheet(images).save(args.preview)
-        write_clip_images(images, args.out, args.format)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        named = (
-            error
-            if isinstance(error, FileNotFoundError) and not error.errno
-            else (
-                f"{args.out}: expected to be able to write there, got: {error}; "
-                "give another place"
-            )
-        )
-        print(named, file=sys.stderr)
-        return 1
+    write_clip_images(images, args.out, args.format)
     print(summary(recording, images))
     print("options     crop {},{},{}".format(*crop), end=", ")
     print(f"period {float(args.period_us):g} us, pixel {args.pixel}")
@@ -331,3 +298,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.preview:
         print(f"preview     {args.preview}")
     return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

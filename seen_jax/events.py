@@ -1,13 +1,12 @@
 """Raw events -> event frames in the form of SEE.
 
-`Events` holds what the camera saw, `accumulate` paints it into images of three levels,
-one per period. Period i covers [start + i * period, start + (i + 1) * period): its
-right edge belongs to the next one. What a reader would get wrong: SEE does not say
-whether the last event or the sum decides a pixel that saw both polarities, so `pixel`
-chooses; and 1/30 s is no whole number of microseconds. A period of 33,333 us, SEE's
-"33 ms", falls behind a 30 Hz clock by 10 us a second; `Fraction(10**6, 30)` does not.
+`Events` holds the events of a camera, `accumulate` paints them into images of three
+levels, one per period. Period i covers [start + i * period, start + (i + 1) * period).
+SEE does not say whether the last event or the sum decides a pixel that saw both
+polarities, so `pixel` chooses.
 
-    python -m seen_jax.events RECORDING.aedat4 --out DIR    see `seen_jax.event_folder`
+Note: 1/30 s is no whole number of microseconds. A period of 33,333 us, SEE's "33 ms",
+falls behind a 30 Hz clock by 10 us a second; `Fraction(10**6, 30)` does not.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ from numbers import Rational
 import numpy as np
 
 from seen_jax import see
+from seen_jax.errors import check_option, refuse
 
 PIXEL_RULES = ("last", "sum")
+MAX_PERIOD_US = 10**12  # keeps the edges of 100,000 periods within int64
 _FIELDS = {"t": np.int64, "x": np.int16, "y": np.int16, "p": np.bool_}
 
 
@@ -35,7 +36,7 @@ class Events:
       p: bool (N,), polarity: True is ON (brighter), False is OFF (darker).
 
     Raises:
-      ValueError: the arrays are of other types or lengths, a timestamp decreases, or a
+      UserError: the arrays are of other types or lengths, a timestamp decreases, or a
         coordinate is negative.
     """
 
@@ -48,25 +49,24 @@ class Events:
         for name, dtype in _FIELDS.items():
             field = getattr(self, name)
             if field.dtype != dtype or field.shape != (len(self.t),):
-                raise ValueError(
-                    f"events.{name}: expected {np.dtype(dtype)} ({len(self.t)},), "
-                    f"got {field.dtype} {field.shape}; convert it with astype"
-                )
+                rule, got = f"{np.dtype(dtype)} ({len(self.t)},)", field.dtype
+                remedy = "convert it with astype"
+                refuse(f"events.{name}", rule, f"{got} {field.shape}", remedy)
         late = np.flatnonzero(self.t[1:] < self.t[:-1])
         if late.size:
             i = int(late[0])
-            raise ValueError(
-                "events.t: expected timestamps that never decrease, got "
+            refuse(
+                "events.t",
+                "timestamps that never decrease",
                 f"{self.t[i + 1]} us after {self.t[i]} us at event {i + 1} "
-                f"({late.size} such places); sort the events by time, keeping the "
-                "order of equal timestamps"
+                f"({late.size} such places)",
+                "sort the events by time, keeping the order of equal timestamps",
             )
         for name in ("x", "y"):
-            if len(self) and getattr(self, name).min() < 0:
-                raise ValueError(
-                    f"events.{name}: expected pixels from 0, "
-                    f"got {getattr(self, name).min()}; check the conversion to int16"
-                )
+            least = getattr(self, name).min(initial=0)
+            if least < 0:
+                remedy = "check the conversion to int16"
+                refuse(f"events.{name}", "pixels from 0", least, remedy)
 
     def __len__(self) -> int:
         return len(self.t)
@@ -86,16 +86,16 @@ class Events:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What a DAVIS camera recorded, both modalities on one clock; F intensity frames.
+    """A recording of a DAVIS camera, both modalities on one clock; F intensity frames.
 
     Attributes:
       events: all events.
-      times_us: int64 (F,), begins of the exposures, never decreasing.
+      times_us: int64 (F,), when the exposures begin, never decreasing.
       intensity_frames: uint8 (F, H, W).
       resolution: (width, height) of the sensor, pixels.
 
     Raises:
-      ValueError: a shape, type or order is another, or an event is off the sensor.
+      UserError: a shape, type or order differs, or an event is off the sensor.
     """
 
     events: Events
@@ -107,35 +107,32 @@ class Recording:
         width, height = self.resolution
         frames, times = self.intensity_frames, self.times_us
         if frames.dtype != np.uint8 or frames.shape[1:] != (height, width):
-            raise ValueError(
-                f"intensity frames: expected uint8 (F, {height}, {width}), "
-                f"got {frames.dtype} {frames.shape}; record grey frames of the sensor"
-            )
+            rule, got = f"uint8 (F, {height}, {width})", frames.dtype
+            remedy = "record grey frames of the sensor"
+            refuse("intensity frames", rule, f"{got} {frames.shape}", remedy)
         if times.dtype != np.int64 or times.shape != frames.shape[:1]:
-            raise ValueError(
-                f"times_us: expected int64 ({len(frames)},), one per intensity frame, "
-                f"got {times.dtype} {times.shape}; convert it with astype"
-            )
-        if (times[1:] < times[:-1]).any():
-            raise ValueError(
-                "times_us: expected timestamps that never decrease, "
-                f"got {times.tolist()}; sort the intensity frames by time"
-            )
+            rule = f"int64 ({len(frames)},), one per intensity frame"
+            got = f"{times.dtype} {times.shape}"
+            refuse("times_us", rule, got, "convert it with astype")
+        if (late := np.flatnonzero(times[1:] < times[:-1])).size:
+            i = int(late[0])
+            rule = "timestamps that never decrease"
+            got = f"{times[i + 1]} us after {times[i]} us at intensity frame {i + 1}"
+            refuse("times_us", rule, got, "sort the intensity frames by time")
         _check_inside(self.events, height, width)
 
     def crop(self, x: int, y: int, size: int) -> Recording:
         """Cuts a square out of both modalities; pixels are kept as they are.
 
         Raises:
-          ValueError: the square is empty or leaves the sensor.
+          UserError: the square is empty or leaves the sensor.
         """
         width, height = self.resolution
         if size < 1 or not (0 <= x <= width - size and 0 <= y <= height - size):
-            raise ValueError(
-                f"crop: expected a square within the {width} x {height} pixels of the "
-                f"sensor, got columns {x} to {x + size - 1}, rows {y} to {y + size - 1}"
-                "; give X,Y,SIZE with X + SIZE and Y + SIZE at most the sensor's size"
-            )
+            rule = f"a square within the {width} x {height} pixels of the sensor"
+            got = f"columns {x} to {x + size - 1}, rows {y} to {y + size - 1}"
+            remedy = "give X,Y,SIZE with X + SIZE and Y + SIZE at most its size"
+            refuse("crop", rule, got, remedy)
         return replace(
             self,
             events=self.events.crop(x, y, size),
@@ -153,23 +150,19 @@ def period_edges(
     a fractional edge is rounded up without moving an event, and edges never drift.
 
     Args:
-      start_us: begin of the first period.
-      period_us: an int or a Fraction, positive; a float would hide its rounding.
+      start_us: where the first period begins.
+      period_us: int or Fraction, 1 to `MAX_PERIOD_US`; a float would hide its rounding.
       num_periods: at least 0.
 
     Returns:
       int64 (num_periods + 1,), increasing.
     """
-    if not isinstance(period_us, Rational) or period_us < 1:
-        raise ValueError(
-            "period_us: expected an int or Fraction of at least 1 us, "
-            f"got {period_us!r}; SEE's is {see.FRAME_PERIOD_US}"
-        )
+    if not isinstance(period_us, Rational) or not 1 <= period_us <= MAX_PERIOD_US:
+        rule = f"an int or Fraction of at least 1 us and at most {MAX_PERIOD_US}"
+        refuse("period_us", rule, repr(period_us), f"SEE's is {see.FRAME_PERIOD_US}")
     if num_periods < 0:
-        raise ValueError(
-            f"num_periods: expected at least 0, got {num_periods}; "
-            "num_periods_of counts those that hold all events"
-        )
+        remedy = "num_periods_of counts those that hold all events"
+        refuse("num_periods", "at least 0", num_periods, remedy)
     return np.array(
         [start_us + math.ceil(i * period_us) for i in range(num_periods + 1)], np.int64
     )
@@ -190,7 +183,7 @@ def count_per_period(
       int64 (num_periods,).
 
     Raises:
-      ValueError: as `accumulate`.
+      UserError: as `accumulate`.
     """
     edges = period_edges(start_us, period_us, num_periods)
     return np.diff(_bounds(events, edges))
@@ -218,11 +211,10 @@ def accumulate(
       uint8 (N, H, W) of EVENT_OFF, EVENT_NONE and EVENT_ON.
 
     Raises:
-      ValueError: an event lies outside of the periods or the image, so that it would be
-        lost; an argument is not as above.
+      UserError: an event lies outside of the periods or the image, so that it would be
+        lost; an argument is out of its range.
     """
-    if pixel not in PIXEL_RULES:
-        raise ValueError(f"pixel: expected {see.one_of(PIXEL_RULES)}, got {pixel!r}")
+    check_option("pixel", pixel, PIXEL_RULES)
     height, width = shape
     _check_inside(events, height, width)
     bounds = _bounds(events, period_edges(start_us, period_us, num_periods))
@@ -241,16 +233,16 @@ def accumulate(
 def _paint_last(event_frame: np.ndarray, index: np.ndarray, p: np.ndarray) -> None:
     """Paints the polarity of the last event of each pixel.
 
-    Not `event_frame[index] = level`: NumPy's reference gives no guarantee which value
-    stays where an index is repeated. A maximum does not depend on the order: each event
-    carries 2 * position + polarity, and the largest of a pixel is its last.
+    Not `event_frame[index] = level`: NumPy does not promise which value stays where an
+    index is repeated. A maximum does not depend on the order: each event carries
+    2 * position + polarity, and the largest of a pixel belongs to its last event.
     """
     last = np.full(event_frame.shape, -1, np.intp)
     ranks = np.arange(0, 2 * len(index), 2, np.intp)
     ranks += p
     np.maximum.at(last, index, ranks)
-    seen = np.flatnonzero(last >= 0)
-    event_frame[seen] = np.where(last[seen] & 1, see.EVENT_ON, see.EVENT_OFF)
+    painted = np.flatnonzero(last >= 0)
+    event_frame[painted] = np.where(last[painted] & 1, see.EVENT_ON, see.EVENT_OFF)
 
 
 def _paint_sum(event_frame: np.ndarray, index: np.ndarray, p: np.ndarray) -> None:
@@ -266,11 +258,10 @@ def _bounds(events: Events, edges: np.ndarray) -> np.ndarray:
     """Returns where the events of each period begin; raises if one is in no period."""
     bounds = np.searchsorted(events.t, edges)
     if bounds[0] != 0 or bounds[-1] != len(events):
-        raise ValueError(
-            f"events: expected timestamps in [{edges[0]}, {edges[-1]}) us, got "
-            f"{bounds[0]} events before and {len(events) - bounds[-1]} after; start "
-            "earlier and take num_periods from num_periods_of, or slice the events"
-        )
+        rule = f"timestamps in [{edges[0]}, {edges[-1]}) us"
+        got = f"{bounds[0]} events before and {len(events) - bounds[-1]} after"
+        remedy = "start earlier and take num_periods from num_periods_of"
+        refuse("events", rule, got, remedy)
     return bounds
 
 
@@ -280,13 +271,9 @@ def _check_inside(events: Events, height: int, width: int) -> None:
         return
     x, y = int(events.x.max()), int(events.y.max())
     if x >= width or y >= height:
-        raise ValueError(
-            f"events: expected x below {width} and y below {height}, "
-            f"got x up to {x} and y up to {y}; crop them first"
-        )
+        rule = f"x below {width} and y below {height}"
+        refuse("events", rule, f"x up to {x} and y up to {y}", "crop them first")
 
 
-if __name__ == "__main__":
-    from seen_jax import event_folder
-
-    raise SystemExit(event_folder.main())
+if __name__ == "__main__":  # an old script must not pass unseen
+    raise SystemExit("a recording becomes images by python -m seen_jax.event_folder")

@@ -1,10 +1,10 @@
 """The one preprocessing: bytes of a JPEG -> uint8 image -> normalised input.
 
 Decoding and resizing run on the host and end in uint8; normalising runs where the
-network runs, on NumPy and JAX arrays alike. What a reader would get wrong: the resize
-smooths (it averages all the pixels that an output pixel covers) and works on the 8-bit
-image, so normalising first would not give the same numbers. Event frames go through
-the same resize: their three levels become a scale.
+network runs, on NumPy and JAX arrays alike. The resize averages all pixels that an
+output pixel covers, of event frames too: their three levels become a scale.
+
+Note: the resize rounds to 8 bits, so normalising before it gives other numbers.
 
 Reference: the published program's transforms: Pillow's bilinear resize of the shorter
 side to 90, division by 255, channel statistics of the dataset.
@@ -17,21 +17,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from seen_jax import see
+from seen_jax.errors import refuse
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
     """Decodes a grey JPEG.
 
+    A JPEG carries no checksum: bytes changed within its scan may decode silently to
+    another image.
+
     Returns:
       uint8 (H, W), read-only.
 
     Raises:
-      ValueError: the data is no JPEG, is cut short, or has colours.
+      UserError: the data is no JPEG, is cut short, or has colours.
     """
-    return np.asarray(_open(data))
+    try:
+        # Only JPEG: Pillow runs Ghostscript on data that looks like PostScript. And not
+        # Image.draft: it would decode at half size, with other grey levels.
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        image.load()
+        if (image.format, image.mode) == ("JPEG", "L"):
+            return np.asarray(image)
+        why = f"{image.format} of mode {image.mode}"
+    except UnidentifiedImageError:  # its text is an address in memory
+        why = "no JPEG"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = str(error)
+    remedy = "check the folder it comes from with python -m seen_jax.see_folder"
+    refuse("image", "a complete grey JPEG", f"{len(data)} bytes ({why})", remedy)
 
 
 def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
@@ -46,16 +63,20 @@ def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
       uint8 (H', W'), read-only.
 
     Raises:
-      ValueError: the image is not uint8 of two axes, or size is below 1.
+      UserError: the image is not uint8 of two axes, or size is below 1.
     """
     if image.dtype != np.uint8 or image.ndim != 2 or 0 in image.shape:
-        raise ValueError(
-            "image: expected uint8 (H, W) with pixels, "
-            f"got {image.dtype} {image.shape}; decode it with decode_jpeg"
-        )
+        got = f"{image.dtype} {image.shape}"
+        refuse("image", "uint8 (H, W) with pixels", got, "decode it with decode_jpeg")
+    if size < 1:
+        refuse("size", "at least 1 pixel", size, "try 90")
     if image.shape == (2 * size, 2 * size) and size > 1:
         return _halved(image)
-    return np.asarray(_resized(Image.fromarray(image), size))
+    height, width = image.shape
+    shorter = min(width, height)
+    new_size = size * width // shorter, size * height // shorter
+    resized = Image.fromarray(image).resize(new_size, Image.Resampling.BILINEAR)
+    return np.asarray(resized)
 
 
 def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
@@ -65,7 +86,7 @@ def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
       uint8 (size, size) for the square images of SEE, read-only.
 
     Raises:
-      ValueError: as `decode_jpeg` and `resize`.
+      UserError: as `decode_jpeg` and `resize`.
     """
     return resize(decode_jpeg(data), size)
 
@@ -74,7 +95,7 @@ def save_frames(folder: Path, frames: np.ndarray, ending: str = "jpg") -> None:
     """Writes uint8 frames (N, H, W) as 00000.jpg, 00001.jpg, ... into a new folder.
 
     Args:
-      folder: is made, with its parents.
+      folder: does not exist; its parents are created too.
       frames: uint8 (N, H, W).
       ending: `jpg`, grey and of SEE's quality, or `png`, exact.
     """
@@ -95,7 +116,7 @@ def normalise_events(event_frames: Any, dtype: Any = np.float32) -> Any:
       An array of the same kind and shape, `(x / 255 - mean) / std`.
 
     Raises:
-      ValueError: the values are not uint8, so that they may be scaled already.
+      UserError: the values are not uint8, so that they may be scaled already.
     """
     return _normalised(event_frames, see.EVENT_MEAN, see.EVENT_STD, dtype)
 
@@ -105,43 +126,11 @@ def normalise_intensity(intensity_frames: Any, dtype: Any = np.float32) -> Any:
     return _normalised(intensity_frames, see.INTENSITY_MEAN, see.INTENSITY_STD, dtype)
 
 
-def _open(data: bytes) -> Image.Image:
-    try:
-        # Not Image.draft: it would decode at half size, with other grey levels.
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"image: expected a complete JPEG, got {len(data)} bytes ({_why(error)}); "
-            "check the folder it comes from with python -m seen_jax.see"
-        ) from error
-    if image.mode != "L":
-        raise ValueError(
-            f"image: expected a grey JPEG (mode L), got mode {image.mode}; "
-            "convert it to grey"
-        )
-    return image
-
-
-def _why(error: Exception) -> str:
-    unknown = isinstance(error, Image.UnidentifiedImageError)  # its text is an address
-    return "no JPEG" if unknown else str(error)
-
-
-def _resized(image: Image.Image, size: int) -> Image.Image:
-    if size < 1:
-        raise ValueError(f"size: expected at least 1 pixel, got {size}; try 90")
-    width, height = image.size
-    shorter = min(width, height)
-    new_size = size * width // shorter, size * height // shorter
-    return image.resize(new_size, Image.Resampling.BILINEAR)
-
-
 def _halved(image: np.ndarray) -> np.ndarray:
-    """Returns what Pillow's bilinear resize makes of an image at half its size.
+    """Computes Pillow's bilinear resize to half the size, in half of its time.
 
     Images of SEE are twice as large as the network's. There the filter weighs four
-    pixels by 1 3 3 1, which whole numbers do in less than half of Pillow's time.
+    pixels by 1 3 3 1, which needs whole numbers only.
 
     Args:
       image: uint8 (2 H, 2 W), H and W at least 2.
@@ -172,8 +161,6 @@ def _halve_rows(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
 
 def _normalised(x: Any, mean: float, std: float, dtype: Any) -> Any:
     if x.dtype != np.uint8:
-        raise ValueError(
-            f"image: expected uint8 grey levels 0 to 255, got {x.dtype}; "
-            "normalise once, after decoding and resizing"
-        )
+        remedy = "normalise once, after decoding and resizing"
+        refuse("image", "uint8 grey levels 0 to 255", x.dtype, remedy)
     return (x.astype(dtype) / 255 - mean) / std

@@ -1,8 +1,8 @@
 """The one place that starts worker processes: a function over many items, in order.
 
-Two things would go wrong with the standard library's pool. Its workers run the caller's
-script once more where that has no `if __name__ == "__main__"`; loky's do not. And a
-worker outlives a parent that is killed, so each one watches its parent.
+Loky's workers, unlike those of the standard library's pool, do not run the caller's
+script again where it has no `if __name__ == "__main__"`. A worker of either outlives a
+parent that is killed, so each one watches its parent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import loky
 import tqdm
+
+from seen_jax.errors import refuse
 
 _CHUNK = 4  # items that travel together
 FEW = 16  # items for which a process costs more than it saves
@@ -33,21 +35,22 @@ def map_in_processes(
     """Yields fn(item) of every item, in their order.
 
     Args:
-      fn: can be pickled: a function of a module, or a `functools.partial` of one.
-      items: can be pickled.
+      fn: a function of a module or a `functools.partial` of one, to be pickled.
+      items: to be pickled too.
       what: a word for the progress bar.
       num_workers: processes; None takes one per processor, 1 computes in this one.
       progress: shows a progress bar where the output is a terminal.
-      few: with fewer items than these, too, it computes in this process; 0 never does.
+      few: with fewer items than this it computes in this process; 0 never does.
       env: environment variables of the workers, beside those of this process.
 
     Raises:
-      ValueError: fewer than one worker; and whatever fn raises.
+      UserError: fewer than one worker, or a worker was killed.
+      Exception: whatever fn raises.
     """
     if num_workers is None:
         num_workers = loky.cpu_count()
     if num_workers < 1:
-        raise ValueError(f"workers: expected at least 1, got {num_workers}")
+        refuse("workers", "at least 1", num_workers)
     bar = tqdm.tqdm(
         total=len(items), desc=what, unit="clip", disable=None if progress else True
     )
@@ -65,7 +68,11 @@ def _results(fn, items, num_workers: int, few: int, env) -> Iterator[Any]:
     chunk = _CHUNK if len(items) >= 2 * _CHUNK * num_workers else 1
     watch = functools.partial(_watch, os.getpid())
     with loky.ProcessPoolExecutor(num_workers, initializer=watch, env=env) as pool:
-        yield from pool.map(fn, items, chunksize=chunk)
+        try:
+            yield from pool.map(fn, items, chunksize=chunk)
+        except loky.process_executor.TerminatedWorkerError:
+            remedy = "most often memory ran out; take fewer workers"
+            refuse("workers", "processes that run to their end", "a dead one", remedy)
 
 
 def _watch(parent: int) -> None:

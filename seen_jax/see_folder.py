@@ -1,25 +1,30 @@
 """A SEE folder on disk: where a clip's images are, and the check of all of it.
 
+    python -m seen_jax.see_folder SEE
+
     SEE/event/<emotion>/<clip name>/00000.jpg ...   event frames, 33 ms each
     SEE/frame/<emotion>/<clip name>/00000.jpg ...   intensity frames, same count
     SEE/emotion.json                                split and labels
+    SEE/simulation.json                             in a simulated folder: its origin
 
-Emotion folders match without regard to case. Nothing is skipped: `check` reads every
-image of every clip and lists all that is wrong before any program trusts the folder.
+Emotion folders match without regard to case. `check` decodes every image of every clip
+and lists all problems before any program trusts the folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
-from seen_jax import see
+from seen_jax import images, see
+from seen_jax.errors import UserError, run_command
+from seen_jax.files import explained, write_whole
 from seen_jax.processes import map_in_processes
 from seen_jax.see import Problem
 
@@ -51,12 +56,19 @@ class SeeFolder:
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled recording of a SEE folder: its name, annotation and image files."""
+    """One labelled recording of a SEE folder.
+
+    Attributes:
+      name, annotation: what its name and the split file say.
+      event_files, frame_files: its images, in order.
+      sha256: of the bytes of the event files, then of the frame files.
+    """
 
     name: see.ClipName
     annotation: see.Annotation
     event_files: tuple[Path, ...]
     frame_files: tuple[Path, ...]
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,13 @@ class Contents:
     Attributes:
       split: the split file.
       clips: by name, in the split file's order, those left out excepted.
+      provenance: where the data come from, see `see.load_provenance`.
       problems: everything that is wrong; empty for a folder that can be used.
     """
 
     split: see.Split
     clips: Mapping[str, Clip]
+    provenance: dict[str, Any]
     problems: tuple[Problem, ...]
 
     def raise_problems(self) -> None:
@@ -81,7 +95,7 @@ class Contents:
 def check(
     folder: SeeFolder, num_workers: int | None = None, progress: bool = False
 ) -> Contents:
-    """Reads the whole folder, every image included, and lists every problem.
+    """Reads the whole folder, each image once, and lists every problem.
 
     Args:
       folder: where the parts are.
@@ -90,33 +104,40 @@ def check(
     """
     split, problems = see.load_split(folder.split_path)
     places = {problem.path for problem in problems}
-    found = {}
+    provenance, wrong = see.load_provenance(Path(folder.root) / see.PROVENANCE_FILE)
+    problems += wrong
+    clip_dirs = {}
     for directory in folder.modality_dirs():
-        found[directory], wrong = _clip_dirs(directory)
-        problems += wrong + _unlisted(found[directory], split, folder, places)
-    clips, images = {}, []
+        clip_dirs[directory], wrong = _clip_dirs(directory)
+        problems += wrong + _unlisted(clip_dirs[directory], split, folder, places)
+    files = {}
     for name, annotation in split.clips.items():
-        if annotation.left_out:
-            continue
-        files, wrong = _modality_files(name, found)
+        if not annotation.left_out:
+            files[name], wrong = _modality_files(name, clip_dirs)
+            problems += wrong
+    # Many clips at a time, in several processes.
+    of_each = [sum(modalities, ()) for modalities in files.values()]
+    results = map_in_processes(_read_images, of_each, "check", num_workers, progress)
+    clips = {}
+    for name, (sha256, wrong) in zip(files, results, strict=True):
         problems += wrong
-        images.append(sum(files, ()))
-        if len(files) == len(found):
-            clips[name] = Clip(see.ClipName.parse(name), annotation, *files)
+        if len(files[name]) == len(clip_dirs):
+            fields = see.ClipName.parse(name), split.clips[name]
+            clips[name] = Clip(*fields, *files[name], sha256)
             problems += _count_problems(clips[name])
-    problems += _image_problems(images, num_workers, progress)
     if not clips and not problems:
         rule = "at least one clip that is not left out"
         problems.append(Problem(str(folder.split_path), rule, "none"))
-    return Contents(split, clips, tuple(sorted(problems)))
+    return Contents(split, clips, provenance, tuple(sorted(problems)))
 
 
 def _unlisted(
     clip_dirs: Mapping[str, Path], split: see.Split, folder: SeeFolder, places: set[str]
 ) -> list[Problem]:
-    """Tells the clips without an entry.
+    """Lists the clips without an entry.
 
-    An entry, or a split file, that is itself in the `places` of problems needs no more.
+    Nothing is added for an entry or a split file that is among the `places` of other
+    problems.
     """
     path = str(folder.split_path)
     return [
@@ -127,16 +148,16 @@ def _unlisted(
 
 
 def _modality_files(
-    name: str, found: Mapping[Path, Mapping[str, Path]]
+    name: str, clip_dirs: Mapping[Path, Mapping[str, Path]]
 ) -> tuple[list[tuple[Path, ...]], list[Problem]]:
     """Lists the images of one clip, of each modality that has it."""
     files, problems = [], []
-    for directory, clip_dirs in found.items():
-        if name in clip_dirs:
-            images, wrong = _frame_files(clip_dirs[name])
-            files.append(images)
+    for directory, of_name in clip_dirs.items():
+        if name in of_name:
+            paths, wrong = _frame_files(of_name[name])
+            files.append(paths)
             problems += wrong
-        elif directory.is_dir():  # else the folder of them all is the problem
+        elif directory.is_dir():  # otherwise the missing folder is already a problem
             where = directory / see.ClipName.parse(name).emotion / name
             problems.append(Problem(str(where), "a folder of the clip", "none"))
     return files, problems
@@ -157,8 +178,8 @@ def _clip_dirs(directory: Path) -> tuple[dict[str, Path], list[Problem]]:
         for clip_dir in _entries(emotion_dir):
             try:
                 name = see.ClipName.parse(clip_dir.name)
-            except ValueError as error:
-                problems.append(Problem(str(clip_dir), "a clip's folder", str(error)))
+            except UserError as error:
+                problems.append(Problem(str(clip_dir), error.expected, error.got))
                 continue
             if name.emotion != emotion:
                 rule = f"a clip of the emotion {emotion}"
@@ -173,7 +194,7 @@ def _clip_dirs(directory: Path) -> tuple[dict[str, Path], list[Problem]]:
 
 
 def _entries(directory: Path) -> list[Path]:
-    """Lists a folder in order, without what file managers hide in it."""
+    """Lists a folder in order, without the hidden files of file managers."""
     return sorted(x for x in directory.iterdir() if not x.name.startswith("."))
 
 
@@ -193,8 +214,8 @@ def _frame_files(clip_dir: Path) -> tuple[tuple[Path, ...], list[Problem]]:
     if missing:
         rule = f"images 00000.jpg to {last:05d}.jpg without a gap"
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        found = f"no {', '.join(missing[:5])}{more}"
-        problems.append(Problem(str(clip_dir), rule, found))
+        got = f"no {', '.join(missing[:5])}{more}"
+        problems.append(Problem(str(clip_dir), rule, got))
     return tuple(files.values()), problems
 
 
@@ -204,8 +225,8 @@ def _count_problems(clip: Clip) -> list[Problem]:
     where, problems = str(clip.name), []
     if num_events != num_frames:
         rule = "as many event frames as intensity frames"
-        found = f"{num_events} event frames, {num_frames} intensity frames"
-        problems.append(Problem(where, rule, found))
+        got = f"{num_events} event frames, {num_frames} intensity frames"
+        problems.append(Problem(where, rule, got))
     for kind, count in (("event", num_events), ("intensity", num_frames)):
         if count != clip.name.length:
             rule = f"{clip.name.length} {kind} frames, as in the name"
@@ -216,47 +237,32 @@ def _count_problems(clip: Clip) -> list[Problem]:
     return problems
 
 
-def _image_problems(
-    files: list[tuple[Path, ...]], num_workers: int | None, progress: bool
-) -> list[Problem]:
-    """Decodes the images of every clip, many clips at a time."""
-    found = map_in_processes(_unreadable, files, "check", num_workers, progress)
-    return [problem for problems in found for problem in problems]
-
-
-# What Pillow raises for a damaged file, damaged sizes in its header included.
-_BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
-def _unreadable(files: tuple[Path, ...]) -> list[Problem]:
-    """Decodes the images of one clip to the end and compares their sizes.
-
-    A JPEG carries no checksum: bytes changed within its scan decode to another image
-    without a word, and are not found here.
-    """
-    problems, sizes = [], {}
+def _read_images(files: tuple[Path, ...]) -> tuple[str, list[Problem]]:
+    """Reads the images of one clip: their hash, and what is wrong with them."""
+    sha256, problems, sizes = hashlib.sha256(), [], {}
     for path in files:
         try:
-            with Image.open(path) as image:
-                image.load()
-                sizes[path] = image.size
-                if (image.format, image.mode) != ("JPEG", "L"):
-                    found = f"{image.format} of mode {image.mode}"
-                    problems.append(Problem(str(path), "a grey JPEG", found))
-        except _BAD_IMAGE as error:
-            unknown = isinstance(error, UnidentifiedImageError)  # its text is the path
-            found = "no image" if unknown else str(error)
-            problems.append(Problem(str(path), "a readable JPEG", found))
+            if not path.is_file():  # a pipe would be waited for
+                raise OSError("no regular file")
+            data = path.read_bytes()
+            sha256.update(data)
+            height, width = images.decode_jpeg(data).shape
+            sizes[path] = width, height
+        except OSError as error:
+            why = error.strerror or str(error)
+            problems.append(Problem(str(path), "a readable file", why))
+        except UserError as error:
+            problems.append(Problem(str(path), error.expected, error.got))
     if sizes:
         (width, height), _ = Counter(sizes.values()).most_common(1)[0]
+        usual = f"{width} x {height}"
         if width != height:
-            found = f"{width} x {height}"
-            problems.append(Problem(str(files[0].parent), "square images", found))
-        rule = f"{width} x {height}, the size of most of the clip's images"
+            problems.append(Problem(str(files[0].parent), "square images", usual))
+        rule = f"{usual}, the size of most of the clip's images"
         for path, size in sizes.items():
             if size != (width, height):
                 problems.append(Problem(str(path), rule, f"{size[0]} x {size[1]}"))
-    return problems
+    return sha256.hexdigest(), problems
 
 
 def summary(contents: Contents) -> str:
@@ -285,27 +291,6 @@ def summary(contents: Contents) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m seen_jax.see",
-        description="Checks a SEE folder and lists every problem it finds.",
-    )
-    add_folder_arguments(parser)
-    parser.add_argument(
-        "--write_volunteer_split",
-        type=Path,
-        metavar="FILE",
-        help="also write a split file in which no volunteer is in both subsets",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of that split")
-    parser.add_argument("--workers", type=int, help="processes; default: processors")
-    args = parser.parse_args(argv)
-    try:
-        return _run(args)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-
-
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the folder and its parts' names, for `folder_from_arguments`."""
     parser.add_argument("dir", type=Path, help="the SEE folder")
@@ -320,19 +305,37 @@ def folder_from_arguments(args: argparse.Namespace) -> SeeFolder:
     return SeeFolder(args.dir, args.event_dir, args.frame_dir, args.split_file)
 
 
-def _run(args: argparse.Namespace) -> int:
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m seen_jax.see_folder",
+        description="Checks a SEE folder and lists every problem.",
+    )
+    add_folder_arguments(parser)
+    parser.add_argument(
+        "--write_volunteer_split",
+        type=Path,
+        metavar="FILE",
+        help="also write a split file in which no volunteer is in both subsets",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of that split")
+    parser.add_argument("--workers", type=int, help="processes; default: processors")
+    args = parser.parse_args(argv)
     contents = check(folder_from_arguments(args), args.workers, progress=True)
     if contents.problems:
-        for problem in contents.problems:
-            print(problem)
+        print(*contents.problems, sep="\n")
         count = len(contents.problems)
         print(f"{count} problem{'s' if count != 1 else ''}")
         return 1
-    split = contents.split
-    if args.write_volunteer_split:
-        split = see.split_by_volunteer(split, args.seed)
+    path = args.write_volunteer_split
+    if path:
+        split = see.split_by_volunteer(contents.split, args.seed)
+        with explained(path):
+            write_whole(path, see.split_to_json(split))
     print(summary(contents))
-    if args.write_volunteer_split:
-        args.write_volunteer_split.write_text(see.split_to_json(split))
-        print(f"wrote {args.write_volunteer_split}")
+    if path:
+        print(f"wrote {path}")
     return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

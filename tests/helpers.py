@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from seen_jax.training.checkpoint import Checkpoints
 from tests import samples
 
 ROOT = Path(__file__).resolve().parents[1]
+ROTATED = (*see.EMOTIONS[3:], *see.EMOTIONS[:3])  # another order of the classes
 
 
 class MemoryRecords(Records):
@@ -79,16 +81,32 @@ def jpeg(rng, size=180):
     return file.getvalue()
 
 
-def build_records(root: Path, num_volunteers: int, lengths: tuple[int, ...]) -> Path:
+def build_records(
+    root: Path, num_volunteers: int, lengths: tuple[int, ...], labels=see.EMOTIONS
+) -> Path:
     """Builds records of small clips of noise; returns their data_dir."""
     names = samples.clip_names(num_volunteers, lengths)
     see_dir = samples.write_see_folder(root / "see", names, size=90)
+    write_labels(see_dir, labels)
     build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     return root / "data"
 
 
-def write_run(root: Path, wars: dict[int, float], variables=None, **fields) -> Path:
+def write_labels(see_dir: Path, labels) -> None:
+    """Changes the order of the classes in a split file."""
+    path = see_dir / "emotion.json"
+    content = json.loads(path.read_text()) | {"labels": list(labels)}
+    path.write_text(json.dumps(content))
+
+
+def write_run(
+    root: Path,
+    wars: dict[int, float],
+    variables=None,
+    labels=see.EMOTIONS,
+    **fields,
+) -> Path:
     """Writes a workdir as train.py leaves it, on records of its own, without training.
 
     The records are of two volunteers with 5 or 8 frames a clip.
@@ -97,10 +115,11 @@ def write_run(root: Path, wars: dict[int, float], variables=None, **fields) -> P
       root: an empty folder; the run is in `run` there.
       wars: step to the WAR of its checkpoint, one for each epoch.
       variables: of all checkpoints; by default those before training.
+      labels: in the order of the split file.
       **fields: of the config.
     """
     config = default.get_config().to_dict()
-    config |= {"data_dir": str(build_records(root, 2, (5, 8))), **fields}
+    config |= {"data_dir": str(build_records(root, 2, (5, 8), labels)), **fields}
     task = setup.prepare(config, "devices")
     folder = root / "run"
     folder.mkdir()

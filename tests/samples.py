@@ -1,4 +1,4 @@
-"""Small SEE folders for tests: the right form, images of smooth noise."""
+"""Small SEE folders and events for tests."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from seen_jax import see
+from seen_jax.events import Events
 
 
 def clip_names(
@@ -34,7 +35,7 @@ def clip_names(
 def write_see_folder(
     root: Path, names: list[see.ClipName] | None = None, size: int = 180, seed: int = 0
 ) -> Path:
-    """Writes the clips in SEE's form, every third of them into the testing subset."""
+    """Writes clips of smooth noise, every third of them in the testing subset."""
     names = clip_names() if names is None else names
     rng = np.random.default_rng(seed)
     for name in names:
@@ -56,3 +57,21 @@ def write_see_folder(
     )
     (root / "emotion.json").write_text(see.split_to_json(split))
     return root
+
+
+def events_of(*rows: tuple[int, int, int, int]) -> Events:
+    """Events from (t, x, y, p)."""
+    t, x, y, p = np.array(rows, np.int64).reshape(-1, 4).T
+    return Events(t, x.astype(np.int16), y.astype(np.int16), p.astype(bool))
+
+
+def random_events(
+    count: int, span_us: int, height: int, width: int, seed: int = 0
+) -> Events:
+    rng = np.random.default_rng(seed)
+    return Events(
+        np.sort(rng.integers(0, span_us, count)),
+        rng.integers(0, width, count).astype(np.int16),
+        rng.integers(0, height, count).astype(np.int16),
+        rng.random(count) < 0.5,
+    )

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from seen_jax.aedat4 import read_aedat4, write_aedat4
+from seen_jax.errors import UserError
 from seen_jax.events import Events
-from tests.test_events import events_of, random_events
+from tests.samples import events_of, random_events
 
 RECORDINGS = {  # name: (events, intensity frames)
     "davis346_newton_cradle": (319_512, 13),
@@ -92,7 +93,7 @@ def test_writing_refuses(parts, tmp_path):
         write_aedat4(tmp_path / "a.aedat4", events, times_us, frames[:, :, :19])
     with pytest.raises(ValueError, match="expected timestamps from 0, got -1 us"):
         write_aedat4(tmp_path / "a.aedat4", events, times_us - 1, frames)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError, match="got No such file or directory"):
         write_aedat4(tmp_path / "none" / "a.aedat4", *parts)
     assert not list(tmp_path.iterdir())
 
@@ -199,7 +200,7 @@ def test_unsorted_timestamps_in_a_file(tmp_path):
 
 
 def test_other_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"expected an \.aedat4 file, got no"):
+    with pytest.raises(UserError, match=r"expected an \.aedat4 file, got no"):
         read_aedat4(tmp_path / "none.aedat4")
     other = tmp_path / "text.aedat4"
     other.write_text("hello, this is no recording")

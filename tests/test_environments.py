@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT
+from tests.helpers import ROOT
 
 TESTED = [
     path

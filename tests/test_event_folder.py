@@ -8,6 +8,7 @@ from PIL import Image
 
 from seen_jax import event_folder, see
 from seen_jax.aedat4 import write_aedat4
+from seen_jax.errors import UserError
 from seen_jax.event_folder import (
     centre_square,
     clip_images,
@@ -16,7 +17,7 @@ from seen_jax.event_folder import (
     main,
 )
 from seen_jax.events import Recording, accumulate
-from tests.test_events import events_of, random_events
+from tests.samples import events_of, random_events
 
 
 def small_recording():
@@ -92,7 +93,7 @@ def test_a_late_first_intensity_frame_loses_no_event_and_is_told():
     images = clip_images(recording, crop=(0, 0, 4), period_us=100)
     assert (images.counts.tolist(), images.shown.tolist()) == ([1, 1, 1], [0, 0, 0])
     text = event_folder.summary(recording, images)
-    assert "the first one also for 2 periods that end before it" in text
+    assert "the first one also for the 2 periods that end before it" in text
 
 
 def test_too_many_periods_point_to_a_wrong_timestamp():
@@ -181,12 +182,13 @@ def test_command_line_refuses(file, tmp_path, capsys):
         ([], "got columns -75 to 104"),  # the default centre is larger than this sensor
         (["--out", str(tmp_path / "full")], "expected a new or empty folder"),
         (["--start_us", "999999", "--crop=0,0,9"], "start_us: expected at most"),
+        (["--period_us", f"{10**30}", "--crop=0,0,9"], "at least 1 us and at most"),
         (["--out", str(file)], "expected a new or empty folder, got a file"),
     ):
-        assert main([str(file), "--out", str(out), *options]) == 1
-        assert text in capsys.readouterr().err
-    assert main([str(tmp_path / "no.aedat4"), "--out", str(out)]) == 1
-    assert "expected an .aedat4 file, got no such file" in capsys.readouterr().err
+        with pytest.raises(UserError, match=text):
+            main([str(file), "--out", str(out), *options])
+    with pytest.raises(UserError, match=r"expected an \.aedat4 file, got no such file"):
+        main([str(tmp_path / "no.aedat4"), "--out", str(out)])
     for options, text in (
         (["--crop", "1,2"], "expected X,Y,SIZE in pixels"),
         (["--crop", "1,-2,3"], "expected X,Y,SIZE in pixels"),
@@ -205,14 +207,14 @@ def test_command_line_refuses(file, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_failed_write_leaves_no_folder(file, tmp_path, monkeypatch, capsys):
+def test_a_failed_write_leaves_no_folder(file, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError("no space left")
 
     monkeypatch.setattr(Image.Image, "save", full)
     out = tmp_path / "clip"
-    assert main([str(file), "--out", str(out), "--crop", "0,0,20"]) == 1
-    assert "no space left" in capsys.readouterr().err
+    with pytest.raises(UserError, match="no space left"):
+        main([str(file), "--out", str(out), "--crop", "0,0,20"])
     assert sorted(x.name for x in tmp_path.iterdir()) == ["a.aedat4"]
 
 

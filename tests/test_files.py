@@ -1,12 +1,16 @@
 """Files that are complete or absent, and held against other processes."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from seen_jax import files
+from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.files import held
-from tests.runs import ROOT
+from tests.helpers import ROOT
 
 HOLDS = """
 import sys, time
@@ -83,3 +87,93 @@ def test_a_file_that_its_holder_removed_is_not_held(file, other):
 def test_errors_of_the_block_are_its_own(file):
     with pytest.raises(BlockingIOError), held(file, RefusedError()):
         raise BlockingIOError
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    files.write_whole(path, "one")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *x: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            files.write_whole(path, b"another")
+    assert path.read_text() == "one"
+    files.write_whole(path, b"another")
+    assert path.read_text() == "another"
+    assert {x.name for x in tmp_path.iterdir()} <= {"file", ".file.part"}
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with files.new_folder(out) as folder:
+        (folder / "a").write_text("a")
+        assert not out.exists()
+    assert [x.name for x in out.iterdir()] == ["a"]
+    assert [x.name for x in out.parent.iterdir()] == ["out"]
+
+
+def test_a_folder_whose_block_fails_is_not_there(tmp_path):
+    with pytest.raises(KeyError), files.new_folder(tmp_path / "out"):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_is_not_replaced(tmp_path):
+    (tmp_path / "file").touch()
+    for place, got in ((tmp_path, "one with something"), (tmp_path / "file", "a file")):
+        with pytest.raises(UserError, match=f"new or empty folder, got {got}"):
+            files.check_free(place)
+    for place in ("new", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        files.check_free(tmp_path / place)
+
+
+def test_an_error_of_writing_names_the_place_and_what_to_do(tmp_path):
+    words = "there: expected a place .* got No space left on device; make room"
+    with pytest.raises(UserError, match=words), files.explained(tmp_path / "there"):
+        raise OSError(28, "No space left on device")
+
+
+BAD_JSON = {
+    "{": "expected JSON, got Expecting property name",
+    '{"a": 1, "a": 2}': "expected JSON, got named more than once: a",
+    "[" * 100_000: "expected JSON, got values nested too deep",
+    b"\xff\xfe": "expected text in UTF-8",
+}
+
+
+@pytest.mark.parametrize("content", BAD_JSON, ids=range(len(BAD_JSON)))
+def test_a_file_that_is_no_json_is_one_line(tmp_path, content):
+    path = tmp_path / "file.json"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(UserError) as error:
+        files.read_json(path)
+    assert str(error.value).startswith(f"{path}: {BAD_JSON[content]}")
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero", "."):
+        with pytest.raises(UserError, match="a file, got a folder or a device"):
+            files.read_json(tmp_path / name)
+    with pytest.raises(UserError, match="expected a file, got none"):
+        files.read_json(tmp_path / "absent")
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 3)
+    (tmp_path / "large").write_text("1234")
+    with pytest.raises(UserError, match="expected at most 3 bytes, got 4"):
+        files.read_json(tmp_path / "large")
+
+
+def test_a_command_prints_what_a_user_can_fix(capsys):
+    def refuse_all():
+        refuse("flag", "1", 2, "give 1")
+
+    assert run_command(lambda: None) == 0 and run_command(lambda: 3) == 3
+    assert run_command(refuse_all) == 1
+    assert capsys.readouterr().err == "flag: expected 1, got 2; give 1\n"
+    assert run_command(lambda: Path("/no/such").read_text()) == 1
+    assert "/no/such" in capsys.readouterr().err
+    assert run_command(lambda: 1 / 0, also=(ZeroDivisionError,)) == 1
+    with pytest.raises(ZeroDivisionError):  # a fault of the program: with traceback
+        run_command(lambda: 1 / 0)

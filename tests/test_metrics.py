@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seen_jax import metrics, see
-from tests.samples import clip_names
+from seen_jax.errors import UserError
 
 # True class 0 four times, 1 once, 2 three times.
 LABELS = np.array([0, 0, 0, 0, 1, 2, 2, 2])
@@ -44,24 +44,43 @@ def test_no_examples_at_all():
 def test_by_lighting():
     lightings = ["normal", "normal", "Low", "HDR", "Low", "normal", "HDR", "normal"]
     # Right: normal 0, 1, 7 of 0, 1, 5, 7; Low 2, 4; HDR none of 3, 6.
-    shares = metrics.by_lighting(lightings, LABELS, PREDICTIONS)
+    shares = metrics.by_lighting(lightings, LABELS == PREDICTIONS)
     assert list(shares) == list(see.LIGHTINGS)
     np.testing.assert_array_equal([*shares.values()], [3 / 4, np.nan, 1, 0])
 
 
-def test_measure_reads_the_names_and_follows_the_order_of_the_classes():
-    names = clip_names(num_volunteers=2)  # one clip per emotion, Overexposed and Low
-    order = see.EMOTIONS[::-1]
-    predictions = np.array([order.index(name.emotion) for name in names])
-    predictions[0] = order.index("fear")  # the first volunteer's angry clip
-    found = metrics.measure(names, predictions, order)
-    assert list(found) == [*order, *see.LIGHTINGS, "WAR", "UAR"]
-    assert found["angry"] == 0.5
-    assert found["fear"] == 1
-    assert found["Overexposed"] == pytest.approx(6 / 7)
-    assert found["Low"] == 1
-    assert found["WAR"] == pytest.approx(13 / 14)
-    assert found["UAR"] == pytest.approx(6.5 / 7)
+def test_measure_follows_the_order_of_the_labels():
+    labels = ("sad", "glad", "cross")
+    lightings = ["Low"] * 4 + ["HDR"] * 4
+    shares = metrics.measure(labels, LABELS, PREDICTIONS, lightings)
+    assert list(shares) == [*labels, *see.LIGHTINGS, "WAR", "UAR"]
+    # Recalls, then normal, Overexposed, Low (3 of 4), HDR (2 of 4), WAR, UAR.
+    expected = [
+        3 / 4,
+        1,
+        1 / 3,
+        np.nan,
+        np.nan,
+        3 / 4,
+        2 / 4,
+        5 / 8,
+        (7 / 4 + 1 / 3) / 3,
+    ]
+    np.testing.assert_allclose([*shares.values()], expected)
+
+
+def test_measure_without_known_lightings():
+    shares = metrics.measure(("a", "b", "c"), LABELS, PREDICTIONS, None)
+    assert shares["WAR"] == 5 / 8
+    assert np.isnan([shares[name] for name in see.LIGHTINGS]).all()
+
+
+@pytest.mark.parametrize(
+    "labels", [("a", "b", "a"), ("a", "WAR", "b"), ("normal", "b")]
+)
+def test_labels_that_are_not_told_apart(labels):
+    with pytest.raises(UserError, match="labels: expected names that differ"):
+        metrics.measure(labels, LABELS, PREDICTIONS, None)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -96,4 +115,4 @@ def test_bad_input(labels, predictions, message):
 
 def test_an_unknown_lighting():
     with pytest.raises(ValueError, match=r"lightings: expected one of .* got 'low'"):
-        metrics.by_lighting(["low"], np.array([0]), np.array([0]))
+        metrics.by_lighting(["low"], np.array([True]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from seen_jax.errors import UserError
 from seen_jax.processes import map_in_processes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,21 +24,30 @@ def square(x):
 @pytest.mark.parametrize(("num_items", "few"), [(40, 16), (3, 0), (0, 0)])
 def test_results_are_in_order_and_from_other_processes(num_items, few):
     items = [x for x in range(num_items + 1) if x != 13][:num_items]
-    found = list(map_in_processes(square, items, "square", 2, few=few))
-    assert [x for x, _ in found] == [x * x for x in items]
-    assert os.getpid() not in {pid for _, pid in found}
+    results = list(map_in_processes(square, items, "square", 2, few=few))
+    assert [x for x, _ in results] == [x * x for x in items]
+    assert os.getpid() not in {pid for _, pid in results}
 
 
 @pytest.mark.parametrize(("num_items", "num_workers"), [(5, 2), (40, 1)])
 def test_little_work_stays_in_this_process(num_items, num_workers):
     items = range(20, 20 + num_items)
-    found = list(map_in_processes(square, items, "square", num_workers))
-    assert {pid for _, pid in found} == {os.getpid()}
+    results = list(map_in_processes(square, items, "square", num_workers))
+    assert {pid for _, pid in results} == {os.getpid()}
 
 
 def test_an_error_in_a_worker_is_raised_here():
     with pytest.raises(ValueError, match="13 brings bad luck"):
         list(map_in_processes(square, range(40), "square", 2))
+
+
+def die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_a_user_error():
+    with pytest.raises(UserError, match="run to their end, got a dead one"):
+        list(map_in_processes(die, range(40), "die", 2))
 
 
 def test_no_worker_is_refused():

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from seen_jax import protocol
 from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from seen_jax.protocol import evaluate
-from tests.data.memory import memory_records
+from seen_jax.errors import UserError
+from tests.helpers import memory_records
 
 SETTING = Setting(4, 1)
 
@@ -20,6 +21,16 @@ def stores(tmp_path_factory):
         )
         for num_clips in (1, 5, 8)
     }
+
+
+def make(store, batch_size, seed=0, purpose="eval"):
+    return Batches(store, store.clips, SETTING, batch_size, seed, purpose)
+
+
+def evaluate(predict, batches, num_passes):
+    shown = batches.iterate(0, num_passes * len(batches))
+    answers = ((batch, predict(batch)) for batch in shown)
+    return protocol.evaluate(answers, len(batches.clips), num_passes)
 
 
 def look(batch):
@@ -38,15 +49,15 @@ def test_every_clip_once_whatever_the_batch_size(stores, num_clips, batch_size):
         seen.extend(batch["clip"][batch["mask"]])
         return look(batch)
 
-    found = evaluate(predict, Batches(store, SETTING, batch_size, 3, "eval"), 3)
+    found = evaluate(predict, make(store, batch_size, 3), 3)
     assert sorted(seen) == sorted([*range(num_clips)] * 3)
     assert found.shape == (3, num_clips, 2)
-    alone = evaluate(look, Batches(store, SETTING, 1, 3, "eval"), 3)
+    alone = evaluate(look, make(store, 1, 3), 3)
     np.testing.assert_array_equal(found, alone)
 
 
 def test_a_pass_is_an_epoch_of_the_batches(stores):
-    batches = Batches(stores[5], SETTING, 3, 7, "eval")
+    batches = make(stores[5], 3, 7)
     found = evaluate(look, batches, 2)
     for of_pass in range(2):
         rows = [look(batches.batch(of_pass * len(batches) + i)) for i in (0, 1)]
@@ -55,7 +66,7 @@ def test_a_pass_is_an_epoch_of_the_batches(stores):
 
 
 def test_fewer_passes_are_the_first_ones(stores):
-    batches = Batches(stores[5], SETTING, 4, 7, "eval")
+    batches = make(stores[5], 4, 7)
     np.testing.assert_array_equal(
         evaluate(look, batches, 2), evaluate(look, batches, 4)[:2]
     )
@@ -65,9 +76,7 @@ def test_what_fills_a_batch_up_is_dropped_unseen(stores):
     def predict(batch):
         return np.where(batch["mask"][:, None], look(batch), np.nan)
 
-    assert np.isfinite(
-        evaluate(predict, Batches(stores[5], SETTING, 4, 7, "eval"), 1)
-    ).all()
+    assert np.isfinite(evaluate(predict, make(stores[5], 4, 7), 1)).all()
 
 
 @pytest.mark.parametrize(
@@ -80,13 +89,21 @@ def test_what_fills_a_batch_up_is_dropped_unseen(stores):
 )
 def test_predictions_of_another_form(stores, predict, message):
     with pytest.raises(ValueError, match=message):
-        evaluate(predict, Batches(stores[5], SETTING, 3, 0, "eval"), 1)
+        evaluate(predict, make(stores[5], 3, 0), 1)
 
 
-def test_other_batches_are_refused(stores):
-    with pytest.raises(ValueError, match="expected purpose 'eval', got 'train'"):
-        evaluate(look, Batches(stores[5], SETTING, 3, 0, "train"), 1)
-    with pytest.raises(ValueError, match="each of 5 clips once in each of 2 passes"):
-        evaluate(look, Batches(stores[5], SETTING, 4, 0, "eval", 1, 2), 2)
-    with pytest.raises(ValueError, match="num_passes: expected 1 or more, got 0"):
-        evaluate(look, Batches(stores[5], SETTING, 3, 0, "eval"), 0)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batches: list(batches)[:-1],  # one is missing
+        lambda batches: [*batches, *batches][:4],  # the first pass twice
+        lambda batches: [x | {"clip": x["clip"] * 0} for x in batches],
+    ],
+)
+def test_every_clip_must_be_shown_once_a_pass(stores, change):
+    batches = make(stores[5], 3)
+    shown = change(batches.iterate(0, 2 * len(batches)))
+    with pytest.raises(UserError, match="expected each of 5 clips once in each of 3"):
+        protocol.evaluate(((x, look(x)) for x in shown), 5, 3)
+    with pytest.raises(UserError, match="passes: expected 1 or more, got 0"):
+        protocol.evaluate((), 5, 0)

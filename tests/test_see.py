@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import os
 import pickle
 import random
 from collections import Counter
@@ -55,31 +56,44 @@ class TestClipName:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("", "expected 9 fields"),
-            ("1_001_man", "expected 9 fields .*, found 3"),
-            (NAME + "_x", "found 10"),
-            (NAME.replace("1_", "01_", 1), "sequence to be a number, found '01'"),
-            (NAME.replace("1_", "-1_", 1), "sequence to be a number, found '-1'"),
-            (NAME.replace("001", "1"), "volunteer to be a number of 3 digits"),
-            (NAME.replace("001", "0001"), "volunteer to be a number of 3 digits"),
-            (NAME.replace("man", "Man"), "sex to be one of man, woman, found 'Man'"),
-            (NAME.replace("24", "٢٤"), "age to be a number, found '٢٤'"),
+            ("", "expected a clip name of 9 fields"),
+            ("1_001_man", "expected a clip name of 9 fields .*, got 3 fields"),
+            (NAME + "_x", "got 10 fields"),
+            (
+                NAME.replace("1_", "01_", 1),
+                "sequence is a number of at most 9 digits, got '01'",
+            ),
+            (
+                NAME.replace("1_", "-1_", 1),
+                "sequence is a number of at most 9 digits, got '-1'",
+            ),
+            (NAME.replace("001", "1"), "volunteer is a number of 3 to 9 digits"),
+            (NAME.replace("001", "0001"), "volunteer is a number of 3 to 9 digits"),
+            # Records keep numbers as int32.
+            (NAME.replace("001", "9" * 10), "volunteer is a number of 3 to 9 digits"),
+            (NAME.replace("24", "9" * 10), "age is a number of at most 9 digits"),
+            (NAME.replace("e000", "e" + "9" * 5000), "take is `take` and a number"),
+            (NAME.replace("man", "Man"), "sex is one of man, woman, got 'Man'"),
+            (NAME.replace("24", "٢٤"), "age is a number of at most 9 digits, got '٢٤'"),
             (
                 NAME.replace("Master", "master"),
-                "degree to be one of undergraduate, Master, Doctor, found 'master'",
+                "degree is one of undergraduate, Master, Doctor, got 'master'",
             ),
             (
                 NAME.replace("normal", "low"),
-                "lighting to be one of normal, Overexposed, Low, HDR, found 'low'",
+                "lighting is one of normal, Overexposed, Low, HDR, got 'low'",
             ),
-            (NAME.replace("angry", "anger"), "emotion to be one of angry, disgust"),
-            (NAME.replace("45", "45.0"), "length to be a number, found '45.0'"),
-            (NAME.replace("take", "Take"), "take to be `take` and a number"),
-            (NAME.replace("take000", "take0"), "take to be `take` and a number"),
-            ("../" + NAME, "sequence to be a number, found '../1'"),
-            ("/" + NAME, "sequence to be a number, found '/1'"),
-            (NAME + "/..", "take to be .*, found 'take000/..'"),
-            (NAME + "\n", "take to be .*, found"),
+            (NAME.replace("angry", "anger"), "emotion is one of angry, disgust"),
+            (
+                NAME.replace("45", "45.0"),
+                "length is a number of at most 9 digits, got '45.0'",
+            ),
+            (NAME.replace("take", "Take"), "take is `take` and a number"),
+            (NAME.replace("take000", "take0"), "take is `take` and a number"),
+            ("../" + NAME, "sequence is a number of at most 9 digits, got '../1'"),
+            ("/" + NAME, "sequence is a number of at most 9 digits, got '/1'"),
+            (NAME + "/..", "take is .*, got 'take000/..'"),
+            (NAME + "\n", "take is .*, got"),
         ],
     )
     def test_refuses(self, name, message):
@@ -144,6 +158,10 @@ class TestSplitFile:
         assert split.labels[0] == "neutral"
         assert split.labels[1:] == tuple(wrong_case["labels"][1:])
 
+    def test_the_order_of_the_constant_does_not_matter(self, monkeypatch):
+        monkeypatch.setattr(see, "EMOTIONS", see.EMOTIONS[::-1])
+        assert see.parse_split(content(), "s")[1] == []
+
     def test_subsets_leave_out_what_ends_at_0(self):
         other = NAME.replace("1_", "2_", 1)
         clips = {
@@ -191,7 +209,7 @@ class TestSplitFile:
         broken["database"][name] = broken["database"][NAME]
         split, (problem,) = see.parse_split(broken, "s.json")
         assert problem.path == f"s.json: database[{name!r}]"
-        assert problem.expected == "the name of a clip"
+        assert problem.expected.startswith("a clip name ")
         assert [*split.clips] == [NAME]
 
     @pytest.mark.parametrize(
@@ -208,19 +226,16 @@ class TestSplitFile:
     def test_refuses_labels(self, labels):
         _, (problem,) = see.parse_split(content() | {"labels": labels}, "s.json")
         assert problem.path == "s.json: labels"
-        assert problem.expected.startswith("a list of the 7 emotions (angry, ")
+        assert problem.expected.startswith("the 7 emotions in any order (angry, ")
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("{", "expected a readable JSON file, found Expecting"),
-            ("[1]", "expected a JSON object, found [1]"),
-            ("[" * 100_000, "expected a readable JSON file, found maximum recursion"),
-            ('{"labels": [], "labels": []}', "found named more than once: labels"),
-            (
-                "\ud800",
-                "expected a readable JSON file, found 'utf-8' codec can't decode",
-            ),
+            ("{", "expected JSON, got Expecting"),
+            ("[1]", "expected a JSON object, got [1]"),
+            ("[" * 100_000, "expected JSON, got values nested too deep"),
+            ('{"labels": [], "labels": []}', "got named more than once: labels"),
+            ("\ud800", "expected text in UTF-8, got 'utf-8' codec can't decode"),
         ],
     )
     def test_refuses_a_file(self, tmp_path, text, message):
@@ -236,14 +251,59 @@ class TestSplitFile:
         path = tmp_path / "emotion.json"
         path.write_text(f'{{"database": {{"{NAME}": {entry}, "{NAME}": {entry}}}}}')
         _, (problem,) = see.load_split(path)
-        assert problem.found == f"named more than once: {NAME}"
+        assert problem.got == f"named more than once: {NAME}"
+
+    def test_a_deep_label_is_one_line(self, tmp_path):
+        path = tmp_path / "emotion.json"
+        for depth in range(900, 1010):  # around Python's limit for parsing
+            deep = content()
+            deep["database"][NAME]["annotations"]["label"] = "deep"
+            text = json.dumps(deep).replace('"deep"', "[" * depth + "]" * depth)
+            path.write_text(text)
+            _, (problem,) = see.load_split(path)
+            assert len(str(problem)) < 400
 
     def test_no_file(self, tmp_path):
         _, (problem,) = see.load_split(tmp_path / "no.json")
-        assert (
-            str(problem)
-            == f"{tmp_path}/no.json: expected a split file, found no such file"
-        )
+        assert str(problem) == f"{tmp_path}/no.json: expected a file, got none"
+
+
+class TestProvenance:
+    def test_real_and_simulated(self, tmp_path):
+        path = tmp_path / see.PROVENANCE_FILE
+        assert see.load_provenance(path) == ({"source": "real"}, [])
+        path.write_text('{"source": "simulated", "seed": 7}')
+        assert see.load_provenance(path) == ({"source": "simulated", "seed": 7}, [])
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{", "expected JSON, got Expecting"),
+            ("[" * 10**5, "expected JSON, got values nested too deep"),
+            ('{"source": "real", "source": "simulated"}', "named more than once"),
+            ("[]", "plain values"),
+            ("{}", "plain values"),
+            ('{"source": null}', "plain values"),
+            ('{"source": ["real"]}', "plain values"),
+            ('{"source": "real", "x": {"y": 1}}', "plain values"),
+        ],
+    )
+    def test_a_broken_file_is_a_problem(self, tmp_path, text, message):
+        path = tmp_path / see.PROVENANCE_FILE
+        path.write_text(text)
+        _, (problem,) = see.load_provenance(path)
+        assert str(problem).startswith(f"{path}: expected ")
+        assert message in str(problem)
+
+    def test_neither_a_pipe_nor_a_broken_link_is_taken_for_no_file(self, tmp_path):
+        pipe, link = tmp_path / "pipe", tmp_path / "link"
+        os.mkfifo(pipe)
+        link.symlink_to(tmp_path / "none")
+        for path in (pipe, link):
+            _, (problem,) = see.load_provenance(path)
+            assert str(problem).startswith(f"{path}: expected a file, got ")
+        _, (problem,) = see.load_split(pipe)
+        assert str(problem) == f"{pipe}: expected a file, got a folder or a device"
 
 
 class TestSplitByVolunteer:
@@ -306,6 +366,4 @@ def test_see_error_crosses_processes_with_its_problems():
     problem = see.Problem("p", "a", "b")
     error = pickle.loads(pickle.dumps(see.SeeError([problem, problem])))
     assert error.problems == (problem, problem)
-    assert str(error).startswith(
-        "2 problems in the SEE data:\n  p: expected a, found b"
-    )
+    assert str(error).startswith("2 problems in the SEE data:\n  p: expected a, got b")

@@ -177,6 +177,35 @@ def test_images_on_the_devices_give_the_same_run(lab, whole):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)  # sums' order
 
 
+OPTIONS = {
+    "bfloat16": {"precision": "bfloat16"},
+    "networks of Table 2": {
+        "kernels": "own",
+        "attention": "own",
+        "readout": "mean_spike",
+        "intensity": "first",
+        "surrogate": "triangle",
+    },
+    "validation": {"select": "validation", "validation_volunteers": 1},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_options_train_and_are_evaluated(lab, options):
+    fields = {"num_epochs": 2, "eval_passes": 1, "eval_every": 1, **options}
+    run = "-".join(options)
+    code, output = lab.run(run, **fields)
+    assert code == 0, output
+    rows = read_rows(lab.root / run)
+    split = "validation" if "select" in options else "test"
+    assert [row["split"] for row in rows] == [split, split]
+    command = [sys.executable, "eval.py", f"--workdir={lab.root / run}", "--passes=1"]
+    env = cpu_environment(1)
+    done = subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{split if split == 'test' else 'volunteers held out'}" in done.stdout
+
+
 def test_tensorboard_has_the_published_tags(lab, whole):
     board = read_board(lab.root / "whole")
     scalars = {tag: [step for step, _ in values] for tag, values in board.items()}

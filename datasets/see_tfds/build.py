@@ -2,7 +2,7 @@
 
     python datasets/see_tfds/build.py SEE_DIR DATA_DIR
 
-`tfds build` itself needs TensorFlow; the builder does not, and this calls it.
+`tfds build` itself needs TensorFlow; the builder does not.
 """
 
 import argparse
@@ -14,13 +14,14 @@ import tensorflow_datasets as tfds
 # As `tfds build` does, so that the builder has the same module name in both.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from see_tfds import see_tfds_dataset_builder
-from seen_jax import see
+from see_tfds.see_tfds_dataset_builder import Builder
+from seen_jax import see, see_folder
+from seen_jax.errors import refuse, run_command
 
 
-def is_built_from(builder, see_dir: Path, split_file: str) -> bool:
-    """Compares clips, segments and source of what is built with those of a folder."""
-    split, _ = see.load_split(see_dir / split_file)
+def is_built_from(builder: Builder, folder: see_folder.SeeFolder) -> bool:
+    """Compares clips, segments and provenance of the records with those of a folder."""
+    split, _ = see.load_split(folder.split_path)
     clips = {
         name: [clip.start, clip.end]
         for name, clip in split.clips.items()
@@ -29,8 +30,8 @@ def is_built_from(builder, see_dir: Path, split_file: str) -> bool:
     built = {}
     for records in builder.info.metadata["records"].values():
         built |= dict(zip(records["names"], records["segments"], strict=True))
-    source = see_tfds_dataset_builder.load_provenance(see_dir)
-    return (clips, source) == (built, builder.info.metadata["provenance"])
+    provenance, _ = see.load_provenance(folder.root / see.PROVENANCE_FILE)
+    return (clips, provenance) == (built, builder.info.metadata["provenance"])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,47 +39,38 @@ def main(argv: list[str] | None = None) -> int:
         prog="launch/build_see.sh",
         description="Checks a SEE folder and writes its records.",
     )
-    parser.add_argument("see_dir", type=Path, help="the SEE folder")
+    see_folder.add_folder_arguments(parser)
     parser.add_argument("data_dir", type=Path, help="where datasets are kept")
-    configs = list(see_tfds_dataset_builder.Builder.builder_configs)
+    configs = list(Builder.builder_configs)
     parser.add_argument(
         "--config", choices=configs, default=configs[0], help="default: %(default)s"
     )
-    parser.add_argument("--event_dir", default="event", help="default: %(default)s")
-    parser.add_argument("--frame_dir", default="frame", help="default: %(default)s")
     parser.add_argument(
-        "--split_file", default="emotion.json", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="build again what is there"
+        "--overwrite", action="store_true", help="replace records that exist already"
     )
     args = parser.parse_args(argv)
-    builder = see_tfds_dataset_builder.Builder(
+    folder = see_folder.folder_from_arguments(args)
+    builder = Builder(
         data_dir=args.data_dir,
         config=args.config,
-        event_dir=args.event_dir,
-        frame_dir=args.frame_dir,
-        split_file=args.split_file,
+        event_dir=folder.event_dir,
+        frame_dir=folder.frame_dir,
+        split_file=folder.split_file,
     )
     if builder.data_path.exists() and not args.overwrite:
-        same = is_built_from(builder, args.see_dir, args.split_file)
-        what = (
-            "is there already" if same else f"holds other records than {args.see_dir}"
-        )
-        print(f"{builder.data_path} {what}; --overwrite builds it again")
-        return 0 if same else 1
+        if not is_built_from(builder, folder):
+            rule = f"records of {folder.root}"
+            refuse(builder.data_path, rule, "others", "replace them with --overwrite")
+        print(f"{builder.data_path} exists already; --overwrite builds it again")
+        return 0
     mode = "reuse_cache_if_exists" if args.overwrite else "reuse_dataset_if_exists"
-    try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=args.see_dir,
-                download_mode=tfds.download.GenerateMode(mode),
-                try_download_gcs=False,  # it is not there
-            )
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=folder.root,
+            download_mode=tfds.download.GenerateMode(mode),
+            try_download_gcs=False,  # it is not there
         )
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    )
     for name, split in builder.info.splits.items():
         print(f"{name:5} {split.num_examples} clips, {split.num_bytes / 1e6:.1f} MB")
     print(builder.data_path)
@@ -86,4 +78,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

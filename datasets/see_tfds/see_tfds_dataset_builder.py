@@ -1,12 +1,11 @@
 """The TFDS builder of SEE: a SEE folder becomes one record per clip, in ArrayRecord.
 
 Records keep the order of the split file, so that index i of a split is the same clip
-wherever and however it was built. What a reader would get wrong: nothing is decoded
-here and nothing is shuffled; the images of a record are the bytes of the files.
+wherever and however it was built. The images of a record are the bytes of the files.
 
-Memory holds one shard at a time. With a Beam runner in the `DownloadConfig`, TFDS
-writes the shards in parallel, on as many machines as the runner has; this file needs
-no Beam for it.
+Every image is read twice: by the check, which also hashes it, before anything is
+written, and when its shard is written; memory holds one shard at a time. With a Beam
+runner in the `DownloadConfig`, TFDS writes the shards in parallel.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,10 +23,11 @@ import tqdm
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from seen_jax import see, see_folder
+from seen_jax.errors import refuse
 
 CLIPS_PER_SHARD = 64  # about 40 MB of the published images
-# Testing first: TFDS runs a Beam pipeline per split, and what it wrote for the first
-# split it writes again with the second.
+# Testing first: TFDS runs a Beam pipeline per split, and its second one writes the
+# first split again.
 SUBSET_OF_SPLIT = {"test": "testing", "train": "training"}
 
 
@@ -54,8 +53,11 @@ class Builder(tfds.core.ShardBasedBuilder):
       **kwargs: as for any TFDS builder: `data_dir`, `config`, `file_format`.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "One record per clip."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar = {
+        "2.0.0": "A split's `sha256` is the hash of its clips' hashes.",
+        "1.0.0": "One record per clip.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "SEE is handed out on request by its authors (see README.md). Give its folder, "
         "or one that `python -m seen_jax.simulator` wrote, as manual_dir."
@@ -94,7 +96,7 @@ class Builder(tfds.core.ShardBasedBuilder):
                     "name": tfds.features.Text(),
                     "event_frames": tfds.features.Sequence(image),
                     "intensity_frames": tfds.features.Sequence(image),
-                    # Named later: the split file of the folder has the order.
+                    # Its names come from the split file, in `download_and_prepare`.
                     "label": tfds.features.ClassLabel(num_classes=len(see.EMOTIONS)),
                     "lighting": tfds.features.ClassLabel(names=see.LIGHTINGS),
                     "volunteer": np.int32,
@@ -128,8 +130,8 @@ class Builder(tfds.core.ShardBasedBuilder):
           **kwargs: as for any TFDS builder.
 
         Raises:
-          FileNotFoundError: there is no such folder.
-          SeeError: the folder is not as it should be; lists every problem.
+          UserError: there is no such folder, or it has no clips for a split.
+          SeeError: lists every problem of the folder.
         """
         config = download_config or tfds.download.DownloadConfig()
         if config.download_mode.overwrite_dataset or not self.data_path.exists():
@@ -142,17 +144,14 @@ class Builder(tfds.core.ShardBasedBuilder):
     def _read_folder(self, root: Path) -> None:
         root = root.expanduser()
         if not root.is_dir():
-            advice = self.MANUAL_DOWNLOAD_INSTRUCTIONS
-            raise FileNotFoundError(
-                f"{root}: expected a SEE folder, found none; {advice}"
-            )
+            refuse(root, "a SEE folder", "none", self.MANUAL_DOWNLOAD_INSTRUCTIONS)
         folder = see_folder.SeeFolder(root, **self._names)
         contents = see_folder.check(folder, progress=True)
         contents.raise_problems()
         split = contents.split
         if self.builder_config.by_volunteer:
             split = see.split_by_volunteer(split)
-        self._labels = split.labels
+        self._labels, self._provenance = split.labels, contents.provenance
         self._clips = {
             part: [contents.clips[name] for name in split.of_subset(subset)]
             for part, subset in SUBSET_OF_SPLIT.items()
@@ -160,14 +159,13 @@ class Builder(tfds.core.ShardBasedBuilder):
         for part, clips in self._clips.items():
             if not clips:
                 rule = f"clips of the subset {SUBSET_OF_SPLIT[part]}"
-                raise see.SeeError([see.Problem(str(folder.split_path), rule, "none")])
-        self._provenance = load_provenance(root)
+                refuse(folder.split_path, rule, "none")
         built = self.info.features["label"].names
         if self.data_path.exists() and built != list(split.labels):
             # TFDS keeps the names that it has read from the records to be replaced.
-            rule = f"labels {built}, as {self.data_path} has; delete that to build anew"
-            found = str(list(split.labels))
-            raise see.SeeError([see.Problem(str(folder.split_path), rule, found)])
+            rule = f"labels {built}, as in {self.data_path}"
+            remedy = "delete that folder to build with others"
+            refuse(folder.split_path, rule, list(split.labels), remedy)
 
     def _download_and_prepare(self, dl_manager, download_config):
         # TFDS reads the runner of shard-based builders from `beam_runner` alone, but
@@ -185,7 +183,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         label = self.info.features["label"]
         if label.names != list(self._labels):  # equal when it is built again
             label.names = self._labels
-        # What a reader needs of every record at once, without reading them all.
+        # What is asked of all records at once is found without reading them.
         records = {
             part: {
                 "names": [str(clip.name) for clip in clips],
@@ -211,39 +209,27 @@ class _PlainWriter(tfds.core.ExampleWriter):
     """Writes ArrayRecord without compression.
 
     JPEG files hardly compress, and decompressing a clip takes as long as decoding two
-    of its images: random access to windows would pay that for every window.
+    of its images, which random access would cost for every window.
     """
 
     def write(self, path, examples):
         if self.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
             return super().write(path, examples)
-        writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
-        for _, example in examples:
-            writer.write(example)
-        writer.close()
+        try:
+            writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+            for _, example in examples:
+                writer.write(example)
+            writer.close()
+        except RuntimeError as error:  # its kind for every failed write
+            remedy = "make room or give another DATA_DIR"
+            refuse(path, "a place that can be written and has room", error, remedy)
         return None
-
-
-def load_provenance(root: Path) -> dict[str, Any]:
-    """Returns what the simulator noted of a folder; a folder without note is real."""
-    path = root / "simulation.json"
-    if not path.exists():
-        return {"source": "real"}
-    try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
-        found = json.dumps(provenance)
-    except (OSError, ValueError) as error:
-        provenance, found = None, str(error)
-    if not isinstance(provenance, dict) or "source" not in provenance:
-        rule = "a JSON object with the source of the images"
-        raise see.SeeError([see.Problem(str(path), rule, found)])
-    return provenance
 
 
 def generate_examples(
     clips: list[see_folder.Clip],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields an example for TFDS per clip, the bytes of its files as they are."""
+    """Yields an example for TFDS per clip, with the bytes of its files unchanged."""
     for clip in clips:
         name = clip.name
         yield (
@@ -265,15 +251,11 @@ def generate_examples(
 
 
 def digest(clips: list[see_folder.Clip]) -> str:
-    """Hashes the images, so that a reader can tell whether two datasets are equal.
+    """Hashes the hashes of the clips, in order: equal where all images are equal.
 
-    The record files cannot: their bytes differ from build to build.
+    The record files do not tell that: their bytes differ from build to build.
     """
-    images = hashlib.sha256()
-    for clip in tqdm.tqdm(clips, desc="hash", unit="clip", disable=None):
-        for path in clip.event_files + clip.frame_files:
-            images.update(path.read_bytes())
-    return images.hexdigest()
+    return hashlib.sha256("".join(x.sha256 for x in clips).encode()).hexdigest()
 
 
 def _segment(clip: see_folder.Clip) -> list[int]:

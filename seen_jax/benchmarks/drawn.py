@@ -18,16 +18,14 @@ from seen_jax.data.clips import Clips
 from seen_jax.data.store import Store
 from seen_jax.data.windows import Setting
 
-# Frames of a clip; measured over the 2,405 clips of SEE's published statistics.
-LENGTH_MEAN, LENGTH_STD, LENGTH_MIN, LENGTH_MAX = 53.5, 15.19, 18, 131
 NUM_FRAMES = 256
 
 
 def draw_clips(num_clips: int, seed: int) -> Clips:
     """Draws a table of clips: lengths, and a class for each."""
     rng = np.random.default_rng(seed)
-    lengths = rng.normal(LENGTH_MEAN, LENGTH_STD, num_clips).round()
-    lengths = lengths.clip(LENGTH_MIN, LENGTH_MAX).astype(np.int32)
+    lengths = rng.normal(see.LENGTH_MEAN, see.LENGTH_STD, num_clips).round()
+    lengths = lengths.clip(see.LENGTH_MIN, see.LENGTH_MAX).astype(np.int32)
     return Clips(
         names=tuple(f"drawn_{i}" for i in range(num_clips)),
         labels=see.EMOTIONS,

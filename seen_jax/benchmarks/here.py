@@ -13,7 +13,7 @@ from flax import linen as nn
 from seen_jax.benchmarks import torch_seen
 from seen_jax.data.batches import Batches
 from seen_jax.export.convert import torch_from_variables, variables_from_torch
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 from seen_jax.protocol import Answer
 from seen_jax.training import step
 from seen_jax.training.feed import Feed, Frames, Sums

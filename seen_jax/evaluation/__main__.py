@@ -7,13 +7,14 @@ import argparse
 import importlib
 import json
 import os
-import sys
 from pathlib import Path
 
-from seen_jax.evaluation import report, shown
+from seen_jax.errors import refuse, run_command
+from seen_jax.evaluation import examples, report
+from seen_jax.files import explained
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.evaluation",
         description="Reads the result files of an evaluation.",
@@ -21,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
         "report",
-        help="print per emotion, per lighting, WAR and UAR",
+        help="print recalls, shares by lighting, WAR and UAR",
         description="Prints the published table of result files, ours or the released "
         "ones; several directories side by side.",
     )
@@ -29,30 +30,26 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--json", action="store_true", help="print JSON, 0 to 1")
     command.add_argument("--html", metavar="FILE", help="write a page too")
     args = parser.parse_args(argv)
-    try:
-        if args.html is not None:
-            check_file(args.html)
-        summaries = report.summarise_directories(args.directories)
-        if args.html is not None:
-            # Not on top: a table needs no matplotlib, which takes a while to import.
-            page = importlib.import_module("seen_jax.evaluation.page")
-            pictures = [shown.load(s.directory) if s.facts else None for s in summaries]
-            text = page.to_html(summaries, pictures)
+    if args.html is not None:
+        check_file(args.html)
+    summaries = report.summarise_directories(args.directories)
+    if args.html is not None:
+        # Not at the top: a table needs no matplotlib, which takes a while to import.
+        page = importlib.import_module("seen_jax.evaluation.page")
+        shown = [examples.load(s.directory) if s.facts else None for s in summaries]
+        text = page.to_html(summaries, shown)
+        with explained(args.html):
             Path(args.html).write_text(text, encoding="utf-8")
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
     if args.json:
         print(json.dumps(report.to_json(summaries), indent=1, allow_nan=False))
     else:
         print(report.to_text(summaries))
         if args.html is not None:
             print(f"\n{args.html}")
-    return 0
 
 
 def check_file(name: str) -> None:
-    """Raises a ValueError if a page cannot be written there, before any work."""
+    """Raises a `UserError` if a page cannot be written there, before any work."""
     path = Path(name)
     if not name:
         got = "''"
@@ -61,14 +58,12 @@ def check_file(name: str) -> None:
     elif not path.parent.is_dir():
         got = f"one in {path.parent}, which is no directory"
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
-        got = "one that must not be written"
+        got = "one without permission to write"
     else:
         return
-    raise ValueError(
-        f"{name or '--html'}: expected a file to write a page to, got {got}; name "
-        "another, such as report.html"
-    )
+    remedy = "name another, such as report.html"
+    refuse(name or "--html", "a file to write a page to", got, remedy)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

@@ -1,9 +1,7 @@
-"""What a network did on the way to its answers, clip by clip: spikes and attention.
+"""Spikes and attention of a network, clip by clip; reading them needs no JAX.
 
-What a reader would get wrong: a synaptic operation is counted where a spike arrives,
-not where it leaves. A spike at the border of an image, or one that a stride skips,
-reaches fewer kernel positions than the kernel has. `observe` makes an `Activity`; here
-is what reading one needs, without JAX.
+Note: a synaptic operation is counted where a spike arrives. A spike at the border of an
+image, or one that a stride skips, reaches fewer kernel positions than the kernel has.
 """
 
 from __future__ import annotations
@@ -12,14 +10,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-NEURONS = ("J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5")  # J_s has one time step
+NEURONS = ("J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5")
+NEURONS_IN_WORDS = (
+    "LIF1 to LIF5 are the five layers of leaky integrate-and-fire neurons of the "
+    "temporal branch (event frames), from input to output. J_s are the spikes of the "
+    "spatial branch (intensity frames), a single step that is added to LIF3's spikes "
+    "at every time step."
+)
 SYNAPSES = {  # layer that spikes arrive at: where they come from
     "conv2_f2": "LIF1",
     "conv3_f2": "LIF2",
     "fc1": "LIF3 + J_s",
     "fc2": "LIF4",
 }
-MOST = np.array([1, 1, 2, 1])  # spikes that an input of these layers brings in a step
+MOST = np.array([1, 1, 2, 1])  # spikes that one input of these layers carries at most
 OF_CLIPS = ("attention", "spatial_rate", "rates", "operations")
 
 
@@ -35,6 +39,8 @@ class Activity:
       num_neurons: (5,), of LIF1 to LIF5.
       step_macs: (4,), of the layers of `SYNAPSES` in a time step on dense inputs, with
         the products with padding.
+      step_synapses: (4,), the same without padding: the accumulates if every input
+        carried one spike.
     """
 
     attention: np.ndarray
@@ -43,10 +49,11 @@ class Activity:
     operations: np.ndarray
     num_neurons: np.ndarray
     step_macs: np.ndarray
+    step_synapses: np.ndarray
 
 
 def join(parts: list[Activity], num_clips: int) -> Activity:
-    """Puts the first clips of several batches after each other."""
+    """Concatenates batches and keeps the first clips."""
     whole = {
         name: np.concatenate([getattr(x, name) for x in parts])[:num_clips]
         for name in OF_CLIPS

@@ -1,7 +1,8 @@
 """Evaluations -> one HTML file that opens from disk: tables, and plots by matplotlib.
 
-What a reader would get wrong: the pictures show the first pass, the numbers are means
-over all of them. Images are embedded; the page loads nothing.
+Images are embedded, so that the page loads nothing else.
+
+Note: example windows show the first pass; numbers are means over all passes.
 """
 
 from __future__ import annotations
@@ -15,8 +16,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from seen_jax import see
-from seen_jax.evaluation import analysis, details, efficiency, plots, provenance, shown
+from seen_jax import curves, see
+from seen_jax.errors import refuse
+from seen_jax.evaluation import (
+    analysis,
+    analysis_text,
+    efficiency,
+    examples,
+    plots,
+    provenance,
+)
+from seen_jax.evaluation.activity import NEURONS_IN_WORDS
+from seen_jax.evaluation.examples import Examples
 from seen_jax.evaluation.report import Summary, notes, rows
 
 STYLE = """
@@ -41,23 +52,21 @@ pre { overflow-x: auto; background: #f5f5f5; padding: .7rem; font-size: .8rem; }
 """
 
 
-def to_html(
-    summaries: Sequence[Summary], pictures: Sequence[shown.Shown | None]
-) -> str:
+def to_html(summaries: Sequence[Summary], shown: Sequence[Examples | None]) -> str:
     """Returns the page.
 
     Args:
-      summaries: of evaluations; the first is what others are compared with.
-      pictures: what `shown.load` gave of each.
+      summaries: of evaluations; the others are compared with the first.
+      shown: the examples of each, as `examples.load` returns them.
     """
     sources = {s.facts["source"] if s.facts else "unstated" for s in summaries}
     title = f"Emotion recognition on {' and '.join(sorted(sources))} data"
     parts = [f"<h1>{escape(title)}</h1>", "<h2>Results</h2>", _table(summaries)]
     parts += [_note(note.replace("+-", "±")) for note in notes(summaries)]
     bars = plots.columns(summaries, see.LIGHTINGS)
-    parts.append(_figure(bars, "Right, by lighting"))
-    for s, seen in zip(summaries, pictures, strict=True):
-        parts += _section(s, seen)
+    parts.append(_figure(bars, "Clips that are right, by lighting"))
+    for summary, of_it in zip(summaries, shown, strict=True):
+        parts += _section(summary, of_it)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -80,91 +89,105 @@ def _table(summaries: Sequence[Summary]) -> str:
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
-def _section(s: Summary, seen: shown.Shown | None) -> list[str]:
-    """What is known of one evaluation."""
-    facts = s.facts or {}
+def _section(s: Summary, shown: Examples | None) -> list[str]:
+    """Returns the parts about one evaluation."""
+    facts, labels = s.facts or {}, s.results.labels
     parts = [f"<h2>{escape(s.name)}</h2>", "<h3>Where it comes from</h3>"]
     if facts:
         parts.append(f'<pre class="facts">{escape(provenance.to_text(facts))}</pre>')
     else:
-        parts.append(_note("Result files alone: they do not say it."))
+        parts.append(_note("Unknown: there are result files alone."))
     parts.append("<h3>Confusions</h3>")
-    matrix = plots.confusion(analysis.confusion(s.results))
-    words = "Clips by true and predicted emotion, percent of the true; - without clips"
+    matrix = plots.confusion(analysis.confusion(s.results), labels)
+    words = "Clips by true and predicted class, percent of the true; - without clips"
     parts.append(_figure(matrix, words))
-    if (found := analysis.calibration(s.results)) is not None:
+    if (calibration := analysis.calibration(s.results)) is not None:
         words = (
-            f"Expected calibration error {100 * found.error:.1f} percentage points; "
-            "each point says of how many predictions it is"
+            f"Expected calibration error {100 * calibration.error:.1f} percentage "
+            "points; the number at a point counts its predictions"
         )
-        parts += ["<h3>Calibration</h3>", _figure(plots.reliability(found), words)]
-    if facts.get("curves"):
-        words = f"The epoch evaluated here: {facts['choice']}"
-        curves = plots.curves(facts["curves"], facts["epoch"])
-        parts += ["<h3>Training</h3>", _figure(curves, words)]
-    if seen is not None:
-        parts += [*_activity(seen), *_windows(s, seen)]
+        plot = plots.reliability(calibration)
+        parts += ["<h3>Calibration</h3>", _figure(plot, words)]
+    if rows := facts.get("curves"):
+        epoch = facts["epoch"]
+        words = f"The line marks epoch {epoch}, evaluated here: {facts['choice']}"
+        plot = curves.draw(rows, num_classes=len(labels), chosen_epoch=epoch)
+        parts += ["<h3>Training</h3>", _figure(plot, words)]
+    if shown is not None:
+        parts += [*_activity(s, shown), *_windows(s, shown)]
     parts.append("<h3>People, intervals and scores</h3>")
-    parts.append(f"<pre>{escape(details.to_text(s.results))}</pre>")
+    parts.append(f"<pre>{escape(analysis_text.to_text(s.results))}</pre>")
     if "efficiency" in facts:
         text = efficiency.to_text(facts["efficiency"])
         parts += ["<h3>Operations and energy</h3>", f"<pre>{escape(text)}</pre>"]
     return parts
 
 
-def _activity(seen: shown.Shown) -> list[str]:
-    """Attention and spikes, means over the observed clips of each emotion."""
-    emotions = np.array([see.ClipName.parse(str(x)).emotion for x in seen.observed])
-    here = {e: emotions == e for e in see.EMOTIONS if e in emotions}
-    rates = np.column_stack([seen.spatial_rate, seen.rates.mean(axis=1)])
-    of = f"of {len(emotions)} clips"
-    attention = plots.attention({e: seen.attention[x].mean(0) for e, x in here.items()})
-    spikes = plots.rates({e: rates[x].mean(0) for e, x in here.items()})
+def _clips(s: Summary, names: np.ndarray) -> np.ndarray:
+    """Returns the numbers of clips among the results."""
+    places = {str(name): i for i, name in enumerate(s.results.names)}
+    for name in sorted({*names.tolist()} - places.keys()):
+        rule = "clips of the result files beside it"
+        refuse(examples.FILE, rule, name, "evaluate again")
+    return np.array([places[name] for name in names.tolist()])
+
+
+def _activity(s: Summary, shown: Examples) -> list[str]:
+    """Returns attention and spikes, means over the observed clips of each class."""
+    label_index = s.results.label_index[_clips(s, shown.observed)]
+    here = {s.results.labels[k]: label_index == k for k in np.unique(label_index)}
+    rates = np.column_stack([shown.spatial_rate, shown.rates.mean(axis=1)])
+    attention = plots.attention(
+        {k: shown.attention[x].mean(0) for k, x in here.items()}
+    )
+    spikes = plots.rates({k: rates[x].mean(0) for k, x in here.items()})
+    of = f"by class, of {len(label_index)} clips"
     return [
         "<h3>Attention and spikes</h3>",
-        _figure(attention, f"Attention of the three scales, by emotion {of}"),
-        _figure(spikes, f"Neurons that fire in a time step, percent, by emotion {of}"),
+        _figure(attention, f"Attention of the three scales, {of}"),
+        _figure(spikes, f"Neurons that fire in a time step, percent, {of}"),
+        _note(NEURONS_IN_WORDS),
     ]
 
 
-def _windows(s: Summary, seen: shown.Shown) -> list[str]:
-    """Windows with the scores they got: examples, then mistakes."""
-    place = {str(name): i for i, name in enumerate(s.results.names)}
-    other = sorted({*map(str, (*seen.observed, *seen.clips))} - place.keys())
-    if other:
-        raise ValueError(
-            f"{shown.FILE}: expected clips of the result files beside it, got "
-            f"{other[0]}; evaluate again"
-        )
-    at = np.array([place[str(name)] for name in seen.clips])
-    labels, scores = analysis.labels_of(s.results)[at], s.results.scores[0, at]
-    wrong = shown.mistakes(labels, scores)
+def _windows(s: Summary, shown: Examples) -> list[str]:
+    """Returns windows with their scores: examples, then mistakes."""
+    clips = _clips(s, shown.clips)
+    classes, scores = s.results.label_index[clips], s.results.scores[0, clips]
+
+    def figures(chosen):
+        return [
+            _window(s.results.labels, shown, i, classes[i], scores[i]) for i in chosen
+        ]
+
+    wrong = examples.mistakes(classes, scores)
     parts = [
         "<h3>Examples</h3>",
         _note(
-            "The first clip of each emotion: scores (green the true emotion, red "
-            "another one that was answered), intensity frames, event frames."
+            "The first clip of each class: scores (green for the true class, red for "
+            "another prediction), intensity frames, event frames."
         ),
-        *(_window(seen, i, labels[i], scores[i]) for i in shown.examples(labels)),
+        *figures(examples.first_of_each(classes)),
     ]
     if len(wrong):
         parts += ["<h3>Most confident mistakes</h3>", _note("Highest score first.")]
-        parts += [_window(seen, i, labels[i], scores[i]) for i in wrong]
-    return parts
+    return parts + figures(wrong)
 
 
-def _window(seen: shown.Shown, i: int, label: int, scores: np.ndarray) -> str:
+def _window(
+    labels: Sequence[str], shown: Examples, i: int, true_class: int, scores: np.ndarray
+) -> str:
     best = int(scores.argmax())
-    words = f"True {see.EMOTIONS[label]}, predicted {see.EMOTIONS[best]}, score "
-    words += f"{scores[best]:.2f}: {seen.clips[i]}"
-    frames = [("intensity", seen.intensity_frames[i]), ("events", seen.event_frames[i])]
+    words = f"True {labels[true_class]}, predicted {labels[best]}, score "
+    words += f"{scores[best]:.2f}: {shown.clips[i]}"
+    frames = {"intensity": shown.intensity_frames[i], "events": shown.event_frames[i]}
     images = "".join(
         f'<div class="{kind}">{kind}<br>'
         + "".join(_image(Image.fromarray(x).save, kind) for x in images)
         + "</div>"
-        for kind, images in frames
+        for kind, images in frames.items()
     )
-    bars = _image(plots.scores(scores, label).savefig, "scores")
+    bars = _image(plots.scores(scores, true_class, labels).savefig, "scores")
     caption = f"<figcaption>{escape(words)}</figcaption>"
     return f'<figure class="window">{caption}{bars}{images}</figure>'
 

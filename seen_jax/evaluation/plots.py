@@ -1,27 +1,24 @@
 """Numbers -> matplotlib figures for the page.
 
-What a reader would get wrong: what is by emotion is of the clips that were observed in
-the first pass; confusions, bars by lighting and calibration are of all passes.
+Note: attention and rates are of the observed clips in the first pass; confusions, bars
+by lighting and calibration are of all clips and passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from seen_jax import see
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.activity import NEURONS
 from seen_jax.evaluation.report import Summary
 
 SCALES = ("3 x 3", "5 x 5", "7 x 7")
-LEAST_RATE = 1e-4  # of the colours: what is below looks like it
+LEAST_RATE = 1e-4  # smaller rates have the same colour
 
-Means = Mapping[str, np.ndarray]  # by emotion
+Means = Mapping[str, np.ndarray]  # by label
 
 
 def columns(summaries: Sequence[Summary], names: Sequence[str]) -> Figure:
@@ -40,7 +37,7 @@ def columns(summaries: Sequence[Summary], names: Sequence[str]) -> Figure:
     return figure
 
 
-def confusion(matrix: np.ndarray) -> Figure:
+def confusion(matrix: np.ndarray, labels: Sequence[str]) -> Figure:
     """Draws counts (K, K) by true and predicted class, as percent of the true."""
     number = matrix.sum(axis=1, keepdims=True)
     share = np.divide(
@@ -51,61 +48,29 @@ def confusion(matrix: np.ndarray) -> Figure:
     for (row, column), value in np.ndenumerate(share):
         text = "-" if np.isnan(value) else f"{value:.0f}"
         _write(axes, column, row, text, value > 60)
-    axes.set_xticks(range(len(share)), see.EMOTIONS, rotation=45, ha="right")
-    axes.set_yticks(range(len(share)), see.EMOTIONS)
+    axes.set_xticks(range(len(share)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(share)), labels)
     axes.set(xlabel="predicted", ylabel="true")
     return figure
 
 
-def reliability(found: analysis.Calibration) -> Figure:
-    """Draws how often scores are right; each point says of how many predictions."""
+def reliability(calibration: analysis.Calibration) -> Figure:
+    """Draws how often scores are right; each point gets its number of predictions."""
     figure, axes = _axes(5.5, 4.5)
     axes.plot([0, 1], [0, 1], color="grey", lw=0.8, ls=":")
-    known = np.flatnonzero(found.counts)
-    axes.plot(found.confidence[known], found.accuracy[known], "o-")
-    for i in known:
-        place = found.confidence[i], found.accuracy[i]
-        axes.annotate(
-            f"{found.counts[i]:,}",
-            place,
-            xytext=(-5, 5),
-            textcoords="offset points",
-            ha="right",
-            fontsize="small",
-        )
+    some = calibration.counts > 0
+    points = calibration.confidence[some], calibration.accuracy[some]
+    axes.plot(*points, "o-")
+    style = {"textcoords": "offset points", "ha": "right", "fontsize": "small"}
+    for *point, count in zip(*points, calibration.counts[some], strict=True):
+        axes.annotate(f"{count:,}", point, xytext=(-5, 5), **style)
     axes.set(xlabel="best score", ylabel="share right")
     axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.08))
     return figure
 
 
-def curves(rows: Sequence[dict[str, Any]], epoch: int) -> Figure:
-    """Draws what the journal of the training says; a line where `epoch` is."""
-    figure = Figure(figsize=(5.5, 5), layout="constrained")
-    upper, lower = figure.subplots(2, 1)
-    epochs = [row["epoch"] for row in rows]
-    upper.plot(epochs, [row["loss"] for row in rows], marker=".")
-    top = 1.05 * max(row["loss"] for row in rows)
-    upper.set(ylabel="training loss", ylim=(0, top))
-    accuracies = [row["accuracy"] for row in rows]
-    lower.plot(epochs, accuracies, ".-", label="training accuracy")
-    evaluated = [row for row in rows if "war" in row]
-    for name in ("war", "uar") if evaluated else ():
-        label = f"{evaluated[0]['split']} {name.upper()}"
-        x = [row["epoch"] for row in evaluated]
-        lower.plot(x, [row[name] for row in evaluated], ".-", label=label)
-    lower.axvline(epoch, color="grey", lw=0.8, label="evaluated here")
-    lower.set(ylim=(0, 1.02))  # a dot at 1 is whole
-    lower.legend(fontsize="small")
-    for axes in (upper, lower):
-        axes.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
-        axes.xaxis.set_major_locator(
-            MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
-        )
-    return figure
-
-
 def attention(means: Means) -> Figure:
-    """Draws the weights (3,) of the scales by emotion."""
+    """Draws the weights (3,) of the scales by label."""
     figure, axes = _axes(6.5, 3)
     places = _places(len(SCALES), len(means))
     for i, (name, x, width) in enumerate(zip(SCALES, *places, strict=True)):
@@ -117,11 +82,11 @@ def attention(means: Means) -> Figure:
 
 
 def rates(means: Means) -> Figure:
-    """Draws the share (6,) of `NEURONS` that fires in a time step by emotion.
+    """Draws the share (6,) of `NEURONS` that fires in a time step by label.
 
     The rates differ a hundredfold from layer to layer: colours are logarithmic.
     """
-    table = np.stack([*means.values()], axis=1)  # (6, emotions)
+    table = np.stack([*means.values()], axis=1)  # (6, K)
     figure, axes = _axes(6.5, 3.2)
     colour = np.log10(np.maximum(table, LEAST_RATE))
     axes.imshow(colour, cmap="Blues", vmin=np.log10(LEAST_RATE), vmax=0, aspect="auto")
@@ -132,14 +97,14 @@ def rates(means: Means) -> Figure:
     return figure
 
 
-def scores(values: np.ndarray, label: int) -> Figure:
-    """Draws the scores (K,) of a window: green the true class, red another answer."""
+def scores(values: np.ndarray, true_class: int, labels: Sequence[str]) -> Figure:
+    """Draws a window's scores (K,): the true class green, another prediction red."""
     figure, axes = _axes(2.4, 1.9)
     colours = ["tab:grey"] * len(values)
     colours[int(values.argmax())] = "tab:red"
-    colours[label] = "tab:green"
+    colours[true_class] = "tab:green"
     axes.barh(range(len(values)), np.nan_to_num(values), color=colours)
-    axes.set_yticks(range(len(values)), see.EMOTIONS, fontsize=9)
+    axes.set_yticks(range(len(values)), labels, fontsize=9)
     axes.set(xlim=(0, 1), xticks=[])
     axes.invert_yaxis()
     return figure
@@ -151,7 +116,7 @@ def _axes(width: float, height: float):
 
 
 def _places(num_bars: int, num_groups: int):
-    """Returns for each bar its places in the groups (num_groups,), and its width."""
+    """Returns each bar's places in the groups (num_groups,), and its width."""
     width = 0.8 / num_bars
     shift = width * (np.arange(num_bars) - (num_bars - 1) / 2)
     return np.arange(num_groups) + shift[:, None], [0.9 * width] * num_bars

@@ -1,7 +1,6 @@
 """Where result files come from: `evaluation.json` beside them, and the words for it.
 
-The released files have none. What a reader would get wrong: it is about the files
-`test_<pass>.json` alone; those of a training have the epoch in their names.
+Note: it describes the files `test_<pass>.json` alone, and the released ones have none.
 """
 
 from __future__ import annotations
@@ -12,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import see
+from seen_jax.errors import refuse
 from seen_jax.evaluation import efficiency
+from seen_jax.files import explained, read_json, write_whole
 
 FILE = "evaluation.json"
+REMEDY = "evaluate again or remove it"
 FACTS = {  # in the order in which they are told
     "source": str,  # simulated or real
     "dataset": str,
@@ -29,6 +31,7 @@ FACTS = {  # in the order in which they are told
     "evaluated_at": str,
     "workdir": str,
     "command": str,
+    "labels": list,  # class names in class order
 }
 # Of an epoch of `curves`, as far as known; of one that was evaluated, the latter too.
 CURVES = {"epoch": int, "loss": float, "accuracy": float}
@@ -36,48 +39,47 @@ EVALUATED = {"split": str, "war": float, "uar": float}
 
 
 def write(directory: str | os.PathLike, facts: dict[str, Any]) -> None:
-    """Writes the facts, all of `FACTS`; more may be there."""
-    missing = [name for name in FACTS if name not in facts]
-    if missing:
-        raise ValueError(f"facts: expected {', '.join(FACTS)}, got no {missing[0]}")
-    text = json.dumps(facts, indent=1, allow_nan=False) + "\n"
-    (Path(directory) / FILE).write_text(text, encoding="utf-8")
+    """Writes the facts: all of `FACTS`, and any others.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    missing = FACTS.keys() - facts.keys()
+    assert not missing, f"facts without {', '.join(sorted(missing))}"
+    path = Path(directory) / FILE
+    with explained(path):
+        write_whole(path, json.dumps(facts, indent=1, allow_nan=False) + "\n")
 
 
 def read(directory: str | os.PathLike) -> dict[str, Any] | None:
     """Returns the facts, None where there is no such file.
 
     Raises:
-      ValueError: the file cannot be read or is not of the form.
+      UserError: the file cannot be read or is not of the form.
     """
     path = Path(directory) / FILE
     if not path.exists():
         return None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: expected JSON, got {error}; evaluate again or remove it"
-        ) from error
+    facts = read_json(path, REMEDY)
     facts = facts if isinstance(facts, dict) else {}
-    odd = _odd(facts)
-    if odd is not None:
-        got = see.excerpt(facts[odd]) + f" as {odd}" if odd in facts else f"no {odd}"
-        raise ValueError(
-            f"{path}: expected an object with {', '.join(FACTS)}, as eval.py writes "
-            f"it, got {got}; evaluate again or remove it"
-        )
+    wrong = _wrong(facts)
+    if wrong is not None:
+        got = see.excerpt(facts[wrong]) + f" as {wrong}" if wrong in facts else None
+        rule = f"an object with {', '.join(FACTS)}, as eval.py writes it"
+        refuse(path, rule, got or f"no {wrong}", REMEDY)
     return facts
 
 
-def _odd(facts: dict[str, Any]) -> str | None:
-    """Names the first fact of another form, or that is missing and may not be."""
+def _wrong(facts: dict[str, Any]) -> str | None:
+    """Names the first fact that is missing or of another form."""
     for name, kind in FACTS.items():
         if not _is(facts.get(name), kind):
             return name
+    labels, curves = facts["labels"], facts.get("curves", [])
+    if not all(_is(x, str) for x in labels) or not 2 <= len(labels) == len({*labels}):
+        return "labels"
     if "efficiency" in facts and not efficiency.is_form(facts["efficiency"]):
         return "efficiency"
-    curves = facts.get("curves", [])
     return None if isinstance(curves, list) and all(map(_is_row, curves)) else "curves"
 
 
@@ -89,12 +91,15 @@ def _is_row(row: Any) -> bool:
 
 
 def _is(value: Any, kind: type) -> bool:
-    kinds = (int, float) if kind is float else kind
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    if kind not in (int, float):
+        return isinstance(value, kind)
+    kinds = (int, float) if kind is float else int
+    # Of the numbers that JSON may hold, nan, infinity and 1e400 cannot be drawn.
+    return isinstance(value, kinds) and type(value) is not bool and abs(value) < 1e30
 
 
 def to_text(facts: dict[str, Any]) -> str:
-    """Says it in a few lines."""
+    """Formats the facts in a few lines."""
     return (
         f"{facts['source']} data, {facts['split']} split ({facts['dataset']}), "
         f"{facts['setting']}\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags, logging
 from ml_collections import config_flags
 
-from seen_jax.evaluation import run
+from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.export import bundle, published
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import overrides
@@ -51,11 +51,13 @@ def main() -> int:
     try:
         if args.command == "torch":
             bundle.check_ready(args.out)  # before the long part
-            restored = run.restore(args.workdir, step=args.step)
-            print(bundle.to_text(bundle.write_bundle(restored, args.out)))
+            restored = restore(args.workdir, args.step)
+            batches = open_batches(restored)
+            manifest = bundle.write_bundle(restored, batches, args.out)
+            print(bundle.to_text(manifest))
             print(f"\n{args.out}")
         else:
-            config = _read_config(args.config, rest)
+            config = _read_config(args.config, rest).to_dict()
             epoch = published.import_checkpoint(args.checkpoint, args.workdir, config)
             print(f"{args.checkpoint}, epoch {epoch} -> {args.workdir}, step 0")
     except (*seen_runtime.ERRORS, ModuleNotFoundError, flags.Error) as error:

@@ -25,25 +25,30 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.data.batches import Batches
-from seen_jax.evaluation.run import Restored
+from seen_jax.evaluation.restored import Restored
 from seen_jax.export import parity, place, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.images import normalise_events, normalise_intensity
-from seen_jax.models.precision import PRODUCTS
+from seen_jax.models.fast.network import network, options_of
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 
 NUM_WINDOWS = 128  # that the programs are compared on
+BATCH_SIZE = 32
 PROGRAMS = ("torch", "torchscript", "onnxruntime")
 
 
 def write_bundle(
-    restored: Restored, out: str | os.PathLike, num_windows: int = NUM_WINDOWS
+    restored: Restored,
+    batches: Batches,
+    out: str | os.PathLike,
+    num_windows: int = NUM_WINDOWS,
 ) -> dict[str, Any]:
     """Writes a bundle.
 
     Args:
-      restored: the checkpoint, and the clips to compare on.
+      restored: the checkpoint.
+      batches: of the clips to compare on.
       out: a folder that is new, empty, or a bundle, which is then replaced.
       num_windows: the most to compare on.
 
@@ -61,10 +66,10 @@ def write_bundle(
     check_published(restored.model)
     with place.replaced(out) as new:
         with place.reported(Path(out)):
-            _write_files(restored, new)
-            manifest = _describe(restored, new)
+            _write_files(restored, batches, new)
+            manifest = _describe(restored, batches, new)
             _write_manifest(new, manifest)  # without figures, to be read by the runtime
-        manifest["parity"] = measure(restored, new, num_windows)
+        manifest["parity"] = measure(restored, batches, new, num_windows)
         with place.reported(Path(out)):
             _write_manifest(new, manifest)
     return manifest
@@ -78,14 +83,14 @@ def check_ready(out: str | os.PathLike) -> None:
 
 
 def measure(
-    restored: Restored, bundle: Path, num_windows: int
+    restored: Restored, batches: Batches, bundle: Path, num_windows: int
 ) -> dict[str, dict[str, Any]]:
     """Compares every program with JAX on the first windows of an evaluation.
 
     Raises:
       ValueError: one gives other logits; names program and windows.
     """
-    names, inputs = windows(restored.batches, num_windows)
+    names, inputs = windows(batches, num_windows)
     expected = jax_logits(restored, *inputs)
 
     def by_rounding(numbers):
@@ -141,7 +146,7 @@ def windows(
         keep = batch["mask"]
         event_frames += list(batch["event_frames"][keep])
         intensity_frames += list(batch["intensity_frames"][keep])
-        names += [batches.provider.records.names[i] for i in batch["clip"][keep]]
+        names += [batches.clips.names[i] for i in batch["clip"][keep]]
         if len(names) >= num_windows:
             break
     return names[:num_windows], (
@@ -154,8 +159,8 @@ def jax_logits(
     restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
 ) -> np.ndarray:
     """Computes logits (N, K) in full precision, a few windows at a time."""
-    model = restored.model.clone(product=PRODUCTS["float32"])
-    size = restored.batches.batch_size
+    model = network(**options_of(restored.model))
+    size = BATCH_SIZE
     begins = range(0, len(event_frames), size)
     logits = [
         _apply(
@@ -188,9 +193,9 @@ def to_text(manifest: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _write_files(restored: Restored, folder: Path) -> None:
+def _write_files(restored: Restored, batches: Batches, folder: Path) -> None:
     state_dict = torch_from_variables(restored.variables)
-    count = restored.batches.setting.num_event_frames
+    count = batches.setting.num_event_frames
     folded = seen_runtime.fold(state_dict)
     epoch = int(restored.facts["epoch"])
     torch_files.write_checkpoint(folder / "seen.pt", state_dict, epoch)
@@ -200,18 +205,19 @@ def _write_files(restored: Restored, folder: Path) -> None:
     shutil.copyfile(seen_runtime.__file__, folder / "seen_runtime.py")
 
 
-def _describe(restored: Restored, folder: Path) -> dict[str, Any]:
+def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, Any]:
     """Makes the manifest, but for the figures and its own hash."""
-    setting = restored.batches.setting
-    kept = ("source", "dataset", "epoch", "step", "choice", "seed")
-    facts = {name: restored.facts[name] for name in kept}
+    setting = batches.setting
+    kept = ("dataset", "epoch", "step", "choice", "seed")
+    facts = {"source": batches.clips.source}
+    facts |= {name: restored.facts[name] for name in kept}
     return {
         "format": seen_runtime.FORMAT,
-        "classes": list(see.EMOTIONS),
+        "classes": restored.facts["labels"],
         "setting": str(setting),
         "num_event_frames": setting.num_event_frames,
         "skip": setting.skip,
-        "intensity_places": list(restored.batches.intensity_places),
+        "intensity_places": batches.places,
         "image_size": see.INPUT_SIZE,
         "event_mean": see.EVENT_MEAN,
         "event_std": see.EVENT_STD,

@@ -11,21 +11,21 @@ import os
 from pathlib import Path
 
 import jax
-import ml_collections
 import numpy as np
 
-from seen_jax.evaluation.run import check_fits
+from seen_jax import see
+from seen_jax.evaluation.restored import check_fits
 from seen_jax.export import torch_files
 from seen_jax.export.convert import variables_from_torch
 from seen_jax.training import setup, state, workdir
 from seen_jax.training.checkpoint import Checkpoints
-from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
+from seen_jax.training.optimizer import learning_rate_by_epoch
 
 
 def import_checkpoint(
     path: str | os.PathLike,
     folder: str | os.PathLike,
-    config: ml_collections.ConfigDict,
+    config: dict,
 ) -> int:
     """Makes a run whose step 0 has the weights of a published checkpoint.
 
@@ -54,10 +54,10 @@ def import_checkpoint(
             "--workdir"
         )
     setup.check_config(config)
-    if config.select != "last":
+    if config["select"] != "last":
         raise ValueError(
             f"select: expected 'last', since no epoch of these weights was evaluated, "
-            f"got {config.select!r}"
+            f"got {config['select']!r}"
         )
     state_dict, epoch = torch_files.read_checkpoint(path)
     try:
@@ -65,12 +65,10 @@ def import_checkpoint(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     variables = jax.tree.map(_as_float32, variables)
-    model = setup.make_model(config)
+    model = setup.make_model(config, len(variables["params"]["fc2"]["bias"]))
     check_fits(path, model, config, variables)
-    rate = learning_rate_by_epoch(
-        config.learning_rate, decay=config.learning_rate_decay, steps_per_epoch=1
-    )
-    optimizer = sgd(rate, momentum=config.momentum, weight_decay=config.weight_decay)
+    rate = learning_rate_by_epoch(0.0, decay=1.0, steps_per_epoch=1)
+    optimizer = setup.make_optimizer(config, rate)
     made = state.TrainState(
         step=np.zeros((), np.int32),
         **variables,
@@ -78,12 +76,13 @@ def import_checkpoint(
     )
     origin = {"file": Path(path).name, "epoch": epoch}
     with workdir.claimed(folder):
-        workdir.check_config(folder, config.to_dict(), {}, imported=origin)
-        with contextlib.closing(Checkpoints(folder, config.select)) as saved:
+        workdir.check_config(folder, config, {}, imported=origin)
+        with contextlib.closing(Checkpoints(folder)) as saved:
             saved.save(
                 made,
                 {
-                    "config": config.to_dict(),
+                    "config": config,
+                    "labels": list(see.EMOTIONS),
                     "git": "elsewhere",
                     "records": {},
                     "epoch": epoch,

@@ -1,11 +1,13 @@
 """Networks without spikes, rows F to I of the paper's Table 2.
 
-Each takes the convolutions, attention and weight copy of `SEEN`, puts ReLU where LIF1
-to LIF3 and J_s spike, and has something else than LIF4 and LIF5 behind them. All are
+Each takes the convolutions, attention and weight copy of `SEEN`, with ReLU in place of
+the spikes of LIF1 to LIF3 and J_s, and another network in place of fc1 to LIF5. All are
 called as `SEEN` is: `**inputs` are event_frames (B, T, H, W), intensity_frames
-(B, 2, H, W), train and mask, as `SEEN.fuse` describes and checks them; logits (B, K)
-come back. What a reader would get wrong: the paper does not say how large these
-networks are; the sizes here are this project's own.
+(B, 2, H, W), train and mask, as `SEEN.fuse` describes and checks them; they return
+logits (B, K).
+
+Note: the paper does not state the sizes of these networks; those here are this
+project's choice.
 
 Reference: Zhang et al., "In the Blink of an Eye: Event-based Emotion Recognition",
 SIGGRAPH 2023, Table 2.
@@ -23,7 +25,7 @@ from seen_jax.models.layers import Dense, param
 from seen_jax.models.lif import LIFState
 from seen_jax.models.seen import SEEN
 
-NUM_FEATURES = 256  # of a frame, as many as fc1 has
+NUM_FEATURES = 256  # per frame, as in fc1
 NUM_HEADS = 4
 NUM_BLOCKS = 2
 
@@ -34,7 +36,7 @@ def relu_neuron(currents: jax.Array) -> LIFState:
 
 
 class Frames(nn.Module):
-    """Both branches up to fc1, without spikes: (B, T, h, w, 512)."""
+    """Both branches up to fc1, with ReLU: (B, T, h, w, 512)."""
 
     axis_name: str | None = None
 
@@ -75,7 +77,7 @@ class LSTM(nn.Module):
 class Transformer(nn.Module):
     """H: self-attention between the frames; logits are the mean over its outputs.
 
-    Each of the T positions has weights, so these serve windows of that T alone.
+    Each of the T positions has its own weights, so T is fixed by training.
 
     Reference: the pre-norm blocks of Xiong et al., "On layer normalization in the
     transformer architecture", 2020.

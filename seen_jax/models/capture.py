@@ -1,7 +1,6 @@
-"""What `SEEN` returns beside its logits when it is asked to: attention and neurons.
+"""What `SEEN` returns with `capture=True`: the attention and every neuron's state.
 
-What a reader would get wrong: rates and means are over every example that this device
-was given, padding too; under `pmap` they differ from device to device.
+Note: rates and means include padding, and under `pmap` each device has its own.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from seen_jax.models.lif import LIFState
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Capture:
-    """What the network did on the way to its logits.
+    """The network's intermediate results for a batch.
 
     Attributes:
-      attention: (B, 3), the weights of the three scales in S; where T has attention of
-        its own, that is not kept.
+      attention: (B, 3), the weights of the three scales in S, also where T has its own.
       spatial: J_s, membranes and spikes (B, 1, h, w, 512).
       temporal: LIF1 to LIF5, each (B, T, ...).
     """

@@ -1,7 +1,6 @@
-"""How large a model is, and how much it computes: parameters and multiply-accumulates.
+"""The size and the cost of a model: parameters and multiply-accumulates (MACs).
 
-What a reader would get wrong: the paper's column "FLOPS" holds multiply-accumulates,
-so twice as many floating point operations.
+Note: the paper's column "FLOPS" holds MACs, each of which is two operations.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ import jax
 
 
 def count_parameters(variables: Any) -> int:
-    """Adds up the sizes of the arrays in variables["params"]."""
+    """Sums the sizes of the arrays in variables["params"]."""
     return sum(math.prod(x.shape) for x in jax.tree.leaves(variables["params"]))
 
 
 def count_macs(fn: Callable[..., Any], *args: Any) -> int:
     """Counts the multiply-accumulates of convolutions and matrix products in a call.
 
-    Nothing is computed: the function is traced and the shapes are read. Products with
-    padding count, as they do in the paper, and so do those with the zeros that a
-    gradient puts between the pixels at a stride; a `while` counts as one round, and a
-    `cond` as all of its branches together.
+    Nothing is computed: the function is traced and its shapes are read. Products with
+    padding count, as in the paper, and so do products with the zeros that the gradient
+    of a strided convolution inserts. A `while` counts as one iteration, a `cond` as all
+    its branches together.
 
     Args:
       fn: any function that JAX can trace.
-      *args: its arguments; `jax.ShapeDtypeStruct`s will do.
+      *args: its arguments, or `jax.ShapeDtypeStruct`s.
     """
     return _macs(jax.make_jaxpr(fn)(*args).jaxpr)
 
@@ -43,7 +42,7 @@ def _macs(jaxpr) -> int:
 
 
 def _inner_jaxprs(equation) -> Iterator[Any]:
-    """Yields what a jit, a scan or a custom derivative has inside."""
+    """Yields the programs inside a jit, a scan, a cond or a custom derivative."""
     for value in equation.params.values():
         for item in value if isinstance(value, (tuple, list)) else [value]:
             item = getattr(item, "jaxpr", item)

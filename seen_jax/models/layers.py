@@ -1,11 +1,10 @@
 """Convolution, dense layer and batch normalisation as PyTorch defines them.
 
-Three things differ from Flax's own layers, and each moves the published numbers: the
-initial distributions, symmetric padding at stride 2, and the rule by which BatchNorm
-keeps its running variance. Parameters get the type of the input that they are
-initialised with, and inputs of another type or size are refused later on. Images are
-(..., H, W, C), kernels (row, column, in, out); leading axes are examples, and frames
-where there are any.
+Three things differ from Flax's own layers, and each changes the published numbers: the
+initial distributions, symmetric padding at stride 2, and the unbiased variance among
+BatchNorm's running statistics. Parameters take the dtype of the input that they are
+initialised with; later inputs of another dtype or size are refused. Images are
+(..., H, W, C), kernels (Y, X, C, D): rows, columns, channels in and out.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from seen_jax.models.inputs import refuse
+from seen_jax.errors import refuse
 from seen_jax.models.precision import Product
 
 MOMENTUM = 0.1  # PyTorch's sense: running = 0.9 * running + 0.1 * batch
@@ -38,39 +37,39 @@ def uniform_by_fan_in(fan_in: int) -> nn.initializers.Initializer:
 
 
 def param(module: nn.Module, name: str, init, shape, dtype) -> jax.Array:
-    """Returns `module.param(...)`, after a look at what the module was given."""
+    """Returns `module.param(...)`, once the variable given is checked."""
     _check_given(module, "params", name, shape, dtype)
     return module.param(name, init, shape, dtype)
 
 
 def statistic(module: nn.Module, name: str, init, shape, dtype) -> nn.Variable:
-    """Returns a variable of "batch_stats", after the same look."""
+    """Returns a variable of "batch_stats", checked likewise."""
     _check_given(module, "batch_stats", name, shape, dtype)
     return module.variable("batch_stats", name, init, shape, dtype)
 
 
 def _check_given(module, collection, name, shape, dtype):
-    """Raises ValueError if a variable is not as the module needs it.
+    """Raises a UserError if a given variable is not the one that the module needs.
 
-    numpy's float64 passes for float32 where x64 is off, as everywhere in JAX.
+    NumPy's float64 passes for float32 where x64 is off, as everywhere in JAX.
     """
     if module.is_initializing():
         return
-    place = "/".join((collection, *module.path, name))
+    path = "/".join((collection, *module.path, name))
     rule = f"{jnp.dtype(dtype)} of shape {shape}, as the inputs and options ask for"
-    remedy = "; give weights, options and inputs that belong together"
+    remedy = "give weights, options and inputs that belong together"
     if not module.has_variable(collection, name):
-        raise ValueError(f"{place}: expected {rule}, got none{remedy}")
+        refuse(path, rule, "none", remedy)
     given = module.get_variable(collection, name)
     if (given.shape, jax.dtypes.canonicalize_dtype(given.dtype)) != (shape, dtype):
-        refuse(place, rule, given, remedy)
+        refuse(path, rule, f"{given.dtype} of shape {given.shape}", remedy)
 
 
 def convolve(images: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """Convolves (..., H, W, C) with a kernel (row, column, in, out).
+    """Convolves (..., H, W, C) with a kernel (Y, X, C, D).
 
-    The padding is symmetric, half the kernel on every side. "SAME" would put less in
-    front than behind at stride 2 and shift every later layer.
+    The padding is symmetric, half the kernel on every side. At stride 2, "SAME" would
+    pad less before than behind and shift every later layer.
     """
     batch = images.reshape(-1, *images.shape[-3:])
     out = lax.conv_general_dilated(
@@ -84,13 +83,13 @@ def convolve(images: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array
 
 
 class Conv(nn.Module):
-    """Convolution of images (..., H, W, C), whose kernel another branch may read.
+    """Convolution of images (..., H, W, C), with a kernel that both branches may read.
 
     Attributes:
       features: channels of the output.
       kernel_size: rows and columns of the kernel, odd.
       stride: step of the kernel in rows and columns.
-      use_bias: whether there is a bias at all.
+      use_bias: whether there is a bias to learn.
     """
 
     features: int
@@ -105,8 +104,8 @@ class Conv(nn.Module):
 
         Args:
           images: (..., H, W, C).
-          add_bias: False leaves the bias out, for this call only.
-          learn: False lets no gradient through to the kernel, for this call only.
+          add_bias: False omits the bias, for this call only.
+          learn: False stops the gradient to the kernel, for this call only.
         """
         kernel, bias = self.weights(images.shape[-1], images.dtype)
         if not learn:
@@ -116,7 +115,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def weights(self, channels: int, dtype) -> tuple[jax.Array, jax.Array | None]:
-        """Returns kernel (row, column, channels, features) and bias (features,)."""
+        """Returns the kernel (Y, X, channels, features) and the bias (features,)."""
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         init = uniform_by_fan_in(math.prod(shape[:3]))
         kernel = param(self, "kernel", init, shape, dtype)
@@ -126,31 +125,26 @@ class Conv(nn.Module):
 
 
 class Dense(nn.Module):
-    """Matrix product over the last axis, (..., C) to (..., features), with bias.
-
-    Attributes:
-      features: of the output.
-      product: multiplies (..., C) by (C, features).
-    """
+    """Matrix product over the last axis, (..., C) to (..., features), with bias."""
 
     features: int
-    product: Product = jnp.matmul
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, product: Product = jnp.matmul) -> jax.Array:
+        """Multiplies (..., C) by (C, features) with `product`."""
         shape = (x.shape[-1], self.features)
         init = uniform_by_fan_in(x.shape[-1])
         kernel = param(self, "kernel", init, shape, x.dtype)
-        out = self.product(x, kernel)
+        out = product(x, kernel)
         return out + param(self, "bias", init, shape[1:], x.dtype)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last, padding examples left out.
+    """Batch normalisation over all axes but the last, without padding examples.
 
-    A batch is normalised by its biased variance, while the running variance takes the
-    unbiased one, n / (n - 1) of it (one example alone has 0). `num_batches` is kept for
-    the sake of published checkpoints; nothing here reads it.
+    A batch is normalised by its biased variance, while the running variance averages
+    the unbiased one, n / (n - 1) times that (0 for a single example). `num_batches` is
+    part of published checkpoints; nothing here reads it.
 
     Attributes:
       axis_name: name of the `pmap` axis over whose devices a batch extends.
@@ -194,7 +188,7 @@ class BatchNorm(nn.Module):
         return mean, var, count
 
     def _total(self, x):
-        """Adds up over the devices, if there are several."""
+        """Sums over the devices, if there are several."""
         if self.axis_name is None or self.is_initializing():
             return x
         return lax.psum(x, self.axis_name)
@@ -205,5 +199,5 @@ def _normalise(x, mean, var):
 
 
 def _sum_where(keep, x):
-    """Sums (..., C) over the examples that are kept, to (C,)."""
+    """Sums (..., C) over the unmasked examples, to (C,)."""
     return jnp.where(keep[..., None], x, 0).sum(axis=range(x.ndim - 1))

@@ -3,11 +3,12 @@
     V_t = decay * V_{t-1} * (1 - P_{t-1}) + X_t        membrane
     P_t = 1 if V_t > threshold else 0                  spike
 
-State goes in and comes out, so a stream may be cut anywhere: the state that one scan
-returns is where the next one starts. What a reader would get wrong: the reset factor
-(1 - P_{t-1}) is part of the gradient, through the surrogate of P; nothing is detached.
+State goes in and comes out, so a stream may be cut anywhere: the next scan starts from
+the state that the last one returned. Arrays are (B, T, ...), time-major only inside the
+scan.
 
-Arrays are batch-major outside, (B, T, ...), and time-major only inside the scan.
+Note: the gradient flows through the reset factor (1 - P_{t-1}) too, by the surrogate of
+P; nothing is detached.
 
 Reference: Zhang et al., "In the Blink of an Eye: Event-based Emotion Recognition",
 SIGGRAPH 2023, eq. 13; the values are those of the published program.
@@ -20,8 +21,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from seen_jax.errors import refuse
 from seen_jax.models import surrogate as surrogates
-from seen_jax.models.inputs import refuse
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +31,7 @@ class LIFState:
     """Neurons at one moment (B, ...), or at every moment of a window (B, T, ...).
 
     Attributes:
-      membrane: the potential, before the reset that a spike brings to the next step.
+      membrane: the potential, before the reset that follows a spike.
       spike: 0 or 1, in the membrane's dtype.
     """
 
@@ -46,11 +47,11 @@ class LIFState:
 
 @dataclass(frozen=True)
 class LIF:
-    """The constants of a neuron; called on currents (B, T, ...) it runs from rest.
+    """The constants of a neuron; called on currents (B, T, ...), it runs from rest.
 
     Attributes:
-      decay: share of the membrane that is left after one step.
-      threshold: a membrane above it fires.
+      decay: share of the membrane that remains after one step.
+      threshold: the neuron fires where its membrane is above it.
       surrogate: derivative of the spike in the backward pass.
     """
 
@@ -83,31 +84,31 @@ def lif_scan(
     Args:
       neuron: the constants.
       currents: (B, T, ...) inputs, floating, T of 1 or more.
-      state: (B, ...) state to continue from, of the currents' dtype; None starts at
-        rest.
+      state: (B, ...) state to continue from, of the currents' dtype; None is rest.
 
     Returns:
       The state after the last step (B, ...), and the state at every step (B, T, ...).
 
     Raises:
-      ValueError: the currents are not as described, or the state does not fit them.
+      UserError: the currents are not as described, or the state does not fit them.
     """
     currents = jnp.asarray(currents)
+    given = f"{currents.dtype} of shape {currents.shape}"
     if currents.ndim < 2 or not currents.shape[1]:
-        refuse("currents", "(B, T, ...) with T of 1 or more", currents)
+        refuse("currents", "(B, T, ...) with T of 1 or more", given)
     if not jnp.issubdtype(currents.dtype, jnp.floating):
-        refuse("currents", "floats", currents)
+        refuse("currents", "floats", given)
     rest = LIFState.at_rest(currents[:, 0].shape, currents.dtype)
     state = rest if state is None else jax.tree.map(jnp.asarray, state)
     for name, x in vars(state).items():
         if (x.shape, x.dtype) != (rest.spike.shape, rest.spike.dtype):
             rule = f"{currents.dtype} of shape {rest.spike.shape}, as the currents have"
-            refuse(f"state.{name}", rule, x)
+            refuse(f"state.{name}", rule, f"{x.dtype} of shape {x.shape}")
 
     def step(before, current):
         after = lif_step(neuron, before, current)
         return after, after
 
-    # A window has few steps. Unrolled, they become one loop over the neurons.
-    last, every = jax.lax.scan(step, state, jnp.moveaxis(currents, 1, 0), unroll=True)
-    return last, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), every)
+    # A window has few steps; unrolled, they compile to one loop over the neurons.
+    last, states = jax.lax.scan(step, state, jnp.moveaxis(currents, 1, 0), unroll=True)
+    return last, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), states)

@@ -1,12 +1,13 @@
-"""Matrix products, in the precision that a config asks for.
+"""Matrix products in the precision that a config asks for.
 
-    float32     every product in full, on GPUs too, where JAX's own default keeps ten
-                bits of an operand's 23
-    bfloat16    operands keep seven of the bits; sums, weights, neurons and everything
-                between two products stay as they are
+    float32     full precision, on GPUs too, where JAX's default rounds an operand's
+                fraction from 23 bits to 10
+    bfloat16    operands are rounded to 7 bits; sums, weights, neurons and everything
+                else stay float32
 
-What a reader would get wrong: in the backward pass the incoming gradient is an operand
-too. Spikes, and the sums of two that fc1 reads, are exact in bfloat16.
+Spikes, and LIF3 + J_s (0, 1 or 2), are exact in bfloat16.
+
+Note: in the backward pass the incoming gradient is an operand, so it is rounded too.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ Product = Callable[[jax.Array, jax.Array], jax.Array]
 
 @jax.custom_vjp
 def bfloat16_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Multiplies (..., C) by (C, D), both rounded to bfloat16; adds up in their type.
+    """Multiplies (..., C) by (C, D), rounded to bfloat16; sums in the dtype of x.
 
-    The gradients' products are rounded likewise.
+    The operands of the gradients' products are rounded likewise.
     """
     return _forward(x, kernel)[0]
 
@@ -55,7 +56,7 @@ PRODUCTS: dict[str, Product] = {"float32": jnp.matmul, "bfloat16": bfloat16_prod
 
 
 def in_full(fn: Callable) -> Callable:
-    """Decorates a function whose products take all bits of the operands they get."""
+    """Decorates a function: its products use all bits of their operands."""
 
     @functools.wraps(fn)
     def wrapped(*args, **kwargs):

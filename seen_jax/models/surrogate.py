@@ -1,13 +1,12 @@
-"""The spike, and the derivatives that stand in for its own.
+"""The spike, and the surrogates of its derivative.
 
-A neuron fires where its membrane lies above the threshold. That step has the derivative
+A neuron fires where its membrane is above the threshold. The derivative of that step is
 zero almost everywhere, so the backward pass uses another function of the same argument,
-`offset = membrane - threshold`: a surrogate. What a reader would get wrong: the
-published rectangle has height 1 whatever its width, so an area of 1 only at the
-default, and the width is that of one side.
+`offset = membrane - threshold`: a surrogate, any function from offset to derivative. To
+change a width or a slope, bind it: `functools.partial(rectangle, width=1.0)`.
 
-A surrogate is any function from offset to derivative. To change a width or a slope,
-bind it: `functools.partial(rectangle, width=1.0)`.
+Note: `width` is the half-width, and the published rectangle has height 1 whatever its
+width, so its area is 1 only at the default.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from seen_jax.models.inputs import refuse
+from seen_jax.errors import refuse
 
 Surrogate = Callable[[jax.Array], jax.Array]
 
@@ -27,8 +26,8 @@ def rectangle(offset: jax.Array, width: float = 0.5) -> jax.Array:
     """Returns 1 where |offset| < width, else 0; 0 at the edges themselves.
 
     Reference: the published program. Wu et al., "Spatio-temporal backpropagation for
-    training high-performance spiking neural networks", 2018, have 1 / (2 width) as
-    height, which is 1 too at width 0.5.
+    training high-performance spiking neural networks", 2018, whose height is
+    1 / (2 width): the same at width 0.5.
     """
     return (jnp.abs(offset) < width).astype(offset.dtype)
 
@@ -48,8 +47,8 @@ def arctan(offset: jax.Array, slope: float = 2.0) -> jax.Array:
     """Returns (slope / 2) / (1 + (pi / 2 * slope * offset)^2).
 
     Reference: Fang et al., "Incorporating learnable membrane time constant to enhance
-    learning of spiking neural networks", 2021: the derivative of
-    arctan(pi x) / pi + 1/2, which slope 2 gives.
+    learning of spiking neural networks", 2021; at slope 2 it is the derivative of
+    arctan(pi x) / pi + 1/2.
     """
     return slope / 2 / (1 + jnp.square(jnp.pi / 2 * slope * offset))
 
@@ -70,17 +69,17 @@ def spike(offset: jax.Array, surrogate: Surrogate = rectangle) -> jax.Array:
 
     Args:
       offset: membrane - threshold, any shape, floating.
-      surrogate: the derivative of the spike by the offset in the backward pass.
+      surrogate: derivative of the spike by the offset in the backward pass.
 
     Returns:
       1 where offset > 0, else 0 (also at 0: the published program compares strictly,
       the paper's eq. 13 prints >=); shape and dtype of offset.
 
     Raises:
-      ValueError: offset is not floating.
+      UserError: offset is not floating.
     """
     if not jnp.issubdtype(offset.dtype, jnp.floating):
-        refuse("offset", "floats", offset)
+        refuse("offset", "floats", f"{offset.dtype} of shape {offset.shape}")
     return (offset > 0).astype(offset.dtype)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 from seen_jax import see
+from seen_jax.errors import run_command
 from seen_jax.simulator import writer
 
 
@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.simulator",
         description="Writes a simulated SEE folder in the published format. "
-        "Deterministic in the seed; killed, it goes on with the same command.",
+        "Depends on the seed alone; if killed, rerun the same command to resume.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
@@ -28,19 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="processes; default: processors")
     args = parser.parse_args(argv)
     began = time.monotonic()
-    try:
-        writer.write_see_folder(
-            args.out, args.volunteers, args.clips, args.seed, args.raw, args.workers
-        )
-    except ValueError as error:
-        parser.error(str(error))
-    except OSError as error:
-        print(
-            f"{args.out}: expected to be able to write there, got: {error}; "
-            "mend it and run the same command again to go on",
-            file=sys.stderr,
-        )
-        return 1
+    writer.write_see_folder(
+        args.out, args.volunteers, args.clips, args.seed, args.raw, args.workers
+    )
     took = time.monotonic() - began
     print(
         f"{args.clips} clips of {args.volunteers} volunteers, {took:.0f} s: {args.out}"
@@ -49,4 +39,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run_command(main))

@@ -1,10 +1,12 @@
 """What a volunteer's eye region looks like at rest: measures and a map of the skin.
 
-A seed becomes an `Anatomy` (some thirty numbers, in pixels of the 180 x 180 image and
+A seed becomes an `Anatomy` (about thirty numbers, in pixels of the 180 x 180 image and
 in reflectance) and a painted reflectance map of the resting skin with pores, moles,
-brow hairs and, for some, hair at the temple. The nose is on the right of the image: it
-is a right eye, seen by a camera in front of it. What a reader would get wrong: the map
-is larger than the image by `MARGIN` on each side, so that skin can move into view.
+brow hairs and, for some, hair at the temple. It is a right eye, seen from the front, so
+the nose is on the right of the image.
+
+Note: the map is larger than the image by `MARGIN` on each side, so that skin can move
+into view.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Anatomy:
     eye_x: float  # middle between the corners
     eye_y: float
     eye_half_width: float
-    eye_tilt: float  # rise of the outer corner above the inner one, half of it
+    eye_tilt: float  # half of the outer corner's rise above the inner one
     aperture: float  # height between the lids, open at rest
     lower_depth: float  # how far the lower lid hangs below the corners' line
     lid_apex: float  # where the upper lid is highest, -1 outer to 1 inner corner
@@ -148,7 +150,7 @@ def _moles(rng: np.random.Generator) -> np.ndarray:
 
 
 def _hair_layer(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Draws brow and temple hairs as strokes; returns how much light they take."""
+    """Draws brow and temple hairs; returns the share of light they absorb."""
     side = MAP_SIZE * _OVERSAMPLING
     image = Image.new("L", (side, side))
     draw = ImageDraw.Draw(image)
@@ -164,8 +166,8 @@ def _hair_layer(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
 def _brow_hairs(anatomy: Anatomy, rng: np.random.Generator):
     """Yields root x, y, angle, length and bend of each brow hair, in map pixels.
 
-    Hairs at the inner end stand up, those of the body lie towards the tail, the upper
-    ones pointing down and the lower ones up.
+    Hairs at the inner end are upright, the others lie towards the tail, the upper ones
+    pointing down and the lower ones up.
     """
     for _ in range(int(1150 * anatomy.brow_density)):
         s = rng.beta(1.5, 1.25)  # 0 at the tail, 1 at the inner end

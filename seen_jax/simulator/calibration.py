@@ -1,18 +1,17 @@
-"""How near a SEE folder is to the published numbers: a table and a contact sheet.
+"""How close a SEE folder is to the published numbers: a table and a contact sheet.
 
     python -m seen_jax.simulator.calibration DIR [--sheet FILE.png] [--panels DIR]
 
 The table compares mean and standard deviation over all pixels after the resize to
 90 x 90 with the published channel statistics, and the shares of ON and OFF pixels per
-emotion and lighting with the range that the published figure shows. The sheet shows one
-clip per emotion and per lighting, intensity frame above event frame, below the
-published panels where `--panels` has them. Works on any SEE folder.
+emotion and lighting with the range of the published figure. The sheet shows one clip
+per emotion and per lighting, intensity frame above event frame; `--panels` adds the
+published panels above them. Works on any SEE folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,6 +19,8 @@ import numpy as np
 from PIL import Image
 
 from seen_jax import images, see
+from seen_jax.errors import refuse, run_command
+from seen_jax.files import explained
 from seen_jax.processes import map_in_processes
 from seen_jax.see_folder import (
     Clip,
@@ -28,7 +29,7 @@ from seen_jax.see_folder import (
     folder_from_arguments,
 )
 
-# Over the published figure's panels: the lowest and highest share of such pixels.
+# The lowest and highest share of such pixels among the published figure's panels.
 ON_RANGE, OFF_RANGE = (0.011, 0.047), (0.012, 0.067)
 _ON_LEVEL, _OFF_LEVEL = 192, 64  # greys between the three levels are JPEG ringing
 _PANELS = tuple(f"emotion-{x}" for x in see.EMOTIONS) + tuple(
@@ -63,8 +64,8 @@ def statistics(clips: list[Clip], progress: bool = True) -> dict[str, np.ndarray
     Groups are "all", the emotions and the lightings that occur; arrays float64 (6,).
     """
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(8))
-    done = map_in_processes(clip_sums, clips, "measure", progress=progress)
-    for clip, part in zip(clips, done, strict=True):
+    parts = map_in_processes(clip_sums, clips, "measure", progress=progress)
+    for clip, part in zip(clips, parts, strict=True):
         for group in ("all", clip.name.emotion, clip.name.lighting):
             sums[group] += part
     return {group: _moments(sums[group]) for group in _groups() if group in sums}
@@ -84,7 +85,7 @@ def _moments(sums: np.ndarray) -> np.ndarray:
     return np.array([means[0], stds[0], means[1], stds[1], on / full, off / full])
 
 
-def table(found: dict[str, np.ndarray]) -> str:
+def table(measured: dict[str, np.ndarray]) -> str:
     """Formats the statistics as a Markdown table, the published line first."""
     lines = [
         "| | event mean | event std | intensity mean | intensity std | ON % | OFF % |",
@@ -93,7 +94,7 @@ def table(found: dict[str, np.ndarray]) -> str:
         f"| {see.INTENSITY_MEAN:.3f} | {see.INTENSITY_STD:.3f} "
         f"| {_percent(ON_RANGE)} | {_percent(OFF_RANGE)} |",
     ]
-    for group, x in found.items():
+    for group, x in measured.items():
         lines.append(
             f"| {group} | {x[0]:.3f} | {x[1]:.3f} | {x[2]:.3f} | {x[3]:.3f} "
             f"| {100 * x[4]:.2f} | {100 * x[5]:.2f} |"
@@ -125,7 +126,7 @@ def contact_sheet(
 
 def _examples(clips: list[Clip]) -> list[Clip]:
     """Picks a different volunteer for each column where there are enough."""
-    seen: set[int] = set()
+    shown: set[int] = set()
     chosen = []
     wanted = [("emotion", x) for x in see.EMOTIONS]
     wanted += [("lighting", x) for x in see.LIGHTINGS]
@@ -133,15 +134,15 @@ def _examples(clips: list[Clip]) -> list[Clip]:
         fit = [x for x in clips if getattr(x.name, field) == value]
         if field == "emotion":
             fit = [x for x in fit if x.name.lighting == "normal"] or fit
-        fresh = [x for x in fit if x.name.volunteer not in seen] or fit
+        fresh = [x for x in fit if x.name.volunteer not in shown] or fit
         if fresh:
             chosen.append(fresh[len(fresh) // 2])
-            seen.add(chosen[-1].name.volunteer)
+            shown.add(chosen[-1].name.volunteer)
     return chosen
 
 
 def _image_pair(clip: Clip, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The frame and event frame at the clip's 80th percentile of activity."""
+    """Returns the frame and event frame at the clip's 80th percentile of activity."""
     events = [images.decode_jpeg(x.read_bytes()) for x in clip.event_files]
     active = [((x > _ON_LEVEL) | (x < _OFF_LEVEL)).sum() for x in events]
     at = int(np.argsort(active)[int(0.8 * (len(active) - 1))])
@@ -165,21 +166,21 @@ def _scaled(image: np.ndarray, size: int) -> np.ndarray:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m seen_jax.simulator.calibration")
     add_folder_arguments(parser)
-    parser.add_argument("--sheet", type=Path, help="write the contact sheet here")
+    parser.add_argument("--sheet", type=Path, help="PNG file of the contact sheet")
     parser.add_argument("--panels", type=Path, help="folder of published panels")
     args = parser.parse_args(argv)
-    try:
-        contents = check(folder_from_arguments(args), progress=True)
-        contents.raise_problems()
-        clips = list(contents.clips.values())
-        if args.sheet:
-            contact_sheet(clips, args.panels).save(args.sheet)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if args.sheet and args.sheet.suffix.lower() != ".png":
+        refuse("sheet", "a name that ends in .png", repr(args.sheet.name))
+    contents = check(folder_from_arguments(args), progress=True)
+    contents.raise_problems()
+    clips = list(contents.clips.values())
+    if args.sheet:
+        sheet = contact_sheet(clips, args.panels)
+        with explained(args.sheet):
+            sheet.save(args.sheet)
     print(table(statistics(clips)))
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command(main))

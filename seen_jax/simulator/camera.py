@@ -3,9 +3,9 @@
 A pixel's photoreceptor follows the logarithm of the light through a low pass that is
 slower in the dark. Whenever it has moved by a contrast threshold from the level stored
 at the last event, the pixel emits an event, is blind for the refractory period, and
-stores the level anew. Between two rendered moments the level moves on a straight line,
+then stores the current level. Between two rendered moments the level is linear in time,
 so that the times of all crossings have a closed form. Thresholds differ from pixel to
-pixel; background activity adds events that no light has caused.
+pixel; background activity adds events without a cause in the light.
 
 Reference: H. Rebecq, D. Gehrig, D. Scaramuzza, "ESIM: an Open Event Camera Simulator",
 CoRL 2018 (linear interpolation of the log intensity, per-pixel reference); Y. Hu,
@@ -39,7 +39,7 @@ SHOT_HZ = 0.07  # noise events in the dark; a quarter of it in bright light
 
 @dataclass(frozen=True)
 class Sensor:
-    """What differs from pixel to pixel; arrays (SIZE, SIZE) float32."""
+    """The properties that differ from pixel to pixel; float32 (SIZE, SIZE) each."""
 
     contrast_threshold_on: np.ndarray  # log units
     contrast_threshold_off: np.ndarray
@@ -67,7 +67,7 @@ def sample_sensor(rng: np.random.Generator) -> Sensor:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PixelState:
-    """Arrays (SIZE, SIZE): what the event pixels remember from moment to moment."""
+    """State of the event pixels between two moments; arrays (SIZE, SIZE)."""
 
     level: jax.Array  # the photoreceptor's output, log units
     reference: jax.Array  # the level stored at the last event
@@ -75,7 +75,7 @@ class PixelState:
 
 
 def settled(radiance: jax.Array) -> PixelState:
-    """The state of pixels that have seen this image for long."""
+    """Returns the state of pixels after a long time before this image."""
     level = jnp.log(radiance + DARK_RADIANCE)
     return PixelState(level, level, jnp.full_like(level, -1.0))
 
@@ -100,7 +100,7 @@ def event_step(state: PixelState, radiance: jax.Array, threshold_on, threshold_o
     rising = slope > 0
     threshold = jnp.where(rising, threshold_on, threshold_off)
     speed = jnp.maximum(jnp.abs(slope), 1e-9)
-    # A pixel that leaves its refractory period stores the level of that moment.
+    # At the end of its refractory period a pixel stores its level.
     blind = state.blind_us > 0
     reference = jnp.where(blind, state.level + slope * state.blind_us, state.reference)
     ahead = jnp.where(rising, reference - state.level, state.level - reference)
@@ -121,7 +121,7 @@ def event_step(state: PixelState, radiance: jax.Array, threshold_on, threshold_o
 
 
 def events_from_steps(counts, first_us, interval_us, start_step: int):
-    """Writes out the events of a run of steps.
+    """Lists the events of consecutive steps.
 
     Args:
       counts: (N, SIZE, SIZE) int8, as `event_step` returns.

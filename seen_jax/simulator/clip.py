@@ -4,10 +4,12 @@
     clip's seed      -> poses over time, light of the clip, noise
     renderer         -> radiance, STEPS_PER_FRAME moments a frame
     camera           -> events, and intensity frames
-    events           -> event frames, by the one accumulation in `seen_jax.events`
+    events           -> event frames, by `seen_jax.events.accumulate`
 
 Every random number comes from (seed, volunteer) or (seed, clip) alone, so that neither
-the order of the clips nor the number of workers changes one pixel.
+the order of the clips nor the number of workers changes a pixel.
+
+Note: on another processor or JAX release, pixels may differ by float32 rounding.
 """
 
 from __future__ import annotations
@@ -30,10 +32,10 @@ _PERSON, _CLIP, _SENSOR = 1, 2, 3  # streams of random numbers
 
 @dataclass(frozen=True)
 class SimulatedClip:
-    """What the camera recorded.
+    """The recording of a clip.
 
     Attributes:
-      events: with t in us since the clip's start.
+      events: their times are in us since the clip's start.
       event_frames, intensity_frames: uint8 (N, IMAGE_SIZE, IMAGE_SIZE).
     """
 
@@ -77,7 +79,7 @@ def simulate_clip(name: see.ClipName, seed: int) -> SimulatedClip:
 
 @functools.lru_cache(maxsize=4)
 def _volunteer(number: int, sex: str, age: int, light: str, seed: int):
-    """What stays the same in all clips of a person."""
+    """Draws everything that all clips of a person share."""
     rng = np.random.Generator(np.random.PCG64([seed, _PERSON, number]))
     body = anatomy.sample_anatomy(rng, sex, age)
     skin = anatomy.paint_skin(body, rng)
@@ -91,7 +93,7 @@ def _sensor(seed: int) -> camera.Sensor:
 
 
 def _part(poses: Pose, start: int, count: int) -> Pose:
-    """Moments [start, start + count); past the end the last one stays."""
+    """Moments [start, start + count); past the end the last one is repeated."""
     at = np.minimum(np.arange(start, start + count), len(poses.lid) - 1)
     return jax.tree.map(lambda x: x[at], poses)
 
@@ -102,7 +104,7 @@ def _first_image(body, skin, pose, light):
 
 
 def _record(body, skin, light, exposure, sensor, state, poses, frame: int, count: int):
-    """Renders frames [frame, frame + count) and moves the camera's pixels along."""
+    """Renders frames [frame, frame + count) and steps the camera's pixels."""
     steps = camera.STEPS_PER_FRAME
     moments = _part(poses, frame * steps + 1, _CHUNK * steps)
     open_steps = exposure.share * steps  # the last ones, the earliest only in part

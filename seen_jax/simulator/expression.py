@@ -1,9 +1,8 @@
 """From an emotion to the movement of an eye region over time.
 
-An emotion is a set of Facial Action Units around the eye; a clip lets them rise, stay
-and fall, beginning in any phase, and adds what eyes do anyway: blinks, gaze shifts,
-micro-saccades, tremor, and the helmet that slips on the face. The result is a `Pose`
-per moment. What a reader would get wrong: neutral is not still, it blinks and looks.
+An emotion is a set of Facial Action Units around the eye. In a clip they rise, stay and
+fall, beginning in any phase; blinks, gaze shifts, micro-saccades, tremor and a slipping
+helmet are added, for neutral too. The result is a `Pose` per moment.
 
 Reference: P. Ekman and W. V. Friesen, "Facial Action Coding System", 1978 (units and
 their combinations); blink and saccade times as in R. J. Leigh and D. S. Zee, "The
@@ -28,7 +27,7 @@ UNITS = {
     9: "nose wrinkler",
     43: "lid droop",
 }
-TREMOR = {6: 0.3}  # of a unit at work, if not 0.17: laughter shakes the cheek
+TREMOR = {6: 0.3}  # of an active unit; 0.17 for the others. Laughter shakes the cheek
 EMOTION_UNITS: dict[str, dict[int, float]] = {
     "angry": {4: 1.0, 5: 0.35, 7: 0.8},
     "disgust": {4: 0.75, 7: 0.7, 9: 1.0},

@@ -1,8 +1,8 @@
-"""The four lightings of SEE: lamps on the face and the exposure that the camera takes.
+"""The four lightings of SEE: lamps on the face and the camera's exposure.
 
 A lighting becomes a `Light` for the renderer and an `Exposure` for the camera, drawn
-per clip around what the volunteer's session has. Overexposed and HDR have a lamp at the
-side that saturates parts of the image, Low has hardly any.
+per clip around the values of the volunteer's session. Overexposed and HDR have a lamp
+at the side that saturates parts of the image, Low has hardly any light.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seen_jax.simulator.renderer import Light
 
 @dataclass(frozen=True)
 class Exposure:
-    """What the camera does with the light.
+    """How the camera turns radiance into grey levels.
 
     Attributes:
       gain: grey level (0 to 1) per unit of radiance.
@@ -33,7 +33,7 @@ class Exposure:
 
 @dataclass(frozen=True)
 class _Setup:
-    """Lamps and camera of a lighting; the lamps stand where they stand for everyone."""
+    """Lamps and camera of a lighting, before the variation by session and clip."""
 
     ambient: float
     lamp: float

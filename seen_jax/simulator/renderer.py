@@ -2,9 +2,9 @@
 
 `render` is a pure function of measures, pose and light: relief of the face -> shading,
 map of the skin at rest -> reflectance, and the eyeball seen between the lids. Shapes
-are closed curves and smooth edges instead of meshes, so that a movement of a tenth of
-a pixel changes the image by a tenth of what a whole one does; an event camera sees the
-difference. Radiance 1 is a white sheet in the light of the normal setting.
+are formulas with smooth edges instead of meshes, so that a movement by a tenth of a
+pixel changes the image by a tenth of the change of a whole pixel, as an event camera
+needs. Radiance 1 is a white sheet in the normal lighting.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _edge(distance, width):
 
 
 def _wave(phase):
-    """A sine of period 1, made of two parabolas."""
+    """Approximates a sine of period 1 by two parabolas."""
     x = 2.0 * (phase - jnp.floor(phase)) - 1.0
     return 4.0 * x * (jnp.abs(x) - 1.0)
 
@@ -87,9 +87,9 @@ def render(anatomy: Anatomy, skin: jax.Array, poses: Pose, light: Light) -> jax.
       Radiance (N, SIZE, SIZE), at least 0, not limited above.
     """
 
-    # Loops one after the other, so that XLA keeps what each one makes. Fused, it would
-    # compute the lids' lines again for every row and the relief for every neighbour
-    # that the slopes look at, and all of it one number at a time: four times slower.
+    # One loop after the other, so that XLA keeps the result of each. Fused, it would
+    # recompute the lids' lines for every row and the relief for every neighbour that
+    # the slopes need, and none of it vectorised: four times slower.
     def each(fn, *inputs):
         return jax.lax.map(lambda moment: fn(*moment), (poses, *inputs))
 
@@ -163,7 +163,7 @@ def _relief(anatomy: Anatomy, pose: Pose, lids):
     z -= a.hollow * _bump(x - 56.0, 15.0) * _bump(y + 14.0, 20.0)
     z += 14.0 * _bump(x + 18.0, 70.0) * _bump(y - 78.0 + 12.0 * pose.cheek, 42.0)
     z -= 0.0045 * jnp.square(jnp.maximum(62.0 - columns, 0.0))
-    # Folds: the upper lid's, the bag below the eye, and those that muscles make.
+    # Folds: the upper lid's, the bag below the eye, and those of moving muscles.
     near = jnp.clip(1.6 - jnp.abs(s), 0.0, 0.6) / 0.6
     open_ = jnp.clip(pose.lid, 0.15, 1.1)
     z -= 1.5 * a.crease * open_ * near * _bump(rows - lids["fold"], 2.1)

@@ -1,14 +1,14 @@
 """Writes a simulated SEE folder: many clips, several processes, resumable.
 
-    OUT/simulation.json                        what was asked for; marks the data as
+    OUT/simulation.json                        the arguments; marks the data as
                                                simulated for every later program
     OUT/event/<emotion>/<clip name>/*.jpg      as published
     OUT/frame/<emotion>/<clip name>/*.jpg
     OUT/raw/<emotion>/<clip name>.aedat4       with raw=True
-    OUT/emotion.json                           written last: a folder with it is whole
+    OUT/emotion.json                           written last: the folder is complete
 
-A clip is made in OUT/.staging and moved when complete, its event folder last, so that
-the event folder's presence means the clip is whole, whenever the program was killed.
+A clip is written to OUT/.staging and moved when complete, its event folder last, so
+that an event folder means a complete clip, even if the program was killed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from pathlib import Path
 
 import numpy as np
 
-from seen_jax import images, see
-from seen_jax.files import held
+from seen_jax import see
+from seen_jax.errors import UserError, refuse
+from seen_jax.files import explained, held, read_json, write_whole
+from seen_jax.images import save_frames
 from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
 
-PROVENANCE_FILE = "simulation.json"
-# Raise it with every change that makes other images from the same seed.
+# Raise it with every change to the images that the same seed gives.
 SIMULATOR_VERSION = 1
-# One thread per worker, on the CPU: a clip is too small to share out.
+# One thread per worker, on the CPU: a clip is too small for more.
 _WORKER_ENV = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
@@ -45,17 +46,18 @@ def write_see_folder(
     num_workers: int | None = None,
     progress: bool = True,
 ) -> None:
-    """Writes a simulated SEE folder, or what is missing of it.
+    """Writes a simulated SEE folder, or the clips that are missing in it.
 
     Args:
-      out: the folder; new, empty, or left by an earlier call with the same arguments.
+      out: new, empty, or left by an earlier call with the same arguments.
       num_volunteers, num_clips, seed: the cast; see `cast.plan`.
       raw: also writes each clip's events and intensity frames as AEDAT4.
-      num_workers: processes; None takes one per processor. Does not change a pixel.
+      num_workers: processes; None takes one per processor. Changes no pixel.
       progress: shows a progress bar.
 
     Raises:
-      ValueError: `out` holds something else.
+      UserError: `out` holds something else, is being written by another process, or
+        cannot be written.
     """
     clips = plan(num_volunteers, num_clips, seed)
     asked = {
@@ -66,62 +68,58 @@ def write_see_folder(
         "seed": seed,
         "raw": raw,
     }
-    _claim(out, asked)
-    refusal = ValueError(
-        f"{out}: expected no other run to write there, found one; wait for it or give "
-        "another --out"
+    refusal = UserError(
+        f"{out}: expected no other process that writes there, got one; wait for it or "
+        "give another --out"
     )
-    with held(out / PROVENANCE_FILE, refusal):
-        _write_missing(out, clips, seed, raw, num_workers, progress)
+    with explained(out, "make room or give another --out; the same command resumes"):
+        _claim(out, asked)
+        with held(out / see.PROVENANCE_FILE, refusal):
+            _write_missing(out, clips, seed, raw, num_workers, progress)
 
 
 def _write_missing(out, clips, seed, raw, num_workers, progress) -> None:
     staging = out / ".staging"
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     staging.mkdir()
-    missing = [clip for clip in clips if not _is_whole(out, clip)]
+    missing = [clip for clip in clips if not _is_complete(out, clip)]
     if progress and len(missing) < len(clips):
-        print(f"{out}: {len(clips) - len(missing)} of {len(clips)} clips are there")
+        print(f"{out}: {len(clips) - len(missing)} of {len(clips)} clips exist already")
     write = functools.partial(_write_clip, out, seed, raw)
     for _ in map_in_processes(
         write, missing, "simulate", num_workers, progress, few=0, env=_WORKER_ENV
     ):
         pass
-    _write_text(out / "emotion.json", see.split_to_json(_split(clips)))
+    write_whole(out / "emotion.json", see.split_to_json(_split(clips)))
     staging.rmdir()
 
 
 def _claim(out: Path, asked: dict) -> None:
-    """Marks `out` as ours, or refuses a folder that something else was written to."""
-    note = out / PROVENANCE_FILE
-    if not out.exists() or {x.name for x in out.iterdir()} <= {_part(note).name}:
+    """Writes the arguments into `out`, or refuses a folder with other content."""
+    note = out / see.PROVENANCE_FILE
+    leftover = f".{note.name}.part"  # of a run that was killed right here
+    if not out.exists() or {x.name for x in out.iterdir()} <= {leftover}:
         out.mkdir(parents=True, exist_ok=True)
-        _write_text(note, json.dumps(asked, indent=1) + "\n")
+        write_whole(note, json.dumps(asked, indent=1) + "\n")
         return
-    rule = "expected a new or empty folder or one that the simulator wrote"
-    if not note.is_file():
-        raise ValueError(
-            f"{out}: {rule}, found one without {note.name}; give another --out"
-        )
-    try:
-        found = dict(json.loads(note.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{note}: {rule}, found no JSON object in it ({error}); give another --out"
-        ) from error
-    differs = {
-        key: f"{key} {found.get(key)} there, {value} now"
+    if not note.exists():
+        rule = "a new or empty folder or one that the simulator wrote"
+        refuse(out, rule, f"one without {note.name}", "give another --out")
+    begun = read_json(note, "give another --out")
+    if not isinstance(begun, dict):
+        got = see.excerpt(begun)
+        refuse(note, "the JSON object of the simulator", got, "give another --out")
+    others = [
+        f"{key} {begun.get(key)} there, {value} now"
         for key, value in asked.items()
-        if found.get(key) != value
-    }
-    if differs:
-        raise ValueError(
-            f"{out}: expected the arguments that it was begun with, got others "
-            f"({'; '.join(differs.values())}); give the same ones or another --out"
-        )
+        if begun.get(key) != value
+    ]
+    if others:
+        rule, got = "the arguments of the first run", f"others ({'; '.join(others)})"
+        refuse(out, rule, got, "give the same ones or another --out")
 
 
-def _is_whole(out: Path, clip: PlannedClip) -> bool:
+def _is_complete(out: Path, clip: PlannedClip) -> bool:
     return all(_clip_dir(out, kind, clip).is_dir() for kind in ("event", "frame"))
 
 
@@ -135,7 +133,7 @@ def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
         ("frame", recorded.intensity_frames),
         ("event", recorded.event_frames),
     ):
-        images.save_frames(staging / kind, frames)
+        save_frames(staging / kind, frames)
     if raw:
         _write_raw(staging / "raw", recorded)
         final = _clip_dir(out, "raw", clip).with_name(f"{clip.name}.aedat4")
@@ -172,14 +170,3 @@ def _split(clips: list[PlannedClip]) -> see.Split:
             for clip in clips
         },
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Writes a whole file or none."""
-    part = _part(path)
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")

@@ -15,10 +15,13 @@ state, whatever the number of devices, so it fits any other number too.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
+import logging
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +144,7 @@ class Checkpoints:
         return jax.tree.map(np.asarray, arrays["variables"]), run
 
     def _restore(self, step: int, items: dict[str, Any]):
+        _ignore_late_answers()
         try:
             return self._read(step, items)
         except Exception as error:  # Orbax raises one of many kinds
@@ -201,6 +205,23 @@ class Checkpoints:
                 "resume"
             )
             refuse(self.path, "a folder that can be written and has room", why, remedy)
+
+
+@functools.cache
+def _ignore_late_answers() -> None:
+    """Keeps what follows a failed read from being printed.
+
+    Arrays are read at once by a library. Where one of them is damaged, the others'
+    answers come when no one listens any more, each with a traceback.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def _digests(trees: Any) -> dict[str, str]:

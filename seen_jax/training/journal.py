@@ -18,10 +18,8 @@ from pathlib import Path
 import numpy as np
 import tensorboardX
 import tqdm
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from seen_jax import files, metrics, see
+from seen_jax import curves, files, metrics, see
 from seen_jax.errors import refuse
 from seen_jax.training import rows as rows_lib
 from seen_jax.training.rows import CHOICES, Row
@@ -163,7 +161,7 @@ class Journal:
 
     def _draw(self, choice: str) -> None:
         image = io.BytesIO()
-        figure = draw_curves(self.rows, len(self._labels), choice)
+        figure = curves.draw(self.rows, num_classes=len(self._labels), choice=choice)
         figure.savefig(image, format="png", dpi=120)
         files.write_whole(self._workdir / CURVES_FILE, image.getvalue())
 
@@ -192,38 +190,3 @@ def _clock(seconds: float) -> str:
 
 def scores_text(row: Row) -> str:
     return f"{row['split']} WAR {100 * row['war']:.1f} %, UAR {100 * row['uar']:.1f} %"
-
-
-def draw_curves(rows: list[Row], num_classes: int, chosen: str = "") -> Figure:
-    """Draws loss, accuracy and the evaluations by epoch.
-
-    Args:
-      rows: of epochs, one evaluated or more.
-      num_classes: chance is 1 in so many.
-      chosen: how the epoch is chosen, if by these evaluations; else empty.
-    """
-    epochs = [row["epoch"] for row in rows]
-    losses = [row["loss"] for row in rows]
-    evaluated = [row for row in rows if "war" in row]
-    split = evaluated[0]["split"]
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(epochs, losses, ".-")
-    left.set(ylabel="training loss", ylim=(0, 1.05 * max(losses)))
-    lines = [("training accuracy", "accuracy", rows)]
-    lines += [(f"{split} {x.upper()}", x, evaluated) for x in ("war", "uar")]
-    for label, name, measured in lines:
-        x, y = zip(*((row["epoch"], row[name]) for row in measured), strict=True)
-        right.plot(x, y, ".-", label=label)
-    right.axhline(1 / num_classes, color="grey", lw=0.8, ls=":", label="chance")
-    right.set(ylim=(0, 1.02))  # a dot at 1 is whole
-    right.yaxis.set_major_formatter(PercentFormatter(1))
-    if chosen:
-        right.set_title(f"epoch {chosen}", fontsize="small")
-    right.legend(fontsize="small")
-    for axes in (left, right):
-        axes.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
-        axes.xaxis.set_major_locator(
-            MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
-        )
-    return figure

@@ -45,6 +45,8 @@ def read_rows_and_tail(workdir: str | os.PathLike) -> tuple[list[Row], bytes]:
     path = Path(workdir) / FILE
     if not path.exists():
         return [], b""
+    if not path.is_file():
+        refuse(path, "a file", "a folder or a device", REMEDY)
     try:
         *lines, tail = path.read_bytes().split(b"\n")
     except OSError as error:

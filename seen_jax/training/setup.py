@@ -21,7 +21,7 @@ from seen_jax.data.store import open_store
 from seen_jax.data.windows import INTENSITIES, Setting
 from seen_jax.errors import check_option, refuse
 from seen_jax.models import surrogate
-from seen_jax.models.folded import network
+from seen_jax.models.fast.network import network
 from seen_jax.models.lif import LIF
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import COPIES, READOUTS
@@ -120,7 +120,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     """Raises a UserError that names the first field that is missing or wrong."""
     for name in FIELDS:
         if name not in config:
-            refuse("config", f"the fields of configs/default.py, {name} too", "none")
+            refuse(name, "a value, as in configs/default.py", "none")
     for name, known in OPTIONS.items():
         check_option(name, config[name], known)
     for name, least in LEAST.items():

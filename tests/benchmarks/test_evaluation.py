@@ -40,5 +40,7 @@ def test_every_stage_is_measured(folder, capsys):
 
 
 def test_a_run_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match="expected the folder of a run, got one without"):
+    with pytest.raises(
+        UserError, match="expected the folder of a run, got one without"
+    ):
         benchmarks.main(["evaluation", f"--workdir={tmp_path}"])

@@ -8,9 +8,7 @@ from seen_jax.data.batches import Batches
 from seen_jax.data.clips import hold_out
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from tests.helpers import memory_records
-
-ROTATED = (*see.EMOTIONS[3:], *see.EMOTIONS[:3])
+from tests.helpers import ROTATED, memory_records
 
 
 @pytest.fixture(scope="module")

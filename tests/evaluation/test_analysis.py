@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seen_jax import see
-from seen_jax.evaluation import analysis, details
+from seen_jax.evaluation import analysis, analysis_text
 from seen_jax.evaluation.results import Results
 from tests.samples import clip_names
 
@@ -18,7 +18,7 @@ def results(predictions, scores=None, names=NAMES):
     predictions = np.asarray(predictions)
     if scores is None:
         scores = np.full((*predictions.shape, 7), np.nan)
-    return Results(None, tuple(names), predictions, scores)
+    return Results(None, see.EMOTIONS, tuple(names), predictions, scores)
 
 
 def with_best(predictions, best):
@@ -55,18 +55,18 @@ def test_intervals_over_volunteers_are_wider_where_people_differ():
     # Of six volunteers three are always right and three never. Six draws: binomial,
     # P(X = 0) = 1/64 = 0.016 < 0.025 < P(X <= 1) = 7/64: from 1 to 5 of 6.
     over = analysis.over_volunteers(six(3))
-    for found in over.values():
-        assert (found.low, found.high) == pytest.approx((1 / 6, 5 / 6))
+    for interval in over.values():
+        assert (interval.low, interval.high) == pytest.approx((1 / 6, 5 / 6))
 
 
 def test_intervals_over_clips():
     # Of 14 clips, 7 are right: binomial, mean 1/2, standard deviation
     # sqrt(1/4 / 14) = 0.134; P(X <= 3) = 0.029, P(X <= 2) = 0.006: from 3 to 11 of 14.
-    found = analysis.bootstrap(
+    intervals = analysis.bootstrap(
         results([volunteers_wrong()]), range(14), num_draws=20_000
     )
-    assert found["WAR"].low == pytest.approx(3 / 14)
-    assert found["WAR"].high == pytest.approx(11 / 14)
+    assert intervals["WAR"].low == pytest.approx(3 / 14)
+    assert intervals["WAR"].high == pytest.approx(11 / 14)
 
 
 @pytest.mark.parametrize("num_units", [1, 2, 4])
@@ -88,10 +88,10 @@ def test_where_all_is_right_the_interval_is_a_point():
 
 def test_groups():
     groups = analysis.by_group(results([RIGHT, volunteers_wrong()]))
-    found = {(g.kind, g.name): (g.war, g.uar, g.num_clips) for g in groups}
+    shares = {(g.kind, g.name): (g.war, g.uar, g.num_clips) for g in groups}
     # The first is right in one pass of two, the second always.
     first, second = NAMES[0], NAMES[7]
-    assert found == {
+    assert shares == {
         ("age", "under 20"): (0.5, 0.5, 7),
         ("age", "20-21"): (1, 1, 7),
         ("sex", first.sex): (0.5, 0.5, 7),
@@ -126,32 +126,34 @@ def test_a_group_that_lacks_emotions():
 def test_calibration():
     best = np.full((1, 14), 0.75)
     best[0, :4] = 0.35
-    found = analysis.calibration(with_best([volunteers_wrong()], best))
+    calibration = analysis.calibration(with_best([volunteers_wrong()], best))
     # Scores of 0.35: four, all wrong. Of 0.75: ten, seven of them right.
     # Expected error: (4 * 0.35 + 10 * 0.05) / 14.
-    np.testing.assert_array_equal(found.counts, [0, 0, 0, 4, 0, 0, 0, 10, 0, 0])
-    np.testing.assert_allclose(found.confidence[[3, 7]], [0.35, 0.75])
-    np.testing.assert_allclose(found.accuracy[[3, 7]], [0, 0.7])
-    assert np.isnan(np.delete(found.accuracy, [3, 7])).all()
-    assert found.error == pytest.approx((4 * 0.35 + 10 * 0.05) / 14)
+    np.testing.assert_array_equal(calibration.counts, [0, 0, 0, 4, 0, 0, 0, 10, 0, 0])
+    np.testing.assert_allclose(calibration.confidence[[3, 7]], [0.35, 0.75])
+    np.testing.assert_allclose(calibration.accuracy[[3, 7]], [0, 0.7])
+    assert np.isnan(np.delete(calibration.accuracy, [3, 7])).all()
+    assert calibration.error == pytest.approx((4 * 0.35 + 10 * 0.05) / 14)
 
 
 def test_calibration_at_the_edges_of_bins():
     best = np.full((1, 14), 1.0)
     best[0, 0] = 0.5  # (0.4, 0.5]
     best[0, 1] = 1 + 1e-7  # as a float32 softmax may round
-    found = analysis.calibration(with_best([RIGHT], best))
-    assert found.counts.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 13]
+    calibration = analysis.calibration(with_best([RIGHT], best))
+    assert calibration.counts.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 13]
 
 
 def test_calibration_needs_all_classes():
     assert analysis.calibration(results([RIGHT])) is None
-    assert "not known" in details.to_text(results([RIGHT]))
-    assert details.to_json(results([RIGHT]))["calibration"] is None
+    assert "not known" in analysis_text.to_text(results([RIGHT]))
+    assert analysis_text.to_json(results([RIGHT]))["calibration"] is None
 
 
 def test_as_text():
-    text = details.to_text(with_best([volunteers_wrong()], np.full((1, 14), 0.75)))
+    text = analysis_text.to_text(
+        with_best([volunteers_wrong()], np.full((1, 14), 0.75))
+    )
     assert "angry         1.0    1.0    0.0" in text
     assert "of the 2 volunteers     too few volunteers, fewer than 5" in text
     assert "of the 14 clips         WAR  21.4 to " in text
@@ -163,13 +165,13 @@ def test_as_text():
 
 
 def test_as_text_of_more_people():
-    text = details.to_text(six(3))
+    text = analysis_text.to_text(six(3))
     assert "of the 42 clips         WAR" in text and "few clips" not in text
     words = "WAR  16.7 to  83.3   UAR  16.7 to  83.3   rough: few volunteers"
     assert "of the 6 volunteers     " + words in text
 
 
 def test_as_json():
-    facts = details.to_json(results([volunteers_wrong()]))
+    facts = analysis_text.to_json(results([volunteers_wrong()]))
     assert facts["interval_over_volunteers"] is None
     assert len(facts["interval_over_clips"]["WAR"]) == 2

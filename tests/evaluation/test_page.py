@@ -1,14 +1,17 @@
 """The page: what is in it, and what its windows are chosen by."""
 
+import dataclasses
 import itertools
+import os
 import re
 
 import numpy as np
 import pytest
 
 from seen_jax import see
+from seen_jax.errors import UserError, run_command
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import page, plots, report, shown
+from seen_jax.evaluation import examples, page, plots, report
 from seen_jax.evaluation.results import Results, write_results
 from tests.samples import clip_names
 
@@ -19,52 +22,96 @@ RIGHT = np.array([see.EMOTIONS.index(name.emotion) for name in NAMES])
 def test_examples_and_mistakes():
     labels = np.array([0, 1, 1, 0, 1])
     scores = [[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]]
-    # Wrong: clips 1 (0.6), 2 (0.8) and 3 (0.7). First of their emotions: 0 and 1.
-    assert shown.mistakes(labels, np.array(scores)).tolist() == [2, 3, 1]
-    assert shown.choose(labels, np.array(scores)).tolist() == [0, 1, 2, 3]
+    # Wrong: clips 1 (0.6), 2 (0.8) and 3 (0.7). First of their class: 0 and 1.
+    assert examples.mistakes(labels, np.array(scores)).tolist() == [2, 3, 1]
+    assert examples.choose(labels, np.array(scores)).tolist() == [0, 1, 2, 3]
 
 
 NUM_WINDOWS = 9
 
 
-def some():
+def some(**changes):
     rng = np.random.default_rng(0)
     names = np.array([*map(str, NAMES)])
-    return shown.Shown(
-        names,
-        np.full((14, 3), 1 / 3),
-        rng.random(14),
-        rng.random((14, 4, 5)),
-        names[:NUM_WINDOWS],
-        rng.integers(0, 256, (NUM_WINDOWS, 4, 90, 90), np.uint8),
-        rng.integers(0, 256, (NUM_WINDOWS, 2, 90, 90), np.uint8),
-    )
+    arrays = {
+        "observed": names,
+        "attention": np.full((14, 3), 1 / 3),
+        "spatial_rate": rng.random(14),
+        "rates": rng.random((14, 4, 5)),
+        "clips": names[:NUM_WINDOWS],
+        "event_frames": rng.integers(0, 256, (NUM_WINDOWS, 4, 90, 90), np.uint8),
+        "intensity_frames": rng.integers(0, 256, (NUM_WINDOWS, 2, 90, 90), np.uint8),
+    }
+    return arrays | changes
 
 
 def test_saved_and_loaded(tmp_path):
-    assert shown.load(tmp_path) is None
-    shown.save(tmp_path, some())
-    found = shown.load(tmp_path)
-    np.testing.assert_array_equal(found.observed, some().observed)
-    np.testing.assert_array_equal(found.event_frames, some().event_frames)
+    assert examples.load(tmp_path) is None
+    examples.save(tmp_path, examples.Examples(**some()))
+    assert [path.name for path in tmp_path.iterdir()] == [examples.FILE]
+    loaded = examples.load(tmp_path)
+    for name, array in some().items():
+        np.testing.assert_array_equal(getattr(loaded, name), array)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"event_frames": some()["event_frames"][1:]}, "event_frames: expected uint8 "),
+        ({"event_frames": some()["event_frames"][:, 1:]}, r"\(M, T, H, W\), got uint8"),
+        (
+            {"intensity_frames": np.zeros((9, 0, 90, 90), np.uint8)},
+            "intensity_frames: ",
+        ),
+        (
+            {"intensity_frames": np.zeros((9, 2, 90, 90))},
+            "expected uint8 .* got float64",
+        ),
+        ({"clips": np.arange(9)}, r"clips: expected str_ \(M\), got int64 \(9,\)"),
+        ({"clips": np.array([None] * 9)}, "Object arrays cannot be loaded"),
+        ({"rates": np.full((14, 4, 5), np.nan)}, "rates: expected finite numbers"),
+        ({"attention": np.zeros((14, 4))}, r"attention: expected floating \(N, 3\)"),
+    ],
+)
+def test_a_file_of_other_arrays(tmp_path, changes, words):
+    np.savez(tmp_path / examples.FILE, **some(**changes))
+    with pytest.raises(UserError, match=words) as error:
+        examples.load(tmp_path)
+    assert re.match(r"[^\n]*examples\.npz: [^\n]*; evaluate again", str(error.value))
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive"])
 def test_a_broken_file(tmp_path, data):
-    (tmp_path / shown.FILE).write_bytes(data)
-    with pytest.raises(ValueError, match=r"shown\.npz: expected what eval\.py writes"):
-        shown.load(tmp_path)
+    (tmp_path / examples.FILE).write_bytes(data)
+    words = r"examples\.npz: expected the arrays that eval\.py writes"
+    with pytest.raises(UserError, match=words):
+        examples.load(tmp_path)
 
 
-def test_all_that_can_be_shown():
+def test_arrays_that_are_missing(tmp_path):
+    np.savez(tmp_path / examples.FILE, clips=some()["clips"])
+    with pytest.raises(UserError, match=r"got .*observed.*; evaluate again"):
+        examples.load(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / examples.FILE)
+    with pytest.raises(UserError, match=r"examples\.npz: expected a file, got"):
+        examples.load(tmp_path)
+
+
+@pytest.mark.parametrize("turn", [0, 3])
+def test_all_that_can_be_shown(turn):
     rng = np.random.default_rng(0)
     scores = rng.dirichlet(np.ones(7), (3, 14))
-    results = Results(None, tuple(NAMES), scores.argmax(-1), scores)
+    labels = see.EMOTIONS[turn:] + see.EMOTIONS[:turn]
+    scores = scores[..., [see.EMOTIONS.index(label) for label in labels]]
+    results = Results(None, labels, tuple(NAMES), scores.argmax(-1), scores)
     facts = {
         "source": "simulated", "dataset": "by_volunteer", "split": "test",
         "setting": "E4_S3", "epoch": 2, "step": 6, "choice": "the last epoch",
         "seed": 0, "passes": 3, "trained_at": "abc", "evaluated_at": "def",
-        "workdir": "runs/<a>", "command": "eval.py",
+        "workdir": "runs/<a>", "command": "eval.py", "labels": labels,
         "curves": [
             {"epoch": 1, "loss": 2.0, "accuracy": 0.1},
             {"epoch": 2, "loss": 1.5, "accuracy": 0.2, "split": "test", "war": 0.1,
@@ -72,23 +119,24 @@ def test_all_that_can_be_shown():
         ],
     }  # fmt: skip
     summary = report.summarise("<run>", results, facts)
-    text = page.to_html([summary], [some()])
-    assert "&lt;run&gt;: the last epoch." in text  # beside the table too
-    assert report.latex_row(summary).endswith(r"\\ % the last epoch")
+    text = page.to_html([summary], [examples.Examples(**some())])
+    assert "&lt;run&gt; was evaluated at epoch 2, the last epoch." in text
+    row = report.latex_row(summary, report.columns([summary]))
+    assert row.endswith(r"\\ % the last epoch")
     assert "<h1>Emotion recognition on simulated data</h1>" in text
     assert "&lt;run&gt;" in text and "<run>" not in text and "runs/&lt;a&gt;" in text
     assert "epoch 2 (step 6), the last epoch" in text
-    # Of the windows the first of each of the seven emotions, and six mistakes.
+    # The windows: the first of each of the seven classes, and six mistakes.
     windows = re.findall('<figure class="window">.*?</figure>', text)
-    wrong = np.flatnonzero(results.predictions[0, :NUM_WINDOWS] != RIGHT[:NUM_WINDOWS])
+    predicted = [labels[k] for k in results.predictions[0]]
+    wrong = [i for i in range(NUM_WINDOWS) if predicted[i] != NAMES[i].emotion]
     assert len(windows) == 7 + min(6, len(wrong)) == 13
     for window in windows:  # scores, two intensity frames, four event frames
         assert window.count("<img") == 7
         assert window.index('alt="scores"') < window.index('alt="intensity"')
     worst = max(wrong, key=lambda i: scores[0, i].max())
     caption = (
-        f"True {NAMES[worst].emotion}, predicted "
-        f"{see.EMOTIONS[results.predictions[0, worst]]}, score "
+        f"True {NAMES[worst].emotion}, predicted {predicted[worst]}, score "
         f"{scores[0, worst].max():.2f}: {NAMES[worst]}"
     )
     assert caption in windows[7]  # the first of the mistakes
@@ -103,10 +151,10 @@ def test_all_that_can_be_shown():
 
 def test_windows_of_other_clips():
     scores = np.full((1, 7, 7), 1 / 7)
-    results = Results(None, tuple(NAMES[:7]), scores.argmax(-1), scores)
-    words = r"shown\.npz: expected clips of the result files beside it, got 10_002"
+    results = Results(None, see.EMOTIONS, tuple(NAMES[:7]), scores.argmax(-1), scores)
+    words = r"examples\.npz: expected clips of the result files beside it, got 10_002"
     with pytest.raises(ValueError, match=words):
-        page.to_html([report.summarise("run", results)], [some()])
+        page.to_html([report.summarise("run", results)], [examples.Examples(**some())])
 
 
 def test_result_files_alone_side_by_side(tmp_path, capsys):
@@ -117,29 +165,27 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
         write_results(tmp_path / name, [*map(str, NAMES)], see.EMOTIONS, probabilities)
     file = tmp_path / "page.html"
     folders = [str(tmp_path / name) for name in ("one", "two")]
-    assert command.main(["report", *folders, "--html", str(file)]) == 0
+    command.main(["report", *folders, "--html", str(file)])
     assert capsys.readouterr().out.strip().endswith(str(file))
     text = file.read_text()
     assert "<h1>Emotion recognition on unstated data</h1>" in text
     assert "100.0" in text and "92.9 (-7.1)" in text
-    assert "they do not say it" in text
+    assert "there are result files alone" in text
     # What the text says of the table, and the rows that it has.
     words = " ".join(text.split())
     assert "In brackets the difference from the first column" in words
     assert "<th>clips</th><td>14</td><td>14</td>" in text
     assert "<th>passes</th><td>1</td><td>1</td>" in text
-    assert "Not of the same clips" not in text
+    assert "not the same clips" not in text
 
 
 def test_other_clips_and_epochs_are_said_as_in_the_text():
     scores = np.full((2, 14, 7), np.nan)
-    both = [
-        report.summarise("a", Results(1, tuple(NAMES), np.array([RIGHT] * 2), scores)),
-        report.summarise("b", Results(2, tuple(NAMES[1:]), np.array([RIGHT[1:]] * 2),
-                                      scores[:, 1:])),
-    ]  # fmt: skip
+    one = Results(1, see.EMOTIONS, tuple(NAMES), np.array([RIGHT] * 2), scores)
+    other = dataclasses.replace(one.take(np.arange(14) > 0), epoch=2)
+    both = [report.summarise("a", one), report.summarise("b", other)]
     text = page.to_html(both, [None, None])
-    assert "Not of the same clips" in text
+    assert "These are not the same clips" in text
     assert "<th>epoch</th><td>1</td><td>2</td>" in text
     assert "100.0 ± 0.0" in text and "+-" not in text
 
@@ -157,11 +203,11 @@ def test_a_page_that_cannot_be_written_is_said_before_any_work(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "summarise_directories", None)  # must not be called
-    assert command.main(["report", "somewhere", "--html", name]) == 1
+    assert run_command(lambda: command.main(["report", "x", "--html", name])) == 1
     assert re.search(words, capsys.readouterr().err)
 
 
 def test_a_class_without_clips_has_no_share():
-    figure = plots.confusion(np.diag([2.0, 0, 2, 2, 2, 2, 2]))
+    figure = plots.confusion(np.diag([2.0, 0, 2, 2, 2, 2, 2]), see.EMOTIONS)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[:7] == ["100", *["0"] * 6] and texts[7:14] == ["-"] * 7

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-
 from seen_jax.models.folded import FoldedSEEN, network
+from tests.models.test_folded import windows
+
 from seen_jax.models.precision import bfloat16_product
 from seen_jax.models.seen import SEEN
-from tests.models.test_folded import windows
 from tests.models.variables import draw
 
 

@@ -104,6 +104,10 @@ def test_random_light_gives_the_events_of_a_loop_over_microseconds():
     polarity = np.concatenate([p[at == 0] for _, at, p in parts])
     expected = microsecond_loop(levels, 0.11, 0.13)
     assert len(expected) > 20
+    # No event hangs on rounding, nor on the microsecond that the loop is coarse.
+    for scale in (0.999, 1.001):
+        nearby = microsecond_loop(levels, 0.11 * scale, 0.13 * scale)
+        assert [p for _, p in nearby] == [p for _, p in expected]
     assert [p for _, p in expected] == polarity.tolist()
     np.testing.assert_allclose(time, [t for t, _ in expected], atol=5)
 

@@ -39,9 +39,9 @@ def test_testing_clips_have_the_published_counts_per_emotion_and_lighting(full):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_lengths_have_the_published_mean_spread_and_range(seed):
     lengths = [clip.name.length for clip in plan(111, 2405, seed)]
-    assert abs(np.mean(lengths) - 53.5) < 0.5
-    assert abs(np.std(lengths) - 15.2) < 0.5
-    assert (min(lengths), max(lengths)) == (18, 131)
+    assert abs(np.mean(lengths) - see.LENGTH_MEAN) < 0.5
+    assert abs(np.std(lengths) - see.LENGTH_STD) < 0.5
+    assert (min(lengths), max(lengths)) == (see.LENGTH_MIN, see.LENGTH_MAX)
 
 
 def test_names_are_unique_parse_and_have_one_lighting_per_volunteer(full):

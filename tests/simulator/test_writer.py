@@ -13,6 +13,7 @@ from PIL import Image
 
 from seen_jax import event_folder, files, see, see_folder
 from seen_jax.aedat4 import read_aedat4
+from seen_jax.errors import UserError
 from seen_jax.events import accumulate
 from seen_jax.simulator import calibration, writer
 from seen_jax.simulator.__main__ import main
@@ -117,21 +118,23 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(folder, tmp_path):
     assert digest(out) == digest(folder)
 
 
-def test_other_arguments_and_other_folders_are_refused(folder, tmp_path, capsys):
+def test_other_arguments_and_other_folders_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"got others \(seed 0 there, 5 now\)"):
         writer.write_see_folder(folder, VOLUNTEERS, CLIPS, seed=5, raw=True)
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match=r"found one without simulation\.json"):
+    with pytest.raises(ValueError, match=r"got one without simulation\.json"):
         writer.write_see_folder(tmp_path, VOLUNTEERS, CLIPS)
-    with pytest.raises(SystemExit):
+    (tmp_path / see.PROVENANCE_FILE).write_text("[1]")
+    with pytest.raises(UserError, match=r"JSON object of the simulator, got \[1\]"):
+        writer.write_see_folder(tmp_path, VOLUNTEERS, CLIPS)
+    with pytest.raises(UserError, match="volunteers: expected 1 to 999"):
         main([f"--out={tmp_path / 'new'}", "--volunteers=0"])
-    assert "volunteers: expected 1 to 999" in capsys.readouterr().err
 
 
 def test_two_runs_do_not_write_to_one_folder(folder):
     with (
-        files.held(folder / writer.PROVENANCE_FILE),
-        pytest.raises(ValueError, match="expected no other run to write there"),
+        files.held(folder / see.PROVENANCE_FILE),
+        pytest.raises(UserError, match="expected no other process that writes there"),
     ):
         writer.write_see_folder(folder, VOLUNTEERS, CLIPS, raw=True)
 
@@ -142,10 +145,20 @@ def test_overexposed_clips_have_saturated_areas():
     assert max((frame == 255).mean() for frame in frames) > 0.01
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path, capsys):
+def test_a_run_killed_before_its_first_file_resumes(tmp_path):
+    (tmp_path / f".{see.PROVENANCE_FILE}.part").write_text("{")  # as write_whole does
+    writer.write_see_folder(tmp_path, 1, 1, num_workers=1)
+    contents = see_folder.check(see_folder.SeeFolder(tmp_path), num_workers=1)
+    assert contents.problems == ()
+    assert contents.provenance["source"] == "simulated"
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    assert main([f"--out={tmp_path / 'file' / 'see'}", "--clips=2", "--volunteers=1"])
-    assert "expected to be able to write there" in capsys.readouterr().err
+    with pytest.raises(
+        UserError, match=r"can be written .*; make room or give another"
+    ):
+        main([f"--out={tmp_path / 'file' / 'see'}", "--clips=2", "--volunteers=1"])
 
 
 def test_calibration_measures_what_pillow_and_numpy_measure(folder, capsys):
@@ -157,8 +170,10 @@ def test_calibration_measures_what_pillow_and_numpy_measure(folder, capsys):
             with Image.open(str(path).replace("/event/", f"/{kind}/", 1)) as image:
                 values.append(np.asarray(image.resize((90, 90), Image.BILINEAR)) / 255)
     line = next(x for x in printed.splitlines() if x.startswith("| all"))
-    found = [float(x) for x in line.split("|")[2:6]]
+    measured = [float(x) for x in line.split("|")[2:6]]
     expected = [np.mean(events), np.std(events), np.mean(frames), np.std(frames)]
-    np.testing.assert_allclose(found, expected, atol=6e-4)
+    np.testing.assert_allclose(measured, expected, atol=6e-4)
     with Image.open(folder.parent / "s.png") as sheet:
         assert sheet.size[1] == 2 * see.IMAGE_SIZE
+    with pytest.raises(UserError, match=r"a name that ends in \.png, got 's\.xyz'"):
+        calibration.main([str(folder), "--sheet=s.xyz"])

@@ -68,50 +68,33 @@ def test_rows_point_at_the_images_of_the_batches(store):
             np.testing.assert_array_equal(frames, batch[f"{name}_frames"])
 
 
-def test_the_same_steps_however_many_are_taken_at_a_time(store):
-    batches = batches_of(store, "train")
-    assert len(batches) == 3
-    train_step = step_lib.make_train_step(MODEL, OPTIMIZER)
-    expected, sums = initial_state(), []
-    for number in range(5):
-        expected, one = train_step(expected, small(batches.batch(number)))
-        sums.append(step_lib.first(one))
-    train_steps = feed_lib.make_train_steps(MODEL, OPTIMIZER, 3)
-    frames = feed_lib.place(small_store(store))
-    ends = []
-    for divided in ([0, 3, 5], [0, 1, 3, 4, 5]):
-        state, found = initial_state(), []
-        for start, stop in itertools.pairwise(divided):
-            state, some = train_steps(state, frames, batches.rows(start, stop))
-            some = step_lib.first(some)
-            found += [{k: x[i] for k, x in some.items()} for i in range(stop - start)]
-        for one, other in zip(sums, found, strict=True):
-            assert one.keys() == other.keys()
-            for name in one:
-                np.testing.assert_allclose(other[name], one[name], rtol=1e-9)
-        ends.append(step_lib.first(state))
-    states = map(jax.tree.leaves, (*ends, step_lib.first(expected)))
-    for a, b, c in zip(*states, strict=True):
-        np.testing.assert_array_equal(a, b)  # to the bit
-        np.testing.assert_allclose(a, c, rtol=1e-9, atol=1e-12)
-
-
-def test_a_feed_takes_the_steps_and_passes_either_way(store):
-    store, losses, answers = small_store(store), [], []
+def test_the_same_steps_and_passes_wherever_the_images_wait(store):
+    """On the devices also however the steps of an epoch are divided, to the bit."""
+    store, runs = small_store(store), {}
     batches = [batches_of(store, purpose) for purpose in ("train", "eval")]
-    for images in ("store", "device"):
-        feeds = feed_lib.make_feeds(images, *batches)
-        assert all((feed.frames is None) == (images == "store") for feed in feeds)
-        take, of_steps = feeds[0].make_train(MODEL, OPTIMIZER), []
-        for new_state, num_steps, sums in take(initial_state(), 0, 3):
-            state, sums = new_state, step_lib.first(sums)
-            of_steps += np.atleast_1d(sums["loss"])[:num_steps].tolist()
-        losses.append(of_steps)
-        passes = feeds[1].make_predict(MODEL)(state.variables, 2)
-        answers.append(protocol.evaluate(passes, 7, 2))
-    assert len(losses[0]) == 3 and answers[0].shape == (2, 7, 7)
-    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-9)
-    np.testing.assert_allclose(answers[1], answers[0], rtol=1e-9)
+    for images, *divisions in (("store", [0, 3]), ("device", [0, 3], [0, 1, 3])):
+        train, shown = feed_lib.make_feeds(images, *batches)
+        assert (train.frames is None) == (shown.frames is None) == (images == "store")
+        take = train.make_train(MODEL, OPTIMIZER)
+        for division in divisions:
+            state, losses = initial_state(), []
+            for start, stop in itertools.pairwise(division):
+                for new_state, num_steps, sums in take(state, start, stop):
+                    state, sums = new_state, step_lib.first(sums)
+                    losses += np.atleast_1d(sums["loss"])[:num_steps].tolist()
+            runs[images, len(division)] = step_lib.first(state), losses
+        passes = shown.make_predict(MODEL)(state.variables, 2)
+        runs[images] = protocol.evaluate(passes, 7, 2)
+
+    (expected, losses), (whole, _) = runs["store", 2], runs["device", 2]
+    divided, divided_losses = runs["device", 3]
+    assert len(losses) == 3 and runs["store"].shape == (2, 7, 7)
+    np.testing.assert_allclose(divided_losses, losses, rtol=1e-9)
+    np.testing.assert_allclose(runs["device"], runs["store"], rtol=1e-9)
+    states = map(jax.tree.leaves, (whole, divided, expected))
+    for a, b, c in zip(*states, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, c, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from seen_jax import see
+from seen_jax import curves, see
 from seen_jax.errors import UserError
 from seen_jax.training import journal as journal_lib
 from seen_jax.training.journal import Journal
@@ -133,9 +133,9 @@ CHOSEN = [
 def test_how_the_epoch_is_chosen_is_said_beside_every_number(
     tmp_path, capsys, monkeypatch, select, split, chosen
 ):
-    figures, draw = [], journal_lib.draw_curves
+    figures, draw = [], curves.draw
     monkeypatch.setattr(
-        journal_lib, "draw_curves", lambda *x: figures.append(draw(*x)) or figures[-1]
+        curves, "draw", lambda *x, **y: figures.append(draw(*x, **y)) or figures[-1]
     )
     journal = make(tmp_path, select)
     journal.epoch(make_row(2, split))

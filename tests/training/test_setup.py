@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from configs import default
-from seen_jax import see
 from seen_jax.data.records import Records
 from seen_jax.data.store import Store
 from seen_jax.models import surrogate
 from seen_jax.training import setup
-from tests.helpers import memory_records
-
-ROTATED = (*see.EMOTIONS[3:], *see.EMOTIONS[:3])
+from tests.helpers import ROTATED, memory_records
 
 
 @pytest.fixture

@@ -8,29 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from seen_jax import see
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.results import Results
 
+Intervals = dict[str, analysis.Interval]
+
 
 def to_text(results: Results) -> str:
-    """Says it for a terminal, in percent."""
-    parts = [
-        _confusion_text(results),
-        _interval_text(results),
-        _group_text(results),
-        _calibration_text(results),
-    ]
-    return "\n\n".join(parts)
+    """Formats the analysis for a terminal, in percent."""
+    parts = (_confusion_text, _interval_text, _group_text, _calibration_text)
+    return "\n\n".join(part(results) for part in parts)
 
 
 def _confusion_text(results: Results) -> str:
-    matrix = analysis.confusion(results)
-    short = [emotion[:5] for emotion in see.EMOTIONS]
-    lines = ["Clips by true (rows) and predicted emotion, mean of the passes"]
-    lines.append(" " * 10 + "".join(f"{name:>7}" for name in short))
-    for emotion, row in zip(see.EMOTIONS, matrix, strict=True):
-        lines.append(f"{emotion:<10}" + "".join(f"{count:7.1f}" for count in row))
+    width = max(10, 1 + max(map(len, results.labels)))
+    short = "".join(f"{label[:5]:>7}" for label in results.labels)
+    lines = ["Clips by true (rows) and predicted class, mean of the passes"]
+    lines.append(" " * width + short)
+    for label, row in zip(results.labels, analysis.confusion(results), strict=True):
+        lines.append(label.ljust(width) + "".join(f"{count:7.1f}" for count in row))
     return "\n".join(lines)
 
 
@@ -40,21 +36,23 @@ def _interval_text(results: Results) -> str:
         "draws"
     ]
     people = len({name.volunteer for name in results.names})
-    for count, units, found in (
+    for count, units, intervals in (
         (len(results.names), "clips", analysis.over_clips(results)),
         (people, "volunteers", analysis.over_volunteers(results)),
     ):
-        lines.append(f"{f'of the {count} {units}':<24}{_interval(found, count, units)}")
+        text = _interval(intervals, count, units)
+        lines.append(f"{f'of the {count} {units}':<24}{text}")
     return "\n".join(lines)
 
 
-def _interval(found: dict[str, analysis.Interval] | None, count: int, units: str):
-    if found is None:
+def _interval(intervals: Intervals | None, count: int, units: str) -> str:
+    if intervals is None:
         return f"too few {units}, fewer than {analysis.FEWEST}"
-    each = "   ".join(
-        f"{name} {100 * x.low:5.1f} to {100 * x.high:5.1f}" for name, x in found.items()
+    text = "   ".join(
+        f"{name} {100 * x.low:5.1f} to {100 * x.high:5.1f}"
+        for name, x in intervals.items()
     )
-    return each + (f"   rough: few {units}" if count < analysis.FEW else "")
+    return text + (f"   rough: few {units}" if count < analysis.FEW else "")
 
 
 def _group_text(results: Results) -> str:
@@ -68,26 +66,28 @@ def _group_text(results: Results) -> str:
 
 
 def _calibration_text(results: Results) -> str:
-    found = analysis.calibration(results)
-    if found is None:
+    calibration = analysis.calibration(results)
+    if calibration is None:
         return "Calibration: not known, the files do not list all classes."
-    lines = [f"Expected calibration error {100 * found.error:.1f} percentage points"]
+    error = 100 * calibration.error
+    lines = [f"Expected calibration error {error:.1f} percentage points"]
     lines.append("best score %  predictions  mean score %  right %")
-    for i, count in enumerate(found.counts):
+    for i, count in enumerate(calibration.counts):
         if count:
-            low, high = (100 * j // len(found.counts) for j in (i, i + 1))
+            low, high = (100 * j // len(calibration.counts) for j in (i, i + 1))
+            confidence, accuracy = calibration.confidence[i], calibration.accuracy[i]
             lines.append(
                 f"{low:3} to {high:3}    {count:11}  "
-                f"{100 * found.confidence[i]:12.1f}  {100 * found.accuracy[i]:7.1f}"
+                f"{100 * confidence:12.1f}  {100 * accuracy:7.1f}"
             )
     return "\n".join(lines)
 
 
 def to_json(results: Results) -> dict[str, Any]:
-    """Returns the same for programs: shares from 0 to 1, None where unknown."""
+    """Returns the analysis for programs: shares from 0 to 1, None where unknown."""
     calibration = analysis.calibration(results)
     return {
-        "emotions": list(see.EMOTIONS),
+        "labels": list(results.labels),
         "confusion": analysis.confusion(results).tolist(),
         "interval_over_clips": _plain(analysis.over_clips(results)),
         "interval_over_volunteers": _plain(analysis.over_volunteers(results)),
@@ -103,7 +103,7 @@ def to_json(results: Results) -> dict[str, Any]:
     }
 
 
-def _plain(intervals: dict[str, analysis.Interval] | None):
+def _plain(intervals: Intervals | None):
     return intervals and {name: [x.low, x.high] for name, x in intervals.items()}
 
 

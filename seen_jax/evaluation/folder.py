@@ -1,0 +1,101 @@
+"""The folder of an evaluation of a run.
+
+    test_<pass>.json   every clip's scores, in the published form
+    examples.npz       activity by clip and example windows of the first pass
+    evaluation.json    where they come from, training curves, operations and energy
+
+Note: result files are replaced one by one, so `evaluation.json` is removed first and
+written last, and never describes other files.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seen_jax.evaluation import efficiency, examples, observe, provenance, results
+from seen_jax.evaluation.activity import Activity
+from seen_jax.evaluation.examples import Examples
+from seen_jax.files import explained
+from seen_jax.models.counting import count_parameters
+from seen_jax.training.rows import read_rows
+
+if TYPE_CHECKING:
+    from seen_jax.data.batches import Batches
+    from seen_jax.evaluation.restored import Restored
+
+
+def default_folder(facts: dict[str, Any], split: str) -> Path:
+    """Returns RUN/evaluation/<split>_<step>."""
+    return Path(facts["workdir"]) / "evaluation" / f"{split}_{facts['step']}"
+
+
+def prepare(out: str | os.PathLike, num_passes: int) -> None:
+    """Makes the folder, or takes `evaluation.json` away from results to be replaced.
+
+    Raises:
+      UserError: it cannot be written, or holds result files of more passes.
+    """
+    with explained(out):
+        Path(out).mkdir(parents=True, exist_ok=True)
+        results.check_room(Path(out), num_passes)
+        (Path(out) / provenance.FILE).unlink(missing_ok=True)
+
+
+def write(
+    restored: Restored,
+    split: str,
+    batches: Batches,
+    probabilities: np.ndarray,
+    observed: tuple[np.ndarray, Activity],
+    out: str | os.PathLike,
+    command: str,
+) -> None:
+    """Writes the files of an evaluation into a folder that `prepare` made.
+
+    Args:
+      restored: the checkpoint.
+      split: of the clips.
+      batches: of the clips, with purpose "eval".
+      probabilities: (P, N, K).
+      observed: what `observe.observe_clips` returned.
+      out: the folder.
+      command: as given, for the record.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    clips, (numbers, activity) = batches.clips, observed
+    model, variables = restored.model, restored.variables
+    macs = observe.count_macs(model, variables, batches.setting.num_event_frames)
+    estimate = efficiency.estimate(activity, count_parameters(variables), macs)
+    kinds = provenance.CURVES | provenance.EVALUATED
+    curves = [
+        {name: row[name] for name in kinds if name in row}
+        for row in read_rows(restored.facts["workdir"])
+    ]
+    facts = {
+        **restored.facts,
+        "source": clips.source,
+        "split": split,
+        "passes": len(probabilities),
+        "command": command,
+        "efficiency": efficiency.to_json(estimate),
+        "curves": curves,
+    }
+    names = np.array(clips.names)
+    chosen = examples.choose(clips.label_index, probabilities[0])
+    shown = Examples(
+        names[numbers],
+        activity.attention,
+        activity.spatial_rate,
+        activity.rates,
+        names[chosen],
+        *batches.first_windows(chosen),
+    )
+    examples.save(out, shown)
+    results.write_results(out, clips.names, clips.labels, probabilities)
+    provenance.write(out, facts)

@@ -1,0 +1,208 @@
+"""SEEN without the work that does not reach the output: the same function, faster.
+
+    images are grey: kernels are summed over the three equal channels    grey_sum
+    the scales, their weights and conv1_cat have no activation between
+      them: one 7 x 7 kernel for each example, in S and in T             first_kernel
+    conv0 folds into that kernel, its bias by a frame of ones            fold_conv0
+    a score needs the mean of its scale, which the mean patch gives      scale_means
+    conv2_f2 and conv3_f2 have no activation between them in S           compose
+    conv3_f2 reads 3 of every 4 rows and columns of conv2_f2's output;
+      the rest, and what only the rest reads, is not computed            geometry.Grid
+    T learns nothing before fc1: no backward pass                        temporal_branch
+
+Each line is exact, with its equation in `algebra`; only float rounding differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from seen_jax.errors import check_option, refuse
+from seen_jax.models.fast import algebra
+from seen_jax.models.fast.algebra import conv2, conv3
+from seen_jax.models.fast.geometry import Grid, grid
+from seen_jax.models.lif import LIF, LIFState
+from seen_jax.models.precision import PRODUCTS, Product, in_full
+from seen_jax.models.seen import COPIES, NUM_CHANNELS, SCALES, SEEN, STAGES, attend
+
+Weights = Mapping[str, tuple[jax.Array, jax.Array]]  # kernel and bias by convolution
+COMPOSE_FROM = 16  # examples; for fewer, `compose` costs more than it saves
+
+
+def network(precision: str = "float32", **options: Any) -> nn.Module:
+    """Returns the fastest network with the given fields of `SEEN`.
+
+    Args:
+      precision: of matrix products, "float32" or "bfloat16"; see `precision`.
+      options: fields of `SEEN`.
+
+    Raises:
+      UserError: the precision is not known, or needs the options that `FastSEEN` has.
+    """
+    check_option("precision", precision, PRODUCTS)
+    own = {name: options.get(name, "copied") for name in ("kernels", "attention")}
+    if set(own.values()) != {"copied"}:
+        if precision != "float32":
+            refuse("precision", f"float32 with {own}", repr(precision))
+        return SEEN(**options)
+    # One example's patches fit into a CPU's cache, those of a batch do not.
+    one_by_one = jax.default_backend() == "cpu"
+    return FastSEEN(product=PRODUCTS[precision], one_by_one=one_by_one, **options)
+
+
+def plain(model: nn.Module) -> SEEN:
+    """Returns the published network of the same options, for the same variables."""
+    return SEEN(**options_of(model))
+
+
+def options_of(model: nn.Module) -> dict[str, Any]:
+    """Returns the fields of `SEEN` that a network of `network` has, by name."""
+    names = {field.name for field in dataclasses.fields(SEEN)} - {"parent", "name"}
+    return {name: getattr(model, name) for name in names}
+
+
+class FastSEEN(nn.Module):
+    """`SEEN` made faster: the same variables, arguments, results and errors.
+
+    With `capture`, and for image sizes that do not fold into blocks, it calls `SEEN`
+    itself, in float32.
+
+    Attributes:
+      num_classes, intensity, kernels, attention, readout, axis_name: as of `SEEN`, but
+        for kernels and attention that T copies from S.
+      neuron: as of `SEEN`; it must not fire without a current.
+      product: multiplies (..., C) by (C, D) in every layer but the scores.
+      one_by_one: work on the examples of a batch in turn, so that each stays in the
+        cache, instead of all at once.
+    """
+
+    num_classes: int = 7
+    intensity: str = "first_and_last"
+    kernels: str = "copied"
+    attention: str = "copied"
+    readout: str = "mean_membrane"
+    neuron: Callable[[jax.Array], LIFState] = LIF()
+    axis_name: str | None = None
+    product: Product = jnp.matmul
+    one_by_one: bool = False
+
+    def setup(self):
+        check_option("kernels", self.kernels, COPIES[:1])
+        check_option("attention", self.attention, COPIES[:1])
+        self.seen = SEEN(**options_of(self))
+        nn.share_scope(self, self.seen)  # so that its variables have the same paths
+
+    @in_full
+    def __call__(
+        self,
+        *,
+        event_frames: jax.Array,
+        intensity_frames: jax.Array,
+        train: bool = False,
+        mask: jax.Array | None = None,
+        capture: bool = False,
+    ):
+        """Classifies a batch of windows, as `SEEN.__call__`."""
+        events, intensities, mask = self.seen.check(
+            event_frames, intensity_frames, mask
+        )
+        places = grid(events.shape[-1])
+        if capture or not places.folds:
+            return self.seen(
+                event_frames=events,
+                intensity_frames=intensities,
+                train=train,
+                mask=mask,
+                capture=capture,
+            )
+        convs = self.read(intensities.shape[1], events.dtype)
+        weights, j_s = self.spatial_branch(intensities, convs, places, train, mask)
+        lif3 = self.temporal_branch(events, weights, convs, places)
+        return self.seen.classify(lif3 + j_s, self.product)[0]
+
+    def read(self, num_intensity_frames: int, dtype) -> Weights:
+        """Returns kernel (Y, X, C, D) and bias (D,) of each of SEEN's convolutions."""
+        convs, channels = {"conv0": self.seen.conv0, **self.seen.convs}, {}
+        channels["conv0"] = NUM_CHANNELS * num_intensity_frames
+        channels.update(dict.fromkeys(SCALES, NUM_CHANNELS))
+        channels["conv1_cat"] = sum(STAGES[name].features for name in SCALES)
+        channels["conv2_f2"] = STAGES["conv1_cat"].features
+        channels["conv3_f2"] = STAGES["conv2_f2"].features
+        return {name: convs[name].weights(n, dtype) for name, n in channels.items()}
+
+    def spatial_branch(self, frames, convs: Weights, places: Grid, train, mask):
+        """Branch S: attention weights (B, 3) and spikes J_s (B, 1, n, n, 512)."""
+        frames = algebra.add_ones_frame(frames)  # (B, H, W, I + 1)
+        kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
+        kernels = algebra.fold_conv0(kernels, *convs["conv0"])
+        kernels = kernels.reshape(len(SCALES), -1, kernels.shape[-1])  # (S, M, C)
+        biases = jnp.stack([convs[name][1] for name in SCALES])  # (S, C)
+
+        means = algebra.scale_means(frames, kernels, biases, places)
+        images = list(means[:, :, None, None])  # of one pixel, which is its mean
+        weights = attend(self.seen.scores, images, train, mask)
+
+        cat, cat_bias = convs["conv1_cat"]
+        kernels = algebra.fold_cat(kernels, cat)  # (S, M, D)
+        biases = algebra.fold_cat(biases, cat)  # (S, D)
+        inside = jnp.asarray(places.first, frames.dtype)[..., None]
+
+        @jax.checkpoint  # the backward pass gathers the patches again: less memory
+        def first_stage(frames, weights):  # of one example: (H, W, I + 1) and (3,)
+            patches = algebra.patches(frames, places)
+            bias = weights @ biases + cat_bias
+            kernel = algebra.first_kernel(weights, kernels)
+            return self.product(patches, kernel) + bias * inside
+
+        def currents(frames, weights):
+            return self.deep(first_stage(frames, weights)[None], convs, places)[0]
+
+        if train:  # gradients by kernels are faster for a whole batch
+            x = self.for_each(first_stage, frames, weights)
+            x = self.deep(x, convs, places)
+        else:
+            x = self.for_each(currents, frames, weights)
+        return weights, self.neuron(x[:, None]).spike
+
+    def deep(self, x: jax.Array, convs: Weights, places: Grid) -> jax.Array:
+        """Applies conv2_f2 and conv3_f2 of S: (B, n, n, 7, 7, 64) to (B, n, n, 512)."""
+        (kernel2, bias2), (kernel3, bias3) = convs["conv2_f2"], convs["conv3_f2"]
+        bias2 = bias2 * jnp.asarray(places.second, x.dtype)[..., None]
+        if len(x) < COMPOSE_FROM:
+            x = conv2(x, kernel2, self.product) + bias2
+            return conv3(x, kernel3, self.product) + bias3
+        kernel = algebra.compose(kernel2, kernel3)
+        x = self.product(x.reshape(*x.shape[:3], -1), kernel)
+        return x + conv3(bias2, kernel3) + bias3
+
+    def temporal_branch(self, frames, weights, convs: Weights, places: Grid):
+        """Branch T: spikes of LIF3 (B, T, n, n, 512), constants for the optimiser."""
+        frames, weights, convs = lax.stop_gradient((frames, weights, convs))
+        kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
+        kernels = algebra.grey_sum(kernels)[:, :, 0]  # (S, M, C): one frame at a time
+        kernels = algebra.fold_cat(kernels, convs["conv1_cat"][0])
+
+        def spikes(currents):  # of one example: (T, ...)
+            return self.neuron(currents[None]).spike[0]
+
+        def branch(frames, weights):  # of one example: (T, H, W) and (3,)
+            patches = algebra.patches(frames[..., None], places)
+            kernel = algebra.first_kernel(weights, kernels)
+            x = spikes(self.product(patches, kernel))
+            x = spikes(conv2(x, convs["conv2_f2"][0], self.product))
+            return spikes(conv3(x, convs["conv3_f2"][0], self.product))
+
+        return self.for_each(branch, frames, weights)
+
+    def for_each(self, fn: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+        """Calls a function for each example, the leading axis of the arrays."""
+        if self.one_by_one:
+            return lax.map(lambda x: fn(*x), arrays)
+        return jax.vmap(fn)(*arrays)

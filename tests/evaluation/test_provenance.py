@@ -1,0 +1,66 @@
+"""`evaluation.json`: written, read again, and refused where it is not of the form."""
+
+import json
+import os
+
+import pytest
+
+from seen_jax.errors import UserError
+from seen_jax.evaluation import provenance
+
+FACTS = {name: kind(3) for name, kind in provenance.FACTS.items() if kind is not list}
+FACTS |= {"labels": ["b", "a"]}
+ROW = {"epoch": 1, "loss": 2, "accuracy": 0.5}
+
+
+@pytest.mark.parametrize(
+    "facts, got",
+    [
+        ([], "no source"),
+        ({"source": "real"}, "no dataset"),
+        (FACTS | {"passes": "3"}, '"3" as passes'),
+        (FACTS | {"passes": True}, "true as passes"),
+        (FACTS | {"labels": "ab"}, '"ab" as labels'),
+        (FACTS | {"labels": ["a"]}, r'\["a"\] as labels'),
+        (FACTS | {"labels": ["a", "a"]}, r'\["a", "a"\] as labels'),
+        (FACTS | {"labels": ["a", 3]}, r'\["a", 3\] as labels'),
+        (FACTS | {"labels": ["a", ["b"]]}, r'\["a", \["b"\]\] as labels'),
+        (FACTS | {"efficiency": None}, "nothing as efficiency"),
+        (FACTS | {"efficiency": {"macs": 3}}, r'\{"macs": 3\} as efficiency'),
+        (FACTS | {"curves": 3}, "3 as curves"),
+        (FACTS | {"curves": [{"epoch": 1}]}, r'\[\{"epoch": 1\}\] as curves'),
+        (FACTS | {"curves": [ROW | {"war": 1}]}, r"\[.*\] as curves"),
+        (FACTS | {"curves": [ROW | {"loss": float("nan")}]}, r"\[.*\] as curves"),
+        (FACTS | {"curves": [ROW | {"epoch": 10**400}]}, r"\[.*\.\.\. as curves"),
+    ],
+)
+def test_not_of_the_form(tmp_path, facts, got):
+    (tmp_path / provenance.FILE).write_text(json.dumps(facts))
+    words = rf"evaluation\.json: expected .*, got {got}; evaluate again or remove it"
+    with pytest.raises(UserError, match=words):
+        provenance.read(tmp_path)
+
+
+def test_no_json(tmp_path):
+    (tmp_path / provenance.FILE).write_text("{")
+    with pytest.raises(UserError, match=r"evaluation\.json: expected JSON"):
+        provenance.read(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / provenance.FILE)
+    with pytest.raises(UserError, match=r"evaluation\.json: expected a file, got"):
+        provenance.read(tmp_path)
+
+
+def test_facts_that_are_missing(tmp_path):
+    with pytest.raises(AssertionError, match="facts without choice, command, dataset"):
+        provenance.write(tmp_path, {"source": "real"})
+
+
+def test_written_and_read(tmp_path):
+    rows = [ROW, ROW | {"split": "test", "war": 0.5, "uar": 0.5}]
+    provenance.write(tmp_path, FACTS | {"curves": rows})
+    assert provenance.read(tmp_path) == FACTS | {"curves": rows}
+    assert "3 passes, windows drawn" in provenance.to_text(FACTS)
+    assert "1 pass, windows drawn" in provenance.to_text(FACTS | {"passes": 1})

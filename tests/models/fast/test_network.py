@@ -1,0 +1,211 @@
+"""FastSEEN is SEEN: values, gradients and statistics, in float64."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seen_jax.export.convert import torch_from_variables, variables_from_torch
+from seen_jax.models.counting import count_macs
+from seen_jax.models.fast.network import FastSEEN, network, options_of
+from seen_jax.models.lif import LIF
+from seen_jax.models.seen import SEEN
+from seen_jax.models.surrogate import arctan
+from seen_jax.training import step
+from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
+from seen_jax.training.state import TrainState
+from tests import golden
+from tests.models.variables import (
+    MASK,
+    assert_same,
+    draw,
+    halves,
+    learn,
+    whole,
+    whole_windows,
+    windows,
+)
+
+agrees = partial(np.testing.assert_allclose, rtol=1e-9)
+EITHER_WAY = pytest.mark.parametrize("one_by_one", [True, False])
+SMOOTH = LIF(surrogate=arctan)
+
+
+@EITHER_WAY
+@pytest.mark.parametrize(
+    "size, batch, options",
+    [
+        (90, 4, {}),
+        (22, 4, {"intensity": "first", "neuron": SMOOTH, "num_classes": 5}),
+        # conv2_f2 leaves 4 rows here, of which blocks have 6; from 16 examples on,
+        # conv2_f2 and conv3_f2 are composed
+        (16, 16, {"intensity": "all", "readout": "mean_spike"}),
+    ],
+)
+def test_learns_as_the_plain_network(size, batch, options, one_by_one):
+    intensity = options.get("intensity", "first_and_last")
+    mask = np.resize(MASK, batch)
+    with jax.enable_x64(True):
+        inputs = windows(size, batch, intensity=intensity)
+        variables = draw(SEEN(**options), inputs)
+        plain, fast = (
+            jax.jit(partial(learn, model=model))(variables, inputs, mask)
+            for model in (SEEN(**options), FastSEEN(one_by_one=one_by_one, **options))
+        )
+        assert fast[0].shape == (batch, options.get("num_classes", 7))
+        assert_same(fast, plain)
+
+
+@EITHER_WAY
+def test_two_devices_learn_as_the_plain_network(one_by_one):
+    with jax.enable_x64(True):
+        inputs = windows(22)
+        variables = draw(SEEN(), inputs)
+        run = jax.jit(partial(learn, model=SEEN(neuron=SMOOTH)))
+        expected = run(variables, inputs, MASK)
+        model = FastSEEN(neuron=SMOOTH, axis_name="devices", one_by_one=one_by_one)
+        run = jax.pmap(partial(learn, model=model), "devices", in_axes=(None, 0, 0))
+        logits, *rest = run(variables, *halves((inputs, MASK)))
+        assert_same(logits.reshape(expected[0].shape), expected[0])
+        for device in (0, 1):
+            on_device = jax.tree.map(lambda x, i=device: x[i], rest)
+            assert_same(on_device, list(expected[1:]))
+
+
+@EITHER_WAY
+@pytest.mark.parametrize("size", [1, 9, 22, 45])
+def test_evaluates_as_the_plain_network(size, one_by_one):
+    with jax.enable_x64(True):
+        inputs = windows(size)
+        variables = draw(SEEN(), inputs)
+        plain, fast = (
+            jax.jit(model.apply)(variables, **inputs)
+            for model in (SEEN(), FastSEEN(one_by_one=one_by_one))
+        )
+        assert_same(fast, plain)
+
+
+@pytest.mark.parametrize("model", [SEEN, FastSEEN])
+def test_float32_is_float64_where_rounding_decides_nothing(model):
+    def run(dtype):
+        inputs = jax.tree.map(lambda x: x.astype(dtype), whole_windows(90))
+        variables = whole(SEEN(), inputs)
+        out = jax.jit(partial(learn, model=model(neuron=SMOOTH)))(
+            variables, inputs, MASK
+        )
+        return jax.device_get(out)
+
+    with jax.enable_x64(True):
+        expected = run(np.float64)
+    got = run(np.float32)
+    assert got[0].dtype == np.float32
+    assert all(np.ptp(expected[0], axis=0) > 0), "the windows look alike"
+    assert_same(got, expected, rtol=1e-4)
+
+
+@EITHER_WAY
+def test_golden_numbers(one_by_one):
+    arrays = golden.load()
+    weights = golden.state_dict(int(arrays["seed"]))
+    rate = learning_rate_by_epoch(0.015, decay=0.94, steps_per_epoch=1)
+    optimizer = sgd(rate, momentum=0.9, weight_decay=1e-3)
+    with jax.enable_x64(True):
+        variables, inputs = variables_from_torch(weights), golden.inputs(arrays)
+        logits = jax.jit(FastSEEN(one_by_one=one_by_one).apply)(variables, **inputs)
+        agrees(logits, arrays["logits_eval"])
+        batch = {
+            "event_frames": arrays["event_frames"],
+            "intensity_frames": arrays["intensity_frames"][:, [0, -1]],
+            "label": arrays["labels"].astype(np.int32),
+            "mask": np.ones(4, bool),
+        }
+        model = FastSEEN(axis_name=step.AXIS, one_by_one=one_by_one)
+        train_step = step.make_train_step(model, optimizer)
+        opt_state = optimizer.init(variables["params"])
+        state = TrainState(np.zeros((), np.int32), **variables, opt_state=opt_state)
+        state, losses = step.replicate(state), []
+        for _ in range(5):
+            state, sums = train_step(state, batch)
+            losses.append(sums["loss"][0] / sums["count"][0])
+        agrees(losses, arrays["losses"])
+        after = torch_from_variables(step.first(state).variables)
+    for name, value in after.items():
+        if name.endswith(("running_mean", "running_var")):
+            agrees(value, arrays[f"after_buffer/{name}"])
+        elif not name.endswith("num_batches_tracked"):
+            agrees(np.linalg.norm(value), arrays[f"after/{name}/norm"])
+            values = value.ravel()[arrays[f"index/{name}"]]
+            agrees(values, arrays[f"after/{name}/at"], err_msg=name)
+
+
+def test_starts_from_the_same_variables():
+    inputs = {name: x.astype(np.float32) for name, x in windows(8).items()}
+    plain, fast = (
+        jax.jit(model.init)(jax.random.key(1, impl="rbg"), **inputs)  # compiles fast
+        for model in (SEEN(), FastSEEN())
+    )
+    assert_same(fast, plain, rtol=1e-6)
+
+
+def test_inputs_and_weights_are_checked_as_in_the_plain_network():
+    inputs = {name: x.astype(np.float32) for name, x in windows(22).items()}
+    variables = draw(SEEN(), inputs)
+    wrong = {**inputs, "event_frames": inputs["event_frames"][..., :9]}
+    with pytest.raises(ValueError, match=r"event_frames: expected .* with H = W"):
+        FastSEEN().apply(variables, **wrong)
+    del variables["params"]["conv2_f2"]["kernel"]
+    with pytest.raises(ValueError, match=r"params/conv2_f2/kernel: .*, got none"):
+        jax.eval_shape(partial(FastSEEN().apply, **inputs), variables)
+    with pytest.raises(ValueError, match=r"kernels: expected one of copied, got 'own'"):
+        FastSEEN(kernels="own").init(jax.random.key(0), **inputs)
+
+
+@pytest.mark.parametrize("size, capture", [(22, True), (20, False)])
+def test_what_is_left_to_the_plain_network(size, capture):
+    inputs = {name: x.astype(np.float32) for name, x in windows(size).items()}
+    variables = jax.eval_shape(SEEN().init, jax.random.key(0), **inputs)
+
+    def apply(model):
+        fn = partial(model.apply, capture=capture)
+        macs = count_macs(lambda v, x: fn(v, **x), variables, inputs)
+        return macs, jax.eval_shape(fn, variables, **inputs)
+
+    assert apply(FastSEEN()) == apply(SEEN())
+
+
+def test_which_network_is_chosen(monkeypatch):
+    model = network("bfloat16", readout="mean_spike", axis_name="x", num_classes=5)
+    assert (type(model), model.one_by_one) == (FastSEEN, True)
+    assert options_of(model) == options_of(
+        SEEN(readout="mean_spike", axis_name="x", num_classes=5)
+    )
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not network().one_by_one
+    for option in ({"kernels": "own"}, {"kernels": "shared"}, {"attention": "own"}):
+        assert network(**option) == SEEN(**option)
+    with pytest.raises(ValueError, match="precision: expected one of float32, bfloat"):
+        network(precision="half")
+    with pytest.raises(ValueError, match=r"expected float32 with .*'kernels': 'own'"):
+        network(precision="bfloat16", kernels="own")
+
+
+def test_temporal_branch_has_no_backward_pass():
+    model, inputs = FastSEEN(), {}
+    for name, count in (("event_frames", 4), ("intensity_frames", 2)):
+        inputs[name] = jax.ShapeDtypeStruct((1, count, 90, 90), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), **inputs)
+
+    def macs(num_event_frames):
+        def total(params, stats, inputs):
+            return model.apply({"params": params, **stats}, **inputs).sum()
+
+        shape = (1, num_event_frames, 90, 90)
+        given = {**inputs, "event_frames": jax.ShapeDtypeStruct(shape, jnp.float32)}
+        stats = {"batch_stats": variables["batch_stats"]}
+        return count_macs(jax.grad(total), variables["params"], stats, given)
+
+    # A frame more costs its products once, and fc1 and fc2 thrice.
+    products = 42 * 42 * 49 * 64 + 36 * 9 * 576 * 256 + 36 * 2304 * 512
+    assert macs(5) - macs(4) == products + 3 * (18432 * 256 + 256 * 7)

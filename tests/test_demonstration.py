@@ -1,0 +1,62 @@
+"""A simulated set from the simulator to the results, with classes in another order."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from seen_jax.data.records import open_records
+from seen_jax.evaluation.results import read_results
+from seen_jax.training.rows import read_rows
+from tests.helpers import ROOT, ROTATED, cpu_environment, write_labels
+
+CHANCE = 1 / 7
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run of a minute, evaluated."""
+    folder = tmp_path_factory.mktemp("demonstration")
+    see_dir, data, run = folder / "see", folder / "data", folder / "run"
+
+    def call(*command):
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT,
+            env=cpu_environment(1),
+            text=True,
+            capture_output=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    size = "--volunteers=6", "--clips=84"
+    call("-m", "seen_jax.simulator", f"--out={see_dir}", *size)
+    write_labels(see_dir, ROTATED)
+    call("datasets/see_tfds/build.py", see_dir, data)
+    fields = {"data_dir": data, "dataset": "published", "batch_size": 8}
+    fields |= {"num_epochs": 12, "eval_every": 12, "eval_passes": 1, "images": "device"}
+    overrides = [f"--config.{name}={value}" for name, value in fields.items()]
+    call("train.py", "--config=configs/demo.py", f"--workdir={run}", *overrides)
+    call("eval.py", f"--workdir={run}", "--passes=2", f"--out={folder / 'results'}")
+    return folder
+
+
+def test_training_beats_chance_clearly(folder):
+    rows = read_rows(folder / "run")
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
+    assert rows[-1]["accuracy"] > 3 * CHANCE
+    assert rows[-1]["war"] > 2.5 * CHANCE
+
+
+def test_results_name_classes_in_the_order_of_the_records(folder):
+    """Names come back as the clips have them, whichever index stood for them."""
+    (results,) = read_results(folder / "results", ROTATED)
+    clips = open_records(folder / "data", "test").clips
+    assert clips.labels == results.labels == ROTATED
+    names = np.array([str(name) for name in results.names])
+    indices = dict(zip(clips.names, clips.label_index, strict=True))
+    truth = np.array([indices[name] for name in names])
+    right = results.predictions[0] == truth
+    np.testing.assert_array_equal(results.label_index, truth)
+    assert np.mean(right) > 2.5 * CHANCE
