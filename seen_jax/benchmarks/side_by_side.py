@@ -69,8 +69,7 @@ def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
     choose_device(args.device)
     weights = torch_seen.draw_weights(seed=0)
     check_same(weights, args, make_calls)
-    num_clips = max(args.batch_size, getattr(args, "clips", 0))
-    batches = draw_batches(num_clips, args.setting, args.batch_size)
+    batches = draw_batches(args.batch_size, args.setting, args.batch_size)
     calls = make_calls(weights, batches, args)
     for call in calls.values():
         call()

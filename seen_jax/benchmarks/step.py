@@ -10,9 +10,11 @@ normalising its images. The result of a step is its loss.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from seen_jax.benchmarks import arguments, here, side_by_side, torch_seen
@@ -20,7 +22,7 @@ from seen_jax.benchmarks.here import Weights
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, Call, plot, to_text
 from seen_jax.data.batches import Batches
 from seen_jax.training import step
-from seen_jax.training.feed import make_train_steps, place
+from seen_jax.training.feed import Frames, make_train_steps, place
 
 __all__ = ["add_arguments", "measure", "plot", "to_text"]
 
@@ -44,7 +46,7 @@ def call_here(weights: Weights, batches: Batches, args: argparse.Namespace) -> C
     model, optimizer = here.make_model(args.precision), here.make_optimizer(1)
     state = step.replicate(here.initial_state(weights, optimizer), devices)
     if args.clips:
-        frames, rows = place(batches.images, devices), batches.rows(0, 1)
+        frames, rows = place_copies(batches, args.clips, devices)
         take_steps = make_train_steps(model, optimizer, 1, devices)
 
         def take(state):
@@ -64,6 +66,35 @@ def call_here(weights: Weights, batches: Batches, args: argparse.Namespace) -> C
         return np.squeeze(sums["loss"] / sums["count"])
 
     return call
+
+
+def place_copies(
+    batches: Batches, num_clips: int, devices: Sequence[jax.Device]
+) -> tuple[Frames, dict[str, np.ndarray]]:
+    """Fills the devices' memory with copies of the store, and scatters a batch there.
+
+    The copies are made on the devices, so the host holds a few clips only.
+
+    Args:
+      batches: of the store.
+      num_clips: in the devices' memory, at least.
+      devices: to fill.
+
+    Returns:
+      Frames as of `feed.place`, and the rows of batch 0, each window in a copy of its
+      own choice.
+    """
+    store = batches.images
+    times = -(-num_clips // len(store.clips))
+
+    def tile(frames):
+        return {name: jnp.tile(x, (times, 1, 1)) for name, x in frames.items()}
+
+    frames, rows = place(store, devices), batches.rows(0, 1)
+    copy = np.random.default_rng(0).integers(0, times, (1, batches.batch_size, 1))
+    offset = (copy * len(store.event_frames)).astype(np.int32)
+    moved = {name: rows[name] + offset for name in ("event_rows", "intensity_rows")}
+    return step.parallel(tile, devices)(frames), rows | moved
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
