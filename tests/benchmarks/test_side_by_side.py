@@ -6,14 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from seen_jax.benchmarks import __main__ as benchmarks
+from seen_jax.benchmarks.drawn import draw_batches
 from seen_jax.data.windows import Setting
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
-from seen_jax.benchmarks import forward, side_by_side  # noqa: E402
+from seen_jax.benchmarks import forward, side_by_side, step  # noqa: E402
 from seen_jax.benchmarks.side_by_side import HERE, PLAIN  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for a busy processor cost more than one
@@ -57,6 +59,17 @@ def test_another_function_is_an_error():
     )
     with pytest.raises(RuntimeError, match=r"JAX in float64 returned 1.00001, plain"):
         side_by_side.check_same(weights, args, make_calls)
+
+
+def test_copies_hold_the_same_windows():
+    batches = draw_batches(3, Setting(2, 1), 3)
+    frames, rows = step.place_copies(batches, 100, jax.local_devices()[:1])
+    batch, length = batches.batch(0), len(batches.images.event_frames)
+    assert frames["event_frames"].shape == (1, 34 * length, 90, 90)
+    for kind in ("event", "intensity"):
+        shown = frames[f"{kind}_frames"][0][rows[f"{kind}_rows"][0]]
+        np.testing.assert_array_equal(shown, batch[f"{kind}_frames"])
+    assert len(set(rows["event_rows"][0, :, 0] // length)) > 1  # of 34 copies
 
 
 def test_text_by_hand():
