@@ -1,4 +1,4 @@
-"""What an argument of a command may be."""
+"""Arguments that commands share, and which values they may have."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ import argparse
 import math
 from collections.abc import Callable
 
+from seen_jax.data.windows import Setting
+from seen_jax.errors import refuse
+
+
+def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:
+    """Adds --rounds and --seconds with these defaults."""
+    parser.add_argument("--rounds", type=at_least(1), default=rounds)
+    parser.add_argument(
+        "--seconds", type=duration, default=seconds, help="per measurement"
+    )
+
+
+def add_setting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
+
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Returns a type of whole numbers for `ArgumentParser.add_argument`."""
+    """Returns an argument type: integers from `least` up."""
 
     def parse(text: str) -> int:
         try:
@@ -16,16 +31,15 @@ def at_least(least: int) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if number < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {least} on, got {text!r}"
-            )
+            rule = f"expected an integer of at least {least}, got {text!r}"
+            raise argparse.ArgumentTypeError(rule)
         return number
 
     return parse
 
 
-def seconds(text: str) -> float:
-    """A type of durations, 0 or more."""
+def duration(text: str) -> float:
+    """An argument type: seconds, 0 or more."""
     try:
         number = float(text)
     except ValueError:
@@ -36,9 +50,8 @@ def seconds(text: str) -> float:
 
 
 def check_last_batch(num_clips: int, batch_size: int) -> None:
-    """Raises a ValueError where an epoch of plain PyTorch would have to end in one."""
+    """Raises a `UserError` if an epoch of plain PyTorch has a batch of one window."""
     if num_clips % batch_size == 1 or batch_size == 1:
-        raise ValueError(
-            "batch_size: expected no batch of one window, which PyTorch's BatchNorm "
-            f"refuses, got {num_clips} clips in batches of {batch_size}; choose another"
-        )
+        rule = "no batch of one window, which PyTorch's BatchNorm refuses"
+        got = f"{num_clips} clips in batches of {batch_size}"
+        refuse("batch_size", rule, got, "choose another")

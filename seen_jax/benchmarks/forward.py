@@ -1,49 +1,56 @@
-"""Predicting a batch, here and in plain PyTorch.
+"""Predicting a batch, or with `latency` one window, here and in plain PyTorch.
 
     python -m seen_jax.benchmarks forward [--batch_size 32] [--json] [--plot FILE.png]
+    python -m seen_jax.benchmarks latency [--json] [--plot FILE.png]
 
-From normalised images to probabilities, which are the result that is compared.
+From normalised images to probabilities.
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import jax
 import numpy as np
 from flax import linen as nn
 
 from seen_jax import images
-from seen_jax.benchmarks import side_by_side, torch_seen
-from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, Batch, Call, Weights
+from seen_jax.benchmarks import here, side_by_side, torch_seen
+from seen_jax.benchmarks.here import Weights
+from seen_jax.benchmarks.side_by_side import (
+    DEVICES,
+    HERE,
+    PLAIN,
+    Call,
+    add_arguments,
+    plot,
+    to_text,
+)
+from seen_jax.data.batches import Batches
 from seen_jax.export.convert import variables_from_torch
-from seen_jax.models.fast.network import network
+
+__all__ = ["add_arguments", "measure", "plot", "to_text"]
 
 
 def make_calls(
-    weights: Weights, batch: Batch, args: argparse.Namespace
+    weights: Weights, batches: Batches, args: argparse.Namespace
 ) -> dict[str, Call]:
     """Returns a prediction in either program."""
-    plain = plain_call(weights, batch, DEVICES[args.device])
-    return {PLAIN: plain, HERE: call_here(weights, batch, args.precision)}
-
-
-def plain_call(weights: Weights, batch: Batch, device: str) -> Call:
-    plain = torch_seen.load(torch_seen.SEEN().to(device), weights)
-    event, intensity, _ = torch_seen.inputs(batch, device=device)
-    return lambda: torch_seen.predict(plain, event, intensity)
-
-
-def call_here(weights: Weights, batch: Batch, precision: str) -> Call:
-    model = network(precision)
+    plain = torch_seen.restore(weights, DEVICES[args.device])
+    batch = batches.batch(0)
+    rgb = torch_seen.inputs(batch, plain)[:2]
+    model, dtype = here.make_model(args.precision), weights["fc1.weight"].dtype
     variables = jax.device_put(variables_from_torch(weights))
-    event = images.normalise_events(batch["event_frames"], np.float32)
-    intensity = images.normalise_intensity(batch["intensity_frames"], np.float32)
+    event = images.normalise_events(batch["event_frames"], dtype)
+    intensity = images.normalise_intensity(batch["intensity_frames"], dtype)
     inputs = jax.device_put({"event_frames": event, "intensity_frames": intensity})
     predict = jax.jit(lambda variables, x: nn.softmax(model.apply(variables, **x)))
-    return lambda: np.asarray(predict(variables, inputs))
+    return {
+        PLAIN: lambda: torch_seen.predict(plain, *rgb),
+        HERE: lambda: np.asarray(predict(variables, inputs)),
+    }
 
 
-def main(argv: list[str]) -> int:
-    args = side_by_side.parser("forward", batch_size=32).parse_args(argv)
-    return side_by_side.run(args, "forward", make_calls)
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    return side_by_side.measure(args, make_calls)

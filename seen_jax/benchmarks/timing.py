@@ -6,33 +6,14 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-
-@dataclass(frozen=True)
-class Rate:
-    """How fast one way was, round after round.
-
-    Attributes:
-      per_s: units of work per second that passed.
-      per_core_s: units per second of processor time, all threads of this process
-        together; what others do on the machine hardly changes it.
-    """
-
-    per_s: tuple[float, ...]
-    per_core_s: tuple[float, ...]
-
-
-def spread(rounds: tuple[float, ...]) -> float:
-    """Returns half the width of the middle half (the interquartile range)."""
-    if len(rounds) < 2:
-        return 0.0
-    low, _, high = statistics.quantiles(rounds, n=4, method="inclusive")
-    return (high - low) / 2
+# Units of work per second of each round: "per_s" by the clock; "per_core_s" by the
+# processor time of all threads of this process, which other programs hardly change.
+Rate = dict[str, list[float]]
 
 
 def alternate(
@@ -44,37 +25,76 @@ def alternate(
       ways: name to a function that works for about the given seconds and returns how
         many units it did. A first, short call is not counted.
       num_rounds: measurements of each.
-      seconds: that each measurement takes, about.
+      seconds: per measurement, about.
     """
-    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for way in ways.values():
         way(seconds / 4)
+    rates: dict[str, Rate] = {name: {"per_s": [], "per_core_s": []} for name in ways}
     for _ in range(num_rounds):
         for name, way in ways.items():
             start, core_start = time.perf_counter(), time.process_time()
             units = way(seconds)
             core_s = time.process_time() - core_start
-            rounds[name].append((units / (time.perf_counter() - start), units / core_s))
-    return {
-        name: Rate(*map(tuple, zip(*pairs, strict=True)))
-        for name, pairs in rounds.items()
-    }
+            rates[name]["per_s"].append(units / (time.perf_counter() - start))
+            rates[name]["per_core_s"].append(units / core_s)
+    return rates
+
+
+def for_seconds(work: Iterator[int]) -> Callable[[float], int]:
+    """Returns a function that continues `work` for some time and counts its units."""
+
+    def run(seconds: float) -> int:
+        end, units = time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            units += next(work)
+        return units
+
+    return run
+
+
+def calls(call: Callable[[], object]) -> Iterator[int]:
+    """Calls without end; yields 1 for each call."""
+    while True:
+        call()
+        yield 1
+
+
+def spread(rounds: Sequence[float]) -> float:
+    """Returns half the interquartile range."""
+    if len(rounds) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(rounds, n=4, method="inclusive")
+    return (high - low) / 2
+
+
+def to_text(rounds: Sequence[float], digits: int) -> str:
+    """Formats the median and the spread."""
+    return f"{statistics.median(rounds):,.{digits}f} +- {spread(rounds):,.{digits}f}"
+
+
+def ratio(rates: Mapping[str, Rate], name: str, plain: str, kind: str) -> float:
+    """Returns how many times faster one way is than another, by the medians."""
+    return statistics.median(rates[name][kind]) / statistics.median(rates[plain][kind])
+
+
+def times_ms(rates: Sequence[float]) -> list[float]:
+    return [1000 / rate for rate in rates]
 
 
 def plot(
     path: Path,
     title: str,
     what: str,
-    rounds: Mapping[str, tuple[float, ...]],
+    rounds: Mapping[str, Sequence[float]],
     log: bool = False,
 ) -> None:
     """Draws medians and spreads as bars.
 
     Args:
       path: of the image.
-      title: of it.
-      what: is measured, with its unit.
-      rounds: what was measured round after round, by way.
+      title: of the image.
+      what: the quantity, with its unit.
+      rounds: the measurements by way.
       log: whether the axis is logarithmic.
     """
     figure = Figure(figsize=(6, 1 + 0.4 * len(rounds)), layout="constrained")
@@ -90,18 +110,6 @@ def plot(
     axes.set_xlabel(what)
     axes.set_title(title, fontsize=10)
     figure.savefig(path, dpi=150)
-
-
-def for_seconds(work: Iterator[int]) -> Callable[[float], int]:
-    """Returns a function that goes on with `work` for some time and counts it."""
-
-    def run(seconds: float) -> int:
-        end, units = time.perf_counter() + seconds, 0
-        while time.perf_counter() < end:
-            units += next(work)
-        return units
-
-    return run
 
 
 def machine() -> str:

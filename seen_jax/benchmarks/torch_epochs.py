@@ -1,27 +1,85 @@
 """Epochs of the plain PyTorch program: its data on the device, or loaded as it goes.
 
-What a reader would get wrong: on the device PyTorch is given what this project has too,
-every frame there once, windows gathered and normalised there. Loading is what the
-published program does: JPEG files decoded with Pillow as RGB, n event frames and n
-intensity frames for a window, here by one process for each of the CPU's processors.
+`Training` has every frame on the device once and gathers and normalises windows there,
+as this project does. `loading_epochs` does what the published program does: Pillow
+decodes JPEG files as RGB, n event frames and n intensity frames for a window, here in
+one process for each of the CPU's processors.
 """
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from seen_jax import see
 from seen_jax.benchmarks import torch_seen
+from seen_jax.benchmarks.drawn import decode_rgb
+from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
+from seen_jax.protocol import Answer
 
 NUM_FILES = 256  # that windows are decoded from, again and again
+
+
+class Training:
+    """The counterpart of `here.Training`, in the type of the weights."""
+
+    def __init__(self, weights: Weights, batches: Batches, device: str = "cpu"):
+        self.batches, self.device, self.num_epochs = batches, device, 0
+        self.network = torch_seen.restore(weights, device)
+        self.optimizer, self.schedule = torch_seen.recipe(self.network)
+        self.images = self._place(batches)
+
+    def epoch(self) -> float:
+        """Trains an epoch; returns its mean loss."""
+        size = len(self.batches)
+        rows = self.batches.rows(self.num_epochs * size, (self.num_epochs + 1) * size)
+        self.num_epochs += 1
+        num_windows = rows["mask"].sum(axis=1).tolist()  # here: the device is not asked
+        total = torch.zeros((), device=self.device, dtype=self.network.fc1.weight.dtype)
+        for count, inputs in zip(num_windows, self._inputs(rows), strict=True):
+            inputs = [x[:count] for x in inputs]  # the padding comes last
+            loss = torch_seen.train_step(self.network, self.optimizer, *inputs)
+            total += loss * count
+        self.schedule.step()
+        return total.item() / sum(num_windows)
+
+    def answers(self, batches: Batches, num_passes: int) -> Iterator[Answer]:
+        """Predicts the passes of an evaluation, as `protocol.evaluate` wants them."""
+        images = self._place(batches)
+        for number in range(num_passes * len(batches)):
+            rows = batches.rows(number, number + 1)
+            ((*inputs, _),) = self._inputs(rows, images)
+            answer = torch_seen.predict(self.network, *inputs)
+            yield rows, answer[None]
+
+    def weights(self) -> Weights:
+        state_dict = self.network.state_dict()
+        return {name: x.cpu().numpy() for name, x in state_dict.items()}
+
+    def _place(self, batches):
+        store = batches.images
+        frames = store.event_frames, store.intensity_frames
+        return [torch.tensor(x, device=self.device) for x in frames]
+
+    def _inputs(self, rows, images=None):
+        """Yields event frames, intensity frames and labels of each batch."""
+        names = ("event_rows", "intensity_rows", "label")
+        on_device = [torch.from_numpy(rows[name]).to(self.device) for name in names]
+        events, intensities = self.images if images is None else images
+        dtype = self.network.fc1.weight.dtype
+        for event_rows, intensity_rows, label in zip(*on_device, strict=True):
+            event = events[event_rows].to(dtype)
+            pair = intensities[intensity_rows].to(dtype)
+            yield (
+                three_channels(scale(event, see.EVENT_MEAN, see.EVENT_STD)),
+                three_channels(scale(pair, see.INTENSITY_MEAN, see.INTENSITY_STD)),
+                label.long(),
+            )
 
 
 class Files(Dataset):
@@ -36,57 +94,14 @@ class Files(Dataset):
         return self.num_windows
 
     def __getitem__(self, number: int) -> np.ndarray:
-        shape = see.INPUT_SIZE, see.INPUT_SIZE
-        images = []
-        for i in range(2 * self.num_event_frames):
-            jpeg = self.jpegs[(number + i) % len(self.jpegs)]
-            with Image.open(io.BytesIO(jpeg)) as image:
-                rgb = image.convert("RGB").resize(shape, Image.Resampling.BILINEAR)
-            images.append(np.asarray(rgb))
-        return np.stack(images).reshape(2, self.num_event_frames, *shape, 3)
-
-
-def resident_epochs(batches: Batches, device: str) -> Callable[[], float]:
-    """Returns a function that trains an epoch and returns its mean loss.
-
-    Args:
-      batches: of a store, whose frames are copied to the device at once.
-      device: PyTorch's name of it.
-    """
-    network = torch_seen.SEEN().to(device)
-    optimizer, schedule = torch_seen.recipe(network)
-    store = batches.provider.store
-    events, intensities = (
-        torch.from_numpy(np.ascontiguousarray(x)).to(device)
-        for x in (store.event_frames, store.intensity_frames)
-    )
-    epoch = 0
-
-    def run():
-        nonlocal epoch
-        rows = batches.rows(epoch * len(batches), (epoch + 1) * len(batches))
-        num_windows = rows["mask"].sum(axis=1).tolist()  # here: the device is not asked
-        rows = {name: torch.from_numpy(x).to(device) for name, x in rows.items()}
-        total = torch.zeros((), device=device)
-        for i, num_rows in enumerate(num_windows):
-            event = events[rows["event_rows"][i, :num_rows]]
-            intensity = intensities[rows["intensity_rows"][i, :num_rows]]
-            inputs = normalise(event, see.EVENT_MEAN, see.EVENT_STD)
-            pair = normalise(intensity, see.INTENSITY_MEAN, see.INTENSITY_STD)
-            labels = rows["label"][i, :num_rows].long()
-            loss = torch_seen.train_step(network, optimizer, inputs, pair, labels)
-            total += loss * num_rows
-        schedule.step()
-        epoch += 1
-        return total.item() / sum(num_windows)
-
-    return run
+        numbers = number + np.arange(2 * self.num_event_frames)
+        images = decode_rgb([self.jpegs[i % len(self.jpegs)] for i in numbers])
+        return images.reshape(2, self.num_event_frames, *images.shape[1:])
 
 
 def loading_epochs(
-    jpegs: list[bytes],
-    num_windows: int,
-    num_event_frames: int,
+    weights: Weights,
+    windows: Dataset,
     batch_size: int,
     device: str,
     num_workers: int | None = None,
@@ -94,16 +109,17 @@ def loading_epochs(
     """Returns a function that trains an epoch on files and returns its mean loss.
 
     Args:
-      jpegs: the files.
-      num_windows, num_event_frames, batch_size: of an epoch.
+      weights: to start from.
+      windows: those of an epoch, as of `Files`.
+      batch_size: windows per step.
       device: PyTorch's name of it.
       num_workers: processes that decode; None takes one for each processor.
     """
-    network = torch_seen.SEEN().to(device)
+    network = torch_seen.restore(weights, device)
     optimizer, _ = torch_seen.recipe(network)
     num_workers = os.cpu_count() if num_workers is None else num_workers
     loader = DataLoader(
-        Files(jpegs, num_windows, num_event_frames),
+        windows,
         batch_size,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
@@ -112,22 +128,25 @@ def loading_epochs(
 
     def run():
         total = 0.0
-        for windows in loader:
-            kinds = windows.to(device).permute(1, 0, 2, 5, 3, 4)  # (2, B, T, 3, H, W)
-            inputs = _scaled(kinds[0], see.EVENT_MEAN, see.EVENT_STD)
-            pair = _scaled(kinds[1][:, [0, -1]], see.INTENSITY_MEAN, see.INTENSITY_STD)
-            labels = torch.arange(len(windows), device=device) % len(see.EMOTIONS)
-            loss = torch_seen.train_step(network, optimizer, inputs, pair, labels)
-            total += loss.item() * len(windows)
-        return total / num_windows
+        for batch in loader:
+            kinds = batch.to(device).permute(1, 0, 2, 5, 3, 4)  # (2, B, T, 3, H, W)
+            events, intensities = kinds.float()
+            event = scale(events, see.EVENT_MEAN, see.EVENT_STD)
+            pair = intensities[:, [0, -1]]
+            pair = scale(pair, see.INTENSITY_MEAN, see.INTENSITY_STD)
+            labels = torch.arange(len(batch), device=device) % len(see.EMOTIONS)
+            loss = torch_seen.train_step(network, optimizer, event, pair, labels)
+            total += loss.item() * len(batch)
+        return total / len(windows)
 
     return run
 
 
-def normalise(frames: torch.Tensor, mean: float, std: float) -> torch.Tensor:
-    """Scales uint8 (B, T, H, W) to three equal channels (B, T, 3, H, W)."""
-    return _scaled(frames, mean, std)[:, :, None].expand(-1, -1, 3, -1, -1)
+def scale(frames: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    """Normalises grey levels 0 to 255 of floating type."""
+    return (frames / 255 - mean) / std
 
 
-def _scaled(frames, mean, std):
-    return (frames.float() / 255 - mean) / std
+def three_channels(frames: torch.Tensor) -> torch.Tensor:
+    """Repeats (B, T, H, W) to (B, T, 3, H, W) without a copy."""
+    return frames[:, :, None].expand(-1, -1, 3, -1, -1)

@@ -2,9 +2,10 @@
 
 Written from the published equations and the published program's behaviour, eager, a
 loop over time, every grey image as three equal channels, nothing left out. Modules have
-the names of a published checkpoint, so its `state_dict` loads with `strict=True`. What
-a reader would get wrong: the temporal branch reads the spatial branch's kernels through
-`detach`, so nothing learns through it before fc1.
+the names of a published checkpoint, so its `state_dict` loads with `strict=True`.
+
+Note: the temporal branch reads the spatial branch's kernels through `detach`, so
+nothing learns through it before fc1.
 
 Reference: Zhang et al., "In the Blink of an Eye: Event-based Emotion Recognition",
 SIGGRAPH 2023; see `seen_jax.models.seen` for what is what.
@@ -134,10 +135,22 @@ def _read(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
 
 
 def load(network: SEEN, state_dict: Mapping[str, np.ndarray]) -> SEEN:
-    """Copies arrays of published names into the network; their type is cast to its."""
+    """Copies arrays of published names into the network, cast to its type."""
     tensors = {name: torch.from_numpy(x.copy()) for name, x in state_dict.items()}
     network.load_state_dict(tensors, strict=True)
     return network
+
+
+def draw_weights(seed: int) -> dict[str, np.ndarray]:
+    """Draws weights as PyTorch does by default, by published name."""
+    torch.manual_seed(seed)
+    return {name: x.numpy().copy() for name, x in SEEN().state_dict().items()}
+
+
+def restore(state_dict: Mapping[str, np.ndarray], device: str = "cpu") -> SEEN:
+    """Returns a network of these weights, in their type, on a device."""
+    dtype = torch.from_numpy(state_dict["fc1.weight"]).dtype
+    return load(SEEN(len(state_dict["fc2.bias"])).to(device, dtype), state_dict)
 
 
 def recipe(
@@ -152,22 +165,20 @@ def recipe(
 
 
 def inputs(
-    batch: Mapping[str, np.ndarray],
-    dtype: np.dtype | type = np.float32,
-    device: str = "cpu",
+    batch: Mapping[str, np.ndarray], network: SEEN
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Returns event frames, intensity frames and labels, padding rows left out.
 
     Args:
       batch: as of `seen_jax.data.batches.Batches.batch`.
-      dtype: of the images.
-      device: where to.
+      network: whose type and device they get.
     """
-    keep = batch["mask"]
+    weight, keep = network.fc1.weight, batch["mask"]
+    dtype = weight.detach().cpu().numpy().dtype
     event = images.normalise_events(batch["event_frames"][keep], dtype)
     intensity = images.normalise_intensity(batch["intensity_frames"][keep], dtype)
     labels = torch.from_numpy(batch["label"][keep].astype(np.int64))
-    return tuple(x.to(device) for x in (rgb(event), rgb(intensity), labels))
+    return tuple(x.to(weight.device) for x in (rgb(event), rgb(intensity), labels))
 
 
 def rgb(frames: np.ndarray) -> torch.Tensor:

@@ -21,21 +21,23 @@ def test_points_run(monkeypatch, capsys, tmp_path):
     assert benchmarks.main(["scale", *options, "--json", "--plot", str(plot)]) == 1
     out, err = capsys.readouterr()
     assert "stop --device cpu" in err  # the point that fails
-    (point,) = json.loads(out)["devices"].values()
+    result = json.loads(out)
+    assert [*result] == ["devices", "failed"]
+    (point,) = result["devices"].values()
     assert point["what"] == "step, E1, batch 2"
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_point_that_fails_says_why():
     with pytest.raises(
-        RuntimeError, match=r"step --clips=many: .* from 0 on, got 'many'$"
+        RuntimeError, match=r"step --clips=many: .* of at least 0, got 'many'$"
     ):
         scale.measure_point(["step", "--clips=many"])
 
 
-def test_table_by_hand():
+def test_text_by_hand():
     # 2 steps a second take 500 ms; of 8 windows each, 16 windows a second.
     calls = {PLAIN: {"per_s": [2.0]}, HERE: {"per_s": [5.0]}}
-    point = {"calls": calls, "batch_size": 8, "ratio": 2.5}
-    *_, row = scale.table({"batch": {8: point}}).splitlines()
+    point = {"calls": calls, "batch_size": 8, "ratio": 2.5, "machine": ""}
+    *_, row = scale.to_text({"batch": {8: point}}).splitlines()
     assert row.split() == ["batch", "8", "500.0", "200.0", "16.0", "40.0", "2.50"]

@@ -1,0 +1,97 @@
+"""What all commands share: arguments, errors in a line, rates and drawn clips."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from seen_jax import see
+from seen_jax.benchmarks import __main__ as benchmarks
+from seen_jax.benchmarks import arguments, drawn, timing
+from seen_jax.data.windows import Setting
+from seen_jax.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "argument, error",
+    [
+        ("--rounds=0", "--rounds: expected an integer of at least 1, got '0'"),
+        ("--rounds=x", "--rounds: expected an integer of at least 1, got 'x'"),
+        ("--seconds=nan", "--seconds: expected seconds, 0 or more, got 'nan'"),
+        ("--seconds=-1", "--seconds: expected seconds, 0 or more, got '-1'"),
+    ],
+)
+def test_numbers_that_do_not_fit(argument, error, capsys):
+    with pytest.raises(SystemExit):
+        benchmarks.main(["data", argument])
+    assert error in capsys.readouterr().err
+
+
+def test_an_unknown_command_lists_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        benchmarks.main(["windows"])
+    assert "choose from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num_clips, batch_size", [(33, 32), (5, 4), (7, 1), (1, 8)])
+def test_batches_of_one_window(num_clips, batch_size):
+    words = f"^batch_size: .* got {num_clips} clips in batches of {batch_size}; choose"
+    with pytest.raises(UserError, match=words):
+        arguments.check_last_batch(num_clips, batch_size)
+    arguments.check_last_batch(num_clips + 1, 32)
+
+
+def test_a_package_that_is_not_installed(monkeypatch):
+    for name in [x for x in sys.modules if x.startswith("seen_jax.benchmarks.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match=r"^torch is not installed; run python -m pip"):
+        benchmarks.main(["step"])
+
+
+def test_rates_are_units_by_seconds_in_turn():
+    calls = []
+
+    def way(name):
+        def run(seconds):
+            calls.append((name, seconds))
+            sum(range(1000))  # some processor time
+            return 0
+
+        return run
+
+    rates = timing.alternate({"a": way("a"), "b": way("b")}, 2, 1.0)
+    assert calls[2:] == [("a", 1.0), ("b", 1.0), ("a", 1.0), ("b", 1.0)]
+    assert rates["a"] == {"per_s": [0.0, 0.0], "per_core_s": [0.0, 0.0]}
+
+
+def test_work_continues_where_it_stopped():
+    run = timing.for_seconds(iter([3, 4, 5]))
+    assert run(0) == 0
+    with pytest.raises(StopIteration):
+        run(60)
+
+
+def test_median_and_half_the_middle_half():
+    # Quartiles of 1, 2, 3, 4, 100 are 2 and 4.
+    assert timing.to_text([1.0, 100.0, 3.0, 2.0, 4.0], 1) == "3.0 +- 1.0"
+    assert timing.to_text([1234.5], 0) == "1,234 +- 0"
+
+
+def test_drawn_clips_are_as_long_as_those_of_see():
+    # The standard error of the mean is 15 / sqrt(2405) = 0.3.
+    lengths = drawn.draw_clips(see.NUM_CLIPS, seed=0).num_frames
+    assert lengths.min() >= 18 and lengths.max() <= 131
+    assert abs(lengths.mean() - 53.5) < 1 and abs(lengths.std() - 15.2) < 1
+
+
+def test_drawn_windows_are_rows_of_their_clips():
+    batches = drawn.draw_batches(5, Setting(4, 1), 3)
+    store, batch, rows = batches.images, batches.batch(1), batches.rows(1, 2)
+    assert len(store.event_frames) == store.clips.num_frames.sum()
+    frames = store.event_frames[rows["event_rows"][0]]
+    np.testing.assert_array_equal(batch["event_frames"], frames)
+    starts = store.clips.first_rows[batch["clip"]][:, None]
+    ends = starts + store.clips.num_frames[batch["clip"]][:, None]
+    assert (starts <= rows["event_rows"][0]).all()
+    assert (rows["event_rows"][0] < ends).all()
