@@ -15,6 +15,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from seen_jax.errors import refuse
 from seen_jax.training import hosts, loop, overrides, setup, workdir
 from seen_jax.training.checkpoint import git_revision
 from seen_jax.training.step import AXIS
@@ -30,7 +31,10 @@ _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "This process, from 0.")
 _HEARTBEAT_S = flags.DEFINE_integer(
-    "heartbeat_s", hosts.HEARTBEAT_S, "Silence after which a process counts as dead."
+    "heartbeat_s", hosts.HEARTBEAT_S, "Silence after which a process counts as gone."
+)
+_JOIN_S = flags.DEFINE_integer(
+    "join_s", hosts.JOIN_S, "Seconds in which all processes have to join."
 )
 
 
@@ -42,7 +46,11 @@ def main(argv: list[str]) -> int:
     cache = _CACHE.value or folder.resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     hosts.join(
-        _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _HEARTBEAT_S.value
+        _COORDINATOR.value,
+        _NUM_PROCESSES.value,
+        _PROCESS_ID.value,
+        _HEARTBEAT_S.value,
+        _JOIN_S.value,
     )
     with hosts.ends_together():
         print(devices_text(), flush=True)
@@ -57,18 +65,18 @@ def main(argv: list[str]) -> int:
 
 
 def check_processes(task: setup.Task) -> None:
-    """Raises a ValueError unless this process was given what process 0 was."""
+    """Raises a `UserError` unless this process was given what process 0 was."""
     mine = {"config": task.config, "records": task.fingerprints, "git": git_revision()}
     main = hosts.facts_of_main(mine)
     lines = workdir.different(main["config"], mine["config"])
     lines += workdir.different(main["records"], mine["records"], "records of ")
     lines += workdir.different({"code": main["git"]}, {"code": mine["git"]})
     if lines:
-        raise ValueError(
-            f"process {jax.process_index()}: expected the config, records and code of "
-            "process 0, got\n"
-            + "".join(f"  {line}\n" for line in lines)
-            + "give every process the same"
+        refuse(
+            f"process {jax.process_index()}",
+            "the config, records and code of process 0",
+            ", ".join(lines),
+            "give every process the same",
         )
 
 
