@@ -31,7 +31,10 @@ _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "This process, from 0.")
 _HEARTBEAT_S = flags.DEFINE_integer(
-    "heartbeat_s", hosts.HEARTBEAT_S, "Silence after which a process counts as dead."
+    "heartbeat_s", hosts.HEARTBEAT_S, "Silence after which a process counts as gone."
+)
+_JOIN_S = flags.DEFINE_integer(
+    "join_s", hosts.JOIN_S, "Seconds in which all processes have to join."
 )
 
 
@@ -43,7 +46,11 @@ def main(argv: list[str]) -> int:
     cache = _CACHE.value or folder.resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     hosts.join(
-        _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _HEARTBEAT_S.value
+        _COORDINATOR.value,
+        _NUM_PROCESSES.value,
+        _PROCESS_ID.value,
+        _HEARTBEAT_S.value,
+        _JOIN_S.value,
     )
     with hosts.ends_together():
         print(devices_text(), flush=True)

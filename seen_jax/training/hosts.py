@@ -1,17 +1,23 @@
 """Several processes as one job: joining it, sharing a state, stopping together.
 
-JAX's own distributed runtime does the work. Process 0 is the main one: it alone writes.
-What a reader would get wrong: an error in one process must end that process at once,
-since the others wait for it inside a sum over all devices; `ends_together` does that.
+JAX's distributed runtime does the work. Process 0 is the main one: it alone writes.
+
+The processes draw the same windows in the same order and take the same steps as one
+process with as many devices. One process with fewer devices adds the same numbers up in
+another order: equal but for rounding, which in float64 stays below 1e-9 of every value,
+while in float32 it may flip a spike, after which two runs are as two seeds.
+
+Note: an error in one process must end that process at once, since the others wait for
+it inside a sum over all devices; `ends_together` does that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import sys
+import threading
+import time
 import traceback
 from typing import Any
 
@@ -20,8 +26,21 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
-HEARTBEAT_S = 60  # a process that was silent for this long counts as dead
+from seen_jax.errors import UserError, refuse
+from seen_jax.training import coordinator as coordinator_lib
+from seen_jax.training.peers import (
+    Peers,
+    check_port,
+    end_process,
+    reach,
+    split_address,
+)
+
+HEARTBEAT_S = 60  # a process that was silent for this long counts as gone
+JOIN_S = 300  # in which all processes have to come
 READY_S = 3600  # that a process may prepare its data longer than another
+
+_peers: Peers | None = None  # of the job that this process has joined
 
 
 def join(
@@ -29,35 +48,72 @@ def join(
     num_processes: int | None,
     process_id: int | None,
     heartbeat_s: int = HEARTBEAT_S,
+    join_s: int = JOIN_S,
 ) -> None:
-    """Joins the job; returns at once where all three are None.
+    """Joins the job; returns at once where the first three are None.
 
     Args:
       coordinator: HOST:PORT of process 0, a port that is free there.
       num_processes: of the job.
       process_id: from 0.
-      heartbeat_s: seconds of silence after which a process counts as dead, and the
+      heartbeat_s: seconds of silence after which a process counts as gone, and the
         others end.
+      join_s: seconds in which all processes have to come.
 
     Raises:
-      ValueError: some of the three are missing, or do not fit each other.
+      UserError: some of the first three are missing or do not fit each other, the port
+        is in use, or the processes do not all come in time.
     """
-    given = (coordinator, num_processes, process_id)
-    if given == (None, None, None):
+    job = (coordinator, num_processes, process_id)
+    if job == (None, None, None):
         return
-    if None in given or not 0 <= process_id < num_processes:
-        raise ValueError(
-            "coordinator, num_processes and process_id: expected all three, with "
-            f"process_id from 0 to num_processes - 1, got {given}"
+    if None in job or not 0 <= process_id < num_processes:
+        refuse(
+            "coordinator, num_processes and process_id",
+            "all three, with process_id from 0 to num_processes - 1",
+            job,
         )
-    jax.distributed.initialize(
-        coordinator,
-        num_processes,
-        process_id,
-        cluster_detection_method="deactivate",  # the arguments say it all
-        heartbeat_timeout_seconds=heartbeat_s,
-        shutdown_timeout_seconds=heartbeat_s,
+    _, port = split_address(coordinator)
+    service, end = None, time.time() + join_s
+    awaited = f"process 0 at {coordinator} and all others"
+    if process_id == 0:
+        check_port(port)
+        service = coordinator_lib.start(port, num_processes, 2 * heartbeat_s)
+        awaited = f"{num_processes - 1} others at {coordinator}"
+    until = time.strftime("%H:%M:%S", time.localtime(end))
+    print(
+        f"process {process_id} of {num_processes} waits for {awaited} until {until} "
+        f"(--join_s={join_s})",
+        flush=True,
     )
+    reach(coordinator, join_s, service)
+    # JAX would abort with a stack dump; its own limit must not be reached.
+    left_s = max(1, round(end - time.time()))
+    late = (
+        f"process {process_id}: coordinator: expected {num_processes} processes at "
+        f"{coordinator} in {join_s} s, got fewer; start the others, with the same "
+        "--num_processes and a --process_id each"
+    )
+    limit = threading.Timer(left_s, end_process, [late])
+    limit.daemon = True
+    limit.start()
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            cluster_detection_method="deactivate",  # the arguments say it all
+            initialization_timeout=left_s + 60,
+            heartbeat_timeout_seconds=2 * heartbeat_s,  # `Peers` is to notice first
+            shutdown_timeout_seconds=2 * heartbeat_s,
+            # JAX starts a service in process 0, which nobody asks: on any free port.
+            coordinator_bind_address="127.0.0.1:0",
+        )
+    finally:
+        limit.cancel()
+    global _peers
+    client = jax._src.distributed.global_state.client
+    _peers = Peers(client, process_id, num_processes, heartbeat_s)
 
 
 def is_main() -> bool:
@@ -102,22 +158,31 @@ def everywhere(here: bool) -> bool:
 def ends_together():
     """Ends this process at once when an error leaves the block, if there are others.
 
-    An ordinary exit would wait for the others, who wait for this one.
+    An ordinary exit would wait for the others, who wait for this one. An error that
+    the loss of another process explains becomes a line that names that process.
     """
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if jax.process_count() == 1:
             raise
-        traceback.print_exc()
-        print(
-            f"process {jax.process_index()} ends, and with it the job; if the error "
-            "names a connection, another process ended first and its log says why",
-            file=sys.stderr,
-        )
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        _end(error)
+    if _peers is not None:
+        _peers.note("")
+
+
+def _end(error: BaseException):
+    who, text = f"process {jax.process_index()}", str(error)
+    if isinstance(error, KeyboardInterrupt):
+        _peers.note("interrupted")
+        end_process(f"{who}: interrupted", 130)
+    if not isinstance(error, (UserError, OSError, FloatingPointError)):
+        if lost := _peers.failed():
+            end_process(f"{who}: {lost}")
+        traceback.print_exception(error)
+        text = f"{type(error).__name__}, see the traceback in its log"
+    _peers.note(text)
+    end_process(f"{who}: {text}")
 
 
 class Stop:
@@ -137,7 +202,7 @@ class Stop:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
-        if self._alone:  # else JAX's runtime listens for SIGTERM
+        if self._alone:  # otherwise JAX's runtime listens for SIGTERM
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._note)
         return self

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seen_jax.aedat4 import write_aedat4
+from seen_jax.errors import run_command
 from seen_jax.event_folder import clip_images
 from seen_jax.events import Recording
 from seen_jax.runtime import seen_runtime
@@ -24,20 +25,24 @@ def recording(tmp_path):
     return path, Recording(events, times_us, frames, (30, 20))
 
 
+def run(arguments):
+    return run_command(lambda: main(arguments), seen_runtime.ERRORS)
+
+
 def options(path, *more):
     return [str(path), "--bundle", "B", "--crop", "5,0,20", "--rate", "0", *more]
 
 
 def test_a_recording_gives_emotions(loaded, recording, capsys):
     path, _ = recording
-    assert main(options(path, "--json", "--backend", "torch")) == 0
+    main(options(path, "--json", "--backend", "torch"))
     assert loaded == [("B", "torch")]
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     # 600 ms are 18 periods of 33.333 ms, or 19 where the last event falls behind them.
-    count = found["frames"]
+    count = result["frames"]
     assert count in (18, 19)
-    assert [x["frame"] for x in found["predictions"]] == list(range(12, count))
-    assert found["device"] == "plain Python"
+    assert [x["frame"] for x in result["predictions"]] == list(range(12, count))
+    assert result["device"] == "plain Python"
 
 
 def test_it_plays_the_images_that_events_writes(loaded, recording, monkeypatch):
@@ -46,7 +51,7 @@ def test_it_plays_the_images_that_events_writes(loaded, recording, monkeypatch):
     path, whole = recording
     start_us = int(whole.events.t[0]) - 500
     extra = ["--start_us", str(start_us), "--period_us", "50001/3", "--pixel", "sum"]
-    assert main([*options(path, *extra), "--rate", "60"]) == 0
+    main([*options(path, *extra), "--rate", "60"])
     expected = clip_images(
         whole, crop=(5, 0, 20), start_us=start_us, period_us=16667, pixel="sum"
     )
@@ -61,7 +66,7 @@ def test_it_plays_the_images_that_events_writes(loaded, recording, monkeypatch):
 
 def test_a_recording_shorter_than_a_window(loaded, recording, capsys):
     path, _ = recording
-    assert main(options(path, "--period_us", "100000")) == 1
+    assert run(options(path, "--period_us", "100000")) == 1
     out, err = capsys.readouterr()
     assert "frames 6, predicted 0, missed 0, filling 6" in out
     assert err == (
@@ -78,7 +83,7 @@ def test_what_cannot_be_played(loaded, recording, tmp_path, capsys):
         ([*options(path), "--crop", "20,0,20"], "crop"),
         ([*options(path), "--start_us", "999999999"], "start_us: expected at most"),
     ):
-        assert main(arguments) == 1
+        assert run(arguments) == 1
         assert found in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(path)])
@@ -88,7 +93,7 @@ def test_what_cannot_be_played(loaded, recording, tmp_path, capsys):
 def test_real_recordings(loaded, shared, capsys):
     for name, count in (("newton_cradle", 16), ("street", 6)):
         path = shared / "recordings" / f"davis346_{name}.aedat4"
-        status = main([str(path), "--bundle", "B", "--rate", "0", "--json"])
+        status = run([str(path), "--bundle", "B", "--rate", "0", "--json"])
         found = json.loads(capsys.readouterr().out)
         assert found["frames"] == count
         assert (status, found["predicted"]) == ((0, 4) if count > 12 else (1, 0))

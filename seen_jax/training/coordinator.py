@@ -1,0 +1,58 @@
+"""The coordination service of a job, in a process of its own beside process 0.
+
+    python -m seen_jax.training.coordinator PORT NUM_PROCESSES TIMEOUT_S
+
+JAX would run it inside process 0. A killed process 0 would then take it along, and
+JAX's runtime aborts every process that loses its service, before Python can say why.
+Here the service stays up for `LINGER_S` after process 0 has ended, in whichever way,
+so that the others end with a message.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+LINGER_S = 4  # longer than a process takes to notice that another one is gone
+
+
+def start(port: int, num_processes: int, timeout_s: int) -> subprocess.Popen:
+    """Starts the service, which ends after this process has ended.
+
+    Args:
+      port: to listen on, on every interface.
+      num_processes: of the job.
+      timeout_s: of JAX's own heartbeats and of its shutdown.
+    """
+    arguments = map(str, (port, num_processes, timeout_s))
+    return subprocess.Popen(
+        [sys.executable, "-m", "seen_jax.training.coordinator", *arguments],
+        stdin=subprocess.PIPE,  # closes when this process ends
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def main(port: str, num_processes: str, timeout_s: str) -> None:
+    """Serves until the standard input closes."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # which Slurm sends to all
+        signal.signal(number, signal.SIG_IGN)
+    from jaxlib import _jax  # as jax.distributed does; importing jax takes longer
+
+    service = _jax.get_distributed_runtime_service(
+        f"[::]:{port}",
+        int(num_processes),
+        heartbeat_timeout=int(timeout_s),
+        shutdown_timeout=int(timeout_s),
+    )
+    sys.stdin.buffer.read()
+    time.sleep(LINGER_S)
+    del service
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
