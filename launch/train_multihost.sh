@@ -8,7 +8,7 @@
 # COORDINATOR is process 0's machine as the others reach it, and a port that is free
 # there. A process uses every accelerator it sees. Without the variables, the flags
 # --coordinator, --num_processes and --process_id say the same. A machine that dies or
-# falls silent ends the job with an error; the same commands go on.
+# falls silent ends the job with a line that says so; rerun the commands to resume.
 cd "$(dirname "$0")/.."
 exec "${PYTHON:-python}" train.py \
   ${COORDINATOR:+--coordinator="$COORDINATOR"} \

@@ -380,8 +380,8 @@ def check_image(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
     square = image.ndim == 2 and image.shape[0] == image.shape[1] > 0
     if image.dtype != np.uint8 or not square:
-        found = f"{image.dtype} {image.shape}"
-        _refuse(name, "uint8 (S, S), grey levels", found, SAME_SQUARE)
+        got = f"{image.dtype} {image.shape}"
+        _refuse(name, "uint8 (S, S), grey levels", got, SAME_SQUARE)
     return image
 
 
@@ -512,7 +512,7 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
         show damage; only one from elsewhere shows that nobody replaced them all.
 
     Raises:
-      BundleError: names the file, what was expected and what was found.
+      BundleError: names the file, what was expected and what is there.
     """
     path = os.path.join(bundle, MANIFEST)
     if not os.path.isfile(path):
@@ -538,8 +538,8 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
         except (KeyError, TypeError):  # not there, or not of the type
             good = False
         if not good:
-            found = _short(manifest[name]) if name in manifest else "none"
-            _refuse_bundle(f"{path}, {name}", rule, found)
+            got = _short(manifest[name]) if name in manifest else "none"
+            _refuse_bundle(f"{path}, {name}", rule, got)
     if trust is not None and trust.lower() != manifest["sha256"]:
         remedy = "do not run it, or give the hash that its export printed"
         _refuse_bundle(path, f"SHA-256 {trust}", manifest["sha256"], remedy)
@@ -547,10 +547,10 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
         path = os.path.join(bundle, name)
         if not os.path.isfile(path):
             _refuse_bundle(path, "a file", "none")
-        found = {"bytes": os.path.getsize(path), "sha256": file_hash(path)}
-        if found != facts:
+        got = {"bytes": os.path.getsize(path), "sha256": file_hash(path)}
+        if got != facts:
             text = "{bytes} bytes of SHA-256 {sha256}"
-            _refuse_bundle(path, text.format(**facts), text.format(**found))
+            _refuse_bundle(path, text.format(**facts), text.format(**got))
     return manifest
 
 
@@ -603,15 +603,15 @@ class Runtime:
         frames = self._checked(event_frames, intensity_frames, np.float32, (SIZE, SIZE))
         for name, x in zip(INPUTS, frames):
             if not np.isfinite(x).all():
-                found = f"{x.size - np.isfinite(x).sum()} of {x.size} that are not"
-                _refuse(name, "finite numbers", found, "see where they come from")
+                got = f"{x.size - np.isfinite(x).sum()} of {x.size} that are not"
+                _refuse(name, "finite numbers", got, "see where they come from")
         with _failures(self.device, "a window computed"):
             logits = self._run(*frames)
         expected = len(frames[0]), len(self.manifest["classes"])
         if logits.shape != expected or not np.isfinite(logits).all():
-            found = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
+            got = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
             remedy = "choose another backend"
-            _refuse(self.device, f"finite logits {expected}", found, remedy)
+            _refuse(self.device, f"finite logits {expected}", got, remedy)
         return logits
 
     def predict(self, event_frames: np.ndarray, intensity_frames: np.ndarray):
@@ -715,8 +715,8 @@ def read_folded(bundle: str, manifest: dict) -> dict:
         _refuse_bundle(path, rule, error)
     for name, x in arrays.items():
         if x.dtype != np.float32 or x.shape != shapes[name]:
-            found = f"{x.dtype} {x.shape}"
-            _refuse_bundle(f"{path}, {name}", f"float32 {shapes[name]}", found)
+            got = f"{x.dtype} {x.shape}"
+            _refuse_bundle(f"{path}, {name}", f"float32 {shapes[name]}", got)
         if not np.isfinite(x).all():
             _refuse_bundle(f"{path}, {name}", "finite numbers", "others")
     return arrays
@@ -820,9 +820,9 @@ def _failures(what, expected):
     except (BundleError, BackendError):
         raise
     except Exception as error:
-        found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
         remedy = "fix it, or choose another backend"
-        _refuse(what, expected, found, remedy, BackendError)
+        _refuse(what, expected, got, remedy, BackendError)
 
 
 def _torch(bundle, manifest):
@@ -1003,12 +1003,12 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
             try:
                 importlib.import_module(package)
             except (ImportError, OSError) as error:  # OSError: it lacks a library
-                found = error
+                got = error
             else:
                 return Runtime(manifest, name, *start(bundle, manifest))
     packages = sorted({BACKENDS[x][0] for x in names})
     rule = f"{' or '.join(packages)} to be installed"
-    _refuse("backend", rule, found, "install it, or choose another backend")
+    _refuse("backend", rule, got, "install it, or choose another backend")
 
 
 # ---------------------------------------------------------------------- the stream
@@ -1223,9 +1223,9 @@ def replay(
         check_number(x, "frame") for x in {*event_frames, *intensity_frames}
     )
     if rate and frames and frames[-1] - frames[0] > LONGEST_S * rate:
-        found = f"{frames[0]} to {frames[-1]} at {rate:g} Hz"
+        got = f"{frames[0]} to {frames[-1]} at {rate:g} Hz"
         remedy = "number frames by their period, 0, 1, 2, ..."
-        _refuse("frames", "numbers that play within a day", found, remedy)
+        _refuse("frames", "numbers that play within a day", got, remedy)
     stream, latency_ms, gaps, missed = Stream(runtime), [], {}, 0
     for _ in range(3):  # a backend's first windows take longer
         empty = (np.zeros((1, n, SIZE, SIZE), np.float32) for n in runtime.lengths)
@@ -1308,8 +1308,8 @@ def play(
             f"{Stream(runtime).span} of both kinds in a row, which one window spans "
             f"({runtime.lengths[0]} event frames, {m['skip']} left out between two)"
         )
-        found = f"{result['frames']} and no whole window"
-        _refuse("frames", rule, found, "play more, or see what was dropped")
+        got = f"{result['frames']} and no whole window"
+        _refuse("frames", rule, got, "play more, or see what was dropped")
 
 
 def add_options(parser: argparse.ArgumentParser, **bundle: str) -> None:
