@@ -87,11 +87,13 @@ def join(
         flush=True,
     )
     reach(coordinator, join_s, service)
-    remedy = "start the others, with the same --num_processes and a --process_id each"
-    what = f"coordinator: expected {num_processes} processes at {coordinator}"
     # JAX would abort with a stack dump; its own limit must not be reached.
     left_s = max(1, round(end - time.time()))
-    late = f"process {process_id}: {what} in {join_s} s, got fewer; {remedy}"
+    late = (
+        f"process {process_id}: coordinator: expected {num_processes} processes at "
+        f"{coordinator} in {join_s} s, got fewer; start the others, with the same "
+        "--num_processes and a --process_id each"
+    )
     limit = threading.Timer(left_s, end_process, [late])
     limit.daemon = True
     limit.start()
@@ -107,8 +109,6 @@ def join(
             # JAX starts a service in process 0, which nobody asks: on any free port.
             coordinator_bind_address="127.0.0.1:0",
         )
-    except jax.errors.JaxRuntimeError as error:
-        raise UserError(f"{what}, got {str(error).splitlines()[0]}; {remedy}") from None
     finally:
         limit.cancel()
     global _peers

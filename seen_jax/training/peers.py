@@ -54,7 +54,7 @@ def check_port(port: int) -> None:
             return
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > end:
-                why = f"{port} ({error.strerror})"
+                why = f"{port} ({os.strerror(error.errno)})"
                 what = "a port that is free on the machine of process 0"
                 refuse("coordinator", what, why, "give all processes another port")
         time.sleep(BEAT_S)
