@@ -6,9 +6,10 @@
 #     bash launch/train_multihost.sh --config=configs/e4_s3.py --workdir=RUN [...]
 #
 # COORDINATOR is process 0's machine as the others reach it, and a port that is free
-# there. A process uses every accelerator it sees. Without the variables, the flags
-# --coordinator, --num_processes and --process_id say the same. A machine that dies or
-# falls silent ends the job with a line that says so; rerun the commands to resume.
+# there. A process uses every accelerator it sees. The variables stand for the flags
+# --coordinator, --num_processes and --process_id. All processes have to come within
+# --join_s (300). If one ends, or is silent for --heartbeat_s (60), the others end with
+# an error that names it; rerun the same commands to resume from the last checkpoint.
 cd "$(dirname "$0")/.."
 exec "${PYTHON:-python}" train.py \
   ${COORDINATOR:+--coordinator="$COORDINATOR"} \
