@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Sequence
 from html import escape
 
@@ -209,7 +210,9 @@ def _figure(figure: Figure, caption: str) -> str:
 
 def _image(save, words: str, **options) -> str:
     file = io.BytesIO()
-    save(file, format="png", **options)
+    with warnings.catch_warnings():  # names in scripts that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        save(file, format="png", **options)
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
 
