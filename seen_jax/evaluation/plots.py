@@ -32,7 +32,7 @@ def columns(summaries: Sequence[Summary], names: Sequence[Column]) -> Figure:
         heights = [np.nan_to_num(100 * s.mean.get(c, np.nan)) for c in names]
         spread = [np.nan_to_num(100 * s.spread.get(c, np.nan)) for c in names]
         axes.bar(x, heights, width, yerr=spread, label=_plain(s.name))
-    axes.set_xticks(range(len(names)), [_plain(name) for _, name in names])
+    _name_groups(axes, [name for _, name in names])
     axes.set(ylabel="right, percent", ylim=(0, 100))
     _legend_above(axes, len(summaries))
     return figure
@@ -77,7 +77,7 @@ def attention(means: Means) -> Figure:
     places = _places(len(SCALES), len(means))
     for i, (name, x, width) in enumerate(zip(SCALES, *places, strict=True)):
         axes.bar(x, [row[i] for row in means.values()], width, label=name)
-    axes.set_xticks(range(len(means)), [*map(_plain, means)])
+    _name_groups(axes, [*means])
     axes.set(ylabel="weight")
     _legend_above(axes, len(SCALES))
     return figure
@@ -136,6 +136,11 @@ def _places(num_bars: int, num_groups: int):
     width = 0.8 / num_bars
     shift = width * (np.arange(num_bars) - (num_bars - 1) / 2)
     return np.arange(num_groups) + shift[:, None], [0.9 * width] * num_bars
+
+
+def _name_groups(axes, names: Sequence[str]) -> None:
+    slant = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 11 else {}
+    axes.set_xticks(range(len(names)), [*map(_plain, names)], **slant)
 
 
 def _write(axes, x: int, y: int, text: str, on_dark: bool) -> None:

@@ -6,7 +6,9 @@ The names are as bad as they may be: markup, formulas, names of other shares.
 import dataclasses
 import json
 import re
+import shutil
 from html import escape
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -61,9 +63,10 @@ def activity():
     )
 
 
-@pytest.fixture
-def evaluated(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """The folder that an evaluation of such a dataset writes."""
+    tmp_path = tmp_path_factory.mktemp("written")
     records = memory_records(tmp_path / "data", [6] * NUM_CLIPS)
     clips = own_clips(tmp_path)
     batches = Batches(records, clips, Setting(1, 0), 4, 0, "eval")
@@ -79,6 +82,11 @@ def evaluated(tmp_path):
     observed = np.arange(NUM_CLIPS), activity()
     folder.write(restored, "test", batches, PROBABILITIES, observed, out, "<eval>")
     return out
+
+
+@pytest.fixture
+def evaluated(written, tmp_path):
+    return Path(shutil.copytree(written, tmp_path / "out"))
 
 
 def test_results_are_read_as_they_were_written(evaluated, tmp_path):

@@ -210,3 +210,14 @@ def test_a_class_without_clips_has_no_share():
     figure = plots.confusion(np.diag([2.0, 0, 2, 2, 2, 2, 2]), see.EMOTIONS)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[:7] == ["100", *["0"] * 6] and texts[7:14] == ["-"] * 7
+
+
+@pytest.mark.parametrize("num_classes", [2, 150])
+def test_as_many_classes_as_there_are(num_classes):
+    labels = [f"_{i} $x$ " + "long " * 50 for i in range(num_classes)]
+    figure = plots.confusion(np.eye(num_classes), labels)
+    figure.draw_without_rendering()
+    names = [x.get_text() for x in figure.axes[0].get_yticklabels()]
+    assert len(names) == num_classes and names[0].startswith(r" _0 \$x\$ long")
+    width, height = figure.get_size_inches() * figure.dpi
+    assert max(width, height) < 2**16 and max(map(len, names)) < 30
