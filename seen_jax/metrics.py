@@ -7,12 +7,19 @@ recalls of the classes; a class without examples has no recall (nan) and is left
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from seen_jax import see
-from seen_jax.errors import one_of, refuse
+from seen_jax.errors import refuse
+
+Column = tuple[str, str]  # a kind of share and its name
+Shares = dict[Column, float]
+KINDS = ("recalls", "lightings", "overall")
+WAR, UAR = ("overall", "WAR"), ("overall", "UAR")
 
 
 def confusion(
@@ -69,13 +76,13 @@ def by_lighting(lightings: Sequence[str] | None, right: np.ndarray) -> dict[str,
     Args:
       lightings: N names; None where they are not known.
       right: (N,) bool, whether the prediction is the true class.
+
+    Returns:
+      Nothing where a lighting is unknown or is not one of SEE's.
     """
-    if lightings is None:
-        return dict.fromkeys(see.LIGHTINGS, np.nan)
-    unknown = sorted({*lightings} - {*see.LIGHTINGS})
-    if unknown:
-        refuse("lightings", one_of(see.LIGHTINGS), repr(unknown[0]))
-    names = np.asarray(lightings, dtype=str)
+    names = np.asarray([] if lightings is None else lightings, dtype=str)
+    if not {*names.tolist()} <= {*see.LIGHTINGS} or len(names) != len(right):
+        return {}
     here = {name: names == name for name in see.LIGHTINGS}
     return {name: float(_share(right[x].sum(), x.sum())) for name, x in here.items()}
 
@@ -85,39 +92,62 @@ def measure(
     label_index: np.ndarray,
     predictions: np.ndarray,
     lightings: Sequence[str] | None,
-) -> dict[str, float]:
-    """Computes the published table's shares of one pass.
+) -> Shares:
+    """Computes the shares of one pass.
+
+    A share is named by its kind and its name, since a class may be called "normal", as
+    a lighting is, or "WAR".
 
     Args:
       labels: K class names in class order.
       label_index: (N,) true classes, positions in `labels`.
       predictions: (N,) predicted classes.
-      lightings: N names, of `see.LIGHTINGS`; None where they are not known.
+      lightings: N names; None where they are not known.
 
     Returns:
-      A share for each label (its recall), each lighting, "WAR" and "UAR".
+      ("recalls", label) of each label, ("lightings", name) as of `by_lighting`, then
+      `WAR` and `UAR`.
 
     Raises:
-      UserError: a label repeats or is also the name of another share, a class is out of
-        range, shapes differ, or a lighting is unknown.
+      UserError: a label repeats, a class is out of range, or shapes differ.
     """
-    check_labels(labels)
+    if len({*labels}) < len(labels):
+        refuse("labels", "names that differ", list(labels), "rename one of them")
     matrix = confusion(label_index, predictions, len(labels))
+    right = np.asarray(label_index) == np.asarray(predictions)
+    recall_of = dict(zip(labels, recalls(matrix).tolist(), strict=True))
+    lit = by_lighting(lightings, right)
     return {
-        **dict(zip(labels, recalls(matrix).tolist(), strict=True)),
-        **by_lighting(lightings, np.asarray(label_index) == np.asarray(predictions)),
-        "WAR": war(matrix),
-        "UAR": uar(matrix),
+        **{("recalls", name): share for name, share in recall_of.items()},
+        **{("lightings", name): share for name, share in lit.items()},
+        WAR: war(matrix),
+        UAR: uar(matrix),
     }
 
 
-def check_labels(labels: Sequence[str]) -> None:
-    """Raises a `UserError` unless class names tell every share of `measure` apart."""
-    reserved = (*see.LIGHTINGS, "WAR", "UAR")
-    for i, label in enumerate(labels):
-        if label in reserved or label in labels[:i]:
-            rule = f"names that differ, and none of {', '.join(reserved)}"
-            refuse("labels", rule, repr(label), "rename the class in the split file")
+def nest(shares: Mapping[Column, Any]) -> dict[str, dict[str, Any]]:
+    """Returns shares as JSON has them: kind to name to share, None in place of nan."""
+    nested: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    for (kind, name), share in shares.items():
+        unknown = isinstance(share, float) and math.isnan(share)
+        nested[kind][name] = None if unknown else share
+    return nested
+
+
+def flatten(nested: Mapping[str, Any]) -> dict[Column, Any]:
+    """Undoes `nest`, and reads the flat form that older runs wrote."""
+    if isinstance(nested.get("overall"), dict):
+        return {(kind, x): y for kind in KINDS for x, y in nested[kind].items()}
+    kinds = dict.fromkeys(("WAR", "UAR"), "overall")  # no label could be called so
+    kinds |= dict.fromkeys(see.LIGHTINGS, "lightings")
+    return {(kinds.get(x, "recalls"), x): share for x, share in nested.items()}
+
+
+def titles(columns: Sequence[Column]) -> list[str]:
+    """Returns the names of columns; where two have the same, the kind is added."""
+    names = [name for _, name in columns]
+    words = {"recalls": " (class)", "lightings": " (lighting)", "overall": ""}
+    return [x + (words[kind] if names.count(x) > 1 else "") for kind, x in columns]
 
 
 def _classes(argument: str, classes: np.ndarray, num_classes: int) -> np.ndarray:

@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 from seen_jax import see
+from seen_jax.data.clips import FIELDS
+from seen_jax.evaluation.results import Results
 from seen_jax.events import Events
 
 
@@ -74,4 +76,20 @@ def random_events(
         rng.integers(0, width, count).astype(np.int16),
         rng.integers(0, height, count).astype(np.int16),
         rng.random(count) < 0.5,
+    )
+
+
+def results_of(names, predictions, scores=None, labels=see.EMOTIONS, epoch=None):
+    """Results of clips with names of SEE, in the order of the names."""
+    predictions = np.asarray(predictions)
+    if scores is None:
+        scores = np.full((*predictions.shape, len(labels)), np.nan)
+    return Results(
+        epoch,
+        tuple(labels),
+        tuple(map(str, names)),
+        np.array([labels.index(name.emotion) for name in names]),
+        predictions,
+        scores,
+        {x: np.array([getattr(name, x) for name in names]) for x in FIELDS},
     )

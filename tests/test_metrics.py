@@ -53,7 +53,9 @@ def test_measure_follows_the_order_of_the_labels():
     labels = ("sad", "glad", "cross")
     lightings = ["Low"] * 4 + ["HDR"] * 4
     shares = metrics.measure(labels, LABELS, PREDICTIONS, lightings)
-    assert list(shares) == [*labels, *see.LIGHTINGS, "WAR", "UAR"]
+    lit = [("lightings", x) for x in see.LIGHTINGS]
+    both = [metrics.WAR, metrics.UAR]
+    assert list(shares) == [*(("recalls", x) for x in labels), *lit, *both]
     # Recalls, then normal, Overexposed, Low (3 of 4), HDR (2 of 4), WAR, UAR.
     expected = [
         3 / 4,
@@ -71,16 +73,47 @@ def test_measure_follows_the_order_of_the_labels():
 
 def test_measure_without_known_lightings():
     shares = metrics.measure(("a", "b", "c"), LABELS, PREDICTIONS, None)
-    assert shares["WAR"] == 5 / 8
-    assert np.isnan([shares[name] for name in see.LIGHTINGS]).all()
+    assert shares[metrics.WAR] == 5 / 8
+    assert [kind for kind, _ in shares] == ["recalls"] * 3 + ["overall"] * 2
 
 
-@pytest.mark.parametrize(
-    "labels", [("a", "b", "a"), ("a", "WAR", "b"), ("normal", "b")]
-)
-def test_labels_that_are_not_told_apart(labels):
+@pytest.mark.parametrize("other", ["low", "", "daylight"])
+def test_lightings_that_are_not_those_of_see_are_no_columns(other):
+    lightings = ["Low"] * 7 + [other]
+    shares = metrics.measure(("a", "b", "c"), LABELS, PREDICTIONS, lightings)
+    assert not [name for kind, name in shares if kind == "lightings"]
+
+
+def test_classes_that_are_called_like_other_shares():
+    labels, lightings = ("normal", "WAR", "HDR"), ["normal"] * 4 + ["Low"] * 4
+    shares = metrics.measure(labels, LABELS, PREDICTIONS, lightings)
+    # Recalls 3/4, 1, 1/3; of the normal clips 3 of 4 are right, of the others 2.
+    expected = [3 / 4, 1, 1 / 3, 3 / 4, np.nan, 2 / 4, np.nan, 5 / 8]
+    np.testing.assert_allclose([*shares.values()][:-1], expected)
+    nested = metrics.nest(shares)
+    assert nested["recalls"]["HDR"] == 1 / 3 and nested["lightings"]["HDR"] is None
+    assert nested["overall"]["WAR"] == 5 / 8 and nested["recalls"]["WAR"] == 1
+    assert [*metrics.flatten(nested)] == [*shares]
+    titles = metrics.titles([*shares])
+    assert titles[:3] == ["normal (class)", "WAR (class)", "HDR (class)"]
+    assert titles[3] == "normal (lighting)"
+    assert titles[-2:] == ["WAR", "UAR"] and len({*titles}) == len(titles)
+
+
+def test_rows_of_older_runs_are_flat():
+    old = {"angry": 0.5, "normal": 0.25, "HDR": None, "WAR": 0.75, "UAR": 0.5}
+    assert metrics.flatten(old) == {
+        ("recalls", "angry"): 0.5,
+        ("lightings", "normal"): 0.25,
+        ("lightings", "HDR"): None,
+        metrics.WAR: 0.75,
+        metrics.UAR: 0.5,
+    }
+
+
+def test_labels_that_are_not_told_apart():
     with pytest.raises(UserError, match="labels: expected names that differ"):
-        metrics.measure(labels, LABELS, PREDICTIONS, None)
+        metrics.measure(("a", "b", "a"), LABELS, PREDICTIONS, None)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -111,8 +144,3 @@ def test_as_scikit_learn(seed):
 def test_bad_input(labels, predictions, message):
     with pytest.raises(ValueError, match=message):
         metrics.confusion(np.array(labels), np.array(predictions), 3)
-
-
-def test_an_unknown_lighting():
-    with pytest.raises(ValueError, match=r"lightings: expected one of .* got 'low'"):
-        metrics.by_lighting(["low"], np.array([True]))

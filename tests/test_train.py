@@ -152,8 +152,8 @@ def test_what_a_run_leaves(lab, whole):
         assert 0 < row["loss"] < 3
         assert round(10 * row["accuracy"], 9) % 1 == 0  # of 10 clips, each counted once
     for row in rows[1::2]:
-        assert row["war"] == np.mean([x["WAR"] for x in row["passes"]])
-        assert round(4 * row["passes"][0]["WAR"], 9) % 1 == 0
+        assert row["war"] == np.mean([x["overall"]["WAR"] for x in row["passes"]])
+        assert round(4 * row["passes"][0]["overall"]["WAR"], 9) % 1 == 0
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     best = max(rows[1::2], key=lambda row: (row["war"], row["step"]))
     assert chosen_row(rows, "test") == best

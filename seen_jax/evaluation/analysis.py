@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seen_jax import metrics, see
-from seen_jax.evaluation.results import Results
+from seen_jax.evaluation.results import Results, known
 
 NUM_DRAWS = 2000  # of the bootstrap
 LEVEL = 0.95
@@ -30,6 +30,13 @@ AGE_GROUPS = (
     *(f"{low}-{high - 1}" for low, high in itertools.pairwise(AGES)),
     f"{AGES[-1]} and over",
 )
+MOST_GROUPS = 12  # of a metadata field
+ORDERS = {
+    "age": AGE_GROUPS,
+    "sex": see.SEXES,
+    "degree": see.DEGREES,
+    "lighting": see.LIGHTINGS,
+}
 
 
 def confusion(results: Results) -> np.ndarray:
@@ -51,7 +58,10 @@ class Interval:
 
 
 def bootstrap(
-    results: Results, units: Sequence[int], num_draws: int = NUM_DRAWS, seed: int = 0
+    results: Results,
+    units: Sequence | np.ndarray,
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
 ) -> dict[str, Interval] | None:
     """Draws units with replacement and measures WAR and UAR of the mean confusion.
 
@@ -90,51 +100,79 @@ def over_clips(results: Results) -> dict[str, Interval] | None:
 
 
 def over_volunteers(results: Results) -> dict[str, Interval] | None:
-    return bootstrap(results, [name.volunteer for name in results.names])
+    who = results.volunteers
+    return None if who is None else bootstrap(results, who)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The clips of some of the people.
+    """The clips that have the same value of a metadata field.
 
     Attributes:
-      kind: "age", "sex" or "degree".
-      name: e.g. "20-21", in years.
-      num_clips, num_volunteers: how many.
+      kind: the field, for example "age" or "sex".
+      name: the value, for example "20-21", in years.
+      num_clips, num_volunteers: how many; the latter None where people are not known.
       war, uar: mean over the passes. UAR leaves out classes without clips in the group.
     """
 
     kind: str
     name: str
     num_clips: int
-    num_volunteers: int
+    num_volunteers: int | None
     war: float
     uar: float
 
 
 def by_group(results: Results) -> list[Group]:
-    """Measures age groups, sexes and degrees, leaving out those without clips."""
-    ages = [AGE_GROUPS[bisect.bisect_right(AGES, x.age)] for x in results.names]
-    values = {
-        ("age", AGE_GROUPS): ages,
-        ("sex", see.SEXES): [x.sex for x in results.names],
-        ("degree", see.DEGREES): [x.degree for x in results.names],
-    }
-    return [
-        _group(kind, name, results.take(np.array(of_clips) == name))
-        for (kind, names), of_clips in values.items()
-        for name in names
-        if name in of_clips
-    ]
+    """Measures the groups of clips that metadata make.
+
+    A field makes groups where half of the clips or more have it, with 2 to
+    `MOST_GROUPS` different values. Ages are put into bands first. Who is shown makes no
+    group.
+    """
+    groups = []
+    for field, values in results.metadata.items():
+        names = _in_bands(values) if field == "age" else [*map(str, values.tolist())]
+        here = known(values)
+        chosen = {name for name, is_known in zip(names, here, strict=True) if is_known}
+        few = 2 <= len(chosen) <= MOST_GROUPS and 2 * here.sum() >= len(here)
+        if field != "volunteer" and few:
+            of_clips = np.array(names)
+            for name in _in_order(field, chosen):
+                part = results.take((of_clips == name) & here)
+                groups.append(_group(field, name, part))
+    return groups
+
+
+def _in_bands(ages: np.ndarray) -> list[str]:
+    """Returns the band of each age, or the ages where one is no number."""
+    try:
+        return [
+            AGE_GROUPS[bisect.bisect_right(AGES, float(age))] if is_known else ""
+            for age, is_known in zip(ages, known(ages), strict=True)
+        ]
+    except ValueError:
+        return [*map(str, ages.tolist())]
+
+
+def _in_order(field: str, names: set[str]) -> list[str]:
+    """Sorts values as SEE lists them, else as numbers, else as text."""
+    order = ORDERS.get(field, ())
+    if names <= {*order}:
+        return [name for name in order if name in names]
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return sorted(names)
 
 
 def _group(kind: str, name: str, results: Results) -> Group:
-    matrices = _confusions(results)
+    matrices, who = _confusions(results), results.volunteers
     return Group(
         kind,
         name,
         num_clips=len(results.names),
-        num_volunteers=len({x.volunteer for x in results.names}),
+        num_volunteers=None if who is None else len({*who.tolist()}),
         war=float(np.mean([*map(metrics.war, matrices)])),
         uar=float(np.mean([*map(metrics.uar, matrices)])),
     )

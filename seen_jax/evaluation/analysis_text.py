@@ -21,11 +21,14 @@ def to_text(results: Results) -> str:
 
 
 def _confusion_text(results: Results) -> str:
-    width = max(10, 1 + max(map(len, results.labels)))
-    short = "".join(f"{label[:5]:>7}" for label in results.labels)
+    labels, short = results.labels, [label[:5] for label in results.labels]
+    if len({*short}) < len(labels):  # "class 1" and "class 2" both begin with "class"
+        short = [str(number) for number in range(1, len(labels) + 1)]
+        labels = [f"{i} {label}" for i, label in zip(short, labels, strict=True)]
+    width = max(10, 1 + max(map(len, labels)))
     lines = ["Clips by true (rows) and predicted class, mean of the passes"]
-    lines.append(" " * width + short)
-    for label, row in zip(results.labels, analysis.confusion(results), strict=True):
+    lines.append(" " * width + "".join(f"{label:>7}" for label in short))
+    for label, row in zip(labels, analysis.confusion(results), strict=True):
         lines.append(label.ljust(width) + "".join(f"{count:7.1f}" for count in row))
     return "\n".join(lines)
 
@@ -35,13 +38,18 @@ def _interval_text(results: Results) -> str:
         f"{100 * analysis.LEVEL:.0f} % intervals in percent, by {analysis.NUM_DRAWS} "
         "draws"
     ]
-    people = len({name.volunteer for name in results.names})
-    for count, units, intervals in (
-        (len(results.names), "clips", analysis.over_clips(results)),
-        (people, "volunteers", analysis.over_volunteers(results)),
-    ):
+    who, count = results.volunteers, len(results.names)
+    rows = [(count, "clips", analysis.over_clips(results))]
+    if who is not None:
+        people = len({*who.tolist()})
+        rows.append((people, "volunteers", analysis.over_volunteers(results)))
+    for count, units, intervals in rows:
         text = _interval(intervals, count, units)
         lines.append(f"{f'of the {count} {units}':<24}{text}")
+    if who is None:
+        lines.append(
+            "of volunteers           not known: clips do not name who they show"
+        )
     return "\n".join(lines)
 
 
@@ -56,13 +64,24 @@ def _interval(intervals: Intervals | None, count: int, units: str) -> str:
 
 
 def _group_text(results: Results) -> str:
-    lines = [f"{'':<24}WAR %  UAR %  clips  volunteers"]
-    for group in analysis.by_group(results):
+    groups = analysis.by_group(results)
+    if not groups:
+        return "Groups: none, since no metadata field has a few values."
+    names = [shown(f"{group.kind} {group.name}") for group in groups]
+    width = max(24, *(2 + len(name) for name in names))
+    lines = [f"{'':<{width}}WAR %  UAR %  clips  volunteers"]
+    for name, group in zip(names, groups, strict=True):
+        people = "-" if group.num_volunteers is None else group.num_volunteers
         lines.append(
-            f"{group.kind + ' ' + group.name:<24}{100 * group.war:5.1f}  "
-            f"{100 * group.uar:5.1f}  {group.num_clips:5}  {group.num_volunteers:10}"
+            f"{name:<{width}}{100 * group.war:5.1f}  "
+            f"{100 * group.uar:5.1f}  {group.num_clips:5}  {people:>10}"
         )
     return "\n".join(lines)
+
+
+def shown(text: str) -> str:
+    """Returns text that a terminal only prints: control characters are escaped."""
+    return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
 
 
 def _calibration_text(results: Results) -> str:

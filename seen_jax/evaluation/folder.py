@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seen_jax import see
 from seen_jax.evaluation import efficiency, examples, observe, provenance, results
 from seen_jax.evaluation.activity import Activity
 from seen_jax.evaluation.examples import Examples
@@ -25,6 +26,7 @@ from seen_jax.training.rows import read_rows
 
 if TYPE_CHECKING:
     from seen_jax.data.batches import Batches
+    from seen_jax.data.clips import Clips
     from seen_jax.evaluation.restored import Restored
 
 
@@ -85,6 +87,9 @@ def write(
         "command": command,
         "efficiency": efficiency.to_json(estimate),
         "curves": curves,
+        "clips": _clips_facts(clips),
+        "frames_per_s": float(getattr(clips, "frames_per_s", see.FRAMES_PER_S)),
+        "num_left_out": len(getattr(clips, "left_out", ())),
     }
     names = np.array(clips.names)
     chosen = examples.choose(clips.label_index, probabilities[0])
@@ -99,3 +104,15 @@ def write(
     examples.save(out, shown)
     results.write_results(out, clips.names, clips.labels, probabilities)
     provenance.write(out, facts)
+
+
+def _clips_facts(clips: Clips) -> dict[str, Any]:
+    """Returns what result files do not say of their clips; see `results`."""
+
+    def plain(value):
+        value = value.item() if isinstance(value, np.generic) else value
+        return "" if value is None or value != value else value  # nan
+
+    metadata = {field: [*map(plain, x)] for field, x in clips.metadata.items()}
+    labels = [clips.labels[k] for k in clips.label_index]
+    return {"names": list(clips.names), "labels": labels, "metadata": metadata}

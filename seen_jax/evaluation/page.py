@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Sequence
 from html import escape
 
@@ -16,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from seen_jax import curves, see
+from seen_jax import curves
 from seen_jax.errors import refuse
 from seen_jax.evaluation import (
     analysis,
@@ -28,7 +29,7 @@ from seen_jax.evaluation import (
 )
 from seen_jax.evaluation.activity import NEURONS_IN_WORDS
 from seen_jax.evaluation.examples import Examples
-from seen_jax.evaluation.report import Summary, notes, rows
+from seen_jax.evaluation.report import Summary, columns, notes, rows
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem;
@@ -63,8 +64,7 @@ def to_html(summaries: Sequence[Summary], shown: Sequence[Examples | None]) -> s
     title = f"Emotion recognition on {' and '.join(sorted(sources))} data"
     parts = [f"<h1>{escape(title)}</h1>", "<h2>Results</h2>", _table(summaries)]
     parts += [_note(note.replace("+-", "±")) for note in notes(summaries)]
-    bars = plots.columns(summaries, see.LIGHTINGS)
-    parts.append(_figure(bars, "Clips that are right, by lighting"))
+    parts.append(_bars(summaries))
     for summary, of_it in zip(summaries, shown, strict=True):
         parts += _section(summary, of_it)
     return (
@@ -73,6 +73,17 @@ def to_html(summaries: Sequence[Summary], shown: Sequence[Examples | None]) -> s
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n"
         "<body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
+
+
+def _bars(summaries: Sequence[Summary]) -> str:
+    """Returns shares by lighting where that is known, else by class."""
+    names = columns(summaries)
+    lit = [x for x in names if x[0] == "lightings"]
+    lit = [
+        x for x in lit if not all(np.isnan(s.mean.get(x, np.nan)) for s in summaries)
+    ]
+    bars = plots.columns(summaries, lit or [x for x in names if x[0] == "recalls"])
+    return _figure(bars, f"Clips that are right, by {'lighting' if lit else 'class'}")
 
 
 def _table(summaries: Sequence[Summary]) -> str:
@@ -84,7 +95,7 @@ def _table(summaries: Sequence[Summary]) -> str:
         tag = "td" if lines else "th"
         texts = (" ".join(x.split()).replace("( ", "(") for x in row[1:])
         cells = [f"<{tag}>{escape(x).replace('+-', '±')}</{tag}>" for x in texts]
-        lines.append(f"<tr{kind}><th>{row[0]}</th>{''.join(cells)}</tr>")
+        lines.append(f"<tr{kind}><th>{escape(row[0])}</th>{''.join(cells)}</tr>")
         kind = ""
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
@@ -125,7 +136,7 @@ def _section(s: Summary, shown: Examples | None) -> list[str]:
 
 def _clips(s: Summary, names: np.ndarray) -> np.ndarray:
     """Returns the numbers of clips among the results."""
-    places = {str(name): i for i, name in enumerate(s.results.names)}
+    places = {name: i for i, name in enumerate(s.results.names)}
     for name in sorted({*names.tolist()} - places.keys()):
         rule = "clips of the result files beside it"
         refuse(examples.FILE, rule, name, "evaluate again")
@@ -199,7 +210,9 @@ def _figure(figure: Figure, caption: str) -> str:
 
 def _image(save, words: str, **options) -> str:
     file = io.BytesIO()
-    save(file, format="png", **options)
+    with warnings.catch_warnings():  # names in scripts that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        save(file, format="png", **options)
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
 

@@ -14,24 +14,25 @@ from matplotlib.figure import Figure
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.activity import NEURONS
 from seen_jax.evaluation.report import Summary
+from seen_jax.metrics import Column
 
 SCALES = ("3 x 3", "5 x 5", "7 x 7")
+LONGEST = 24  # characters of a name
 LEAST_RATE = 1e-4  # smaller rates have the same colour
 
 Means = Mapping[str, np.ndarray]  # by label
 
 
-def columns(summaries: Sequence[Summary], names: Sequence[str]) -> Figure:
+def columns(summaries: Sequence[Summary], names: Sequence[Column]) -> Figure:
     """Draws bars of some columns of the table, with the spread over the passes."""
-    figure, axes = _axes(6, 2.8)
-    names = [c for c in names if not all(np.isnan(s.mean[c]) for s in summaries)]
+    figure, axes = _axes(_size(6, len(names)), 2.8)
     for s, x, width in zip(
         summaries, *_places(len(summaries), len(names)), strict=True
     ):
-        heights = [np.nan_to_num(100 * s.mean[c]) for c in names]
-        spread = [np.nan_to_num(100 * s.spread[c]) for c in names]
-        axes.bar(x, heights, width, yerr=spread, label=s.name)
-    axes.set_xticks(range(len(names)), names)
+        heights = [np.nan_to_num(100 * s.mean.get(c, np.nan)) for c in names]
+        spread = [np.nan_to_num(100 * s.spread.get(c, np.nan)) for c in names]
+        axes.bar(x, heights, width, yerr=spread, label=_plain(s.name))
+    _name_groups(axes, [name for _, name in names])
     axes.set(ylabel="right, percent", ylim=(0, 100))
     _legend_above(axes, len(summaries))
     return figure
@@ -43,7 +44,8 @@ def confusion(matrix: np.ndarray, labels: Sequence[str]) -> Figure:
     share = np.divide(
         100 * matrix, number, np.full_like(matrix, np.nan), where=number > 0
     )
-    figure, axes = _axes(5.5, 5)
+    labels = [*map(_plain, labels)]
+    figure, axes = _axes(_size(5.5, len(labels)), _size(5, len(labels)))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(share):
         text = "-" if np.isnan(value) else f"{value:.0f}"
@@ -71,11 +73,11 @@ def reliability(calibration: analysis.Calibration) -> Figure:
 
 def attention(means: Means) -> Figure:
     """Draws the weights (3,) of the scales by label."""
-    figure, axes = _axes(6.5, 3)
+    figure, axes = _axes(_size(6.5, len(means)), 3)
     places = _places(len(SCALES), len(means))
     for i, (name, x, width) in enumerate(zip(SCALES, *places, strict=True)):
         axes.bar(x, [row[i] for row in means.values()], width, label=name)
-    axes.set_xticks(range(len(means)), [*means])
+    _name_groups(axes, [*means])
     axes.set(ylabel="weight")
     _legend_above(axes, len(SCALES))
     return figure
@@ -87,27 +89,41 @@ def rates(means: Means) -> Figure:
     The rates differ a hundredfold from layer to layer: colours are logarithmic.
     """
     table = np.stack([*means.values()], axis=1)  # (6, K)
-    figure, axes = _axes(6.5, 3.2)
+    figure, axes = _axes(_size(6.5, len(means)), 3.2)
     colour = np.log10(np.maximum(table, LEAST_RATE))
     axes.imshow(colour, cmap="Blues", vmin=np.log10(LEAST_RATE), vmax=0, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
         _write(axes, column, row, f"{100 * value:.2g}", colour[row, column] > -1.2)
-    axes.set_xticks(range(len(means)), [*means], rotation=30, ha="right")
+    axes.set_xticks(range(len(means)), [*map(_plain, means)], rotation=30, ha="right")
     axes.set_yticks(range(len(NEURONS)), NEURONS)
     return figure
 
 
 def scores(values: np.ndarray, true_class: int, labels: Sequence[str]) -> Figure:
     """Draws a window's scores (K,): the true class green, another prediction red."""
-    figure, axes = _axes(2.4, 1.9)
+    figure, axes = _axes(2.4, _size(1.9, len(values), 0.27))
     colours = ["tab:grey"] * len(values)
     colours[int(values.argmax())] = "tab:red"
     colours[true_class] = "tab:green"
     axes.barh(range(len(values)), np.nan_to_num(values), color=colours)
-    axes.set_yticks(range(len(values)), labels, fontsize=9)
+    axes.set_yticks(range(len(values)), [*map(_plain, labels)], fontsize=9)
     axes.set(xlim=(0, 1), xticks=[])
     axes.invert_yaxis()
     return figure
+
+
+def _plain(text: str) -> str:
+    """Returns text that matplotlib draws as it is, and that fits.
+
+    Note: it reads `$` as the begin of a formula, and hides a legend's `_name`.
+    """
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
+    return text.replace("$", r"\$").replace("_", " _", text.startswith("_"))
+
+
+def _size(least: float, count: int, each: float = 0.5) -> float:
+    """Returns the inches that `count` names need, within what can be drawn."""
+    return min(max(least, each * count), 60)
 
 
 def _axes(width: float, height: float):
@@ -120,6 +136,11 @@ def _places(num_bars: int, num_groups: int):
     width = 0.8 / num_bars
     shift = width * (np.arange(num_bars) - (num_bars - 1) / 2)
     return np.arange(num_groups) + shift[:, None], [0.9 * width] * num_bars
+
+
+def _name_groups(axes, names: Sequence[str]) -> None:
+    slant = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 11 else {}
+    axes.set_xticks(range(len(names)), [*map(_plain, names)], **slant)
 
 
 def _write(axes, x: int, y: int, text: str, on_dark: bool) -> None:

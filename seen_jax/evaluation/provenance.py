@@ -12,10 +12,10 @@ from typing import Any
 
 from seen_jax import see
 from seen_jax.errors import refuse
-from seen_jax.evaluation import efficiency
+from seen_jax.evaluation import efficiency, results
 from seen_jax.files import explained, read_json, write_whole
 
-FILE = "evaluation.json"
+FILE = results.BESIDE
 REMEDY = "evaluate again or remove it"
 FACTS = {  # in the order in which they are told
     "source": str,  # simulated or real
@@ -76,11 +76,34 @@ def _wrong(facts: dict[str, Any]) -> str | None:
         if not _is(facts.get(name), kind):
             return name
     labels, curves = facts["labels"], facts.get("curves", [])
-    if not all(_is(x, str) for x in labels) or not 2 <= len(labels) == len({*labels}):
+    if not all(map(_is_label, labels)) or not 2 <= len(labels) == len({*labels}):
         return "labels"
+    if "clips" in facts and not _are_clips(facts["clips"], labels):
+        return "clips"
+    for name, kind, least in (("frames_per_s", float, 1e-9), ("num_left_out", int, 0)):
+        if name in facts and not (_is(facts[name], kind) and facts[name] >= least):
+            return name
     if "efficiency" in facts and not efficiency.is_form(facts["efficiency"]):
         return "efficiency"
     return None if isinstance(curves, list) and all(map(_is_row, curves)) else "curves"
+
+
+def _is_label(label: Any) -> bool:
+    return isinstance(label, str) and label.strip() != "" and label.isprintable()
+
+
+def _are_clips(clips: Any, labels: list[str]) -> bool:
+    if not isinstance(clips, dict) or not isinstance(clips.get("metadata"), dict):
+        return False
+    names, true, metadata = clips.get("names"), clips.get("labels"), clips["metadata"]
+    columns = (names, true, *metadata.values())
+    if not isinstance(names, list) or not all(_is(x, list) for x in columns):
+        return False
+    texts = all(_is(x, str) for x in (*names, *true))
+    if not texts or not {*true} <= {*labels} or len({*names}) < len(names):
+        return False
+    plain = all(_is(x, str) or _is(x, float) for y in metadata.values() for x in y)
+    return plain and all(len(x) == len(names) for x in columns)
 
 
 def _is_row(row: Any) -> bool:
@@ -102,7 +125,7 @@ def to_text(facts: dict[str, Any]) -> str:
     """Formats the facts in a few lines."""
     return (
         f"{facts['source']} data, {facts['split']} split ({facts['dataset']}), "
-        f"{facts['setting']}\n"
+        f"{facts['setting']}\n{_clips_text(facts)}"
         f"epoch {facts['epoch']} (step {facts['step']}), {facts['choice']}\n"
         f"{facts['passes']} {'pass' if facts['passes'] == 1 else 'passes'}, windows "
         f"drawn with seed {facts['seed']}\n"
@@ -110,3 +133,16 @@ def to_text(facts: dict[str, Any]) -> str:
         f"{facts['evaluated_at']}\n"
         f"run {facts['workdir']}: {facts['command']}"
     )
+
+
+def _clips_text(facts: dict[str, Any]) -> str:
+    """Says how many clips of the dataset there are, and their rate, if known."""
+    parts = []
+    if "clips" in facts:
+        count, left_out = len(facts["clips"]["names"]), facts.get("num_left_out", 0)
+        parts.append(f"{count:,} clips")
+        if left_out:
+            parts = [f"{count:,} of {count + left_out:,} clips, {left_out:,} left out"]
+    if "frames_per_s" in facts:
+        parts.append(f"{facts['frames_per_s']:g} frames per second")
+    return ", ".join(parts) + "\n" if parts else ""

@@ -26,9 +26,9 @@ PUBLISHED = ("happiness", "sadness", "angry", "disgust", "surprise", "fear", "ne
 LEGEND = """\
 Percent: mean +- standard deviation over the passes. Passes draw other windows of the
 same clips; the spread does not cover other training seeds or other people. A class's
-row is its recall, a lighting's row the share of its clips that are right. WAR
-(weighted average recall) is the share of all clips that are right, UAR (unweighted
-average recall) the mean of the recalls of the classes."""
+row is its recall. WAR (weighted average recall) is the share of all clips that are
+right, UAR (unweighted average recall) the mean of the recalls of the classes."""
+LIGHTING_LEGEND = "A lighting's row is the share of its clips that are right."
 MARK_LEGEND = """\
 In brackets the difference from the first column; * where it exceeds the spread of the
 difference between two passes, sqrt(s1^2 + s2^2)."""
@@ -41,16 +41,16 @@ class Summary:
     Attributes:
       name: its setting, where that is known, and its directory.
       results: as read.
-      mean, spread: by column. The spread is the standard deviation over the passes,
-        with P - 1 in the denominator; nan of one pass alone.
+      mean, spread: by column, as of `metrics.measure`. The spread is the standard
+        deviation over the passes, with P - 1 in the denominator; nan of one pass alone.
       facts: where the results come from (`provenance`); None of the released ones.
       directory: of the results; None if they were not read.
     """
 
     name: str
     results: Results
-    mean: dict[str, float]
-    spread: dict[str, float]
+    mean: metrics.Shares
+    spread: metrics.Shares
     facts: dict[str, Any] | None = None
     directory: Path | None = None
 
@@ -66,12 +66,8 @@ def summarise(
     directory: Path | None = None,
 ) -> Summary:
     """Measures each pass, then takes mean and standard deviation over the passes."""
-    labels, label_index = results.labels, results.label_index
-    lightings = [name.lighting for name in results.names]
-    each = [
-        metrics.measure(labels, label_index, predictions, lightings)
-        for predictions in results.predictions
-    ]
+    truth, lightings = (results.labels, results.label_index), results.lightings
+    each = [metrics.measure(*truth, x, lightings) for x in results.predictions]
     table = np.array([[*row.values()] for row in each])
     spread = np.std(table, axis=0, ddof=1) if len(table) > 1 else table[0] * np.nan
     mean, spread = (
@@ -95,7 +91,8 @@ def summarise_directories(directories: Sequence[str | os.PathLike]) -> list[Summ
     summaries = []
     for name, path in zip(short_names(paths), paths, strict=True):
         facts = provenance.read(path)
-        evaluations = read_results(path, facts["labels"] if facts else see.EMOTIONS)
+        labels = facts["labels"] if facts else see.EMOTIONS
+        evaluations = read_results(path, labels, (facts or {}).get("clips"))
         for results in evaluations:
             title, own_facts = name, facts if results.epoch is None else None
             if own_facts:
@@ -142,25 +139,29 @@ def _check_passes(path: Path, facts: dict[str, Any], num_passes: int) -> None:
         refuse(path / provenance.FILE, rule, facts["passes"], "evaluate again")
 
 
-def columns(summaries: Sequence[Summary]) -> list[str]:
-    """Returns the table's columns: classes, lightings, WAR and UAR.
+def columns(summaries: Sequence[Summary]) -> list[metrics.Column]:
+    """Returns the table's columns: classes, lightings where known, WAR and UAR.
 
     SEE's emotions are in the published order, other classes in the first's own.
     """
-    labels, names = summaries[0].results.labels, [*summaries[0].mean]
+    labels = summaries[0].results.labels
     if {*labels} == {*PUBLISHED}:
         labels = PUBLISHED
-    return [*labels, *names[len(labels) :]]
+    lightings = [x for s in summaries for x in s.mean if x[0] == "lightings"]
+    recalls = [("recalls", label) for label in labels]
+    return [*recalls, *dict.fromkeys(lightings), metrics.WAR, metrics.UAR]
 
 
-def exceeds_spread(first: Summary, other: Summary, column: str) -> bool | None:
+def exceeds_spread(
+    first: Summary, other: Summary, column: metrics.Column
+) -> bool | None:
     """Says whether a difference is larger than the spread of window draws.
 
     Compares it with the standard deviation of the difference between a pass of one and
-    a pass of the other; None where either has one pass only.
+    a pass of the other; None where either has one pass only or lacks the column.
     """
-    difference = other.mean[column] - first.mean[column]
-    spread = math.hypot(first.spread[column], other.spread[column])
+    difference = _mean(other, column) - _mean(first, column)
+    spread = math.hypot(_spread(first, column), _spread(other, column))
     return None if math.isnan(spread) else abs(difference) > spread
 
 
@@ -176,17 +177,19 @@ def rows(summaries: Sequence[Summary]) -> list[list[str]]:
     ]
     if any(s.results.epoch is not None for s in summaries):
         table.append(["epoch", *(_epoch(s) for s in summaries)])
-    names = columns(summaries)
-    groups = names[0], see.LIGHTINGS[0], "WAR"  # that begin after a blank line
-    for column in names:
-        table += [[]] if column in groups else []
-        table.append([column, *(_cell(summaries[0], s, column) for s in summaries)])
+    names, kind = columns(summaries), ""
+    for column, title in zip(names, metrics.titles(names), strict=True):
+        table += [[]] if column[0] != kind else []
+        kind = column[0]
+        table.append([title, *(_cell(summaries[0], s, column) for s in summaries)])
     return table
 
 
 def notes(summaries: Sequence[Summary]) -> list[str]:
     """Returns what a reader of the table must know."""
-    texts = [LEGEND, *([MARK_LEGEND] if len(summaries) > 1 else [])]
+    lit = any(kind == "lightings" for kind, _ in columns(summaries))
+    texts = [LEGEND, *([LIGHTING_LEGEND] if lit else [])]
+    texts += [MARK_LEGEND] if len(summaries) > 1 else []
     if len({frozenset(s.results.names) for s in summaries}) > 1:
         texts.append("These are not the same clips: differences may come from that.")
     return texts + [
@@ -214,13 +217,14 @@ def to_text(summaries: Sequence[Summary]) -> str:
             lines += ["", f"{s.name}: {provenance.to_text(s.facts)}"]
     names = columns(summaries)
     latex = [latex_row(summary, names) for summary in summaries]
-    return "\n".join([*lines, "", "LaTeX: " + ", ".join(names), *latex])
+    lines += ["", "LaTeX: " + ", ".join(metrics.titles(names)), *latex]
+    return "\n".join(map(analysis_text.shown, "\n".join(lines).split("\n")))
 
 
-def latex_row(summary: Summary, names: Sequence[str]) -> str:
+def latex_row(summary: Summary, names: Sequence[metrics.Column]) -> str:
     """Returns a row of the published table in LaTeX, percent."""
     name = re.sub(r"([&%#_$])", r"\\\1", summary.name)
-    cells = " & ".join([name, *(_percent(summary.mean[c]) for c in names)])
+    cells = " & ".join([name, *(_percent(_mean(summary, c)) for c in names)])
     return cells + r" \\" + (f" % {summary.facts['choice']}" if summary.facts else "")
 
 
@@ -233,11 +237,15 @@ def to_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
             "epoch": s.results.epoch,
             "num_clips": len(s.results.names),
             "num_passes": s.num_passes,
-            "provenance": s.facts,
-            "mean": {c: _number(s.mean[c]) for c in names},
-            "spread": {c: _number(s.spread[c]) for c in names},
-            "difference": {c: _number(s.mean[c] - first.mean[c]) for c in names},
-            "exceeds_spread": {c: exceeds_spread(first, s, c) for c in names},
+            "provenance": s.facts and {k: s.facts[k] for k in s.facts if k != "clips"},
+            "mean": metrics.nest({c: _mean(s, c) for c in names}),
+            "spread": metrics.nest({c: _spread(s, c) for c in names}),
+            "difference": metrics.nest(
+                {c: _mean(s, c) - _mean(first, c) for c in names}
+            ),
+            "exceeds_spread": metrics.nest(
+                {c: exceeds_spread(first, s, c) for c in names}
+            ),
             "details": analysis_text.to_json(s.results),
         }
         for s in summaries
@@ -248,20 +256,25 @@ def _epoch(summary: Summary) -> str:
     return "-" if summary.results.epoch is None else str(summary.results.epoch)
 
 
-def _cell(first: Summary, summary: Summary, column: str) -> str:
-    text = f"{_percent(summary.mean[column]):>5}"
-    if summary.num_passes > 1 and not math.isnan(summary.mean[column]):
-        text += f" +- {_percent(summary.spread[column]):>4}"
+def _cell(first: Summary, summary: Summary, column: metrics.Column) -> str:
+    mean = _mean(summary, column)
+    text = f"{_percent(mean):>5}"
+    if summary.num_passes > 1 and not math.isnan(mean):
+        text += f" +- {_percent(_spread(summary, column)):>4}"
     if summary is first:
         return text
-    difference = 100 * (summary.mean[column] - first.mean[column])
+    difference = 100 * (mean - _mean(first, column))
     mark = "*" if exceeds_spread(first, summary, column) else ""
     return text if math.isnan(difference) else f"{text} ({difference:+5.1f}){mark}"
 
 
+def _mean(summary: Summary, column: metrics.Column) -> float:
+    return summary.mean.get(column, math.nan)
+
+
+def _spread(summary: Summary, column: metrics.Column) -> float:
+    return summary.spread.get(column, math.nan)
+
+
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f}"
-
-
-def _number(share: float) -> float | None:
-    return None if math.isnan(share) else share

@@ -7,7 +7,8 @@
 Files name classes by their labels, so that their order does not matter. The released
 files list the best class alone, ours all of them.
 
-Note: a file does not say what is true; that is read from the clip's name.
+Note: a file does not say what is true. `evaluation.json` beside our files does; for
+the released ones it is read from the clips' names.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from typing import Any
 import numpy as np
 
 from seen_jax import see
+from seen_jax.data.clips import FIELDS
 from seen_jax.errors import UserError, one_of, refuse
 from seen_jax.files import explained, read_json, write_whole
 
 FILE_NAME = re.compile(r"test_(?:epoch_(0|[1-9]\d*)_)?([1-9]\d*)\.json")
+BESIDE = "evaluation.json"  # of `provenance`, which says what the files hold
 NAMES = "test_1.json or test_epoch_163_1.json"  # examples of them
 FORM = '{"results": {"<clip name>": [{"label": ..., "score": ...}, ...best first]}}'
 Ranking = dict[int, float]  # scores by class, best first
@@ -42,35 +45,64 @@ class Results:
       epoch: of the training; None where the files' names do not say.
       labels: K class names in class order.
       names: the N clips.
+      label_index: (N,) int64, the true classes, positions in `labels`.
       predictions: (P, N) int64, the best class, a position in `labels`.
       scores: (P, N, K) float64, probabilities; nan where a file does not list the
         class.
+      metadata: field to (N,) values; "" stands for one that is missing.
     """
 
     epoch: int | None
     labels: tuple[str, ...]
-    names: tuple[see.ClipName, ...]
+    names: tuple[str, ...]
+    label_index: np.ndarray
     predictions: np.ndarray
     scores: np.ndarray
-
-    @property
-    def label_index(self) -> np.ndarray:
-        """(N,) int64, the true classes, positions in `labels`."""
-        return np.array([self.labels.index(true_label(x)) for x in self.names], int)
+    metadata: Mapping[str, np.ndarray]
 
     def take(self, here: np.ndarray) -> Results:
         """Keeps the clips where `here` (N,) is true."""
         return replace(
             self,
             names=tuple(itertools.compress(self.names, here)),
+            label_index=self.label_index[here],
             predictions=self.predictions[:, here],
             scores=self.scores[:, here],
+            metadata={field: x[here] for field, x in self.metadata.items()},
         )
 
+    @property
+    def volunteers(self) -> np.ndarray | None:
+        """(N,) who each clip shows; None unless that is known of every clip."""
+        who = self.metadata.get("volunteer")
+        if who is None or not known(who).all():
+            return None
+        return who if who.dtype != object else who.astype(str)
 
-def true_label(name: see.ClipName) -> str:
-    """Returns the label of a clip: the one place that knows where it is written."""
-    return name.emotion
+    @property
+    def lightings(self) -> np.ndarray | None:
+        return self.metadata.get("lighting")
+
+
+def known(values: np.ndarray) -> np.ndarray:
+    """Returns where metadata are given: "" stands for a value that is missing."""
+    return np.array([str(value) not in ("", "None") for value in values], bool)
+
+
+def clips_from_names(names: Iterable[str]) -> dict[str, Any]:
+    """Returns truth and metadata of clips whose names carry SEE's nine fields.
+
+    The form is that of `evaluation.json`: names, labels (of each clip) and metadata.
+
+    Raises:
+      UserError: a name that is none of SEE.
+    """
+    fields = sorted(map(see.ClipName.parse, names))
+    return {
+        "names": [*map(str, fields)],
+        "labels": [x.emotion for x in fields],
+        "metadata": {key: [getattr(x, key) for x in fields] for key in FIELDS},
+    }
 
 
 def file_name(of_pass: int, epoch: int | None = None) -> str:
@@ -129,13 +161,17 @@ def _ranking(row: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def read_results(
-    directory: str | os.PathLike, labels: Sequence[str] = see.EMOTIONS
+    directory: str | os.PathLike,
+    labels: Sequence[str] = see.EMOTIONS,
+    clips: Mapping[str, Any] | None = None,
 ) -> list[Results]:
     """Reads all result files of a directory; ignores other files in it.
 
     Args:
       directory: of ours or released ones.
       labels: K class names in class order; the released files' are those of SEE.
+      clips: names, labels and metadata of the clips, as `evaluation.json` has them;
+        None reads them from names of SEE, as for files that name an epoch.
 
     Returns:
       One `Results` for each epoch in the files' names, in order; without epoch first.
@@ -143,7 +179,7 @@ def read_results(
     Raises:
       OSError: the directory cannot be read.
       UserError: there is no result file, a pass is missing or has other clips than the
-        first one, or a file is not of the form.
+        first one or than `clips`, or a file is not of the form.
     """
     directory = Path(directory)
     by_epoch = _files(directory) if directory.is_dir() else {}
@@ -153,7 +189,11 @@ def read_results(
         rule = f"a directory of result files ({NAMES} and so on)"
         refuse(directory, rule, got, "name the one that holds them")
     order = sorted(by_epoch, key=lambda epoch: -1 if epoch is None else epoch)
-    return [_read_passes(directory, tuple(labels), x, by_epoch[x]) for x in order]
+    passes = directory, tuple(labels)
+    return [
+        _read_passes(*passes, clips if x is None else None, x, by_epoch[x])
+        for x in order
+    ]
 
 
 def _files(directory: Path) -> dict[int | None, dict[int, Path]]:
@@ -171,7 +211,11 @@ def _files(directory: Path) -> dict[int | None, dict[int, Path]]:
 
 
 def _read_passes(
-    directory: Path, labels: tuple[str, ...], epoch: int | None, files: dict[int, Path]
+    directory: Path,
+    labels: tuple[str, ...],
+    clips: Mapping[str, Any] | None,
+    epoch: int | None,
+    files: dict[int, Path],
 ) -> Results:
     numbers = sorted(files)
     for expected, number in enumerate(numbers, start=1):
@@ -180,7 +224,10 @@ def _read_passes(
             remedy = "copy it too or evaluate again"
             refuse(directory, f"passes 1 to {numbers[-1]}", got, remedy)
     passes = [_read_pass(files[number], labels) for number in numbers]
-    names = tuple(sorted(passes[0]))
+    if clips is None:
+        clips = _clips_of(files[1], passes[0], labels)
+    _check_same_clips(files[1], passes[0], directory / BESIDE, {*clips["names"]})
+    names = tuple(clips["names"])
     scores = np.full((len(passes), len(names), len(labels)), np.nan)
     predictions = np.zeros(scores.shape[:2], np.int64)
     for p, of_pass in enumerate(passes):
@@ -188,37 +235,55 @@ def _read_passes(
         for n, name in enumerate(names):
             scores[p, n, [*of_pass[name]]] = [*of_pass[name].values()]
             predictions[p, n] = next(iter(of_pass[name]))
-    return Results(epoch, labels, names, predictions, scores)
+    label_index = np.array([*map(labels.index, clips["labels"])], int)
+    metadata = {field: _array(x) for field, x in clips["metadata"].items()}
+    return Results(epoch, labels, names, label_index, predictions, scores, metadata)
+
+
+def _array(values: Sequence) -> np.ndarray:
+    """Returns values of a kind as NumPy has them, others as objects."""
+    kinds = {*map(type, values)}
+    return np.array(values, None if len(kinds) == 1 else object)
+
+
+def _clips_of(
+    path: Path, names: Iterable[str], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Reads the clips from names of SEE; errors name the file."""
+    try:
+        clips = clips_from_names(names)
+        for name, label in zip(clips["names"], clips["labels"], strict=True):
+            if label not in labels:
+                refuse(name, f"a clip of {one_of(labels)}", label)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return clips
 
 
 def _check_same_clips(
-    path: Path, clips: Mapping, first_path: Path, first: Mapping
+    path: Path, clips: Collection[str], first_path: Path, first: Collection[str]
 ) -> None:
     for there, one, other in ((path, clips, first), (first_path, first, clips)):
-        only = sorted(one.keys() - other.keys())
+        only = sorted({*one} - {*other})
         if only:
             got = f"{len(clips)}, {only[0]} being in {there.name} alone"
             remedy = "keep the passes of one evaluation in a directory"
             refuse(path, f"the {len(first)} clips of {first_path.name}", got, remedy)
 
 
-def _read_pass(path: Path, labels: Sequence[str]) -> dict[see.ClipName, Ranking]:
+def _read_pass(path: Path, labels: Sequence[str]) -> dict[str, Ranking]:
     """Reads one file: the ranking of each clip."""
     content = read_json(path, "copy it again or evaluate again")
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
         refuse(path, FORM, see.excerpt(content))
     try:
-        rankings = {
-            see.ClipName.parse(name): _parse_ranking(name, entries, labels)
+        return {
+            name: _parse_ranking(name, entries, labels)
             for name, entries in results.items()
         }
-        for name in rankings:
-            if true_label(name) not in labels:
-                refuse(name, f"a clip of {one_of(labels)}", true_label(name))
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return rankings
 
 
 def _parse_ranking(name: str, ranking: Any, labels: Sequence[str]) -> Ranking:

@@ -77,24 +77,18 @@ def measure(clips: Clips, split: str, probabilities: np.ndarray) -> dict[str, An
       split: "test" or "validation".
       probabilities: (P, N, K) of the passes.
     """
+    lightings = clips.metadata.get("lighting")
     passes = [
-        metrics.measure(
-            clips.labels, clips.label_index, x.argmax(-1), clips.metadata["lighting"]
-        )
+        metrics.measure(clips.labels, clips.label_index, x.argmax(-1), lightings)
         for x in probabilities
     ]
     mean = {key: float(np.mean([x[key] for x in passes])) for key in passes[0]}
-    wars = [x["WAR"] for x in passes]
+    wars = [x[metrics.WAR] for x in passes]
     return {
         "split": split,
-        "war": mean["WAR"],
-        "uar": mean["UAR"],
+        "war": mean[metrics.WAR],
+        "uar": mean[metrics.UAR],
         "war_std": float(np.std(wars, ddof=1)) if len(wars) > 1 else None,
-        "mean": _without_nan(mean),
-        "passes": [_without_nan(x) for x in passes],
+        "mean": metrics.nest(mean),
+        "passes": [*map(metrics.nest, passes)],
     }
-
-
-def _without_nan(shares: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no nan: a lighting or an emotion without clips has no share."""
-    return {key: None if math.isnan(x) else x for key, x in shares.items()}

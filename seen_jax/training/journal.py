@@ -19,7 +19,7 @@ import numpy as np
 import tensorboardX
 import tqdm
 
-from seen_jax import curves, files, metrics, see
+from seen_jax import curves, files, metrics
 from seen_jax.errors import refuse
 from seen_jax.training import rows as rows_lib
 from seen_jax.training.rows import CHOICES, Row
@@ -171,15 +171,16 @@ class Journal:
 
 
 def _published_tags(row: Row, labels: Sequence[str]) -> dict[str, float | None]:
-    mean = row["mean"]
-    blends = [metrics.blend(x["UAR"], x["WAR"]) for x in row["passes"]]
+    mean, passes = row["mean"], [x["overall"] for x in row["passes"]]
+    blends = [metrics.blend(x["UAR"], x["WAR"]) for x in passes]
+    lightings = mean["lightings"].items()
     return {
         **{f"test_num/{number}": x for number, x in enumerate(blends, 1)},
-        **{f"acc/{label}": mean[label] for label in labels},
-        "Metrics/UAR-average": mean["UAR"],
-        "Metrics/WAR-average": mean["WAR"],
+        **{f"acc/{label}": mean["recalls"][label] for label in labels},
+        "Metrics/UAR-average": mean["overall"]["UAR"],
+        "Metrics/WAR-average": mean["overall"]["WAR"],
         "Metrics/F1-p=0.33-average": float(np.mean(blends)),
-        **{f"situation/{name}--average": mean[name] for name in see.LIGHTINGS},
+        **{f"situation/{name}--average": share for name, share in lightings},
     }
 
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seen_jax import files
+from seen_jax import files, metrics
 from seen_jax.errors import refuse, run_command
 from seen_jax.training.rows import CHOICES, Row, chosen_row, read_rows
 from seen_jax.training.workdir import different, load_config
@@ -41,20 +41,22 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
       runs: seed to the row of its epoch that counts.
       select: how that epoch was chosen.
     """
-    means = [row["mean"] for row in runs.values()]
-    columns = ("WAR", "UAR", *(x for x in means[0] if x not in ("WAR", "UAR")))
+    means = [metrics.flatten(row["mean"]) for row in runs.values()]
+    overall = (metrics.WAR, metrics.UAR)
+    columns = (*overall, *(x for x in means[0] if x not in overall))
+    titles = [title.replace("|", r"\|") for title in metrics.titles(columns)]
     lines = [
         f"Percent of {next(iter(runs.values()))['split']} clips; {CHOICES[select]}; "
         f"{len(runs)} seeds; spread: standard deviation over seeds.",
         "",
-        f"| seed | epoch | {' | '.join(columns)} |",
+        f"| seed | epoch | {' | '.join(titles)} |",
         f"| --- |{' ---: |' * (len(columns) + 1)}",
     ]
-    for seed, row in runs.items():
-        cells = [_percent(row["mean"][name]) for name in columns]
+    for (seed, row), mean in zip(runs.items(), means, strict=True):
+        cells = [_percent(mean.get(x)) for x in columns]
         lines.append(f"| {seed} | {row['epoch']} | {' | '.join(cells)} |")
     for name, function in (("mean", statistics.fmean), ("spread", _spread)):
-        values = [[mean[x] for mean in means] for x in columns]
+        values = [[mean.get(x) for mean in means] for x in columns]
         cells = [_percent(None if None in x else function(x)) for x in values]
         lines.append(f"| {name} | | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -7,18 +7,14 @@ import pytest
 
 from seen_jax import see
 from seen_jax.evaluation import analysis, analysis_text
-from seen_jax.evaluation.results import Results
-from tests.samples import clip_names
+from tests.samples import clip_names, results_of
 
 NAMES = clip_names(num_volunteers=2)  # seven clips each; aged 19 and 20
 RIGHT = np.array([see.EMOTIONS.index(name.emotion) for name in NAMES])
 
 
 def results(predictions, scores=None, names=NAMES):
-    predictions = np.asarray(predictions)
-    if scores is None:
-        scores = np.full((*predictions.shape, 7), np.nan)
-    return Results(None, see.EMOTIONS, tuple(names), predictions, scores)
+    return results_of(names, predictions, scores)
 
 
 def with_best(predictions, best):
@@ -98,6 +94,8 @@ def test_groups():
         ("sex", second.sex): (1, 1, 7),
         ("degree", first.degree): (0.5, 0.5, 7),
         ("degree", second.degree): (1, 1, 7),
+        ("lighting", first.lighting): (0.5, 0.5, 7),
+        ("lighting", second.lighting): (1, 1, 7),
     }
     assert {g.num_volunteers for g in groups} == {1}
 
@@ -110,10 +108,11 @@ def test_groups():
     ],
 )
 def test_age_groups(age, name):
-    names = [dataclasses.replace(NAMES[0], age=age)]
-    (group,) = [g for g in analysis.by_group(results([[0]], names=names)) if
-                g.kind == "age"]  # fmt: skip
-    assert group.name == name
+    other = 22 if age != 22 else 24
+    names = [dataclasses.replace(NAMES[0], age=x) for x in (age, age, other)]
+    groups = analysis.by_group(results([[0, 0, 0]], names=names))
+    counts = {g.name: g.num_clips for g in groups if g.kind == "age"}
+    assert counts[name] == 2 and len(counts) == 2
 
 
 def test_a_group_that_lacks_emotions():

@@ -12,8 +12,8 @@ from seen_jax import see
 from seen_jax.errors import UserError, run_command
 from seen_jax.evaluation import __main__ as command
 from seen_jax.evaluation import examples, page, plots, report
-from seen_jax.evaluation.results import Results, write_results
-from tests.samples import clip_names
+from seen_jax.evaluation.results import write_results
+from tests.samples import clip_names, results_of
 
 NAMES = clip_names(num_volunteers=2)
 RIGHT = np.array([see.EMOTIONS.index(name.emotion) for name in NAMES])
@@ -106,7 +106,7 @@ def test_all_that_can_be_shown(turn):
     scores = rng.dirichlet(np.ones(7), (3, 14))
     labels = see.EMOTIONS[turn:] + see.EMOTIONS[:turn]
     scores = scores[..., [see.EMOTIONS.index(label) for label in labels]]
-    results = Results(None, labels, tuple(NAMES), scores.argmax(-1), scores)
+    results = results_of(NAMES, scores.argmax(-1), scores, labels)
     facts = {
         "source": "simulated", "dataset": "by_volunteer", "split": "test",
         "setting": "E4_S3", "epoch": 2, "step": 6, "choice": "the last epoch",
@@ -151,7 +151,7 @@ def test_all_that_can_be_shown(turn):
 
 def test_windows_of_other_clips():
     scores = np.full((1, 7, 7), 1 / 7)
-    results = Results(None, see.EMOTIONS, tuple(NAMES[:7]), scores.argmax(-1), scores)
+    results = results_of(NAMES[:7], scores.argmax(-1), scores)
     words = r"examples\.npz: expected clips of the result files beside it, got 10_002"
     with pytest.raises(ValueError, match=words):
         page.to_html([report.summarise("run", results)], [examples.Examples(**some())])
@@ -180,8 +180,7 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
 
 
 def test_other_clips_and_epochs_are_said_as_in_the_text():
-    scores = np.full((2, 14, 7), np.nan)
-    one = Results(1, see.EMOTIONS, tuple(NAMES), np.array([RIGHT] * 2), scores)
+    one = results_of(NAMES, [RIGHT] * 2, epoch=1)
     other = dataclasses.replace(one.take(np.arange(14) > 0), epoch=2)
     both = [report.summarise("a", one), report.summarise("b", other)]
     text = page.to_html(both, [None, None])
@@ -211,3 +210,14 @@ def test_a_class_without_clips_has_no_share():
     figure = plots.confusion(np.diag([2.0, 0, 2, 2, 2, 2, 2]), see.EMOTIONS)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[:7] == ["100", *["0"] * 6] and texts[7:14] == ["-"] * 7
+
+
+@pytest.mark.parametrize("num_classes", [2, 150])
+def test_as_many_classes_as_there_are(num_classes):
+    labels = [f"_{i} $x$ " + "long " * 50 for i in range(num_classes)]
+    figure = plots.confusion(np.eye(num_classes), labels)
+    figure.draw_without_rendering()
+    names = [x.get_text() for x in figure.axes[0].get_yticklabels()]
+    assert len(names) == num_classes and names[0].startswith(r" _0 \$x\$ long")
+    width, height = figure.get_size_inches() * figure.dpi
+    assert max(width, height) < 2**16 and max(map(len, names)) < 30

@@ -23,7 +23,10 @@ def make_run(folder, seed, wars, **fields):
         row = make_row(epoch)
         if war is not None:
             row = make_row(epoch, "test", war=war)
-            row["mean"] = {x: y and war for x, y in row["mean"].items()}
+            row["mean"] = {
+                kind: {x: y and war for x, y in part.items()}
+                for kind, part in row["mean"].items()
+            }
         lines += json.dumps(row) + "\n"
     (path / "metrics.jsonl").write_text(lines)
     return path
