@@ -59,8 +59,7 @@ def _config_place(argument: str) -> str:
 
 def help_text() -> str:
     lines = [
-        f"SEEN in JAX {__version__}: emotion recognition from an event camera's view of "
-        "one eye.",
+        f"SEEN in JAX {__version__}: event-based emotion recognition from one eye.",
         "",
         "usage: seen VERB [--help] [flags]",
         "",

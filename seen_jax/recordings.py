@@ -458,8 +458,8 @@ def summary(content: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.recordings",
-        description="Cuts labelled clips out of DAVIS recordings into a folder in SEE's "
-        "form, with a split in which no volunteer is in both parts.",
+        description="Cuts labelled clips out of DAVIS recordings into a folder in "
+        "SEE's form, with a split in which no volunteer is in both parts.",
         epilog="If it was killed, the same command resumes.",
     )
     parser.add_argument(
