@@ -8,6 +8,14 @@ seen_jax/programs, where the command `seen` runs them: names such as `train` and
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+
+class BuildPy(build_py):
+    def find_package_modules(self, package, package_dir):
+        modules = super().find_package_modules(package, package_dir)
+        return [module for module in modules if module[1] != "setup"]
+
 
 programs = {
     "seen_jax.programs": ".",  # train.py and eval.py
@@ -18,6 +26,7 @@ programs = {
 sources = find_packages(include=["seen_jax*"])
 
 setup(
+    cmdclass={"build_py": BuildPy},
     packages=sources + list(programs),
     package_dir=programs,
     package_data={

@@ -163,9 +163,12 @@ def test_resumes_where_it_was_killed(folder, monkeypatch):
     assert not (folder / "out" / "emotion.json").exists()
     with pytest.raises(UserError, match="the same table, recordings and options"):
         command(folder, "--period_us=20000")
-    monkeypatch.setattr(
-        recordings, "_write_clip", lambda row, **x: (written.append(row.name), write(row, **x))
-    )
+
+    def counted(row, **options):
+        written.append(row.name)
+        write(row, **options)
+
+    monkeypatch.setattr(recordings, "_write_clip", counted)
     command(folder)
     assert written == [f"clip_{i:05d}" for i in range(1, 7)]
     assert {x.name for x in (folder / "out").iterdir()} == {
