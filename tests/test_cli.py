@@ -77,7 +77,7 @@ def test_configs_come_from_the_package_where_there_are_none(tmp_path, monkeypatc
 @pytest.mark.environments
 @pytest.mark.parametrize("editable", [False, True])
 def test_pip_install(editable, tmp_path):
-    """Installs into an environment that sees these packages; runs far from the clone."""
+    """Installs into an environment that sees these packages; runs elsewhere."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
