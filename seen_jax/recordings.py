@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from seen_jax import see
-from seen_jax.aedat4 import read_aedat4
+from seen_jax.aedat4 import read_once
 from seen_jax.errors import UserError, one_of, refuse, run_command
 from seen_jax.event_folder import (
     ClipImages,
@@ -182,13 +182,9 @@ def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
         raise UserError("\n".join([head, *lines]))
 
 
-# A worker gets clips of one recording after each other, and decodes it once for them.
-_read_once = functools.lru_cache(maxsize=1)(read_aedat4)
-
-
 def _images(row: Row, period_us: int | Fraction, pixel: str) -> ClipImages:
     recording, start_us, num_periods = cut(
-        _read_once(row.recording), row.start_s, row.end_s, period_us
+        read_once(row.recording), row.start_s, row.end_s, period_us
     )
     return clip_images(
         recording,
@@ -211,7 +207,7 @@ def _examine(
     """
     sources, problems = [], []
     try:
-        _read_once(rows[0].recording)
+        read_once(rows[0].recording)
         with open(rows[0].recording, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except (UserError, OSError) as error:
@@ -225,7 +221,7 @@ def _examine(
         if not images.counts.sum():
             problems.append((row.line, "crop: expected at least one event, got none"))
             continue
-        x, y, size = row.crop or centre_square(_read_once(row.recording).resolution)
+        x, y, size = row.crop or centre_square(read_once(row.recording).resolution)
         source = {
             "line": row.line,
             "recording": row.written,
@@ -394,6 +390,7 @@ def write_folder(
             shutil.rmtree(
                 out / _STAGING, ignore_errors=True
             )  # of a run that was killed
+            # In the order of recordings: a worker decodes one once for several clips.
             missing = [row for row, _ in todo if not _is_written(out, row)]
             for _ in map_in_processes(write, missing, "write", num_workers, progress):
                 pass
