@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a clean clone and nothing but Python 3.11 or newer: makes a virtual environment,
+# From a clean clone and nothing but Python 3.11 to 3.13: makes a virtual environment,
 # installs, simulates the demonstration set, checks it, builds it with the TFDS builder,
 # draws a sheet of it, trains on it, evaluates on people who were never seen in training
 # and writes a report. Rerun it to resume.
@@ -61,3 +61,4 @@ if [ "$export" ]; then
 else
   echo "for the Jetson  bash launch/quickstart.sh ${*:+$* }--export"
 fi
+echo "in a new shell  cd $(printf %q "$PWD") && source $(printf %q "$VENV")/bin/activate && seen --help"

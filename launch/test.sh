@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a clean clone and nothing but Python 3.11 or newer: makes a virtual environment,
+# From a clean clone and nothing but Python 3.11 to 3.13: makes a virtual environment,
 # installs, and runs linter and tests. Arguments go to pytest.
 #
 #   bash launch/test.sh [pytest arguments]

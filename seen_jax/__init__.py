@@ -12,3 +12,5 @@ Axis letters, in every docstring of this package and in every einsum:
   S  the three scales of the attention
   K  classes: their names, number and order come from the data
 """
+
+__version__ = "1.0.0"

@@ -13,6 +13,7 @@ Reference: iniVation, AEDAT 4.0 file format (header, packets, file data table).
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import tempfile
@@ -63,6 +64,12 @@ def read_aedat4(path: str | os.PathLike) -> Recording:
         return Recording(events, times_us, _stack(images), resolution)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+@functools.lru_cache(maxsize=1)
+def read_once(path: Path) -> Recording:
+    """Reads as `read_aedat4`, and keeps the latest recording of this process."""
+    return read_aedat4(path)
 
 
 def write_aedat4(

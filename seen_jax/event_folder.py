@@ -6,8 +6,9 @@
     DIR/frame/00000.jpg ...    the last intensity frame at or before each period's end
 
 The first period begins with the recording's first event or earlier, the last one holds
-its last event, so that no event is lost whatever the crop. The crop cuts pixels and
-never resizes. SEE's images are 180 x 180 pixels of a 346 x 260 sensor; which part is
+its last event, so that no event is lost whatever the crop. With `--start_s` and
+`--end_s` a part of the recording becomes the clip. The crop cuts pixels and never
+resizes. SEE's images are 180 x 180 pixels of a 346 x 260 sensor; which part is
 not published, and the default is the centre.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from seen_jax.aedat4 import read_aedat4
 from seen_jax.errors import refuse, run_command
 from seen_jax.events import (
     PIXEL_RULES,
+    Events,
     Recording,
     accumulate,
     count_per_period,
@@ -85,6 +87,53 @@ def intensity_index(times_us: np.ndarray, ends_us: np.ndarray) -> np.ndarray:
     return np.maximum(np.searchsorted(times_us, ends_us, side="right") - 1, 0)
 
 
+def origin_us(recording: Recording) -> int:
+    """Returns the time of the first event or intensity frame, whichever is earlier."""
+    return min(int(recording.events.t[0]), int(recording.times_us[0]))
+
+
+def cut(
+    recording: Recording, start_s: float, end_s: float, period_us: int | Fraction
+) -> tuple[Recording, int, int]:
+    """Takes the events of the whole periods between two times.
+
+    A period that the end cuts is left out. Intensity frames stay, since the first
+    period may show one from before the start.
+
+    Args:
+      recording: at least one event and one intensity frame.
+      start_s, end_s: seconds from `origin_us`.
+      period_us: length of a period.
+
+    Returns:
+      The recording with events of these periods only; when the first period begins, in
+      its microseconds; the number of periods.
+
+    Raises:
+      UserError: the times are not within the recording, or leave no period or event.
+    """
+    origin, events, times_us = (
+        origin_us(recording),
+        recording.events,
+        recording.times_us,
+    )
+    span_us = max(int(events.t[-1]), int(times_us[-1])) + 1 - origin
+    if not 0 <= start_s < end_s <= span_us / 1e6:
+        rule = f"0 <= start_s < end_s <= {span_us / 1e6:.6f}, the recording's length"
+        refuse("start_s, end_s", rule, f"{start_s:g} and {end_s:g}")
+    start_us, end_us = (origin + round(x * 1e6) for x in (start_s, end_s))
+    num_periods = int((end_us - start_us) // period_us)
+    if not 1 <= num_periods <= _MAX_PERIODS:
+        rule = f"1 to {_MAX_PERIODS} periods of {float(period_us):g} us"
+        refuse("start_s, end_s", rule, num_periods)
+    edges_us = period_edges(start_us, period_us, num_periods)
+    part = slice(*np.searchsorted(events.t, edges_us[[0, -1]]))
+    events = Events(events.t[part], events.x[part], events.y[part], events.p[part])
+    if not len(events):
+        refuse("start_s, end_s", "at least one event", "none", "take another part")
+    return replace(recording, events=events), start_us, num_periods
+
+
 def clip_images(
     recording: Recording,
     *,
@@ -92,6 +141,7 @@ def clip_images(
     start_us: int | None = None,
     period_us: int | Fraction = see.FRAME_PERIOD_US,
     pixel: str = "last",
+    num_periods: int | None = None,
 ) -> ClipImages:
     """Cuts, accumulates and aligns a recording.
 
@@ -101,6 +151,7 @@ def clip_images(
       start_us: where the first period begins; None takes the first event.
       period_us: length of a period.
       pixel: see `seen_jax.events.accumulate`.
+      num_periods: None takes those up to the last event.
 
     Raises:
       UserError: the crop leaves the sensor, the period or the rule is not valid, an
@@ -113,7 +164,8 @@ def clip_images(
     if start_us > first_us:
         rule = f"at most {first_us}, the first event's time"
         refuse("start_us", rule, start_us, "no event is left out")
-    num_periods = num_periods_of(events, start_us, period_us)
+    if num_periods is None:
+        num_periods = num_periods_of(events, start_us, period_us)
     if num_periods > _MAX_PERIODS:
         rule = f"at most {_MAX_PERIODS} periods, numbered by five digits"
         got = f"{num_periods} from {start_us} to {events.t[-1]} us"
@@ -240,18 +292,8 @@ def parse_preview(text: str) -> Path:
     return Path(text)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m seen_jax.event_folder",
-        description="Turns a DAVIS recording into event frames and intensity frames.",
-    )
-    parser.add_argument("recording", type=Path, help="an .aedat4 file")
-    parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    parser.add_argument(
-        "--start_us",
-        type=int,
-        help="timestamp where the first period begins; default: the first event's",
-    )
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds how events and pixels become images: --period_us, --crop, --pixel."""
     parser.add_argument(
         "--period_us",
         type=parse_period,
@@ -270,20 +312,53 @@ def main(argv: list[str] | None = None) -> int:
         default="last",
         help="what decides a pixel, last event or sum; default: %(default)s",
     )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m seen_jax.event_folder",
+        description="Turns a DAVIS recording into event frames and intensity frames.",
+    )
+    parser.add_argument("recording", type=Path, help="an .aedat4 file")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--start_us",
+        type=int,
+        help="timestamp where the first period begins; default: the first event's",
+    )
+    for name, what in (("--start_s", "begins"), ("--end_s", "ends")):
+        parser.add_argument(
+            name,
+            type=float,
+            metavar="SECONDS",
+            help=f"where a part {what}, from the recording's first event or intensity "
+            "frame; a period that the end cuts is left out",
+        )
+    add_image_arguments(parser)
     parser.add_argument("--format", choices=("jpg", "png"), default="jpg")
     parser.add_argument(
         "--preview", type=parse_preview, metavar="FILE.png", help="a contact sheet"
     )
     args = parser.parse_args(argv)
+    if (args.start_s is None) != (args.end_s is None):
+        parser.error("expected --start_s and --end_s together, got one of them")
+    if args.start_s is not None and args.start_us is not None:
+        parser.error("expected one of --start_s and --start_us, got both")
     check_free(args.out)
     recording = read_aedat4(args.recording)
     crop = args.crop or centre_square(recording.resolution)
+    start_us, num_periods = args.start_us, None
+    if args.start_s is not None:
+        recording, start_us, num_periods = cut(
+            recording, args.start_s, args.end_s, args.period_us
+        )
     images = clip_images(
         recording,
         crop=crop,
-        start_us=args.start_us,
+        start_us=start_us,
         period_us=args.period_us,
         pixel=args.pixel,
+        num_periods=num_periods,
     )
     if args.preview:  # first, so that a preview that fails leaves no folder
         with explained(args.preview):

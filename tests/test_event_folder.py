@@ -222,3 +222,29 @@ def test_an_empty_folder_is_used(file, tmp_path):
     (tmp_path / "clip").mkdir()
     assert main([str(file), "--out", str(tmp_path / "clip"), "--crop", "0,0,20"]) == 0
     assert len(load(tmp_path / "clip" / "event")) == 3  # 100 ms of 33,333 us
+
+
+def test_a_part_holds_whole_periods(file, tmp_path, capsys):
+    # 100 ms, of which 20 to 75 hold five periods of 10 ms; 5 ms are left out. The
+    # origin is the first event: intensity frames begin at 8 ms.
+    recording = small_recording()
+    first = int(recording.events.t[0])
+    assert first < 8_000
+    options = ["--crop=0,0,20", "--period_us=10000", "--format=png"]
+    options += ["--start_s=0.02", "--end_s=0.075", "--out", str(tmp_path / "part")]
+    assert main([str(file), *options]) == 0
+    t = recording.events.t - first
+    inside = recording.crop(0, 0, 20).events.t - first
+    count = ((inside >= 20_000) & (inside < 70_000)).sum()
+    assert f"periods     5 from {first + 20_000} us on: {count} events" in (
+        capsys.readouterr().out
+    )
+    assert len(load(tmp_path / "part" / "event")) == 5
+    for start, end in ((0, 0.2), (-0.1, 0.05), (0.05, 0.05), (0.05, 0.051)):
+        with pytest.raises(UserError, match="start_s, end_s: expected"):
+            event_folder.cut(recording, start, end, 10_000)
+    cut, start_us, num_periods = event_folder.cut(recording, 0, t[-1] / 1e6, 10_000)
+    assert (start_us, num_periods) == (first, t[-1] // 10_000)
+    assert len(cut.events) == (t < num_periods * 10_000).sum()
+    with pytest.raises(SystemExit):
+        main([str(file), "--out", str(tmp_path / "x"), "--start_s=0"])

@@ -23,14 +23,23 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
     {"images", "events", "metrics", "models.surrogate", "data.windows"},
     {"see_folder", "aedat4", "models.lif"},
     {"event_folder", "models", "data", "simulator", "runtime.seen_runtime"},
-    {"protocol", "curves"},
+    {"protocol", "curves", "recordings"},
     {"training"},
     {"evaluation"},
     {"export", "runtime"},
-    {"benchmarks"},
+    {"benchmarks", "cli"},
+    {"__main__"},
 ]
 NO_JAX = {"see", "see_folder", "errors", "files", "processes", "events", "aedat4"}
-NO_JAX |= {"event_folder", "images", "metrics", "data.windows", "runtime"}
+NO_JAX |= {
+    "event_folder",
+    "recordings",
+    "cli",
+    "images",
+    "metrics",
+    "data.windows",
+    "runtime",
+}
 ALLOWED = {  # package: the modules (by prefix) that may import it
     "tensorflow": set(),
     "apache_beam": set(),

@@ -1,0 +1,500 @@
+"""DAVIS recordings and a table of clips -> a folder in SEE's form.
+
+    python -m seen_jax.recordings --clips=CLIPS.csv --out=DIR
+
+    CLIPS.csv                   recording,start_s,end_s,label,volunteer and more columns
+    DIR/event/LABEL/clip_00001  event frames of the table's first clip
+    DIR/frame/LABEL/clip_00001  its intensity frames
+    DIR/emotion.json            labels, the split by volunteer, each clip's metadata
+    DIR/recordings.json         where each clip comes from
+
+Times are seconds from the recording's first event or intensity frame. Every row is
+checked before anything is written. emotion.json is written last; the same command
+resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seen_jax import see
+from seen_jax.aedat4 import read_once
+from seen_jax.errors import UserError, one_of, refuse, run_command
+from seen_jax.event_folder import (
+    ClipImages,
+    add_image_arguments,
+    centre_square,
+    clip_images,
+    cut,
+    parse_crop,
+)
+from seen_jax.files import explained, held, read_json, read_text, write_whole
+from seen_jax.images import save_frames
+from seen_jax.processes import map_in_processes
+
+COLUMNS = ("recording", "start_s", "end_s", "label", "volunteer")
+OVERRIDES = ("subset", "crop")
+SOURCES_FILE = "recordings.json"
+SPLIT_FILE = "emotion.json"
+_STAGING = ".staging"
+_SHOWN = 50  # problems in a message
+_ORDERS = 256  # random orders of the volunteers, of which the best is taken
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,8}")  # within int32
+# A label names a folder.
+_LABEL = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,99}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table, a clip.
+
+    Attributes:
+      line: where it is in the table.
+      name: the clip's folder.
+      recording: an .aedat4 file.
+      written: its path as the table has it.
+      start_s, end_s: seconds from the recording's first event or intensity frame.
+      label, volunteer: not empty.
+      subset: one of `see.SUBSETS`, or None for the split by volunteer.
+      crop: (x, y, size) in pixels, or None for the centre.
+      metadata: text of the further columns.
+    """
+
+    line: int
+    name: str
+    recording: Path
+    written: str
+    start_s: float
+    end_s: float
+    label: str
+    volunteer: str
+    subset: str | None
+    crop: tuple[int, int, int] | None
+    metadata: dict[str, str]
+
+
+def read_table(path: Path, crop: tuple[int, int, int] | None = None) -> list[Row]:
+    """Reads a table of clips.
+
+    Args:
+      path: CSV with the columns `COLUMNS`, perhaps `OVERRIDES`, and any others, which
+        become metadata. Paths are relative to it.
+      crop: of rows without one.
+
+    Raises:
+      UserError: lists every row that breaks a rule, with its line number.
+    """
+    text = read_text(path, "name a CSV file").removeprefix("\ufeff")
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    rows, problems, line = [], [], 1
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in COLUMNS if name not in header]
+        if missing or "" in header or len(set(header)) < len(header):
+            rule = f"a first line of different names, among them {','.join(COLUMNS)}"
+            refuse(path, rule, ",".join(header) or "nothing")
+        line = reader.line_num + 1
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                try:
+                    rows.append(_parse_row(path, line, header, fields, crop))
+                except UserError as error:
+                    problems.append((line, str(error)))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        refuse(path, "CSV", f"{error} at line {line}")
+    _raise_problems(path, problems)
+    if not rows:
+        refuse(path, "at least one clip", "none", "add a row for each clip")
+    return rows
+
+
+def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
+    if len(fields) != len(header):
+        refuse("row", f"{len(header)} fields, as in the first line", len(fields))
+    cells = {n: x.strip() for n, x in zip(header, fields, strict=True)}
+    for name in ("recording", "volunteer"):
+        if not cells[name]:
+            refuse(name, "a name", "nothing")
+    if not _LABEL.fullmatch(cells["label"]):
+        rule = "a name of at most 100 letters without / or \\, not beginning with a dot"
+        refuse("label", rule, repr(cells["label"]))
+    times = []
+    for name in ("start_s", "end_s"):
+        try:
+            times.append(float(cells[name]))
+        except ValueError:
+            refuse(name, "seconds", repr(cells[name]))
+    if not 0 <= times[0] < times[1] < float("inf"):  # a nan is in no order
+        refuse(
+            "start_s, end_s", "0 <= start_s < end_s", f"{times[0]:g} and {times[1]:g}"
+        )
+    subset = cells.get("subset") or None
+    if subset not in (None, *see.SUBSETS):
+        refuse("subset", f"nothing or {one_of(see.SUBSETS)}", repr(subset))
+    if cells.get("crop"):
+        try:
+            crop = parse_crop(cells["crop"])
+        except argparse.ArgumentTypeError as error:
+            raise UserError(f"crop: {error}") from error
+    recording = path.parent / cells["recording"]
+    if not recording.is_file():
+        refuse("recording", "a file", f"none at {recording}")
+    own = (*COLUMNS, *OVERRIDES)
+    return Row(
+        line,
+        f"clip_{line - 1:05d}",
+        recording,
+        cells["recording"],
+        *times,
+        cells["label"],
+        cells["volunteer"],
+        subset,
+        crop,
+        {name: text for name, text in cells.items() if name not in own},
+    )
+
+
+def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
+    if problems:
+        lines = [f"  line {line}: {text}" for line, text in sorted(problems)]
+        if (more := len(lines) - _SHOWN) > 0:
+            lines[_SHOWN:] = [f"  and {more} more"]
+        count = len(problems)
+        head = (
+            f"{path}: {count} problem{'s' if count > 1 else ''}, nothing was written:"
+        )
+        raise UserError("\n".join([head, *lines]))
+
+
+def _images(row: Row, period_us: int | Fraction, pixel: str) -> ClipImages:
+    recording, start_us, num_periods = cut(
+        read_once(row.recording), row.start_s, row.end_s, period_us
+    )
+    return clip_images(
+        recording,
+        crop=row.crop or centre_square(recording.resolution),
+        start_us=start_us,
+        period_us=period_us,
+        pixel=pixel,
+        num_periods=num_periods,
+    )
+
+
+def _examine(
+    rows: Sequence[Row], period_us: int | Fraction, pixel: str
+) -> tuple[list[tuple[Row, dict[str, Any]]], list[tuple[int, str]]]:
+    """Cuts the clips of one recording without writing them.
+
+    Returns:
+      Each clip that can be cut with what `SOURCES_FILE` says of it; (line, problem) of
+      each other one.
+    """
+    sources, problems = [], []
+    try:
+        read_once(rows[0].recording)
+        with open(rows[0].recording, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except (UserError, OSError) as error:
+        return [], [(row.line, str(error)) for row in rows]
+    for row in rows:
+        try:
+            images = _images(row, period_us, pixel)
+        except UserError as error:
+            problems.append((row.line, str(error)))
+            continue
+        if not images.counts.sum():
+            problems.append((row.line, "crop: expected at least one event, got none"))
+            continue
+        x, y, size = row.crop or centre_square(read_once(row.recording).resolution)
+        source = {
+            "line": row.line,
+            "recording": row.written,
+            "sha256": sha256,
+            "start_s": row.start_s,
+            "end_s": row.end_s,
+            "start_us": int(images.edges_us[0]),
+            "end_us": int(images.edges_us[-1]),
+            "crop": [x, y, size],
+            "num_frames": len(images.counts),
+            "num_events": int(images.counts.sum()),
+        }
+        sources.append((row, source))
+    return sources, problems
+
+
+def divide(rows: Sequence[Row], test_share: float, seed: int) -> dict[str, str]:
+    """Chooses each clip's subset so that no volunteer is in both.
+
+    A row that names its subset keeps it, and its volunteer's other rows follow it. The
+    other volunteers are drawn: of many random orders, cut where the labels come nearest
+    to the share, the one that comes nearest is taken.
+
+    Args:
+      rows: all clips.
+      test_share: of the clips in the testing part, between 0 and 1.
+      seed: at least 0; the same rows and seed give the same subsets.
+
+    Returns:
+      Clip name to subset.
+
+    Raises:
+      UserError: an argument is out of range, a volunteer whose rows name both subsets
+        has rows that name none, or a single volunteer would have to be divided.
+    """
+    if not 0 < test_share < 1:
+        refuse("test_share", "a number between 0 and 1", test_share)
+    if seed < 0:
+        refuse("seed", "0 or more", seed)
+    named = defaultdict(set)
+    for row in rows:
+        if row.subset:
+            named[row.volunteer].add(row.subset)
+    unclear = {row.volunteer for row in rows if not row.subset}
+    if both := sorted(unclear & {who for who, x in named.items() if len(x) > 1}):
+        rule = "a subset in all rows or in none of a volunteer who is in both"
+        refuse(f"subset of volunteer {both[0]}", rule, "one in some rows")
+    subset_of = {who: min(subsets) for who, subsets in named.items()}
+    drawn = sorted(unclear - named.keys())
+    if len(drawn) == 1 and not named:
+        remedy = "add a column subset to the table"
+        refuse("split by volunteer", "at least 2 volunteers", 1, remedy)
+    if drawn:
+        free = [row for row in rows if row.volunteer in drawn]
+        testing = _draw(drawn, free, test_share, seed)
+        subset_of |= {x: "testing" if x in testing else "training" for x in drawn}
+    return {row.name: row.subset or subset_of[row.volunteer] for row in rows}
+
+
+def _draw(volunteers, rows, test_share: float, seed: int) -> set[str]:
+    labels = sorted({row.label for row in rows})
+    counts = np.zeros((len(volunteers), len(labels)), np.int64)
+    for row in rows:
+        counts[volunteers.index(row.volunteer), labels.index(row.label)] += 1
+    rng = np.random.Generator(np.random.PCG64(seed))
+    # With one volunteer, who joins those of the table, the share decides.
+    last = max(1, len(volunteers) - 1)
+    best = None
+    for _ in range(_ORDERS):
+        order = rng.permutation(len(volunteers))
+        sums = counts[order].cumsum(axis=0)[:last]
+        distances = np.abs(sums - test_share * counts.sum(axis=0)).sum(axis=1)
+        cut_at = int(distances.argmin())
+        if best is None or distances[cut_at] < best[0]:
+            best = distances[cut_at], {volunteers[i] for i in order[: cut_at + 1]}
+    return best[1]
+
+
+def split_content(
+    rows: Sequence[Row],
+    subsets: dict[str, str],
+    num_frames: dict[str, int],
+    period_us: int | Fraction,
+) -> dict[str, Any]:
+    """Returns the content of the split file; labels are in alphabetical order.
+
+    A further column of whole numbers becomes numbers, any other one text.
+    """
+    columns = {"volunteer": [row.volunteer for row in rows]}
+    columns |= {name: [row.metadata[name] for row in rows] for name in rows[0].metadata}
+    for name, texts in columns.items():
+        if all(map(_NUMBER.fullmatch, texts)):
+            columns[name] = list(map(int, texts))
+    content = {"labels": sorted({row.label for row in rows})}
+    if period_us != see.FRAME_PERIOD_US:
+        content["frames_per_s"] = float(10**6 / Fraction(period_us))
+    content["database"] = {
+        row.name: {
+            "subset": subsets[row.name],
+            "annotations": {"label": row.label, "segment": [0, num_frames[row.name]]},
+            "metadata": {name: values[i] for name, values in columns.items()},
+        }
+        for i, row in enumerate(rows)
+    }
+    return content
+
+
+def write_folder(
+    clips: Path,
+    out: Path,
+    *,
+    crop: tuple[int, int, int] | None = None,
+    period_us: int | Fraction = see.FRAME_PERIOD_US,
+    pixel: str = "last",
+    test_share: float = 0.3,
+    seed: int = 0,
+    num_workers: int | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Cuts the clips of a table into a folder in SEE's form.
+
+    Args:
+      clips: see `read_table`.
+      out: new, empty, or left by an earlier call with the same table and options.
+      crop: (x, y, size) in pixels of rows without one; None takes the centre.
+      period_us, pixel: see `seen_jax.event_folder.clip_images`.
+      test_share, seed: see `divide`.
+      num_workers: processes; None takes one per processor.
+      progress: shows progress bars.
+
+    Returns:
+      The content of the split file.
+
+    Raises:
+      UserError: a row or an argument is wrong, `out` holds something else, another
+        process writes there, or it cannot be written.
+    """
+    rows = read_table(clips, crop)
+    if len(labels := sorted({row.label for row in rows})) < 2:
+        refuse(clips, "at least 2 labels", labels)
+    subsets = divide(rows, test_share, seed)
+    by_recording = defaultdict(list)
+    for row in rows:
+        by_recording[row.recording.resolve()].append(row)
+    examine = functools.partial(_examine, period_us=period_us, pixel=pixel)
+    todo, problems = [], []
+    for sources, wrong in map_in_processes(
+        examine, list(by_recording.values()), "check", num_workers, progress
+    ):
+        todo += sources
+        problems += wrong
+    _raise_problems(clips, problems)
+    content = split_content(
+        rows, subsets, {r.name: s["num_frames"] for r, s in todo}, period_us
+    )
+    options = {"period_us": str(period_us), "pixel": pixel}
+    options |= {"test_share": test_share, "seed": seed}
+    plan = {"table": clips.name, "options": options}
+    plan["clips"] = {row.name: source | {"label": row.label} for row, source in todo}
+    write = functools.partial(_write_clip, out=out, period_us=period_us, pixel=pixel)
+    with explained(out, "make room or give another --out; the same command resumes"):
+        _claim(out, plan)
+        rule = "no other process that writes there"
+        refusal = UserError(f"{out}: expected {rule}, got one; wait for it")
+        with held(out / SOURCES_FILE, refusal):
+            shutil.rmtree(
+                out / _STAGING, ignore_errors=True
+            )  # of a run that was killed
+            # In the order of recordings: a worker decodes one once for several clips.
+            missing = [row for row, _ in todo if not _is_written(out, row)]
+            for _ in map_in_processes(write, missing, "write", num_workers, progress):
+                pass
+            shutil.rmtree(out / _STAGING, ignore_errors=True)
+            write_whole(out / SPLIT_FILE, json.dumps(content, indent=1))
+    return content
+
+
+def _claim(out: Path, plan: dict[str, Any]) -> None:
+    """Writes the plan into a new or empty folder, or finds the same one there."""
+    sources = out / SOURCES_FILE
+    if sources.exists():
+        if read_json(sources) != plan:
+            rule = "a folder of the same table, recordings and options"
+            refuse(out, rule, "another one", "give another --out or remove it")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        refuse(out, "a new or empty folder", "something else", "give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(sources, json.dumps(plan, indent=1))
+
+
+def _places(out: Path, row: Row) -> list[Path]:
+    return [out / kind / row.label / row.name for kind in ("event", "frame")]
+
+
+def _is_written(out: Path, row: Row) -> bool:
+    return all(place.is_dir() for place in _places(out, row))
+
+
+def _write_clip(row: Row, out: Path, period_us: int | Fraction, pixel: str) -> None:
+    images = _images(row, period_us, pixel)
+    staging = out / _STAGING / row.name
+    save_frames(staging / "event", images.event_frames)
+    save_frames(staging / "frame", images.intensity_frames)
+    for place in _places(out, row):
+        shutil.rmtree(place, ignore_errors=True)  # of a run killed between the two
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(staging / place.relative_to(out).parts[0], place)
+
+
+def summary(content: dict[str, Any]) -> str:
+    """Formats the number of clips and volunteers of each label and subset."""
+    database = content["database"].values()
+    counts = Counter((x["annotations"]["label"], x["subset"]) for x in database)
+    width = max(map(len, (*content["labels"], "volunteers")))
+    lines = [" ".join([" " * width, *(f"{x:>9}" for x in see.SUBSETS)])]
+    for label in content["labels"]:
+        numbers = (f"{counts[label, x]:9}" for x in see.SUBSETS)
+        lines.append(" ".join([f"{label:{width}}", *numbers]))
+    people = [
+        {x["metadata"]["volunteer"] for x in database if x["subset"] == subset}
+        for subset in see.SUBSETS
+    ]
+    numbers = (f"{len(x):9}" for x in people)
+    lines.append(" ".join([f"{'volunteers':{width}}", *numbers]))
+    if both := people[0] & people[1]:
+        lines.append(f"in both subsets, as the table says: {len(both)} volunteers")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m seen_jax.recordings",
+        description="Cuts labelled clips out of DAVIS recordings into a folder in "
+        "SEE's form, with a split in which no volunteer is in both parts.",
+        epilog="If it was killed, the same command resumes.",
+    )
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        required=True,
+        metavar="CLIPS.csv",
+        help=f"a clip per row: {','.join(COLUMNS)}; columns {' and '.join(OVERRIDES)} "
+        "override the options, further ones become metadata; paths are relative to it",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    add_image_arguments(parser)
+    parser.add_argument(
+        "--test_share",
+        type=float,
+        default=0.3,
+        help="share of the clips in the testing part; default: %(default)s",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--workers", type=int, help="processes; default: one per processor"
+    )
+    args = parser.parse_args(argv)
+    content = write_folder(
+        args.clips,
+        args.out,
+        crop=args.crop,
+        period_us=args.period_us,
+        pixel=args.pixel,
+        test_share=args.test_share,
+        seed=args.seed,
+        num_workers=args.workers,
+        progress=True,
+    )
+    print(summary(content))
+    print(f"{len(content['database'])} clips in {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_command(main))

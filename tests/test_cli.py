@@ -1,0 +1,106 @@
+"""The command `seen`: every verb is a command that exists, with the same flags."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seen_jax
+from seen_jax import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def seen(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-m", "seen_jax", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_each_verb_is_a_command(verb):
+    target = cli.VERBS[verb][1].split()[0]
+    if target.endswith(".py"):
+        assert (ROOT / target).is_file()
+    else:
+        assert importlib.util.find_spec(target) is not None
+    assert verb in cli.help_text()
+
+
+def test_help_version_and_what_is_no_verb(tmp_path):
+    ran = seen("--help", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, cli.help_text() + "\n")
+    assert seen("--version").stdout == seen_jax.__version__ + "\n"
+    ran = seen("evaluate")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("seen evaluate: expected one of simulate, ")
+    assert seen().returncode == 2
+
+
+def test_a_verb_becomes_its_command(tmp_path):
+    ran = seen("check", "nowhere", cwd=tmp_path)
+    direct = subprocess.run(
+        [sys.executable, "-m", "seen_jax.see_folder", "nowhere"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert direct.returncode == 1
+    assert (ran.returncode, ran.stdout, ran.stderr) == (
+        direct.returncode,
+        direct.stdout,
+        direct.stderr,
+    )
+
+
+def test_configs_come_from_the_package_where_there_are_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = cli.command("train", ["--config=configs/demo.py", "--workdir=configs/x"])
+    place = ROOT / "configs" / "demo.py"
+    assert words[1:] == [
+        str(ROOT / "train.py"), f"--config={place}", "--workdir=configs/x"
+    ]  # fmt: skip
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "demo.py").touch()  # one's own comes first
+    assert "--config=configs/demo.py" in cli.command(
+        "train", ["--config=configs/demo.py"]
+    )
+
+
+@pytest.mark.environments
+@pytest.mark.parametrize("editable", [False, True])
+def test_pip_install(editable, tmp_path):
+    """Installs into an environment that sees these packages; runs elsewhere."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
+    clone = tmp_path / "clone"
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in files:
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([*pip, *(["--editable"] if editable else []), clone], check=True)
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    place = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    packages = Path(place.stdout.strip())
+    outer = next(x for x in sys.path if x.endswith("site-packages"))
+    (packages / "these.pth").write_text(outer + "\n")
+    if not editable:
+        names = {x.name for x in (packages / "seen_jax" / "programs").iterdir()}
+        assert names - {"__pycache__"} == {"train.py", "eval.py", "configs", "datasets"}
+        assert not [*packages.glob("seen_jax/**/test*")]
+    script = tmp_path / "venv" / "bin" / "seen"
+    for verb in ("train", "build"):
+        ran = subprocess.run(
+            [script, verb, "--help"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert "usage" in ran.stdout.lower() or "train.py" in ran.stdout, ran.stderr
