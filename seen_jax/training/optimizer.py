@@ -10,6 +10,7 @@ change of the rate acts at once on all that is stored there.
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import optax
 
 
@@ -23,7 +24,9 @@ def learning_rate_by_epoch(
       decay: factor from one epoch to the next, above 0; optax takes 0 for 1.
       steps_per_epoch: 1 or more.
     """
-    return optax.exponential_decay(initial, steps_per_epoch, decay, staircase=True)
+    rate = optax.exponential_decay(initial, steps_per_epoch, decay, staircase=True)
+    # Of an integer step the rate would be float32 where the parameters are float64.
+    return lambda step: rate(jnp.asarray(step, float))
 
 
 def sgd(
