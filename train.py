@@ -68,12 +68,15 @@ def check_processes(task: setup.Task) -> None:
     """Raises a UserError unless this process was given what process 0 was."""
     git = workdir.git_revision()
     mine = {"config": task.config, "records": task.fingerprints, "git": git}
+    mine["devices"] = jax.local_device_count()
     main = hosts.facts_of_main(mine)
-    lines = workdir.different(main["config"], mine["config"])
+    where = ("data_dir", "store_dir")  # other fields decide what is waited for
+    lines = workdir.different(main["config"], mine["config"], free=where)
     lines += workdir.different(main["records"], mine["records"], "records of ")
-    lines += workdir.different({"code": main["git"]}, {"code": mine["git"]})
+    for name in ("git", "devices"):
+        lines += workdir.different({name: main[name]}, {name: mine[name]})
     if lines:
-        rule = "the config, records and code of process 0"
+        rule = "the config, records, code and number of devices of process 0"
         differences = "".join(f"\n  {line}" for line in lines) + "\n"
         what = f"process {jax.process_index()}"
         refuse(what, rule, differences, "give every process the same")

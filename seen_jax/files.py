@@ -117,7 +117,8 @@ def new_folder(
             finally:
                 clear()
                 lock.unlink()
-                holder.rmdir()
+                with contextlib.suppress(OSError):  # another process waits there
+                    holder.rmdir()
 
 
 def check_free(

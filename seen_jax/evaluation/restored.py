@@ -151,8 +151,13 @@ def _read_checkpoint(folder, config: Mapping[str, Any], step: int | None):
         step = counts if step is None else step
         variables, run = checkpoints.restore_variables(step)
     choice = CHOICES[select] if step == counts else "named by --step"
-    if choice == CHOICES["last"] and step > 0 and run["epoch"] < num_epochs:
+    within = bool(run["epoch_so_far"]) and not any(
+        row["step"] == step for row in read_rows(folder)
+    )
+    is_done = run["epoch"] >= num_epochs and not within
+    if choice == CHOICES["last"] and step > 0 and not is_done:
         done = f"{run['epoch']} of {num_epochs} epochs"
+        done += " and a part of the next" if within else ""
         choice = f"the latest checkpoint of a run that is not done, {done}"
     return step, choice, variables, run
 

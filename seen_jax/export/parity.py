@@ -102,8 +102,8 @@ def check(
     kept = ~excused
     return Parity(
         len(expected),
-        float(np.abs(got - expected)[kept].max()),
-        float(relative(expected, got)[kept].max()),
+        float(np.abs(got - expected)[kept].max(initial=0)),
+        float(relative(expected, got)[kept].max(initial=0)),
         float((expected.argmax(1) == got.argmax(1)).mean()),
         tuple(names[i] for i in np.flatnonzero(excused)),
     )

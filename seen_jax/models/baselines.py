@@ -23,6 +23,7 @@ from flax import linen as nn
 
 from seen_jax.models.layers import Dense, param
 from seen_jax.models.lif import LIFState
+from seen_jax.models.precision import in_full
 from seen_jax.models.seen import SEEN
 
 NUM_FEATURES = 256  # per frame, as in fc1
@@ -40,6 +41,7 @@ class Frames(nn.Module):
 
     axis_name: str | None = None
 
+    @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
         stem = SEEN(neuron=relu_neuron, axis_name=self.axis_name, name="stem")
@@ -52,6 +54,7 @@ class CNN(nn.Module):
     num_classes: int = 7
     axis_name: str | None = None
 
+    @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
         x = _flat(Frames(self.axis_name, name="frames")(**inputs))
@@ -65,6 +68,7 @@ class LSTM(nn.Module):
     num_classes: int = 7
     axis_name: str | None = None
 
+    @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
         x = _flat(Frames(self.axis_name, name="frames")(**inputs))
@@ -86,6 +90,7 @@ class Transformer(nn.Module):
     num_classes: int = 7
     axis_name: str | None = None
 
+    @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
         x = _flat(Frames(self.axis_name, name="frames")(**inputs))
@@ -109,6 +114,7 @@ class CNN3D(nn.Module):
     num_classes: int = 7
     axis_name: str | None = None
 
+    @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
         x = Frames(self.axis_name, name="frames")(**inputs)

@@ -257,7 +257,7 @@ class Score(nn.Module):
 
 
 def attend(scores: Sequence[Score], scales: Sequence[jax.Array], train, mask):
-    """Weighs three scales (..., H, W, C): attention (..., 3), positive, sum 1."""
+    """Returns the attention over three scales (..., H, W, C): (..., 3), of sum 1."""
     each = [
         score(x, train=train, mask=mask)
         for score, x in zip(scores, scales, strict=True)

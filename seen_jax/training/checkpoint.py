@@ -190,7 +190,8 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        self._manager.close()
+        with self._explained():
+            self._manager.close()
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

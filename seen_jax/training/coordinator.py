@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-LINGER_S = 4  # longer than a process takes to notice that another one is gone
+LINGER_S = 8  # longer than `peers.NOTE_S`, after which the others have ended
 
 
 def start(port: int, num_processes: int, timeout_s: int) -> subprocess.Popen:

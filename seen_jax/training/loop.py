@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from seen_jax import protocol
-from seen_jax.errors import UserError
+from seen_jax.errors import UserError, refuse
 from seen_jax.training import hosts, workdir
 from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib
@@ -63,7 +63,7 @@ def train(task: Task, folder: Path) -> int:
         state, sums, checkpoints = _first_state(task), EpochSums(), None
         if is_main:
             checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
-            state, sums = _resume(checkpoints, read_rows(folder), state)
+            state, sums = _resume(checkpoints, read_rows(folder), state, task)
         state, count = hosts.from_main((state, np.int32(sums.count)))
         count = int(count)
         if not is_main:
@@ -113,19 +113,20 @@ def train(task: Task, folder: Path) -> int:
                     sums.seconds += time.perf_counter() - began
                     break
 
+            stop_signal = stop.signal  # of this moment: another may come below
             # The checkpoint: before the evaluation, since a kill does not wait for it.
             is_whole = step == epoch_end
             is_evaluated = (epoch + 1) % config["eval_every"] == 0
             is_evaluated |= epoch + 1 == num_epochs
             is_saved = is_evaluated or (epoch + 1) % config["checkpoint_every"] == 0
-            if is_main and (stop.signal or (is_whole and is_saved)):
+            if is_main and (stop_signal or (is_whole and is_saved)):
                 copy = step_lib.first(state)
                 # A loss is that before its update: the update may be what broke.
                 if not all(np.isfinite(x).all() for x in jax.tree.leaves(copy)):
                     _refuse_loss(task, step, math.nan, checkpoints)
                 so_far = {"epoch": step // epoch_size, "epoch_so_far": asdict(sums)}
                 checkpoints.save(copy, facts | so_far, _best_step(journal.rows, config))
-            if stop.signal:
+            if stop_signal:
                 break
 
             # The evaluation, and the row that ends the epoch.
@@ -168,13 +169,19 @@ def _first_state(task: Task) -> TrainState:
 
 
 def _resume(
-    checkpoints: Checkpoints, rows: list[Row], state: TrainState
+    checkpoints: Checkpoints, rows: list[Row], state: TrainState, task: Task
 ) -> tuple[TrainState, EpochSums]:
     """Returns the latest checkpoint, or `state`, and the epoch so far."""
     latest = checkpoints.latest()
     if latest is None:
         return state, EpochSums()
     state, run = checkpoints.restore(latest, state)
+    labels = list(task.train.clips.labels)
+    if run["labels"] != labels:
+        rule = f"records with the classes of the run, {', '.join(run['labels'])}"
+        refuse(
+            task.config["data_dir"], rule, ", ".join(labels), "give another --workdir"
+        )
     if any(row["step"] == latest for row in rows):  # that epoch has ended
         return state, EpochSums()
     return state, EpochSums(**run["epoch_so_far"])

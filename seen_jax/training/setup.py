@@ -54,6 +54,7 @@ LEAST = {  # field: the least value it may have
     "eval_passes": 1,
     "checkpoint_every": 1,
 }
+FRACTIONS = ("learning_rate", "learning_rate_decay", "momentum", "weight_decay")
 FIELDS = (*OPTIONS, *LEAST, "data_dir", "store_dir", "validation_volunteers")
 
 
@@ -125,10 +126,18 @@ def check_config(config: Mapping[str, Any]) -> None:
         check_option(name, config[name], known)
     for name, least in LEAST.items():
         value = config[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            refuse(name, "a number", repr(value))
+        kind = (int, float) if name in FRACTIONS else int
+        if isinstance(value, bool) or not isinstance(value, kind):
+            rule = "a number" if name in FRACTIONS else "a whole number"
+            refuse(name, rule, repr(value))
         if not least <= value < math.inf:  # nan fails too
             refuse(name, f"{least} or more", value)
+    for name in ("data_dir", "store_dir"):
+        if not isinstance(config[name], str):
+            refuse(name, "the path of a folder", repr(config[name]))
+    if type(config["validation_volunteers"]) is not int:
+        value = config["validation_volunteers"]
+        refuse("validation_volunteers", "a whole number", repr(value))
     if config["seed"] >= 2**63:
         refuse("seed", "less than 2**63", config["seed"])
 

@@ -17,7 +17,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,10 @@ def check_config(
             refuse(workdir, rule, differences + "\n", remedy)
         if fixed:
             content["imported"] = before.get("imported")
+        elif before.get("imported") and not imported:
+            got = "one whose import was cut off"
+            remedy = "remove it and import the weights again"
+            refuse(workdir, "a run with a checkpoint", got, remedy)
     with files.explained(workdir, RESUME):
         files.write_whole(path, json.dumps(content, indent=1) + "\n")
     return lines
@@ -115,7 +119,10 @@ def _load(workdir):
         remedy = "train with --workdir there first"
         refuse(workdir, "the folder of a run", f"one without {CONFIG_FILE}", remedy)
     content = files.read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+    parts = ("config", "records")
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(name), dict) for name in parts
+    ):
         rule = '{"config": {...}, "records": {...}}, as training writes it'
         refuse(path, rule, str(content)[:80], files.RECOPY)
     return content
@@ -126,10 +133,12 @@ def _has_checkpoint(workdir):
     return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
 
 
-def different(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:
-    """Lists the fields that differ: `name: before -> now`; `FREE` ones may."""
+def different(
+    before: Mapping, now: Mapping, prefix: str = "", free: Collection[str] = FREE
+) -> list[str]:
+    """Lists the fields that differ: `name: before -> now`; those of `free` may."""
     lines = []
-    for name in sorted((before.keys() | now.keys()) - set(FREE)):
+    for name in sorted((before.keys() | now.keys()) - set(free)):
         one, other = (x.get(name, "absent") for x in (before, now))
         if one != other:
             lines.append(f"{prefix}{name}: {one} -> {other}")

@@ -42,17 +42,23 @@ def test_others_may_not_and_are_shown(tmp_path, config, records, words):
 
 
 def test_nothing_is_bound_before_the_first_checkpoint(tmp_path):
-    origin = {"file": "a.pth", "epoch": 3}
-    assert workdir.check_config(tmp_path, CONFIG, {}, imported=origin) == []
+    assert workdir.check_config(tmp_path, CONFIG, RECORDS) == []
     (tmp_path / "checkpoints" / "0.orbax-checkpoint-tmp").mkdir(parents=True)
     changed = {**CONFIG, "select": "test"}
     lines = workdir.check_config(tmp_path, changed, RECORDS)
     assert lines == ["select: last -> test"]
     assert workdir.load_config(tmp_path) == changed
-    assert workdir.load_origin(tmp_path) is None  # those weights are not there
     (tmp_path / "checkpoints" / "0").mkdir()
     with pytest.raises(ValueError, match="select: test -> last"):
         workdir.check_config(tmp_path, CONFIG, RECORDS)
+
+
+def test_an_import_that_was_cut_off_is_not_trained_from_random_weights(tmp_path):
+    origin = {"file": "a.pth", "epoch": 3}
+    workdir.check_config(tmp_path, CONFIG, {}, imported=origin)
+    with pytest.raises(UserError, match="got one whose import was cut off; remove it"):
+        workdir.check_config(tmp_path, CONFIG, RECORDS)
+    workdir.check_config(tmp_path, CONFIG, {}, imported=origin)
 
 
 def test_weights_stay_imported(tmp_path):

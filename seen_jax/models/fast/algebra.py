@@ -1,8 +1,9 @@
 """The equations by which `network` computes less: one function each, all exact.
 
 Between the images and J_s, and between the images and LIF1, SEEN is linear but for the
-attention. Below, x is an image, k a kernel, b a bias and w the attention; sums run over
-the letters that the left side lacks. Blocks and places are those of `geometry`.
+attention. Below, x is an image, k a kernel, b a bias and w the attention. S is a scale,
+P a tap (Y and X flattened), R an RGB channel, I a frame, M = (P, I), C, D and E are
+channels, q is a position, without its stride. Blocks and places: see `geometry`.
 """
 
 from __future__ import annotations

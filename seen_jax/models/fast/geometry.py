@@ -5,7 +5,7 @@ the whole first stage, `DEEP` those of conv2_f2 and conv3_f2 together. Row r of 
 output therefore reads rows 4 r - 1 to 4 r + 1 of conv2_f2's output and rows 8 r - 3 to
 8 r + 3 of the first stage's. Neither overlaps with what row r + 1 reads, so n x n
 outputs are kept as blocks, (n, n, 3, 3, C) and (n, n, 7, 7, C), in which nothing is
-missing or superfluous.
+missing or superfluous but places outside an image, which are zero.
 
 All of this follows from `seen.STAGES`; the numbers in the text are for the reader.
 """

@@ -5,7 +5,8 @@
       them: one 7 x 7 kernel for each example, in S and in T             first_kernel
     conv0 folds into that kernel, its bias by a frame of ones            fold_conv0
     a score needs the mean of its scale, which the mean patch gives      scale_means
-    conv2_f2 and conv3_f2 have no activation between them in S           compose
+    conv2_f2 and conv3_f2 have no activation between them in S
+      (in training, from 16 examples on)                                 compose
     conv3_f2 reads 3 of every 4 rows and columns of conv2_f2's output;
       the rest, and what only the rest reads, is not computed            geometry.Grid
     T learns nothing before fc1: no backward pass                        temporal_branch
@@ -70,6 +71,8 @@ def options_of(model: nn.Module) -> dict[str, Any]:
 
 class FastSEEN(nn.Module):
     """`SEEN` made faster: the same variables, arguments, results and errors.
+
+    No gradient flows to the event frames through T, which nothing here asks for.
 
     With `capture`, and for image sizes that do not fold into blocks, it calls `SEEN`
     itself, in float32.
