@@ -50,11 +50,10 @@ def test_twenty_steps_in_float64():
     losses, answers, after = train(torch_epochs.Training)
     with jax.enable_x64(True):
         losses_here, answers_here, after_here = train(here.Training)
-    # optax computes the learning rate in float32, in x64 mode too: 6e-8 of a step.
-    np.testing.assert_allclose(losses_here, losses, rtol=1e-6)
-    np.testing.assert_allclose(answers_here, answers, atol=1e-6)
+    np.testing.assert_allclose(losses_here, losses, rtol=1e-9)
+    np.testing.assert_allclose(answers_here, answers, atol=1e-9)
     for name, value in after.items():
-        np.testing.assert_allclose(after_here[name], value, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(after_here[name], value, atol=1e-11, err_msg=name)
     assert np.abs(after["fc1.weight"] - weights["fc1.weight"]).max() > 1e-3
 
 
