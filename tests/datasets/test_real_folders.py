@@ -89,9 +89,13 @@ def assert_same_windows(records, num_clips):
 def test_the_check_says_which_options_find_the_parts(worst, capsys):
     assert see_folder.main([str(worst)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert f"{worst}/event: expected a folder of emotion folders, got none; there is "
-    assert any(x.endswith("for --event_dir=event_30") for x in lines)
-    assert any(x.endswith("--split_file=emotion_new_adjust2.json") for x in lines)
+    assert lines == [
+        f"{worst}/emotion.json: expected a file, got none; there is one for "
+        "--split_file=emotion_new_adjust2.json",
+        f"{worst}/event: expected a folder of emotion folders, got none; there is one "
+        "for --event_dir=event_30",
+        "2 problems",
+    ]
 
 
 def test_refused_by_default(worst, tmp_path):
@@ -149,8 +153,9 @@ def test_leave_out_by_volunteer_and_the_split_writer_agree(worst, tmp_path, caps
         records = records_lib.open_records(tmp_path / "data", part, "by_volunteer")
         assert [*records.clips.names] == split.of_subset(subset)
     # In the written file they are left out: the folder passes as it is.
-    shutil.copy(written, worst / "by_volunteer.json")
-    folder = see_folder.SeeFolder(worst, "event_30", split_file="by_volunteer.json")
+    root = shutil.copytree(worst, tmp_path / "SEE")
+    shutil.copy(written, root / "by_volunteer.json")
+    folder = see_folder.SeeFolder(root, "event_30", split_file="by_volunteer.json")
     contents = see_folder.check(folder)
     assert contents.problems == () and len(contents.clips) == 19
 
