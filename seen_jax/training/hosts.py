@@ -73,6 +73,8 @@ def join(
             "all three, with process_id from 0 to num_processes - 1",
             job,
         )
+    if min(heartbeat_s, join_s) < 1:
+        refuse("heartbeat_s and join_s", "1 or more", f"{heartbeat_s} and {join_s}")
     _, port = split_address(coordinator)
     service, end = None, time.time() + join_s
     awaited = f"process 0 at {coordinator} and all others"

@@ -123,6 +123,8 @@ def test_all_that_is_wrong_with_a_state_dict_is_listed_at_once(state_dict):
             np.array(2**31),
             r"an integer of 0 to 2\*\*31 - 1, got int64 2147483648",
         ),
+        ("conv0.bias", np.full(3, 1e300), "numbers that float32 holds"),
+        ("mlp_f2.2.running_var", np.full(8, -0.5), "variances from 0, got -0.5"),
         (COUNT, np.array(-1), r"an integer .*, got int64 -1"),
         (COUNT, np.array(1.5), r"an integer .*, got float64 1.5"),
     ],

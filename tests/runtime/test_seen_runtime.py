@@ -17,6 +17,7 @@ from tests.runtime.bundles import (
     SOURCE,
     make_manifest,
     pgm,
+    whole_numbers,
     write_clip,
     write_manifest,
 )
@@ -124,6 +125,27 @@ def test_what_is_no_image(tmp_path, name, content, found):
         seen_runtime.read_image(str(path))
 
 
+def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
+    """Pillow starts Ghostscript for PostScript, whatever the name of the file."""
+    started = tmp_path / "started"
+    gs = tmp_path / "bin" / "gs"
+    gs.parent.mkdir()
+    gs.write_text(f"#!/bin/sh\ntouch {started}\n")
+    gs.chmod(0o755)
+    monkeypatch.setenv("PATH", str(gs.parent), prepend=os.pathsep)
+    path = tmp_path / "00003.jpg"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with pytest.raises(seen_runtime.UserError, match="got neither JPEG nor PNG"):
+        seen_runtime.read_image(str(path))
+    assert not started.exists()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "00000.jpg")
+    with pytest.raises(seen_runtime.UserError, match="got a folder or a device"):
+        seen_runtime.read_image(str(tmp_path / "00000.jpg"))
+
+
 def test_jpeg_without_pillow(tmp_path, monkeypatch):
     monkeypatch.setattr(seen_runtime, "Image", None)
     with pytest.raises(
@@ -163,6 +185,54 @@ def test_a_whole_bundle(dummy):
         **make_manifest(files=manifest["files"]),
         "sha256": None,
     }
+
+
+def test_a_bundle_of_another_export(dummy):
+    """The hashes beside the files agree; one from elsewhere does not."""
+    right = seen_runtime.read_manifest(dummy)["sha256"]
+    assert seen_runtime.read_manifest(dummy, trust=right.upper())["sha256"] == right
+    with pytest.raises(BundleError, match=f"expected SHA-256 {'0' * 64}, got {right}"):
+        seen_runtime.read_manifest(dummy, trust="0" * 64)
+
+
+def change_shape(arrays):
+    arrays["fc2"] = arrays["fc2"][:, :5]
+
+
+def change_type(arrays):
+    arrays["scores"] = arrays["scores"].astype(np.float16)
+
+
+def add_nan(arrays):
+    arrays["deep"][3, 4] = np.nan
+
+
+def add_objects(arrays):
+    arrays["moments"] = np.full((90, 7), None)
+
+
+def remove(arrays):
+    del arrays["conv3"]
+
+
+def test_weights_come_back_as_they_were(tmp_path):
+    folded = seen_runtime.fold(whole_numbers())
+    np.savez(tmp_path / "seen.npz", **folded)
+    arrays = seen_runtime.read_folded(str(tmp_path), make_manifest())
+    assert arrays.keys() == folded.keys()
+    for name in folded:
+        np.testing.assert_array_equal(arrays[name], folded[name])
+
+
+@pytest.mark.parametrize(
+    "change", [change_shape, change_type, add_nan, add_objects, remove]
+)
+def test_weights_of_another_form(tmp_path, change):
+    folded = seen_runtime.fold(whole_numbers())
+    change(folded)
+    np.savez(tmp_path / "seen.npz", **folded)
+    with pytest.raises(BundleError, match=r"seen\.npz.*: expected "):
+        seen_runtime.read_folded(str(tmp_path), make_manifest())
 
 
 @pytest.mark.parametrize("name", seen_runtime.FILES)

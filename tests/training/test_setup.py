@@ -114,7 +114,7 @@ def test_the_classes_are_those_of_the_records(opened):
             0,
             "learning_rate_decay: expected 1e-09 or more, got 0",
         ),
-        ("batch_size", "4", "batch_size: expected a number, got '4'"),
+        ("batch_size", "4", "batch_size: expected a whole number, got '4'"),
         ("seed", 2**63, "seed: expected less than"),
         ("skip", -1, "skip: expected 0 or more, got -1"),
     ],
