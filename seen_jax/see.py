@@ -106,7 +106,7 @@ def emotion_from_text(text: str) -> str | None:
 
     The dataset's own instructions spell one folder `neutraL`.
     """
-    return text.lower() if text.lower() in EMOTIONS else None
+    return label_from_text(text, EMOTIONS)
 
 
 @dataclass(frozen=True, order=True)
@@ -300,6 +300,10 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
         label = label_from_text(note["label"], labels) or note["label"]
         metadata = entry.get("metadata", {})
         clips[name] = Annotation(entry["subset"], label, *note["segment"], metadata)
+    fields = {x for clip in clips.values() for x in clip.metadata}
+    if len(fields) > MAX_FIELDS:
+        rule = f"at most {MAX_FIELDS} different fields of metadata"
+        problems.append(Problem(f"{path}: database", rule, str(len(fields))))
     return Split(labels, clips, float(rate)), problems
 
 
@@ -314,12 +318,15 @@ def _parse_labels(labels: Any) -> tuple[tuple[str, ...], str]:
         labels = [x.lower() for x in labels]
     if len(labels) < 2 or len({x.lower() for x in labels}) < len(labels):
         return (), "a list of 2 or more different names, whatever their case"
-    if not all(map(_names_a_folder, labels)):
-        return (), f"names of {_FOLDER_NAME}"
+    if len(labels) > MAX_LABELS or not all(map(_names_a_folder, labels)):
+        return (), f"at most {MAX_LABELS} names of {_FOLDER_NAME}"
     return tuple(labels), ""
 
 
 _FOLDER_NAME = "at most 200 printable letters that can name a folder, without / or \\"
+
+
+MAX_LABELS, MAX_FIELDS = 1000, 100  # so that no file makes the check slow or large
 
 
 def _names_a_folder(name: str) -> bool:
@@ -328,11 +335,9 @@ def _names_a_folder(name: str) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (math.isfinite(value) if isinstance(value, float) else True)
-    )
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def label_from_text(text: Any, labels: Collection[str]) -> str | None:
@@ -375,9 +380,11 @@ def _entry_problem(name: str, entry: Any, labels: Collection[str]) -> tuple | No
     if clip and (is_see(labels) or not labels) and label != clip.emotion:
         return f"label {clip.emotion}, as in the clip's name", excerpt(text)
     if not isinstance(text, str) or (labels and label is None):
-        return f"a label, {one_of(labels)}", excerpt(text)
-    if not isinstance(metadata, dict) or not all(map(_is_plain, metadata.values())):
-        rule = "metadata of texts and numbers below 2**53, not nan"
+        return f"a label, {shortened(one_of(labels))}", excerpt(text)
+    if not isinstance(metadata, dict) or not all(
+        map(_is_plain, (*metadata, *metadata.values()))
+    ):
+        rule = "metadata of printable texts, and numbers below 2**53, not nan"
         return rule, excerpt(metadata)
     segment = note.get("segment")
     if (
@@ -394,7 +401,9 @@ def _entry_problem(name: str, entry: Any, labels: Collection[str]) -> tuple | No
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, str) or (_is_number(value) and abs(value) < 2**53)
+    if isinstance(value, str):
+        return value.isprintable()
+    return _is_number(value) and abs(value) < 2**53
 
 
 def excerpt(value: Any) -> str:
@@ -403,7 +412,12 @@ def excerpt(value: Any) -> str:
         text = "nothing" if value is None else json.dumps(value)
     except RecursionError:  # parsing allows a few levels more
         text = "values nested too deep"
-    return text if len(text) <= 120 else text[:117] + "..."
+    return shortened(text)
+
+
+def shortened(text: str, length: int = 120) -> str:
+    """Returns a text, or its beginning."""
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def load_split(path: str | os.PathLike) -> tuple[Split, list[Problem]]:

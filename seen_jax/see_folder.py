@@ -297,7 +297,7 @@ def _clip_dirs(
         label = see.label_from_text(label_dir.name, labels)
         if label is None or not label_dir.is_dir():
             if split.labels or not label_dir.is_dir():
-                rule = f"an emotion folder, {see.one_of(labels)}"
+                rule = f"an emotion folder, {see.shortened(see.one_of(labels))}"
                 got = label_dir.name
                 problems.append(Problem(str(label_dir), rule, got, tolerated=True))
             continue

@@ -319,17 +319,26 @@ class TestOwnLabels:
         }
 
     @pytest.mark.parametrize(
-        "value", [None, [], {}, True, float("nan"), float("inf"), 2**53, -(2**53)]
+        "value",
+        [None, [], {}, True, float("nan"), float("inf"), 2**53, -(2**53), "\x1b[1m"],
     )
     def test_refuses_metadata(self, value):
         split, (problem,) = see.parse_split(self.own(x=value), "s")
-        assert problem.expected.startswith("metadata of texts and numbers")
+        assert problem.expected.startswith("metadata of printable texts")
         assert not split.clips
 
     @pytest.mark.parametrize("rate", [0, -1, "30", None, True, float("nan"), 1e7])
     def test_refuses_frames_per_s(self, rate):
         _, (problem,) = see.parse_split(self.own() | {"frames_per_s": rate}, "s")
         assert problem.path == "s: frames_per_s"
+
+    def test_refuses_more_than_anyone_needs(self):
+        labels = {"labels": [f"label {i}" for i in range(1001)], "database": {}}
+        _, (problem,) = see.parse_split(labels, "s")
+        assert problem.expected.startswith("at most 1000 names")
+        fields = self.own(**{f"field {i}": i for i in range(100)})
+        _, (problem,) = see.parse_split(fields, "s")
+        assert problem.expected == "at most 100 different fields of metadata"
 
     def test_refuses_a_label_of_none(self):
         owned = self.own()
