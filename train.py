@@ -77,9 +77,8 @@ def check_processes(task: setup.Task) -> None:
         lines += workdir.different({name: main[name]}, {name: mine[name]})
     if lines:
         rule = "the config, records, code and number of devices of process 0"
-        differences = "".join(f"\n  {line}" for line in lines) + "\n"
         what = f"process {jax.process_index()}"
-        refuse(what, rule, differences, "give every process the same")
+        refuse(what, rule, ", ".join(lines), "give every process the same")
 
 
 def exit_code(signal_number: int) -> int:

@@ -152,8 +152,8 @@ def test_another_config_in_one_process_ends_both_with_a_line(job):
     codes, outputs = outputs_of(job.start_two("differ", {"seed": 1}))
     assert codes == [1, 1], outputs
     line = (
-        "process 1: expected the config, records and code of process 0, got seed: "
-        "2022 -> 1; give every process the same\n"
+        "process 1: expected the config, records, code and number of devices of "
+        "process 0, got seed: 2022 -> 1; give every process the same\n"
     )
     assert outputs[1].endswith(line) and f"process 1 ended: {line}" in outputs[0]
     assert "Traceback" not in "".join(outputs)
