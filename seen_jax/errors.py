@@ -45,6 +45,19 @@ def one_of(names: Collection[str]) -> str:
     return "one of " + ", ".join(names)
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Escapes what a terminal would obey or hide: control and direction characters.
+
+    Args:
+      text: any, perhaps a file's name.
+      keep: characters that stay, such as the end of a line.
+    """
+    return "".join(
+        x if x.isprintable() or x in keep else x.encode("unicode_escape").decode()
+        for x in text
+    )
+
+
 def run_command(
     main: Callable[[], int | None], also: tuple[type[Exception], ...] = ()
 ) -> int:
@@ -56,7 +69,7 @@ def run_command(
     try:
         return main() or 0
     except (UserError, OSError, *also) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error), "\n"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,4 @@
-"""The one preprocessing: bytes of a JPEG -> uint8 image -> normalised input.
+"""The one preprocessing: bytes of a JPEG or PNG -> uint8 image -> normalised input.
 
 Decoding and resizing run on the host and end in uint8; normalising runs where the
 network runs, on NumPy and JAX arrays alike. The resize averages all pixels that an
@@ -13,6 +13,7 @@ side to 90, division by 255, channel statistics of the dataset.
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,15 @@ from PIL import Image, UnidentifiedImageError
 from seen_jax import see
 from seen_jax.errors import refuse
 
+MAX_PIXELS = 1 << 24  # of an image; SEE's have 32,400
+MAX_BYTES = 64 << 20  # of an image's file
+# Pillow's own limit is higher; beyond `MAX_PIXELS` the image is refused here.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+_BOMB = Image.DecompressionBombError, Image.DecompressionBombWarning
+
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """Decodes a grey JPEG.
+    """Decodes a grey JPEG or PNG; it may be stored as RGB with equal channels.
 
     A JPEG carries no checksum: bytes changed within its scan may decode silently to
     another image.
@@ -33,22 +40,35 @@ def decode_jpeg(data: bytes) -> np.ndarray:
       uint8 (H, W), read-only.
 
     Raises:
-      UserError: the data is no JPEG, is cut short, or has colours.
+      UserError: the data is neither, is cut short, has colours, or has more than
+        `MAX_PIXELS`, which is known before any of them is decoded.
     """
     try:
-        # Only JPEG: Pillow runs Ghostscript on data that looks like PostScript. And not
-        # Image.draft: it would decode at half size, with other grey levels.
-        image = Image.open(io.BytesIO(data), formats=("JPEG",))
-        image.load()
-        if (image.format, image.mode) == ("JPEG", "L"):
-            return np.asarray(image)
+        # No other format: Pillow runs Ghostscript on data that looks like PostScript.
+        # And not Image.draft: it would decode at half size, with other grey levels.
+        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        width, height = image.size
         why = f"{image.format} of mode {image.mode}"
+        if width * height > MAX_PIXELS:
+            why = f"{width} x {height} pixels, of at most {MAX_PIXELS}"
+        elif image.mode == "L":
+            return np.asarray(image)
+        elif image.mode == "RGB":
+            pixels = np.asarray(image)
+            if (pixels == pixels[..., :1]).all():
+                return _read_only(pixels[..., 0])
     except UnidentifiedImageError:  # its text is an address in memory
-        why = "no JPEG"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = "no JPEG or PNG"
+    except (OSError, SyntaxError, ValueError, *_BOMB) as error:
         why = str(error)
     remedy = "check the folder it comes from with python -m seen_jax.see_folder"
-    refuse("image", "a complete grey JPEG", f"{len(data)} bytes ({why})", remedy)
+    refuse("image", "a complete grey JPEG or PNG", f"{len(data)} bytes ({why})", remedy)
+
+
+def _read_only(image: np.ndarray) -> np.ndarray:
+    image = np.ascontiguousarray(image)
+    image.flags.writeable = False
+    return image
 
 
 def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
@@ -80,7 +100,7 @@ def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
 
 
 def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
-    """Decodes a grey JPEG and resizes it: `resize(decode_jpeg(data), size)`.
+    """Decodes a grey image and resizes it: `resize(decode_jpeg(data), size)`.
 
     Returns:
       uint8 (size, size) for the square images of SEE, read-only.

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from seen_jax import images, see
+from seen_jax.errors import UserError
 
 
 def noise(height, width, seed=0):
@@ -139,19 +140,39 @@ def test_normalise_undoes_the_statistics():
     assert abs(images.normalise_intensity(grey)).max() < 0.5 / 255 / see.INTENSITY_STD
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_png_and_grey_stored_as_colours(mode):
+    expected = noise(9, 7)
+    file = io.BytesIO()
+    Image.fromarray(expected).convert(mode).save(file, "PNG")
+    image = images.decode_jpeg(file.getvalue())
+    np.testing.assert_array_equal(image, expected)
+    assert image.shape == (9, 7) and not image.flags.writeable
+
+
+def test_a_large_image_is_refused_before_it_is_decoded(monkeypatch):
+    file = io.BytesIO()
+    Image.new("L", (5000, 4000)).save(file, "JPEG")
+    monkeypatch.setattr(Image.Image, "load", None)  # decoding would call it
+    with pytest.raises(UserError, match="5000 x 4000 pixels, of at most 16777216"):
+        images.decode_jpeg(file.getvalue())
+
+
 def test_errors_say_what_was_expected():
     data = jpeg(noise(20, 20))
     for broken in (b"", b"no image", data[:10], data[: len(data) // 2]):
         with pytest.raises(
-            ValueError, match=rf"expected a complete grey JPEG, got {len(broken)} bytes"
+            ValueError, match=rf"complete grey JPEG or PNG, got {len(broken)} bytes"
         ):
             images.load_input(broken)
-    png = io.BytesIO()
-    Image.fromarray(noise(4, 4)).save(png, "PNG")
-    with pytest.raises(ValueError, match=r"expected a complete grey JPEG.*no JPEG"):
-        images.decode_jpeg(png.getvalue())
-    with pytest.raises(ValueError, match=r"grey JPEG, got .*\(JPEG of mode RGB\)"):
-        images.decode_jpeg(jpeg(np.zeros((8, 8, 3), np.uint8)))
+    gif = io.BytesIO()
+    Image.fromarray(noise(4, 4)).save(gif, "GIF")
+    with pytest.raises(ValueError, match=r"complete grey JPEG or PNG.*no JPEG or PNG"):
+        images.decode_jpeg(gif.getvalue())
+    colours = np.zeros((8, 8, 3), np.uint8)
+    colours[..., 0] = 200
+    with pytest.raises(ValueError, match=r"or PNG, got .*\(JPEG of mode RGB\)"):
+        images.decode_jpeg(jpeg(colours))
     huge = bytearray(data)
     at = huge.index(b"\xff\xc0") + 5  # height and width in the frame's header
     huge[at : at + 4] = b"\xff\xff" * 2

@@ -87,16 +87,16 @@ def edit_split(root, change):
     path.write_text(json.dumps(content))
 
 
-NOT_GREY = "{event}/00001.jpg: expected a complete grey JPEG, got"
+NOT_GREY = "{event}/00001.jpg: expected a complete grey JPEG or PNG, got"
 IN_NAME = "frames, as in the name, got"
 
 
-@problems(f"{NOT_GREY} 12 bytes (no JPEG)")
+@problems(f"{NOT_GREY} 12 bytes (no JPEG or PNG)")
 def no_image(root, event, frame):
     (event / "00001.jpg").write_bytes(b"not an image")
 
 
-@problems(f"{NOT_GREY} 0 bytes (no JPEG)")
+@problems(f"{NOT_GREY} 0 bytes (no JPEG or PNG)")
 def empty_file(root, event, frame):
     (event / "00001.jpg").write_bytes(b"")
 
@@ -108,12 +108,47 @@ def truncated_file(root, event, frame):
 
 @problems(f"{NOT_GREY} *(JPEG of mode RGB)")
 def colours(root, event, frame):
-    Image.new("RGB", (8, 8)).save(event / "00001.jpg")
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(event / "00001.jpg")
 
 
-@problems(f"{NOT_GREY} *(no JPEG)")
-def png(root, event, frame):
-    Image.new("L", (8, 8)).save(event / "00001.jpg", "PNG")
+@problems(f"{NOT_GREY} *(5000 x 4000 pixels, of at most 16777216)")
+def a_large_image(root, event, frame):
+    Image.new("L", (5000, 4000)).save(event / "00001.jpg")
+
+
+@problems(f"{NOT_GREY} *(PNG of mode RGBA)")
+def transparent(root, event, frame):
+    Image.new("RGBA", (8, 8)).save(event / "00001.jpg", "PNG")
+
+
+@problems()
+def grey_as_colours_and_png(root, event, frame):
+    for mode, kind, path in (
+        ("RGB", "JPEG", event / "00000.jpg"),
+        ("RGB", "PNG", event / "00001.jpg"),
+        ("L", "PNG", frame / "00000.jpg"),
+    ):
+        Image.new("L", (8, 8), 77).convert(mode).save(path, kind)
+
+
+@problems()
+def numbered_from_1_with_other_endings(root, event, frame):
+    for folder in (event, frame):
+        for i, ending in ((2, "JPG"), (1, "jpeg"), (0, "PNG")):
+            (folder / f"0000{i}.jpg").rename(folder / f"0000{i + 1}.{ending}")
+
+
+@problems(
+    "{event}: expected images 00000.jpg to 00003.jpg without a gap, got no 00000.jpg"
+)
+def numbered_from_1_in_one_modality(root, event, frame):
+    for i in (2, 1, 0):
+        (event / f"0000{i}.jpg").rename(event / f"0000{i + 1}.jpg")
+
+
+@problems("{event}: expected one image of the number 00001, got 00001.jpg and 00001.p")
+def a_number_twice(root, event, frame):
+    shutil.copy(event / "00001.jpg", event / "00001.png")
 
 
 @problems(
@@ -158,7 +193,7 @@ def count_differs_from_the_name(root, event, frame):
         shutil.copy(folder / "00002.jpg", folder / "00003.jpg")
 
 
-NO_IMAGES = ("00003.JPG", "00003.jpeg", "3.jpg", "Thumbs.db")
+NO_IMAGES = ("000003.jpg", "00003.gif", "3.jpg", "notes")
 
 
 @problems(
@@ -168,7 +203,7 @@ NO_IMAGES = ("00003.JPG", "00003.jpeg", "3.jpg", "Thumbs.db")
     )
 )
 def files_that_are_no_images_of_the_clip(root, event, frame):
-    for name in (*NO_IMAGES, ".DS_Store"):
+    for name in (*NO_IMAGES, ".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"):
         shutil.copy(event / "00000.jpg", event / name)
 
 
@@ -309,7 +344,7 @@ def test_several_problems_are_all_listed(see_dir):
 
     def change(content):
         content["database"][fourth]["annotations"]["label"] = "bored"
-        content["labels"].pop()
+        content["labels"][0] = "a/b"
 
     edit_split(see_dir, change)
     with pytest.raises(see.SeeError, match="6 problems in the SEE data") as caught:
@@ -435,7 +470,7 @@ def test_a_file_named_jpg_starts_no_program(see_dir, tmp_path, monkeypatch):
     assert mark.exists()  # the stand-in works
     mark.unlink()
     (problem,) = problems_of(see_dir)
-    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (no JPEG)")
+    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (no JPEG or PNG)")
     assert not mark.exists()
 
 

@@ -16,22 +16,43 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from see_tfds.see_tfds_dataset_builder import Builder
 from seen_jax import see, see_folder
+from seen_jax.data import windows
 from seen_jax.errors import refuse, run_command
 
 
 def is_built_from(builder: Builder, folder: see_folder.SeeFolder) -> bool:
-    """Compares clips, segments and provenance of the records with those of a folder."""
+    """Compares clips, segments and provenance of the records with those of a folder.
+
+    Records of version 2.0.0 are never asked: the version is in their place's name.
+    """
+    metadata = builder.info.metadata
     split, _ = see.load_split(folder.split_path)
     clips = {
         name: [clip.start, clip.end]
         for name, clip in split.clips.items()
-        if not clip.left_out
+        if not clip.left_out and name not in metadata["left_out"]
     }
     built = {}
-    for records in builder.info.metadata["records"].values():
+    for records in metadata["records"].values():
         built |= dict(zip(records["names"], records["segments"], strict=True))
+    for name in metadata["dropped"]:  # their segments are counted anew
+        clips[name] = built.get(name)
     provenance, _ = see.load_provenance(folder.root / see.PROVENANCE_FILE)
-    return (clips, provenance) == (built, builder.info.metadata["provenance"])
+    here = clips, provenance, folder.on_problem
+    return here == (built, metadata["provenance"], metadata["on_problem"])
+
+
+def short_clips(builder: Builder) -> list[str]:
+    """Says how many clips are shorter than a window of each published setting."""
+    index = builder.info.metadata["records"].values()
+    lengths = [end - start for x in index for start, end in x["segments"]]
+    counts = {x: sum(n < x.span for n in lengths) for x in windows.SETTINGS}
+    return [
+        f"{count} clips are shorter than a window of {setting} ({setting.span} frames) "
+        "and repeat cyclically, as published"
+        for setting, count in counts.items()
+        if count
+    ]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         event_dir=folder.event_dir,
         frame_dir=folder.frame_dir,
         split_file=folder.split_file,
+        on_problem=folder.on_problem,
     )
     if builder.data_path.exists() and not args.overwrite:
         if not is_built_from(builder, folder):
@@ -73,6 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     for name, split in builder.info.splits.items():
         print(f"{name:5} {split.num_examples} clips, {split.num_bytes / 1e6:.1f} MB")
+    for line in short_clips(builder):
+        print(line)
     print(builder.data_path)
     return 0
 

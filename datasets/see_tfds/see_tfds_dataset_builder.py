@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ CLIPS_PER_SHARD = 64  # about 40 MB of the published images
 # Testing first: TFDS runs a Beam pipeline per split, and its second one writes the
 # first split again.
 SUBSET_OF_SPLIT = {"test": "testing", "train": "training"}
+NAME_FEATURES = (*see.METADATA_FIELDS, "take")  # of a record, from the clip's name
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -47,14 +49,15 @@ class Builder(tfds.core.ShardBasedBuilder):
     """Builds SEE from the SEE folder in `manual_dir`.
 
     Args:
-      event_dir, frame_dir, split_file: names inside the SEE folder, see
-        `see_folder.SeeFolder`. They change where the clips are read, not the records,
-        which is why they are no part of the config.
+      event_dir, frame_dir, split_file, on_problem: names inside the SEE folder, and
+        what its problems mean, see `see_folder.SeeFolder`. They are no part of the
+        config: the records say themselves which clips were left out.
       **kwargs: as for any TFDS builder: `data_dir`, `config`, `file_format`.
     """
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("2.1.0")
     RELEASE_NOTES: ClassVar = {
+        "2.1.0": "Any labels and clip names; metadata, frame rate, clips left out.",
         "2.0.0": "A split's `sha256` is the hash of its clips' hashes.",
         "1.0.0": "One record per clip.",
     }
@@ -77,6 +80,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         event_dir: str = "event",
         frame_dir: str = "frame",
         split_file: str = "emotion.json",
+        on_problem: str = "refuse",
         file_format: str = "array_record",
         **kwargs: Any,
     ):
@@ -85,6 +89,7 @@ class Builder(tfds.core.ShardBasedBuilder):
             "event_dir": event_dir,
             "frame_dir": frame_dir,
             "split_file": split_file,
+            "on_problem": on_problem,
         }
         self._original_state |= {**self._names, "file_format": file_format}  # pickling
 
@@ -97,7 +102,7 @@ class Builder(tfds.core.ShardBasedBuilder):
                     "event_frames": tfds.features.Sequence(image),
                     "intensity_frames": tfds.features.Sequence(image),
                     # Its names come from the split file, in `download_and_prepare`.
-                    "label": tfds.features.ClassLabel(num_classes=len(see.EMOTIONS)),
+                    "label": tfds.features.ClassLabel(),
                     "lighting": tfds.features.ClassLabel(names=see.LIGHTINGS),
                     "volunteer": np.int32,
                     "sex": tfds.features.ClassLabel(names=see.SEXES),
@@ -107,6 +112,7 @@ class Builder(tfds.core.ShardBasedBuilder):
                     "segment": tfds.features.Tensor(
                         shape=(2,), dtype=np.int32, doc="frames [start, end)"
                     ),
+                    "metadata": tfds.features.Text(doc="all fields, as JSON"),
                 }
             ),
             homepage="https://doi.org/10.1145/3588432.3591511",
@@ -148,19 +154,25 @@ class Builder(tfds.core.ShardBasedBuilder):
         folder = see_folder.SeeFolder(root, **self._names)
         contents = see_folder.check(folder, progress=True)
         contents.raise_problems()
-        split = contents.split
+        for line in see_folder.passed_over_lines(contents):
+            print(line)
+        split = contents.used_split
         if self.builder_config.by_volunteer:
             split = see.split_by_volunteer(split)
-        self._labels, self._provenance = split.labels, contents.provenance
-        self._clips = {
-            part: [contents.clips[name] for name in split.of_subset(subset)]
-            for part, subset in SUBSET_OF_SPLIT.items()
-        }
+        self._contents, self._labels = contents, split.labels
+        self._clips, self._left_out = {}, {part: [] for part in SUBSET_OF_SPLIT}
+        for part, subset in SUBSET_OF_SPLIT.items():
+            self._clips[part] = [contents.clips[x] for x in split.of_subset(subset)]
+        for name in contents.left_out:
+            note = split.clips.get(name)  # none where its entry is wrong
+            in_test = note is not None and note.subset == SUBSET_OF_SPLIT["test"]
+            self._left_out["test" if in_test else "train"].append(name)
         for part, clips in self._clips.items():
             if not clips:
                 rule = f"clips of the subset {SUBSET_OF_SPLIT[part]}"
                 refuse(folder.split_path, rule, "none")
-        built = self.info.features["label"].names
+        label = self.info.features["label"]
+        built = label.names if label.num_classes else None
         if self.data_path.exists() and built != list(split.labels):
             # TFDS keeps the names that it has read from the records to be replaced.
             rule = f"labels {built}, as in {self.data_path}"
@@ -181,18 +193,32 @@ class Builder(tfds.core.ShardBasedBuilder):
 
     def _shard_iterators_per_split(self, dl_manager):
         label = self.info.features["label"]
-        if label.names != list(self._labels):  # equal when it is built again
+        if not label.num_classes or label.names != list(
+            self._labels
+        ):  # equal when it is built again
             label.names = self._labels
         # What is asked of all records at once is found without reading them.
         records = {
             part: {
-                "names": [str(clip.name) for clip in clips],
+                "names": [clip.name for clip in clips],
                 "segments": [_segment(clip) for clip in clips],
                 "sha256": digest(clips),
+                "labels": [clip.annotation.label for clip in clips],
+                "num_frames": [len(clip.event_files) for clip in clips],
+                "metadata": columns(clips),
+                "left_out": self._left_out[part],
             }
             for part, clips in self._clips.items()
         }
-        self.info.metadata.update(provenance=self._provenance, records=records)
+        contents = self._contents
+        self.info.metadata.update(
+            provenance=contents.provenance,
+            records=records,
+            frames_per_s=contents.split.frames_per_s,
+            on_problem=self._names["on_problem"],
+            left_out=dict(contents.left_out),
+            dropped={name: list(x) for name, x in contents.dropped.items()},
+        )
         shards = {}
         for part, clips in self._clips.items():
             generators = [
@@ -231,31 +257,50 @@ def generate_examples(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields an example for TFDS per clip, with the bytes of its files unchanged."""
     for clip in clips:
-        name = clip.name
+        fields = see.parse_name(clip.name)
         yield (
-            str(name),
+            clip.name,
             {
-                "name": str(name),
+                "name": clip.name,
                 "event_frames": [path.read_bytes() for path in clip.event_files],
                 "intensity_frames": [path.read_bytes() for path in clip.frame_files],
-                "label": name.emotion,
-                "lighting": name.lighting,
-                "volunteer": name.volunteer,
-                "sex": name.sex,
-                "age": name.age,
-                "degree": name.degree,
-                "take": name.take,
+                "label": clip.annotation.label,
+                # -1 where the name has no such field.
+                **{x: getattr(fields, x, -1) for x in NAME_FEATURES},
                 "segment": _segment(clip),
+                "metadata": json.dumps(clip.metadata),
             },
         )
+
+
+def columns(clips: list[see_folder.Clip]) -> dict[str, list[Any]]:
+    """Returns the clips' metadata by field: numbers, or texts where one is a text.
+
+    A clip without a field has the text "" there.
+    """
+    rows = [clip.metadata for clip in clips]
+    table = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name, "") for row in rows]
+        texts = any(isinstance(x, str) for x in values)
+        table[name] = [*map(str, values)] if texts else values
+    return table
 
 
 def digest(clips: list[see_folder.Clip]) -> str:
     """Hashes the hashes of the clips, in order: equal where all images are equal.
 
-    The record files do not tell that: their bytes differ from build to build.
+    The record files do not tell that: their bytes differ from build to build. Labels
+    and metadata that are not in a clip's name are hashed with it.
     """
-    return hashlib.sha256("".join(x.sha256 for x in clips).encode()).hexdigest()
+    parts = []
+    for clip in clips:
+        note = clip.annotation
+        fields = see.parse_name(clip.name)
+        said = fields and fields.emotion == note.label and not note.metadata
+        own = "" if said else json.dumps([note.label, clip.metadata], sort_keys=True)
+        parts.append(clip.sha256 + own)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _segment(clip: see_folder.Clip) -> list[int]:

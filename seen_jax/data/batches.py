@@ -94,6 +94,12 @@ class Batches:
         return -(-len(self.clips) // self.batch_size)
 
     @property
+    def num_short(self) -> int:
+        """Clips shorter than a window, whose frames repeat cyclically as published."""
+        start, end = self.clips.segments.T
+        return int((end - start < self.setting.span).sum())
+
+    @property
     def places(self) -> list[int]:
         """Places in the window whose intensity frames are shown."""
         num_event_frames = self.setting.num_event_frames

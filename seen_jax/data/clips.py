@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from seen_jax import see
 from seen_jax.errors import refuse
 
-FIELDS = ("volunteer", "sex", "age", "degree", "lighting")  # of a clip's name
+FIELDS = see.METADATA_FIELDS  # those that names of SEE have
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +28,16 @@ class Clips:
       labels: K class names, in the order of the class indices.
       label_index: int32 (N,), class index.
       segments: int32 (N, 2), the frames [start, end) to use.
-      metadata: field to (N,) values, for example "volunteer" and "lighting".
+      metadata: field to (N,) numbers or texts, for example "volunteer" and "lighting";
+        a text field is "" where the clip has none.
       numbers: int32 (N,), the clip's index among the records.
       num_frames: int32 (N,), frames of each kind, those outside the segment too.
       first_rows: int32 (N,), the row of the clip's first frame in the decoded store.
       split: the records' split, `train` or `test`.
       source: `simulated` or `real`.
       fingerprint: of the records; equal for equal records, wherever they were built.
+      frames_per_s: of each kind of frame.
+      left_out: clips of the whole split that the build left out for their problems.
     """
 
     names: tuple[str, ...]
@@ -47,6 +51,8 @@ class Clips:
     split: str = ""
     source: str = ""
     fingerprint: str = ""
+    frames_per_s: float = see.FRAMES_PER_S
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -82,7 +88,7 @@ def from_names(
     names: Sequence[str],
     labels: Sequence[str],
     segments: Sequence[Sequence[int]],
-    **provenance: str,
+    **provenance: Any,
 ) -> Clips:
     """Returns the table of clips whose names carry SEE's nine fields.
 
@@ -90,20 +96,37 @@ def from_names(
       names: N clip names.
       labels: K class names in class-index order.
       segments: N of [start, end).
-      **provenance: split, source and fingerprint.
+      **provenance: as of `from_index`.
     """
     fields = [see.ClipName.parse(name) for name in names]
-    lengths = np.array([x.length for x in fields], np.int32)
-    emotions = [x.emotion for x in fields]
+    index = {
+        "names": names,
+        "segments": segments,
+        "labels": [x.emotion for x in fields],
+        "num_frames": [x.length for x in fields],
+        "metadata": {name: [getattr(x, name) for x in fields] for name in FIELDS},
+    }
+    return from_index(index, labels, **provenance)
+
+
+def from_index(
+    index: Mapping[str, Any], labels: Sequence[str], **provenance: Any
+) -> Clips:
+    """Returns the table of the clips of an index, as the builder writes it.
+
+    Args:
+      index: names, segments, labels, num_frames (N each) and metadata (field to N).
+      labels: K class names in class-index order.
+      **provenance: split, source, fingerprint, frames_per_s and left_out.
+    """
+    lengths = np.array(index["num_frames"], np.int32)
     return Clips(
-        names=tuple(names),
+        names=tuple(index["names"]),
         labels=tuple(labels),
-        label_index=np.array([*map([*labels].index, emotions)], np.int32),
-        segments=np.array(segments, np.int32).reshape(-1, 2),
-        metadata={
-            name: np.array([getattr(x, name) for x in fields]) for name in FIELDS
-        },
-        numbers=np.arange(len(fields), dtype=np.int32),
+        label_index=np.array([*map([*labels].index, index["labels"])], np.int32),
+        segments=np.array(index["segments"], np.int32).reshape(-1, 2),
+        metadata={name: np.array(x) for name, x in index["metadata"].items()},
+        numbers=np.arange(len(lengths), dtype=np.int32),
         num_frames=lengths,
         first_rows=np.cumsum(lengths, dtype=np.int32) - lengths,
         **provenance,
@@ -122,7 +145,10 @@ def hold_out(clips: Clips, num_volunteers: int) -> tuple[Clips, Clips]:
     Raises:
       UserError: one part would be empty.
     """
-    volunteer = clips.metadata["volunteer"]
+    volunteer = clips.metadata.get("volunteer")
+    if volunteer is None or "" in volunteer.tolist():
+        rule = "clips with a volunteer each, in their names or metadata"
+        refuse("validation_volunteers", rule, "clips without", "select the last epoch")
     volunteers = np.unique(volunteer)
     if not 0 < num_volunteers < len(volunteers):
         rule = (

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
+from seen_jax import see
 from seen_jax.data import clips as clips_lib
 from seen_jax.data.record import Record
 from seen_jax.errors import check_option, refuse
@@ -46,15 +47,21 @@ class Records:
             refuse(directory, "records of SEE", builder.name)
         _check_complete(builder.info.splits[split])
         index, labels = metadata["records"][split], builder.info.features["label"].names
-        fingerprint = hashlib.sha256(json.dumps([index, labels]).encode())
-        self.clips = clips_lib.from_names(
-            index["names"],
-            labels,
-            index["segments"],
-            split=split,
-            source=metadata["provenance"]["source"],
-            fingerprint=fingerprint.hexdigest(),
-        )
+        # What version 2.0.0 has; of other clips, the hash says the rest.
+        identity = {x: index[x] for x in ("names", "segments", "sha256")}
+        fingerprint = hashlib.sha256(json.dumps([identity, labels]).encode())
+        provenance = {
+            "split": split,
+            "source": metadata["provenance"]["source"],
+            "fingerprint": fingerprint.hexdigest(),
+            "frames_per_s": metadata.get("frames_per_s", see.FRAMES_PER_S),
+            "left_out": tuple(index.get("left_out", ())),
+        }
+        if "num_frames" in index:
+            self.clips = clips_lib.from_index(index, labels, **provenance)
+        else:  # version 2.0.0: SEE's names say it
+            own = index["names"], labels, index["segments"]
+            self.clips = clips_lib.from_names(*own, **provenance)
         # Its serialized examples only: TFDS's own decoding takes as long as reading.
         self._examples = builder.as_data_source(split).data_source
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -66,13 +67,12 @@ def statistics(clips: list[Clip], progress: bool = True) -> dict[str, np.ndarray
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(8))
     parts = map_in_processes(clip_sums, clips, "measure", progress=progress)
     for clip, part in zip(clips, parts, strict=True):
-        for group in ("all", clip.name.emotion, clip.name.lighting):
-            sums[group] += part
-    return {group: _moments(sums[group]) for group in _groups() if group in sums}
-
-
-def _groups() -> tuple[str, ...]:
-    return ("all", *see.EMOTIONS, *see.LIGHTINGS)
+        for group in ("all", clip.annotation.label, clip.metadata.get("lighting")):
+            if group is not None:
+                sums[group] += part
+    first = ("all", *see.EMOTIONS, *see.LIGHTINGS)
+    order = [x for x in first if x in sums] + sorted(set(sums) - set(first))
+    return {group: _moments(sums[group]) for group in order}
 
 
 def _moments(sums: np.ndarray) -> np.ndarray:
@@ -126,18 +126,21 @@ def contact_sheet(
 
 def _examples(clips: list[Clip]) -> list[Clip]:
     """Picks a different volunteer for each column where there are enough."""
-    shown: set[int] = set()
+    shown: set[Any] = set()
     chosen = []
-    wanted = [("emotion", x) for x in see.EMOTIONS]
-    wanted += [("lighting", x) for x in see.LIGHTINGS]
+    labels = {clip.annotation.label for clip in clips}
+    first = see.EMOTIONS if labels <= {*see.EMOTIONS} else sorted(labels)
+    wanted = [("label", x) for x in first] + [("lighting", x) for x in see.LIGHTINGS]
     for field, value in wanted:
-        fit = [x for x in clips if getattr(x.name, field) == value]
-        if field == "emotion":
-            fit = [x for x in fit if x.name.lighting == "normal"] or fit
-        fresh = [x for x in fit if x.name.volunteer not in shown] or fit
+        if field == "label":
+            fit = [x for x in clips if x.annotation.label == value]
+            fit = [x for x in fit if x.metadata.get("lighting") == "normal"] or fit
+        else:
+            fit = [x for x in clips if x.metadata.get("lighting") == value]
+        fresh = [x for x in fit if x.metadata.get("volunteer") not in shown] or fit
         if fresh:
             chosen.append(fresh[len(fresh) // 2])
-            shown.add(chosen[-1].name.volunteer)
+            shown.add(chosen[-1].metadata.get("volunteer"))
     return chosen
 
 

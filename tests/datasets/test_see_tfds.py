@@ -116,6 +116,14 @@ def test_a_record_holds_the_clip(see_dir, data_dir):
         assert len(files) == 2
         assert example.pop(feature).tolist() == files
     assert example.pop("segment").tolist() == [1, 2]
+    metadata = json.loads(example.pop("metadata"))
+    assert metadata == {
+        "volunteer": 1,
+        "sex": "woman",
+        "age": 19,
+        "degree": "Master",
+        "lighting": "Overexposed",
+    }
     assert example == {
         "name": name.encode(),
         "label": 1,
@@ -305,7 +313,7 @@ from see_tfds import see_tfds_dataset_builder as module
 
 def block(clips, generate=module.generate_examples):
     yield from generate(clips)
-    if clips[0].name.volunteer == 3 and clips[0].annotation.subset == "training":
+    if clips[0].metadata["volunteer"] == 3 and clips[0].annotation.subset == "training":
         print("midway", flush=True)
         time.sleep(600)
 

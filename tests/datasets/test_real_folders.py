@@ -1,0 +1,305 @@
+"""The worst real folder and a folder of own labels: from the check to the batches."""
+
+import importlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seen_jax import images, see, see_folder
+from seen_jax.data import records as records_lib
+from seen_jax.data.batches import Batches
+from seen_jax.data.store import open_store
+from seen_jax.data.windows import Setting
+from seen_jax.errors import UserError
+from tests import samples
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "datasets"))  # as `tfds build` does
+build_lib = importlib.import_module("see_tfds.build")
+
+pytestmark = pytest.mark.filterwarnings("ignore:label.. is deprecated")
+
+NAMES = samples.clip_names(3, (18, 20))
+BROKEN, GAPPY = str(NAMES[0]), str(NAMES[1])  # both in training
+PARTS = ["--event_dir=event_30", "--split_file=emotion_new_adjust2.json"]
+
+
+def clip_dir(root, kind, name):
+    return root / kind / see.ClipName.parse(name).emotion / name
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
+    root = tmp_path_factory.mktemp("right") / "SEE"
+    return samples.write_see_folder(root, NAMES, size=24)
+
+
+@pytest.fixture(scope="module")
+def worst(right, tmp_path_factory):
+    """The same clips as one might really get them; two of them are broken."""
+    root = shutil.copytree(right, tmp_path_factory.mktemp("Gesichter ä") / "my SEE")
+    for i, name in enumerate(map(str, NAMES)):
+        for kind in ("event", "frame"):
+            folder = clip_dir(root, kind, name)
+            for path in sorted(folder.iterdir(), reverse=True):
+                number, image = int(path.stem) + i % 2, path.read_bytes()
+                ending = ("jpg", "JPG", "jpeg")[i % 3]
+                path.unlink()
+                new = folder / f"{number:05d}.{ending}"
+                if i % 5 == 0:  # exact, grey as three equal channels
+                    grey = Image.fromarray(images.decode_jpeg(image))
+                    grey.convert("RGB").save(new.with_suffix(".PNG"), "PNG")
+                else:
+                    new.write_bytes(image)
+            (folder / "Thumbs.db").touch()
+    (clip_dir(root, "event", BROKEN) / "00003.PNG").write_bytes(b"cut")
+    # GAPPY is numbered from 1: frame 4 of the events is missing, 7 and 8 of the others.
+    (clip_dir(root, "event", GAPPY) / "00005.JPG").unlink()
+    for number in (8, 9):
+        (clip_dir(root, "frame", GAPPY) / f"{number:05d}.JPG").unlink()
+    (root / "event").rename(root / "event_30")
+    (root / "event_30" / "neutral").rename(root / "event_30" / "neutraL")
+    (root / "event_30" / "__MACOSX").mkdir()
+    (root / "emotion.json").rename(root / "emotion_new_adjust2.json")
+    return root
+
+
+def build(folder, data_dir, *options):
+    return build_lib.main([str(folder), str(data_dir), *options])
+
+
+def assert_same_windows(records, num_clips):
+    assert len(records) == num_clips
+    store = open_store(records)
+    from_store, from_records = (
+        Batches(x, records.clips, Setting(4, 3), 4, 1, "eval") for x in (store, records)
+    )
+    for number in range(len(from_store)):
+        one, other = from_store.batch(number), from_records.batch(number)
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+    return store
+
+
+def test_the_check_says_which_options_find_the_parts(worst, capsys):
+    assert see_folder.main([str(worst)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        f"{worst}/emotion.json: expected a file, got none; there is one for "
+        "--split_file=emotion_new_adjust2.json",
+        f"{worst}/event: expected a folder of emotion folders, got none; there is one "
+        "for --event_dir=event_30",
+        "2 problems",
+    ]
+
+
+def test_refused_by_default(worst, tmp_path):
+    with pytest.raises(see.SeeError) as caught:
+        build(worst, tmp_path / "data", *PARTS)
+    spoilt = {problem.clip for problem in caught.value.problems}
+    assert spoilt == {BROKEN, GAPPY}
+    assert not (tmp_path / "data").exists()
+
+
+def test_leave_out(worst, right, tmp_path, capsys):
+    options = (*PARTS, "--on_problem=leave_out")
+    assert build(worst, tmp_path / "data", *options) == 0
+    said = capsys.readouterr().out
+    assert "19 of 21 clips, 2 left out:" in said
+    assert f"  {BROKEN}: " in said and f"  {GAPPY}: " in said
+    assert "43 files of file managers passed over" in said  # 2 for each clip, 1 folder
+    records = records_lib.open_records(tmp_path / "data", "train")
+    assert records.clips.left_out == (BROKEN, GAPPY)
+    assert not {BROKEN, GAPPY} & {*records.clips.names}
+    store = assert_same_windows(records, 12)
+    test = records_lib.open_records(tmp_path / "data", "test")
+    assert test.clips.left_out == ()
+    assert_same_windows(test, 7)
+    # Every frame is that of the folder before it was spoilt.
+    for i, name in enumerate(records.clips.names):
+        first, count = records.clips.first_rows[i], records.clips.num_frames[i]
+        for kind, frames in (
+            ("event", store.event_frames),
+            ("frame", store.intensity_frames),
+        ):
+            files = sorted(clip_dir(right, kind, name).iterdir())
+            assert len(files) == count
+            for path, frame in zip(files, frames[first : first + count], strict=True):
+                np.testing.assert_array_equal(
+                    frame, images.load_input(path.read_bytes())
+                )
+    # The same command finds its own records, another choice does not.
+    assert build(worst, tmp_path / "data", *options) == 0
+    assert "exists already" in capsys.readouterr().out
+    with pytest.raises(UserError, match="replace them with --overwrite"):
+        build(worst, tmp_path / "data", *PARTS)
+
+
+def test_leave_out_by_volunteer_and_the_split_writer_agree(worst, tmp_path, capsys):
+    options = (*PARTS, "--on_problem=leave_out")
+    written = tmp_path / "by_volunteer.json"
+    arguments = [str(worst), *options, f"--write_volunteer_split={written}"]
+    assert see_folder.main(arguments) == 0
+    capsys.readouterr()
+    build(worst, tmp_path / "data", *options, "--config=by_volunteer")
+    split, problems = see.load_split(written)
+    assert not problems
+    for part, subset in (("train", "training"), ("test", "testing")):
+        records = records_lib.open_records(tmp_path / "data", part, "by_volunteer")
+        assert [*records.clips.names] == split.of_subset(subset)
+    # In the written file they are left out: the folder passes as it is.
+    root = shutil.copytree(worst, tmp_path / "SEE")
+    shutil.copy(written, root / "by_volunteer.json")
+    folder = see_folder.SeeFolder(root, "event_30", split_file="by_volunteer.json")
+    contents = see_folder.check(folder)
+    assert contents.problems == () and len(contents.clips) == 19
+
+
+def test_as_published(worst, right, tmp_path, capsys):
+    whole = shutil.copytree(worst, tmp_path / "SEE")
+    options = (*PARTS, "--on_problem=as_published")
+    with pytest.raises(see.SeeError) as caught:  # no image, as published or not
+        build(whole, tmp_path / "data", *options)
+    assert [problem.clip for problem in caught.value.problems] == [BROKEN]
+    shutil.copy(
+        whole / "event_30/angry" / BROKEN / "00002.PNG",
+        whole / "event_30/angry" / BROKEN / "00003.PNG",
+    )
+    assert build(whole, tmp_path / "data", *options) == 0
+    said = capsys.readouterr().out
+    assert "2 event and 2 intensity frames dropped from 1 of 21 clips" in said
+    assert f"  {GAPPY}: 2 and 2" in said
+    records = records_lib.open_records(tmp_path / "data", "train")
+    assert records.clips.left_out == ()
+    store = assert_same_windows(records, 14)
+    clip = records.clips.names.index(GAPPY)
+    # 20 frames: 19 events and 18 intensity frames are there; the last event, number 19,
+    # has no partner.
+    assert records.clips.segments[clip].tolist() == [0, 18]
+    first = records.clips.first_rows[clip]
+    for kind, frames, numbers in (
+        ("event", store.event_frames, [*range(4), *range(5, 19)]),
+        ("frame", store.intensity_frames, [*range(7), *range(9, 20)]),
+    ):
+        for row, number in enumerate(numbers):
+            path = clip_dir(right, kind, GAPPY) / f"{number:05d}.jpg"
+            np.testing.assert_array_equal(
+                frames[first + row], images.load_input(path.read_bytes())
+            )
+    builder = json.loads(next((tmp_path / "data").rglob("metadata.json")).read_text())
+    assert builder["dropped"] == {GAPPY: [2, 2]}
+
+
+def test_as_published_needs_an_image_of_each_modality(worst, tmp_path):
+    root = shutil.copytree(worst, tmp_path / "SEE")
+    for path in (clip_dir(root, "frame", GAPPY)).glob("*.JPG"):
+        path.unlink()
+    folder = see_folder.SeeFolder(root, "event_30", "frame", PARTS[1].split("=")[1])
+    folder = see_folder.replace(folder, on_problem="as_published")
+    problems = see_folder.check(folder).problems
+    wrong = [x for x in problems if x.clip == GAPPY]
+    assert [x.expected for x in wrong] == ["images of the segment, of each modality"]
+
+
+def test_own_labels(tmp_path, capsys):
+    labels = ["zeta", "look left", "Ärger", "blink", "none"]
+    root, rng = tmp_path / "own", np.random.default_rng(0)
+    database = {}
+    for i in range(20):
+        name, length = f"clip {i}", 5 + i % 3
+        label = labels[i % 5]
+        for kind in ("event", "frame"):
+            frames = rng.integers(0, 256, (length, 12, 12), np.uint8)
+            images.save_frames(root / kind / label / name, frames, "png")
+        database[name] = {
+            "subset": "testing" if i % 4 == 3 else "training",
+            "annotations": {"label": label, "segment": [i % 2, length]},
+            "metadata": {"volunteer": f"v{i % 4}", "glasses": i % 2},
+        }
+    del database["clip 6"]["metadata"]["glasses"]
+    content = {"labels": labels, "frames_per_s": 25, "database": database}
+    (root / "emotion.json").write_text(json.dumps(content))
+    assert see_folder.main([str(root)]) == 0
+    assert "label       zeta 4  look left 4" in capsys.readouterr().out
+    build(root, tmp_path / "data")
+    said = capsys.readouterr().out
+    assert "20 clips are shorter than a window of E4_S3 (13 frames)" in said
+    seen = []
+    for split in records_lib.SPLITS:
+        records = records_lib.open_records(tmp_path / "data", split)
+        clips = records.clips
+        assert clips.labels == tuple(labels) and clips.frames_per_s == 25
+        assert_same_windows(records, {"train": 15, "test": 5}[split])
+        for i, name in enumerate(clips.names):
+            entry = database[name]
+            assert labels[clips.label_index[i]] == entry["annotations"]["label"]
+            assert clips.segments[i].tolist() == entry["annotations"]["segment"]
+            assert clips.metadata["volunteer"][i] == entry["metadata"]["volunteer"]
+        seen += clips.names
+        if split == "train":  # one has no such field
+            glasses = clips.metadata["glasses"].tolist()
+            assert glasses[clips.names.index("clip 6")] == ""
+            assert {*glasses} == {"0", "1", ""}
+    assert {*seen} == {*database}
+    build(root, tmp_path / "data", "--config=by_volunteer")
+    people = [
+        {
+            *records_lib.open_records(
+                tmp_path / "data", x, "by_volunteer"
+            ).clips.metadata["volunteer"]
+        }
+        for x in records_lib.SPLITS
+    ]
+    assert not people[0] & people[1] and len(people[0] | people[1]) == 4
+
+
+def test_records_of_version_2_0_0_still_open(right, tmp_path):
+    build(right, tmp_path / "data")
+    (directory,) = (tmp_path / "data/see_tfds/published").iterdir()
+    now = records_lib.open_records(directory, "train")
+    path = directory / "metadata.json"
+    metadata = json.loads(path.read_text())
+    old = {x: metadata[x] for x in ("provenance", "records")}
+    keys = ("names", "segments", "sha256")
+    old["records"] = {
+        split: {key: index[key] for key in keys}
+        for split, index in metadata["records"].items()
+    }
+    path.write_text(json.dumps(old))
+    before = records_lib.open_records(
+        directory.rename(directory.parent / "2.0.0"), "train"
+    )
+    assert before.clips.fingerprint == now.clips.fingerprint
+    assert before.clips.names == now.clips.names
+    for name in ("label_index", "segments", "num_frames", "first_rows"):
+        one, other = getattr(before.clips, name), getattr(now.clips, name)
+        np.testing.assert_array_equal(one, other)
+    for name, values in now.clips.metadata.items():
+        np.testing.assert_array_equal(before.clips.metadata[name], values)
+
+
+def test_many_problems_are_counted_and_written_to_a_file(tmp_path, capsys):
+    root = tmp_path / "SEE"
+    for kind in ("event", "frame"):
+        for i in range(40):
+            (root / kind / f"\x1b[31m{i:02d}\u202e").mkdir(parents=True)
+    (root / "emotion.json").write_text(
+        json.dumps({"labels": ["a", "b"], "database": {}})
+    )
+    out = tmp_path / "problems.txt"
+    assert see_folder.main([str(root), f"--problems={out}"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == see.NUM_SHOWN + 2
+    assert lines[0].startswith(f"{root}/event/\\x1b[31m00\\u202e: expected an emotion ")
+    assert lines[-2].startswith("and 60 more; ") and lines[-1] == "80 problems"
+    text = out.read_text()
+    assert len(text.splitlines()) == 80 and "\x1b" not in text
+    with pytest.raises(see.SeeError) as caught:
+        see_folder.check(see_folder.SeeFolder(root)).raise_problems()
+    assert len(caught.value.problems) == 80
+    assert len(str(caught.value).splitlines()) == see.NUM_SHOWN + 2
