@@ -1,7 +1,7 @@
 """Evaluates a run.
 
     python eval.py --workdir=RUN [--split=test] [--passes=20] [--out=DIR] [--step=N]
-        [--export_dir=BUNDLE]
+        [--export_dir=BUNDLE] [--data_dir=DIR]
 
 Restores the selected checkpoint, shows it the split by the published protocol, writes a
 result file per pass and prints the report on them. With --export_dir it also writes the
@@ -22,6 +22,12 @@ from seen_jax.protocol import NUM_PASSES
 from seen_jax.runtime import seen_runtime
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where the records are, if they are not where they were."
+)
+_STORE_DIR = flags.DEFINE_string(
+    "store_dir", None, "Where decoded frames are kept; default: as in the training."
+)
 _SPLIT = flags.DEFINE_string("split", "test", " or ".join(restored.SPLITS))
 _PASSES = flags.DEFINE_integer("passes", NUM_PASSES, "Each with new windows.")
 _OUT = flags.DEFINE_string(
@@ -51,7 +57,8 @@ def main(argv: list[str]) -> None:
     run = restored.restore(_WORKDIR.value, _STEP.value)
     if _EXPORT_DIR.value:
         bundle.check_published(run.model)
-    batches = restored.open_batches(run, _SPLIT.value)
+    places = _DATA_DIR.value, _STORE_DIR.value
+    batches = restored.open_batches(run, _SPLIT.value, *places)
     out = Path(_OUT.value or folder.default_folder(run.facts, _SPLIT.value))
     folder.prepare(out, _PASSES.value)
     probabilities = restored.evaluate(run, batches, _PASSES.value)

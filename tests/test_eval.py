@@ -142,6 +142,30 @@ def test_other_records(folder, tmp_path):
         open_batches(restore(copy))
 
 
+def test_a_run_that_moved_with_its_data(folder, tmp_path):
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(folder.parent, copy)
+    config = json.loads((copy / "run" / workdir.CONFIG_FILE).read_text())
+    config["config"]["data_dir"] = "data/that/was/here"
+    (copy / "run" / workdir.CONFIG_FILE).write_text(json.dumps(config))
+    run = restore(copy / "run")
+    assert open_batches(run).images.path.is_relative_to(copy / "data")
+    store = tmp_path / "decoded"
+    batches = open_batches(run, data_dir=str(folder.parent / "data"), store_dir=store)
+    assert batches.images.path.parent == store
+
+    (copy / "data").rename(tmp_path / "moved again")
+    with pytest.raises(UserError, match=r"--data_dir=DIR of eval\.py"):
+        open_batches(run)
+    code, output, errors = evaluate(
+        copy / "run",
+        "--passes=1",
+        f"--out={tmp_path / 'out'}",
+        f"--data_dir={tmp_path / 'moved again'}",
+    )
+    assert code == 0 and "4 clips, 30 frames per second" in output, errors
+
+
 def test_weights_of_another_config(folder, tmp_path):
     copy = changed(folder, tmp_path, kernels="own")
     with pytest.raises(ValueError, match="weights of the config") as error:

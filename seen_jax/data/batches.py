@@ -94,10 +94,16 @@ class Batches:
         return -(-len(self.clips) // self.batch_size)
 
     @property
-    def num_short(self) -> int:
-        """Clips shorter than a window, whose frames repeat cyclically as published."""
-        start, end = self.clips.segments.T
-        return int((end - start < self.setting.span).sum())
+    def counts(self) -> dict[str, Any]:
+        """What `counts_text` tells of the clips and of windows in them."""
+        clips, (start, end) = self.clips, self.clips.segments.T
+        dropped = [clips.dropped.get(name, (0, 0)) for name in clips.names]
+        return {
+            "num_clips": len(clips),
+            "num_left_out": len(clips.left_out),
+            "num_dropped": np.sum(dropped, 0).tolist(),
+            "num_short": int((end - start < self.setting.span).sum()),
+        }
 
     @property
     def places(self) -> list[int]:

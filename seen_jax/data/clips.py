@@ -8,7 +8,7 @@ records were built.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ class Clips:
       source: `simulated` or `real`.
       fingerprint: of the records; equal for equal records, wherever they were built.
       frames_per_s: of each kind of frame.
-      left_out: clips of the whole split that the build left out for their problems.
+      left_out: clips of the split that the build left out for their problems.
+      dropped: clip name to how many event and intensity frames the build dropped.
     """
 
     names: tuple[str, ...]
@@ -53,6 +54,7 @@ class Clips:
     fingerprint: str = ""
     frames_per_s: float = see.FRAMES_PER_S
     left_out: tuple[str, ...] = ()
+    dropped: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -117,7 +119,7 @@ def from_index(
     Args:
       index: names, segments, labels, num_frames (N each) and metadata (field to N).
       labels: K class names in class-index order.
-      **provenance: split, source, fingerprint, frames_per_s and left_out.
+      **provenance: the attributes of `Clips` from `split` on.
     """
     lengths = np.array(index["num_frames"], np.int32)
     return Clips(
@@ -158,4 +160,30 @@ def hold_out(clips: Clips, num_volunteers: int) -> tuple[Clips, Clips]:
     rng = np.random.Generator(np.random.PCG64(0))
     held_out = np.isin(volunteer, rng.permutation(volunteers)[:num_volunteers])
     kept, held = (clips.take(np.flatnonzero(x)) for x in (~held_out, held_out))
-    return kept, held
+    return kept, replace(held, left_out=())  # counted once, with the others
+
+
+def counts_text(
+    num_clips: int,
+    num_left_out: int = 0,
+    num_dropped: Sequence[int] = (0, 0),
+    num_short: int = 0,
+) -> str:
+    """Says how many clips there are, and what is not as a reader would expect.
+
+    Args:
+      num_clips: that are used.
+      num_left_out: for their problems.
+      num_dropped: event and intensity frames that the build dropped, as published.
+      num_short: clips shorter than a window.
+    """
+    parts = [f"{num_clips:,} clips"]
+    if num_left_out:
+        total = num_clips + num_left_out
+        parts = [f"{num_clips:,} of {total:,} clips, {num_left_out:,} left out"]
+    if any(num_dropped):
+        events, intensities = num_dropped
+        parts.append(f"{events:,} event and {intensities:,} intensity frames dropped")
+    if num_short:
+        parts.append(f"{num_short:,} shorter than a window repeat cyclically")
+    return ", ".join(parts)

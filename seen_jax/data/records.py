@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Records:
             "fingerprint": fingerprint.hexdigest(),
             "frames_per_s": metadata.get("frames_per_s", see.FRAMES_PER_S),
             "left_out": tuple(index.get("left_out", ())),
+            "dropped": metadata.get("dropped", {}),
         }
         if "num_frames" in index:
             self.clips = clips_lib.from_index(index, labels, **provenance)
@@ -135,8 +137,13 @@ def open_records(
     built = [path for path in parent.glob("*") if _is_built(path)]
     if not built:
         option = "" if config == "published" else f" --config {config}"
-        command = f"`bash launch/build_see.sh SEE_DIR {data_dir}{option}`"
-        refuse(parent, "a built dataset", "none", f"build it with {command}")
+        place = shlex.quote(str(data_dir))
+        remedy = (
+            f"build it with `bash launch/build_see.sh SEE_DIR {place}{option}`, or say "
+            "where it is: --config.data_dir=DIR of train.py, --data_dir=DIR of eval.py "
+            "and export"
+        )
+        refuse(parent, "a built dataset", "none", remedy)
     newest = max(built, key=lambda path: [int(x) for x in path.name.split(".")])
     return Records(newest, split)
 

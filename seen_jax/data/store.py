@@ -97,8 +97,9 @@ def open_store(
     frames = _mapped(path, shape)
     if frames is None:
         remedy = (
-            "make room, name a folder that can be written with --config.store_dir=DIR, "
-            "or read the records themselves with --config.images=records"
+            "make room, name a folder that can be written with --config.store_dir=DIR "
+            "(--store_dir=DIR of eval.py and export), or train on the records "
+            "themselves with --config.images=records"
         )
         with explained(f"{path} ({np.prod(shape) / 1e6:.1f} MB)", remedy):
             directory.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seen_jax import see
 from seen_jax.evaluation import efficiency, examples, observe, provenance, results
 from seen_jax.evaluation.activity import Activity
 from seen_jax.evaluation.examples import Examples
@@ -88,8 +87,8 @@ def write(
         "efficiency": efficiency.to_json(estimate),
         "curves": curves,
         "clips": _clips_facts(clips),
-        "frames_per_s": float(getattr(clips, "frames_per_s", see.FRAMES_PER_S)),
-        "num_left_out": len(getattr(clips, "left_out", ())),
+        "frames_per_s": float(clips.frames_per_s),
+        "counts": batches.counts,
     }
     names = np.array(clips.names)
     chosen = examples.choose(clips.label_index, probabilities[0])

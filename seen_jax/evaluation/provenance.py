@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import see
+from seen_jax.data.clips import counts_text
 from seen_jax.errors import refuse
 from seen_jax.evaluation import efficiency, results
 from seen_jax.files import explained, read_json, write_whole
@@ -80,9 +81,11 @@ def _wrong(facts: dict[str, Any]) -> str | None:
         return "labels"
     if "clips" in facts and not _are_clips(facts["clips"], labels):
         return "clips"
-    for name, kind, least in (("frames_per_s", float, 1e-9), ("num_left_out", int, 0)):
-        if name in facts and not (_is(facts[name], kind) and facts[name] >= least):
-            return name
+    rate, counts = facts.get("frames_per_s", 1), facts.get("counts", {"num_clips": 0})
+    if not _is(rate, float) or rate <= 0:
+        return "frames_per_s"
+    if not _are_counts(counts):
+        return "counts"
     if "efficiency" in facts and not efficiency.is_form(facts["efficiency"]):
         return "efficiency"
     return None if isinstance(curves, list) and all(map(_is_row, curves)) else "curves"
@@ -104,6 +107,17 @@ def _are_clips(clips: Any, labels: list[str]) -> bool:
         return False
     plain = all(_is(x, str) or _is(x, float) for y in metadata.values() for x in y)
     return plain and all(len(x) == len(names) for x in columns)
+
+
+def _are_counts(counts: Any) -> bool:
+    if not isinstance(counts, dict) or "num_clips" not in counts:
+        return False
+    kinds = {"num_clips": 1, "num_left_out": 1, "num_dropped": 2, "num_short": 1}
+    values = [x if isinstance(x, list) else [x] for x in counts.values()]
+    return all(
+        len(x) == kinds.get(name) and all(_is(y, int) and y >= 0 for y in x)
+        for name, x in zip(counts, values, strict=True)
+    )
 
 
 def _is_row(row: Any) -> bool:
@@ -136,13 +150,8 @@ def to_text(facts: dict[str, Any]) -> str:
 
 
 def _clips_text(facts: dict[str, Any]) -> str:
-    """Says how many clips of the dataset there are, and their rate, if known."""
-    parts = []
-    if "clips" in facts:
-        count, left_out = len(facts["clips"]["names"]), facts.get("num_left_out", 0)
-        parts.append(f"{count:,} clips")
-        if left_out:
-            parts = [f"{count:,} of {count + left_out:,} clips, {left_out:,} left out"]
+    """Says how many clips of the split there are, and their rate, if known."""
+    parts = [counts_text(**facts["counts"])] if "counts" in facts else []
     if "frames_per_s" in facts:
         parts.append(f"{facts['frames_per_s']:g} frames per second")
     return ", ".join(parts) + "\n" if parts else ""

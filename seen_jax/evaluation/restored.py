@@ -87,21 +87,32 @@ def restore(folder: str | os.PathLike, step: int | None = None) -> Restored:
     return Restored(model, variables, config, run["records"], facts)
 
 
-def open_batches(restored: Restored, split: str = "test") -> Batches:
+def open_batches(
+    restored: Restored,
+    split: str = "test",
+    data_dir: str | None = None,
+    store_dir: str | None = None,
+) -> Batches:
     """Opens a split of the records that the run was trained with.
 
     Args:
       restored: of the run.
       split: one of `SPLITS`; "validation" are the volunteers held out of "train".
+      data_dir: where the records are now; None looks where they were, and at the same
+        place as seen from the workdir.
+      store_dir: where decoded frames are kept; None keeps the run's own.
 
     Raises:
       UserError: an unknown split, no data, other records, or other classes.
     """
     check_option("split", split, SPLITS)
-    config = restored.config
+    config = dict(restored.config)
     if split == "validation" and config["select"] != "validation":
         rule = "test or train, since no volunteers were held out of this training"
         refuse("split", rule, repr(split))
+    config["data_dir"] = data_dir or _data_dir(restored)
+    if store_dir is not None:
+        config["store_dir"] = store_dir
     batches = setup.open_batches(config, split, "eval")
     for part, fingerprint in restored.records.items():
         clips = batches.clips
@@ -111,13 +122,30 @@ def open_batches(restored: Restored, split: str = "test") -> Batches:
             rule = (
                 f"the {part} records that this run was trained with, {fingerprint:.12}"
             )
-            remedy = "build them again, or train on these"
+            remedy = (
+                "say where they are with --data_dir=DIR, build them again, or train "
+                "on these"
+            )
             refuse(config["data_dir"], rule, f"{clips.fingerprint:.12}", remedy)
     labels = list(batches.clips.labels)
     if labels != restored.facts["labels"]:
         rule = f"the classes of the run, {', '.join(restored.facts['labels'])}"
         refuse(config["data_dir"], rule, ", ".join(labels), "train on these records")
     return batches
+
+
+def _data_dir(restored: Restored) -> str:
+    """Returns the first place that has the run's records, or the one in its config."""
+    places = workdir.data_places(restored.facts["workdir"])
+    for place in places:
+        with contextlib.suppress(UserError):
+            opened = {
+                part: open_records(place, part, restored.config["dataset"]).clips
+                for part in restored.records
+            }
+            if {x: y.fingerprint for x, y in opened.items()} == restored.records:
+                return place
+    return places[0]
 
 
 def evaluate(

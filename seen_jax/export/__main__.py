@@ -32,6 +32,10 @@ def main() -> None:
     command.add_argument("--workdir", type=Path, required=True, metavar="RUN")
     command.add_argument("--out", type=Path, required=True, metavar="BUNDLE")
     command.add_argument("--step", type=int, help="default: the selected one")
+    text = "where the records are, if they are not where they were"
+    command.add_argument("--data_dir", metavar="DIR", help=text)
+    text = "where decoded frames are kept; default: as in the training"
+    command.add_argument("--store_dir", metavar="DIR", help=text)
     command = commands.add_parser(
         "import",
         help="make a run of a published checkpoint",
@@ -51,7 +55,8 @@ def main() -> None:
     if args.command == "torch":
         bundle.check_ready(args.out)  # before the long part
         restored = restore(args.workdir, args.step)
-        manifest = bundle.write_bundle(restored, open_batches(restored), args.out)
+        batches = open_batches(restored, "test", args.data_dir, args.store_dir)
+        manifest = bundle.write_bundle(restored, batches, args.out)
         print(f"{bundle.to_text(manifest)}\n\n{args.out}")
     else:
         config = _read_config(args.config, rest)

@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 from seen_jax import protocol
+from seen_jax.data.clips import counts_text
 from seen_jax.errors import UserError, refuse
 from seen_jax.training import hosts, workdir
 from seen_jax.training import state as state_lib
@@ -223,15 +224,16 @@ def _refuse_loss(
 
 
 def _begin_text(task: Task, feed: Feed, step: int, folder: Path) -> str:
-    clips, evaluated = task.train.clips, task.evaluation.clips
     text = (
-        f"{task.train.setting}, {clips.source} data, {len(clips)} training clips, "
-        f"{len(evaluated)} {task.split} clips, {len(task.train)} steps per epoch; "
+        f"{task.train.setting}, {task.train.clips.source} data, "
+        f"{len(task.train)} steps per epoch, "
         f"images {'on the devices' if feed.frames else 'from the host'}"
+        f"\ntraining: {counts_text(**task.train.counts)}"
+        f"\n{task.split}: {counts_text(**task.evaluation.counts)}"
     )
     if origin := workdir.load_origin(folder):
-        text += f"; weights imported from {origin['file']}, epoch {origin['epoch']}"
-    return text + (f"; resumes after step {step}" if step else "")
+        text += f"\nweights imported from {origin['file']}, epoch {origin['epoch']}"
+    return text + (f"\nresumes after step {step}" if step else "")
 
 
 def _done_text(rows: list[Row], config) -> str:

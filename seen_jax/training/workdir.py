@@ -1,6 +1,7 @@
 """The folder of a run: who holds it, and the config it was started with.
 
-    config.json        the config, and fingerprints of the records
+    config.json        the config, fingerprints of the records, and their place as seen
+                       from here, so that both can move together
     checkpoints/       see checkpoint.py
     metrics.jsonl      a line per epoch, see rows.py
     tensorboard/       the published tags
@@ -76,7 +77,12 @@ def check_config(
     """
     lines = []
     path = workdir / CONFIG_FILE
-    content = {"config": config, "records": fingerprints, "imported": imported}
+    content = {
+        "config": config,
+        "records": fingerprints,
+        "imported": imported,
+        "data_from_here": os.path.relpath(config["data_dir"], workdir),
+    }
     if path.exists():
         before = _load(workdir)
         lines = different(before["config"], config)
@@ -106,6 +112,15 @@ def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
       UserError: there is no run in the folder, or its config file is broken.
     """
     return _load(workdir)["config"]
+
+
+def data_places(workdir: str | os.PathLike) -> list[str]:
+    """Returns where a run's records may be: where they were, and as seen from it."""
+    content = _load(workdir)
+    places = [content["config"]["data_dir"]]
+    if isinstance(beside := content.get("data_from_here"), str):
+        places.append(os.path.normpath(os.path.join(workdir, beside)))
+    return places
 
 
 def load_origin(workdir: str | os.PathLike) -> dict[str, Any] | None:

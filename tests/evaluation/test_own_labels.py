@@ -183,8 +183,12 @@ def test_json_tells_shares_of_the_same_name_apart(evaluated, capsys):
 
 def test_clips_that_are_left_out_are_said(evaluated):
     facts = provenance.read(evaluated)
-    facts |= {"num_left_out": 7, "frames_per_s": 12.5}
-    words = "18 of 25 clips, 7 left out, 12.5 frames per second"
+    counts = dict(num_clips=2398, num_left_out=7, num_dropped=[3, 0], num_short=2)
+    facts |= {"counts": counts, "frames_per_s": 12.5}
+    words = (
+        "2,398 of 2,405 clips, 7 left out, 3 event and 0 intensity frames dropped, "
+        "2 shorter than a window repeat cyclically, 12.5 frames per second"
+    )
     assert words in provenance.to_text(facts)
 
 
@@ -223,7 +227,10 @@ def test_other_clips_than_the_facts_have(evaluated):
         {"frames_per_s": 0},
         {"frames_per_s": "30"},
         {"frames_per_s": float("nan")},
-        {"num_left_out": -1},
+        {"counts": {"num_clips": -1}},
+        {"counts": {"num_clips": 1, "num_dropped": [1]}},
+        {"counts": {"num_clips": 1, "others": 1}},
+        {"counts": {}},
     ],
 )
 def test_facts_of_another_form(evaluated, changes, capsys):
