@@ -15,7 +15,7 @@ from typing import Any
 
 from seen_jax.errors import UserError, refuse
 
-MAX_JSON_BYTES = 256 << 20  # a split file of SEE has 0.5 MB, a result file 0.7 MB
+MAX_JSON_BYTES = 64 << 20  # a split file of SEE has 0.5 MB, a result file 0.7 MB
 RECOPY = "copy it again"
 
 

@@ -182,6 +182,10 @@ def open_batches(
     """
     part = "test" if split == "test" else "train"
     records = open_records(config["data_dir"], part, config["dataset"])
+    built = records.directory.resolve().parent.name
+    if built in OPTIONS["dataset"] and built != config["dataset"]:
+        remedy = f"give --config.dataset={built}"
+        refuse(records.directory, f"records of {config['dataset']}", built, remedy)
     clips, images = records.clips, records
     if config["select"] == "validation" and split != "test":
         train, validation = hold_out(clips, config["validation_volunteers"])

@@ -113,8 +113,11 @@ class TestErrors:
         assert str(caught.value) == (
             f"{tmp_path}/see_tfds/by_volunteer: expected a built dataset, got none; "
             f"build it with `bash launch/build_see.sh SEE_DIR {tmp_path} "
-            "--config by_volunteer`"
+            "--config by_volunteer`, or say where it is: --config.data_dir=DIR of "
+            "train.py, --data_dir=DIR of eval.py and export"
         )
+        with pytest.raises(UserError, match=r"SEE_DIR 'a b'`"):  # to be pasted
+            records_lib.open_records("a b", "train")
 
     def test_unknown_split(self, data_dir):
         with pytest.raises(

@@ -8,6 +8,7 @@ import pytest
 from configs import default
 from seen_jax.data.records import Records
 from seen_jax.data.store import Store
+from seen_jax.errors import UserError
 from seen_jax.models import surrogate
 from seen_jax.training import setup
 from tests.helpers import ROTATED, memory_records
@@ -71,6 +72,15 @@ def test_images_from_the_records_or_a_store_elsewhere(opened, tmp_path):
 @pytest.mark.parametrize(
     "intensity, count", [("first", 1), ("first_and_second", 2), ("all", 4)]
 )
+def test_records_of_the_other_split(opened, tmp_path, monkeypatch):
+    (tmp_path / "by_volunteer" / "2.1.0").mkdir(parents=True)
+    records = memory_records(tmp_path / "by_volunteer" / "2.1.0", [9])
+    monkeypatch.setattr(setup, "open_records", lambda *_: records)
+    words = "records of published, got by_volunteer; give --config.dataset=by_vol"
+    with pytest.raises(UserError, match=words):
+        prepare()
+
+
 def test_the_batches_show_the_intensity_frames_that_the_model_takes(
     opened, intensity, count
 ):

@@ -1,0 +1,30 @@
+"""The README's Python runs as it stands."""
+
+import re
+import subprocess
+import sys
+
+from PIL import Image
+
+from tests import helpers
+from tests.helpers import ROOT
+
+
+def test_python(tmp_path):
+    """On records and a run that lie where the quickstart's do."""
+    root = tmp_path / "data" / "quickstart"
+    root.mkdir(parents=True)
+    helpers.write_run(root, {3: 0.5}, num_event_frames=1, skip=0, batch_size=3)
+    build = [sys.executable, "datasets/see_tfds/build.py", root / "see", root / "data"]
+    subprocess.run([*build, "--config=by_volunteer"], cwd=ROOT, check=True)
+    (root / "tfds").symlink_to(root / "data")
+
+    blocks = re.findall("```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    environment = helpers.cpu_environment(1, PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
+    for block in blocks:
+        subprocess.run(
+            [sys.executable, "-c", block], cwd=tmp_path, env=environment, check=True
+        )
+    with Image.open(tmp_path / "clip.png") as picture:
+        assert picture.width > 100
