@@ -153,6 +153,25 @@ def plain_runtime(run=happiness, **changes):
     return Runtime(make_manifest(**changes), "plain", "plain Python", run)
 
 
+def watched_runtime(run=lambda: None, **changes):
+    """A runtime without a network, and the grey levels that each window brings."""
+    windows = []
+
+    def levels(x, kind):
+        mean, std = (runtime.manifest[f"{kind}_{name}"] for name in ("mean", "std"))
+        images = np.rint(255 * (x * std + mean)).astype(int)
+        assert (images == images[..., :1, :1]).all()
+        return images[0, :, 0, 0].tolist()
+
+    def compute(*inputs):
+        windows.append(tuple(map(levels, inputs, seen_runtime.KINDS)))
+        run()
+        return np.eye(7, dtype=np.float32)[None, windows[-1][0][-1] % 7] * 3
+
+    runtime = plain_runtime(compute, **changes)
+    return runtime, windows
+
+
 def pgm(image, comment=b""):
     height, width = image.shape
     return b"P5\n%s%d %d\n255\n" % (comment, width, height) + image.tobytes()

@@ -1,111 +1,29 @@
 """The program for the board: its network by torch, and by what loads files.
 
-What needs torch, onnx or onnxruntime is skipped where they are missing; TensorRT is
-missing everywhere here, and a stand-in shows no more than that it is called rightly.
+What needs torch, onnx or onnxruntime is skipped where they are missing.
 """
 
-import ctypes
-import ctypes.util
 import json
 import subprocess
 import sys
-import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import BackendError, BundleError, UserError
+from seen_jax.runtime.seen_runtime import BackendError, BundleError, Stream, UserError
 from tests import golden
 from tests.runtime.bundles import (
     SOURCE,
     forward,
+    grey,
     normalised,
+    plain_runtime,
     three_levels,
+    watched_runtime,
     whole_numbers,
     write_clip,
 )
-
-
-class Cuda:
-    """Stands for CUDA's library; its memory is this program's."""
-
-    def __init__(self, status):
-        self.held, self.status = [], status
-
-    def cudaMalloc(self, pointer, num_bytes):
-        self.held.append(ctypes.create_string_buffer(num_bytes.value))
-        pointer._obj.value = ctypes.addressof(self.held[-1])
-        return self.status
-
-    def cudaMemcpy(self, to, source, num_bytes, kind):
-        assert kind == (2 if source.value in map(ctypes.addressof, self.held) else 1)
-        ctypes.memmove(to, source, num_bytes.value)
-        return self.status
-
-
-class Engine:
-    """An engine as TensorRT 8.2 shows it: an iterable of names, whose `*_binding_*`
-    are gone in 10; the logits are the first pixels of both inputs."""
-
-    def __init__(self, shapes):
-        self.shapes, self.fails = shapes, False
-
-    def __getitem__(self, i):
-        return list(self.shapes)[i]
-
-    def get_binding_shape(self, name):
-        return self.shapes[name]
-
-    def create_execution_context(self):
-        return self
-
-    def execute_v2(self, bindings):
-        memory = dict(zip(self.shapes, bindings, strict=True))
-        read = [
-            np.ctypeslib.as_array(
-                ctypes.cast(memory[name], ctypes.POINTER(ctypes.c_float)), (7,)
-            )
-            for name in ("event_frames", "intensity_frames", "logits")
-        ]
-        read[2][:] = read[0] + 2 * read[1]
-        return not self.fails
-
-
-class NewEngine(Engine):
-    get_binding_shape = None
-
-    def get_tensor_shape(self, name):
-        return self.shapes[name]
-
-
-SHAPES = {
-    "intensity_frames": (1, 2, 90, 90),
-    "event_frames": (1, 4, 90, 90),
-    "logits": (1, 7),
-}
-
-
-def fake_tensorrt(monkeypatch, engine, status=0):
-    package = types.SimpleNamespace(
-        __version__="8.2.1",
-        Logger=type("Logger", (), {"WARNING": 2, "__init__": lambda self, level: None}),
-        Runtime=lambda logger: types.SimpleNamespace(
-            deserialize_cuda_engine=lambda plan: engine if plan == b"plan" else None
-        ),
-    )
-    monkeypatch.setitem(sys.modules, "tensorrt", package)
-    cuda = Cuda(status)
-    monkeypatch.setattr(ctypes, "CDLL", {"libcudart.so": cuda}.__getitem__)
-    monkeypatch.setattr(ctypes.util, "find_library", {"cudart": None}.get)
-
-
-@pytest.fixture
-def plan(dummy):
-    """Where the engine of the dummy's seen.onnx belongs."""
-    manifest = seen_runtime.read_manifest(str(dummy))
-    return Path(seen_runtime.engine_path(str(dummy), manifest))
 
 
 def test_weights_come_from_plain_arrays_alone(bundle, monkeypatch):
@@ -159,79 +77,24 @@ def test_backends_that_are_not_there(dummy, monkeypatch):
         seen_runtime.load(str(dummy))
 
 
-@pytest.mark.parametrize("kind", [Engine, NewEngine])
-def test_tensorrt_by_a_stand_in(dummy, plan, monkeypatch, kind):
-    engine = kind(SHAPES)
-    fake_tensorrt(monkeypatch, engine)
-    plan.write_bytes(b"plan")
-    runtime = seen_runtime.load(str(dummy))  # auto takes it where an engine is
-    assert (runtime.backend, runtime.device) == ("tensorrt", "TensorRT 8.2.1")
-    inputs = normalised(3, lambda size: np.random.default_rng(0).normal(size=size))
-    expected = inputs[0][:, 0, 0, :7] + 2 * inputs[1][:, 0, 0, :7]
-    np.testing.assert_array_equal(runtime.logits(*inputs), expected)
-    strided = [np.asfortranarray(x) for x in inputs]
-    np.testing.assert_array_equal(runtime.logits(*strided), expected)
-    engine.fails = True
-    with pytest.raises(BackendError, match="expected a window computed, got a failure"):
-        runtime.logits(*inputs)
-
-
-@pytest.mark.parametrize(
-    "content, first, words",
-    [
-        (None, 1, "an engine, got none"),
-        (b"of another version", 1, r"an engine for TensorRT 8\.2\.1 here, got another"),
-        (b"plan", -1, r".*, got .*\(-1, 4, 90, 90\).*"),
-    ],
-)
-def test_engines_that_are_not_of_this_bundle(
-    dummy, plan, monkeypatch, content, first, words
-):
-    fake_tensorrt(monkeypatch, Engine({**SHAPES, "event_frames": (first, 4, 90, 90)}))
-    (dummy / "seen-00000000.engine").write_bytes(b"plan")  # of another seen.onnx
-    if content:
-        plan.write_bytes(content)
-    words = f"{plan.name}: expected {words}; trtexec .*{plan.name} --noTF32"
-    with pytest.raises(BundleError, match=words):
-        seen_runtime.load(str(dummy), "tensorrt")
-
-
-def test_a_gpu_without_memory(dummy, plan, monkeypatch):
-    fake_tensorrt(monkeypatch, Engine(SHAPES), status=2)
-    plan.write_bytes(b"plan")
-    words = "cudaMalloc: expected status 0, got 2; look the number up as cudaError"
-    with pytest.raises(BackendError, match=words):
-        seen_runtime.load(str(dummy), "tensorrt")
-
-
-def test_the_network_in_float64_is_the_plain_one(monkeypatch):
+@pytest.mark.parametrize("num_event_frames", [1, 4])
+def test_the_network_in_float64_is_the_plain_one(num_event_frames):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     torch.set_num_threads(1)  # more of them wait for a busy processor
     from seen_jax.benchmarks import torch_seen
 
-    rates, step = [], torch_seen.Neurons.step
-
-    def counted(neurons, current):
-        after = step(neurons, current)
-        rates.append(after.spike.mean().item())
-        return after
-
-    monkeypatch.setattr(torch_seen.Neurons, "step", counted)
     state_dict, rng = golden.state_dict(5), np.random.default_rng(5)
     folded = seen_runtime.fold(state_dict, np.float64)
     plain = torch_seen.load(torch_seen.SEEN().double().eval(), state_dict)
-    for num_event_frames in (1, 4):
-        events, pair = (rng.normal(size=(2, n, 90, 90)) for n in (num_event_frames, 2))
-        inputs = torch.from_numpy(events), torch.from_numpy(pair)
-        with torch.no_grad():
-            expected = plain(torch_seen.rgb(events), torch_seen.rgb(pair))
-            for exported in (False, True):
-                network = seen_runtime.make_network(folded, num_event_frames, exported)
-                got = network(*inputs)
-                np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
-    assert len(rates) == (1 + 5 * 1) + (1 + 5 * 4)
-    hidden = rates[:5] + rates[6:11]  # J_s and the four layers before the logits
-    assert all(0.01 < rate < 0.99 for rate in hidden), rates
+    frames = [rng.normal(size=(2, n, 90, 90)) for n in (num_event_frames, 2)]
+    with torch.no_grad():
+        expected = plain(*map(torch_seen.rgb, frames))
+        got = [forward(folded, *frames)]
+        for exported in (False, True):
+            network = seen_runtime.make_network(folded, num_event_frames, exported)
+            got.append(network(*map(torch.from_numpy, frames)))
+    for logits in got:
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +140,53 @@ def test_the_command_alone_in_its_folder(bundle, tmp_path):
         assert max(x["probabilities"], key=x["probabilities"].get) == x["emotion"]
     assert played["missed"] == 0
     assert set(played["latency_ms"]) == {"p50", "p95", "p99"}
+
+
+def test_logits_that_are_no_numbers():
+    runtime = plain_runtime(lambda *inputs: np.full((1, 7), np.nan, np.float32))
+    stream = Stream(runtime)
+    for numbers in (range(13), [13]):  # once more, after a failure
+        for n in numbers:
+            stream.push_event(n, grey(n))
+            stream.push_intensity(n, grey(n))
+        words = r"Python: expected finite logits \(1, 7\), got .* 0 of them finite; cho"
+        with pytest.raises(UserError, match=words):
+            stream.predict()
+
+
+WINDOWS = [np.zeros((2, 4, 60, 60), np.uint8), np.zeros((2, 2, 50, 50), np.uint8)]
+INPUTS = normalised(1)
+
+
+@pytest.mark.parametrize(
+    "method, event_frames, intensity_frames, words",
+    [
+        ("predict", WINDOWS[0][0], WINDOWS[1][0], r"uint8 \(4, 60, 60\)"),
+        ("predict", WINDOWS[0][:, :3], WINDOWS[1], r"uint8 \(2, 3, 60, 60\)"),
+        ("predict", WINDOWS[0], WINDOWS[1][:1], r"uint8 \(1, 2, 50, 50\)"),
+        ("predict", WINDOWS[0][:0], WINDOWS[1][:0], r"uint8 \(0, 4, 60, 60\)"),
+        ("predict", WINDOWS[0], 3, r"int64 \(\)"),
+        ("predict", WINDOWS[0][..., :50], WINDOWS[1], r"uint8 \(60, 50\)"),
+        ("predict", *INPUTS, r"float32 \(1, 4, 90, 90\)"),
+        ("logits", *WINDOWS, r"uint8 \(2, 4, 60, 60\)"),
+        ("logits", INPUTS[0], INPUTS[1].astype(float), r"float64 \(1, 2, 90"),
+        ("logits", INPUTS[0], INPUTS[1][..., :45, :45], r"float32 \(1, 2, 45"),
+    ],
+)
+def test_windows_of_the_wrong_form(method, event_frames, intensity_frames, words):
+    runtime, windows = watched_runtime()
+    with pytest.raises(UserError, match=f"^(event|intensity).*: expected .*{words}"):
+        getattr(runtime, method)(event_frames, intensity_frames)
+    assert not windows
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("i", [0, 1])
+def test_inputs_that_are_no_numbers(bad, i):
+    (runtime, windows), inputs = watched_runtime(), normalised(1)
+    inputs[i][0, 1, 2, 3:5] = bad
+    name, size = seen_runtime.INPUTS[i], inputs[i].size
+    words = f"{name}: expected finite numbers, got 2 of {size} that are not"
+    with pytest.raises(UserError, match=words):
+        runtime.logits(*inputs)
+    assert not windows

@@ -136,14 +136,6 @@ def test_files_that_the_manifest_may_not_name(dummy, tmp_path_factory):
             read_manifest(str(dummy))
 
 
-def test_weights_come_back_as_they_were(tmp_path, folded):
-    np.savez(tmp_path / "seen.npz", **folded)
-    arrays = seen_runtime.read_folded(str(tmp_path), make_manifest())
-    assert arrays.keys() == folded.keys()
-    for name in folded:
-        np.testing.assert_array_equal(arrays[name], folded[name])
-
-
 def with_nan(x):
     return np.where(np.arange(x.shape[-1]) == 4, np.nan, x).astype(np.float32)
 
