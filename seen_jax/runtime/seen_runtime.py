@@ -127,13 +127,13 @@ def _squares(lines, side):
 
 
 _LINES = 8 * np.arange(BLOCKS)[:, None] - 3 + np.arange(TAPS)  # (6, 7), -3 to 43
-_KEPT = _LINES[_LINES >= 0]  # 39 of the first stage's 45 rows
-_NUMBERS = np.where(_LINES >= 0, np.searchsorted(_KEPT, _LINES), -1)  # among them
-_PATCHES = _squares(2 * _KEPT[:, None] - 3 + np.arange(TAPS), SIZE)
+_ROWS = _LINES[_LINES >= 0]  # 39 of the first stage's 45 rows
+_PLACES = np.where(_LINES >= 0, np.searchsorted(_ROWS, _LINES), -1)  # among them
+_PATCHES = _squares(2 * _ROWS[:, None] - 3 + np.arange(TAPS), SIZE)
 # What each position of the first stage reads of an image; the last one reads nothing
 # but padding, and is the next stage's padding.
 PATCHES = np.concatenate([_PATCHES, np.full((1, AREA), SIZE**2)])  # (1522, 49)
-READS = _squares(_NUMBERS, len(_KEPT))  # of the first stage, by each block: (36, 49)
+READS = _squares(_PLACES, len(_ROWS))  # of the first stage, by each block: (36, 49)
 _THREE = 2 * np.arange(3)[:, None] + np.arange(3)
 CONV2_READS = READS[:, _squares(_THREE, TAPS)].reshape(-1, 9)  # by conv2_f2 in a block
 
@@ -344,8 +344,8 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
         for t in range(num_event_frames):
             membrane = currents[:, t]
             if t:
-                kept = membranes[-1] * (1 - spikes[-1])
-                membrane = torch.add(membrane, kept, alpha=DECAY)
+                rest = membranes[-1] * (1 - spikes[-1])
+                membrane = torch.add(membrane, rest, alpha=DECAY)
             membranes.append(membrane)
             spikes.append((membrane > THRESHOLD).to(membrane.dtype))
         return membranes, spikes
@@ -1131,7 +1131,7 @@ def replay(
       ValueError: another rate, numbers that play for days, frames that `Ring` refuses.
       BackendError: the backend fails.
     """
-    frames = _in_order({*event_frames, *intensity_frames}, rate)
+    frames, rate = _in_order({*event_frames, *intensity_frames}, rate), float(rate)
     stream, latency_ms, gaps, missed, i = Stream(runtime), [], {}, 0, 0
     for _ in range(3):  # a backend's first windows take longer
         empty = (np.zeros((1, n, SIZE, SIZE), np.float32) for n in runtime.lengths)
@@ -1139,8 +1139,7 @@ def replay(
     begin = time.monotonic()
 
     def due(i):
-        now = time.monotonic()
-        return begin + (frames[i] - frames[0]) / float(rate) if rate else now
+        return begin + (frames[i] - frames[0]) / rate if rate else time.monotonic()
 
     while i < len(frames):
         time.sleep(max(0, due(i) - time.monotonic()))
@@ -1186,14 +1185,8 @@ def _in_order(frames, rate):
     return frames
 
 
-def play(
-    runtime: Runtime,
-    event_frames: dict,
-    intensity_frames: dict,
-    rate: float,
-    as_json: bool,
-) -> None:
-    """Replays and prints.
+def play(runtime: Runtime, frames: list, rate: float, as_json: bool) -> None:
+    """Replays and prints; `frames` are those of both kinds.
 
     Raises:
       ValueError: no window was complete; says what one needs.
@@ -1209,7 +1202,7 @@ def play(
             text = "  ".join(f"{name[:4]} {100 * x:3.0f}" for name, x in shares.items())
             print(f"{number:05d}  {emotion:<10} {text}  {ms:7.1f} ms", flush=True)
 
-    result = replay(runtime, event_frames, intensity_frames, rate, show)
+    result = replay(runtime, *frames, rate=rate, on_prediction=show)
     result.update(backend=runtime.backend, device=runtime.device)
     if as_json:
         print(json.dumps(dict(result, predictions=predictions), indent=1))
@@ -1259,7 +1252,7 @@ def main(argv: Optional[list] = None) -> int:
             {number: read_image(path) for number, path in list_frames(folder).items()}
             for folder in (args.events, args.frames)
         ]
-        play(runtime, *frames, rate=args.rate, as_json=args.json)
+        play(runtime, frames, args.rate, args.json)
     except ERRORS as error:
         print(error, file=sys.stderr)
         return 1
