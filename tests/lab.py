@@ -75,7 +75,7 @@ class Lab:
 
 def outcomes(processes):
     """Waits for processes; returns their exit codes and what each printed."""
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
     return [process.returncode for process in processes], outputs
 
 

@@ -35,16 +35,30 @@ def clip_names(
 
 
 def write_see_folder(
-    root: Path, names: list[see.ClipName] | None = None, size: int = 180, seed: int = 0
+    root: Path,
+    names: list[see.ClipName] | None = None,
+    size: int = 180,
+    levels: tuple[int, ...] = (),
 ) -> Path:
-    """Writes clips of smooth noise, every third of them in the testing subset."""
+    """Writes clips of noise, every third of them in the testing subset.
+
+    Args:
+      root: a new folder.
+      names: of the clips; by default those of `clip_names`.
+      size: of the images.
+      levels: of grey, for PNG of these alone; by default JPEG of smooth noise.
+    """
     names = clip_names() if names is None else names
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for name in names:
         for kind in ("event", "frame"):
             clip_dir = root / kind / name.emotion / str(name)
             clip_dir.mkdir(parents=True)
             for i in range(name.length):
+                if levels:
+                    noise = rng.choice(np.array(levels, np.uint8), (size, size))
+                    Image.fromarray(noise).save(clip_dir / f"{i:05d}.png")
+                    continue
                 small = rng.integers(0, 256, (6, 6), np.uint8)
                 image = Image.fromarray(small).resize((size, size), Image.BILINEAR)
                 image.save(clip_dir / f"{i:05d}.jpg", quality=75)
