@@ -152,6 +152,13 @@ def untrained(num_event_frames: int):
     return jax.device_get(draw(SEEN(), inputs, scale=1.0))
 
 
+def in_float64(variables):
+    """Returns variables of which the floats are float64; x64 has to be on."""
+    return jax.tree.map(
+        lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, variables
+    )
+
+
 def make_row(epoch, split=None, **fields):
     """A row of metrics.jsonl; of an epoch that was evaluated where a split is given."""
     row = {

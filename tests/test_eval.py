@@ -192,20 +192,15 @@ def test_wherever_the_images_are_the_evaluation_is_the_same(folder, tmp_path):
         probabilities = []
         for images in ("store", "device", "records"):
             copy = changed(folder, tmp_path / images, images=images)
-            restored = in_float64(restore(copy))
+            restored = restore(copy)
             batches = open_batches(restored)
+            variables = helpers.in_float64(restored.variables)
+            restored = replace(restored, variables=variables)
             probabilities.append(evaluate_run(restored, batches, 2))
     expected, *others = probabilities
     assert expected.shape == (2, 4, 7) and expected.dtype == np.float64
     for other in others:
         np.testing.assert_allclose(other, expected, rtol=1e-9)
-
-
-def in_float64(restored):
-    def convert(x):
-        return x.astype(np.float64) if x.dtype == np.float32 else x
-
-    return replace(restored, variables=jax.tree.map(convert, restored.variables))
 
 
 def test_records_with_classes_in_another_order_are_refused(folder, tmp_path):
