@@ -7,6 +7,7 @@ from PIL import Image
 
 from seen_jax import see
 from seen_jax.data.clips import FIELDS
+from seen_jax.evaluation import provenance
 from seen_jax.evaluation.results import Results
 from seen_jax.events import Events
 
@@ -107,3 +108,10 @@ def results_of(names, predictions, scores=None, labels=see.EMOTIONS, epoch=None)
         scores,
         {x: np.array([getattr(name, x) for name in names]) for x in FIELDS},
     )
+
+
+def facts_of(labels, **fields):
+    """Facts of an evaluation in the form of `provenance.FACTS`, mostly threes."""
+    kinds = provenance.FACTS.items()
+    facts = {name: kind(3) for name, kind in kinds if kind is not list}
+    return facts | {"labels": [*labels]} | fields

@@ -59,9 +59,12 @@ def folder(tmp_path_factory):
     decides nothing: see `test_no_neuron_hangs_on_rounding`.
     """
     root = tmp_path_factory.mktemp("export")
-    variables = {4: whole(SEEN(), windows(90, 1), num_inputs=6)}
+    variables = jax.device_get(whole(SEEN(), windows(90, 1)))
+    fc2 = variables["params"]["fc2"]
+    fc2["bias"] = fc2["bias"] + np.linspace(0, 0.1, 7, dtype=np.float32)
     fields = dict(num_event_frames=2, skip=1, batch_size=3, num_epochs=1)
-    return write_run(root, {4: 0.5}, variables, ROTATED, levels=(64, 192), **fields)
+    options = dict(labels=ROTATED, levels=(64, 192))
+    return write_run(root, {4: 0.5}, {4: variables}, **options, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +86,22 @@ def evaluated(folder):
 
 
 def test_no_neuron_hangs_on_rounding(folder, evaluated):
-    """Float32 rounds currents of these sizes by less than 1e-4."""
+    """Float32 rounds sums of up to 200 by some 1e-5."""
     event_frames, intensity_frames = evaluated[0]
     with jax.enable_x64(True):
-        logits, captured = jax.jit(partial(SEEN().apply, capture=True))(
-            in_float64(restore(folder).variables),
-            event_frames=normalise_events(event_frames, np.float64),
-            intensity_frames=normalise_intensity(intensity_frames, np.float64),
+        run = jax.jit(partial(SEEN().apply, capture=True))
+        logits, captured = jax.device_get(
+            run(
+                in_float64(restore(folder).variables),
+                event_frames=normalise_events(event_frames, np.float64),
+                intensity_frames=normalise_intensity(intensity_frames, np.float64),
+            )
         )
-        for layer in (captured.spatial, *captured.temporal):
-            assert abs(layer.membrane - SEEN.neuron.threshold).min() > 1e-3
-        assert abs(layer.membrane).max() < 100
+    for layer in (captured.spatial, *captured.temporal):
+        assert abs(layer.membrane).max() < 200
+        assert abs(layer.membrane - SEEN.neuron.threshold).min() > 1e-3
     ranked = np.sort(logits)
-    assert (ranked[:, -1] - ranked[:, -2]).min() > 0.1, "two classes are equal"
+    assert (ranked[:, -1] - ranked[:, -2]).min() > 1e-3, "two classes are equal"
     assert len({*logits.argmax(axis=1).tolist()}) > 1, "the windows look alike"
 
 

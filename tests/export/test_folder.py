@@ -83,7 +83,8 @@ def test_a_move_that_fails_is_taken_back(tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.export.test_folder import replaced
+from seen_jax import files
+from seen_jax.export import bundle
 
 def stop(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -91,7 +92,7 @@ def stop(*_):
 out, moment = Path(sys.argv[1]), sys.argv[2]
 real = os.replace
 os.replace = lambda *x: stop() if x[0].name == "new" else real(*x)
-with replaced(out) as new:
+with files.new_folder(out, bundle.RULE, bundle._obstacle) as new:
     (new / "seen.pt").write_text("half")
     if moment == "writing":
         stop()

@@ -25,11 +25,13 @@ from tests.models.variables import (
     windows,
 )
 
-EITHER_WAY = pytest.mark.parametrize("one_by_one", [True, False])
 SMOOTH = LIF(surrogate=arctan)
 
 
-@EITHER_WAY
+def both_ways(**options):
+    return [FastSEEN(one_by_one=x, **options) for x in (True, False)]
+
+
 @pytest.mark.parametrize(
     "size, batch, options",
     [
@@ -40,77 +42,73 @@ SMOOTH = LIF(surrogate=arctan)
         (16, 16, {"intensity": "all", "readout": "mean_spike"}),
     ],
 )
-def test_learns_as_the_plain_network(size, batch, options, one_by_one):
+def test_learns_as_the_plain_network(size, batch, options):
     intensity = options.get("intensity", "first_and_last")
     mask = np.resize(MASK, batch)
     with jax.enable_x64(True):
         inputs = windows(size, batch, intensity=intensity)
         variables = draw(SEEN(**options), inputs)
-        plain, fast = (
+        plain, *either_way = (
             jax.jit(partial(learn, model=model))(variables, inputs, mask)
-            for model in (SEEN(**options), FastSEEN(one_by_one=one_by_one, **options))
+            for model in (SEEN(**options), *both_ways(**options))
         )
-        assert fast[0].shape == (batch, options.get("num_classes", 7))
-        assert_same(fast, plain)
+        assert plain[0].shape == (batch, options.get("num_classes", 7))
+        for fast in either_way:
+            assert_same(fast, plain)
 
 
-@EITHER_WAY
-def test_two_devices_learn_as_the_plain_network(one_by_one):
+def test_two_devices_learn_as_the_plain_network():
     with jax.enable_x64(True):
         inputs = windows(22)
         variables = draw(SEEN(), inputs)
         run = jax.jit(partial(learn, model=SEEN(neuron=SMOOTH)))
         expected = run(variables, inputs, MASK)
-        model = FastSEEN(neuron=SMOOTH, axis_name="devices", one_by_one=one_by_one)
-        run = jax.pmap(partial(learn, model=model), "devices", in_axes=(None, 0, 0))
-        logits, *rest = run(variables, *halves((inputs, MASK)))
-        assert_same(logits.reshape(expected[0].shape), expected[0])
-        for device in (0, 1):
-            on_device = jax.tree.map(lambda x, i=device: x[i], rest)
-            assert_same(on_device, list(expected[1:]))
+        for model in both_ways(neuron=SMOOTH, axis_name="devices"):
+            run = jax.pmap(partial(learn, model=model), "devices", in_axes=(None, 0, 0))
+            logits, *rest = run(variables, *halves((inputs, MASK)))
+            assert_same(logits.reshape(expected[0].shape), expected[0])
+            for device in (0, 1):
+                on_device = jax.tree.map(lambda x, i=device: x[i], rest)
+                assert_same(on_device, list(expected[1:]))
 
 
-@EITHER_WAY
 @pytest.mark.parametrize("size", [1, 9, 22, 45])
-def test_evaluates_as_the_plain_network(size, one_by_one):
+def test_evaluates_as_the_plain_network(size):
     with jax.enable_x64(True):
         inputs = windows(size)
         variables = draw(SEEN(), inputs)
-        plain, fast = (
+        plain, *either_way = (
             jax.jit(model.apply)(variables, **inputs)
-            for model in (SEEN(), FastSEEN(one_by_one=one_by_one))
+            for model in (SEEN(), *both_ways())
         )
-        assert_same(fast, plain)
+        for fast in either_way:
+            assert_same(fast, plain)
 
 
-@pytest.mark.parametrize("model", [SEEN, FastSEEN])
-def test_float32_is_float64_where_rounding_decides_nothing(model):
-    def run(dtype):
-        inputs = jax.tree.map(lambda x: x.astype(dtype), whole_windows(90))
-        variables = whole(SEEN(), inputs)
-        out = jax.jit(partial(learn, model=model(neuron=SMOOTH)))(
-            variables, inputs, MASK
-        )
-        return jax.device_get(out)
+def test_float32_is_float64_where_rounding_decides_nothing():
+    def run(model, dtype):
+        inputs = jax.tree.map(lambda x: x.astype(dtype), whole_windows(22))
+        run = jax.jit(partial(learn, model=model(neuron=SMOOTH)))
+        return jax.device_get(run(whole(SEEN(), inputs), inputs, MASK))
 
     with jax.enable_x64(True):
-        expected = run(np.float64)
-    got = run(np.float32)
-    assert got[0].dtype == np.float32
+        expected = run(SEEN, np.float64)
     assert len(np.unique(expected[0].round(3), axis=0)) == 4, "windows look alike"
     assert expected[2]["conv0"]["kernel"].any(), "no gradient reaches conv0"
-    assert_same(got, expected, rtol=1e-4)
+    for model in (SEEN, FastSEEN):
+        got = run(model, np.float32)
+        assert got[0].dtype == np.float32
+        assert_same(got, expected, rtol=1e-4)
 
 
-@EITHER_WAY
-def test_golden_numbers(one_by_one):
+def test_golden_numbers():
     """Of evaluation; those of training follow from learning as the plain network."""
     arrays = golden.load()
     with jax.enable_x64(True):
         variables = variables_from_torch(golden.state_dict(int(arrays["seed"])))
-        model = FastSEEN(one_by_one=one_by_one)
-        logits = jax.jit(model.apply)(variables, **golden.inputs(arrays))
-        golden.agrees(logits, arrays["logits_eval"])
+        for model in both_ways():
+            logits = jax.jit(model.apply)(variables, **golden.inputs(arrays))
+            golden.agrees(logits, arrays["logits_eval"])
 
 
 def test_starts_from_the_same_variables():
