@@ -30,11 +30,7 @@ ENV = {"JAX_PLATFORMS": "cpu", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"
 def evaluate(folder, *flags):
     command = [sys.executable, "eval.py", f"--workdir={folder}", *flags]
     done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | ENV,
-        text=True,
-        capture_output=True,
+        command, cwd=ROOT, env=os.environ | ENV, text=True, capture_output=True
     )
     return done.returncode, done.stdout, done.stderr
 

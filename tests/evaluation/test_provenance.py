@@ -48,8 +48,7 @@ def test_no_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, read",
-    [(provenance.FILE, provenance.read), (examples.FILE, examples.load)],
+    "name, read", [(provenance.FILE, provenance.read), (examples.FILE, examples.load)]
 )
 def test_a_pipe_is_not_waited_for(tmp_path, name, read):
     os.mkfifo(tmp_path / name)
