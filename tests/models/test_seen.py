@@ -61,7 +61,7 @@ def test_capture_shows_every_layer():
         variables, inputs = make(), windows()
         run = jax.jit(partial(SEEN().apply, capture=True))
         logits, captured = jax.device_get(run(variables, **inputs))
-        rates, means = captured.spike_rates, captured.membrane_means
+        rates, means = map(np.asarray, (captured.spike_rates, captured.membrane_means))
     agrees = partial(np.testing.assert_allclose, rtol=1e-9)
     agrees(captured.attention.sum(axis=1), np.ones(4))
     assert captured.spatial.spike.shape == (4, 1, 2, 2, 512)
