@@ -40,8 +40,8 @@ def assert_same(one, other):
 
 def test_shapes_and_types(store):
     batch = make(store, SETTING, 3, 0, "train").batch(0)
-    found = {key: (x.shape, x.dtype.name) for key, x in batch.items()}
-    assert found == {
+    forms = {key: (x.shape, x.dtype.name) for key, x in batch.items()}
+    assert forms == {
         "event_frames": ((3, 4, 90, 90), "uint8"),
         "intensity_frames": ((3, 2, 90, 90), "uint8"),
         "label": ((3,), "int32"),

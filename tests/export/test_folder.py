@@ -153,7 +153,7 @@ def test_places_that_are_not_free(tmp_path, monkeypatch):
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text("{}")
-    for out, found in (
+    for out, got in (
         (".", "the folder that this runs in"),
         ("..", "the folder that this runs in"),
         ("/", "the folder that this runs in"),
@@ -161,7 +161,7 @@ def test_places_that_are_not_free(tmp_path, monkeypatch):
         ("../mine", "one with notes.txt in it"),
         ("../other", "one with manifest.json in it"),
     ):
-        words = f"expected a new folder, an empty one .*, got {found}; give another"
+        words = f"expected a new folder, an empty one .*, got {got}; give another"
         for call in (check_free, lambda x: replaced(x).__enter__()):
             with pytest.raises(ValueError, match=words):
                 call(out)
