@@ -81,7 +81,7 @@ def outcomes(processes):
 
 def wait_for(condition, process, what):
     """Polls until the condition holds, as long as the process lives."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, f"ended before {what}: {process.stdout.read()}"
         assert time.monotonic() < end, f"no {what}"

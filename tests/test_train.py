@@ -168,7 +168,7 @@ def test_killed_and_stopped_at_several_moments_it_ends_the_same(lab, whole):
     while "resumes after" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 128 + signal.SIGTERM, output
     assert "stopped and saved at step" in output
     code, output = lab.run("killed")
