@@ -102,7 +102,7 @@ def test_two_processes_resume_where_one_was_and_stop_together(lab, outputs):
     wait_for(lambda: len(lab.rows("again")) > 1, processes[0], "another epoch")
     processes[1].send_signal(signal.SIGTERM)  # to one; both stop
     codes, said = outcomes(processes)
-    assert codes == [128 + signal.SIGTERM] * 2, said
+    assert codes == [128 + signal.SIGTERM] * 2, "\n".join(said)
     assert "devices: 2 x cpu" in said[0] and "resumes after step 3" in said[0]
     assert "stopped and saved at step" in said[0]
     assert "epoch" not in said[1]  # process 0 alone writes
