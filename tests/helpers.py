@@ -19,10 +19,12 @@ from seen_jax import see
 from seen_jax.data import clips as clips_lib
 from seen_jax.data.record import Record
 from seen_jax.data.records import Records
+from seen_jax.models.seen import SEEN
 from seen_jax.training import rows as rows_lib
 from seen_jax.training import setup, state, workdir
 from seen_jax.training.checkpoint import Checkpoints
 from tests import samples
+from tests.models.variables import draw, windows
 
 ROOT = Path(__file__).resolve().parents[1]
 ROTATED = (*see.EMOTIONS[3:], *see.EMOTIONS[:3])  # another order of the classes
@@ -82,11 +84,15 @@ def jpeg(rng, size=180):
 
 
 def build_records(
-    root: Path, num_volunteers: int, lengths: tuple[int, ...], labels=see.EMOTIONS
+    root: Path,
+    num_volunteers: int,
+    lengths: tuple[int, ...],
+    labels=see.EMOTIONS,
+    levels: tuple[int, ...] = (),
 ) -> Path:
     """Builds records of small clips of noise; returns their data_dir."""
     names = samples.clip_names(num_volunteers, lengths)
-    see_dir = samples.write_see_folder(root / "see", names, size=90)
+    see_dir = samples.write_see_folder(root / "see", names, size=90, levels=levels)
     write_labels(see_dir, labels)
     build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -105,6 +111,7 @@ def write_run(
     wars: dict[int, float],
     variables=None,
     labels=see.EMOTIONS,
+    levels: tuple[int, ...] = (),
     **fields,
 ) -> Path:
     """Writes a workdir as train.py leaves it, on records of its own, without training.
@@ -114,31 +121,42 @@ def write_run(
     Args:
       root: an empty folder; the run is in `run` there.
       wars: step to the WAR of its checkpoint, one for each epoch.
-      variables: of all checkpoints; by default those before training.
+      variables: by step; of the others they are drawn as before training.
       labels: in the order of the split file.
+      levels: of grey, of which images are noise; by default that is smooth.
       **fields: of the config.
     """
-    config = default.get_config().to_dict()
-    config |= {"data_dir": str(build_records(root, 2, (5, 8), labels)), **fields}
+    config = default.get_config().to_dict() | fields
+    config["data_dir"] = str(build_records(root, 2, (5, 8), labels, levels))
     task = setup.prepare(config, "devices")
     folder = root / "run"
     folder.mkdir()
     workdir.check_config(folder, config, task.fingerprints)
-    made = jax.device_get(
-        state.create(task.model, task.optimizer, config["num_event_frames"], 0)
-    )
-    variables = variables or made.variables
+    drawn = untrained(config["num_event_frames"])
     facts = {"config": config, "git": "abc", "records": task.fingerprints}
     facts |= {"labels": list(task.train.clips.labels), "epoch_so_far": {}}
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         for epoch, (step, war) in enumerate(wars.items(), start=1):
-            now = state.TrainState(
-                np.int32(step), **variables, opt_state=made.opt_state
-            )
+            now = (variables or {}).get(step, drawn)
+            opt_state = jax.device_get(task.optimizer.init(now["params"]))
+            now = state.TrainState(np.int32(step), **now, opt_state=opt_state)
             checkpoints.save(now, facts | {"epoch": epoch})
             rows_lib.append_row(folder, make_row(epoch, "test", war=war, step=step))
         checkpoints.wait()
     return folder
+
+
+def untrained(num_event_frames: int):
+    """Draws variables as before training, without the time that compiling takes."""
+    inputs = windows(see.INPUT_SIZE, 1, num_event_frames)
+    return jax.device_get(draw(SEEN(), inputs, scale=1.0))
+
+
+def in_float64(variables):
+    """Returns variables of which the floats are float64; x64 has to be on."""
+    return jax.tree.map(
+        lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, variables
+    )
 
 
 def make_row(epoch, split=None, **fields):

@@ -7,6 +7,7 @@ from PIL import Image
 
 from seen_jax import see
 from seen_jax.data.clips import FIELDS
+from seen_jax.evaluation import provenance
 from seen_jax.evaluation.results import Results
 from seen_jax.events import Events
 
@@ -35,16 +36,30 @@ def clip_names(
 
 
 def write_see_folder(
-    root: Path, names: list[see.ClipName] | None = None, size: int = 180, seed: int = 0
+    root: Path,
+    names: list[see.ClipName] | None = None,
+    size: int = 180,
+    levels: tuple[int, ...] = (),
 ) -> Path:
-    """Writes clips of smooth noise, every third of them in the testing subset."""
+    """Writes clips of noise, every third of them in the testing subset.
+
+    Args:
+      root: a new folder.
+      names: of the clips; by default those of `clip_names`.
+      size: of the images.
+      levels: of grey, for PNG of these alone; by default JPEG of smooth noise.
+    """
     names = clip_names() if names is None else names
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for name in names:
         for kind in ("event", "frame"):
             clip_dir = root / kind / name.emotion / str(name)
             clip_dir.mkdir(parents=True)
             for i in range(name.length):
+                if levels:
+                    noise = rng.choice(np.array(levels, np.uint8), (size, size))
+                    Image.fromarray(noise).save(clip_dir / f"{i:05d}.png")
+                    continue
                 small = rng.integers(0, 256, (6, 6), np.uint8)
                 image = Image.fromarray(small).resize((size, size), Image.BILINEAR)
                 image.save(clip_dir / f"{i:05d}.jpg", quality=75)
@@ -93,3 +108,10 @@ def results_of(names, predictions, scores=None, labels=see.EMOTIONS, epoch=None)
         scores,
         {x: np.array([getattr(name, x) for name in names]) for x in FIELDS},
     )
+
+
+def facts_of(labels, **fields):
+    """Facts of an evaluation in the form of `provenance.FACTS`, mostly threes."""
+    kinds = provenance.FACTS.items()
+    facts = {name: kind(3) for name, kind in kinds if kind is not list}
+    return facts | {"labels": [*labels]} | fields

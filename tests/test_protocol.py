@@ -49,20 +49,20 @@ def test_every_clip_once_whatever_the_batch_size(stores, num_clips, batch_size):
         seen.extend(batch["clip"][batch["mask"]])
         return look(batch)
 
-    found = evaluate(predict, make(store, batch_size, 3), 3)
+    predicted = evaluate(predict, make(store, batch_size, 3), 3)
     assert sorted(seen) == sorted([*range(num_clips)] * 3)
-    assert found.shape == (3, num_clips, 2)
+    assert predicted.shape == (3, num_clips, 2)
     alone = evaluate(look, make(store, 1, 3), 3)
-    np.testing.assert_array_equal(found, alone)
+    np.testing.assert_array_equal(predicted, alone)
 
 
 def test_a_pass_is_an_epoch_of_the_batches(stores):
     batches = make(stores[5], 3, 7)
-    found = evaluate(look, batches, 2)
+    predicted = evaluate(look, batches, 2)
     for of_pass in range(2):
         rows = [look(batches.batch(of_pass * len(batches) + i)) for i in (0, 1)]
-        np.testing.assert_array_equal(found[of_pass], np.concatenate(rows)[:5])
-    assert not np.array_equal(found[0], found[1])  # fresh windows
+        np.testing.assert_array_equal(predicted[of_pass], np.concatenate(rows)[:5])
+    assert not np.array_equal(predicted[0], predicted[1])  # fresh windows
 
 
 def test_fewer_passes_are_the_first_ones(stores):

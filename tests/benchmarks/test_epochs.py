@@ -53,7 +53,7 @@ def test_both_programs_see_the_same_windows_of_frames_on_the_device():
     with jax.enable_x64(True):
         frames = place(batches.images, jax.local_devices()[:1])
         loss = here.Training(weights, batches, frames=frames).epoch()
-    np.testing.assert_allclose(loss, plain, rtol=1e-6)
+    np.testing.assert_allclose(loss, plain, rtol=1e-9)
 
 
 def test_a_last_batch_of_one_window_is_refused():

@@ -1,20 +1,15 @@
 """Batches: complete, repeatable, the same from both providers and in any number."""
 
-import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from seen_jax import images
 from seen_jax.data import windows
 from seen_jax.data.batches import Batches
-from seen_jax.data.records import open_records
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from tests import samples
 from tests.helpers import memory_records
 
 LENGTHS = (9, 18, 5, 30, 12, 7, 21, 3)
@@ -45,8 +40,8 @@ def assert_same(one, other):
 
 def test_shapes_and_types(store):
     batch = make(store, SETTING, 3, 0, "train").batch(0)
-    found = {key: (x.shape, x.dtype.name) for key, x in batch.items()}
-    assert found == {
+    forms = {key: (x.shape, x.dtype.name) for key, x in batch.items()}
+    assert forms == {
         "event_frames": ((3, 4, 90, 90), "uint8"),
         "intensity_frames": ((3, 2, 90, 90), "uint8"),
         "label": ((3,), "int32"),
@@ -109,36 +104,12 @@ def test_windows_do_not_depend_on_the_batch_size(store):
     np.testing.assert_array_equal(drawn[0][1], drawn[1][1])
 
 
-def test_the_plan_points_at_the_batches_images(store):
-    # What training on frames in device memory does: gather by rows of the store.
-    batches = make(store, SETTING, 3, 7, "train")
-    plan = batches.plan(1)
-    rows = store.clips.rows(plan.clip, plan.event_index)
-    for place in range(len(batches)):
-        batch = batches.batch(len(batches) + place)
-        pair = rows[place][:, [0, -1]]
-        np.testing.assert_array_equal(
-            batch["event_frames"], store.event_frames[rows[place]]
-        )
-        np.testing.assert_array_equal(
-            batch["intensity_frames"], store.intensity_frames[pair]
-        )
-
-
 @pytest.mark.parametrize("process_count", [1, 2, 3])
 def test_processes_divide_each_batch(store, process_count):
     options = SETTING, 6, 7, "train"
     whole = make(store, *options)
     parts = [
-        make(
-            store,
-            SETTING,
-            6,
-            7,
-            "train",
-            process_index=index,
-            process_count=process_count,
-        )
+        make(store, *options, process_index=index, process_count=process_count)
         for index in range(process_count)
     ]
     for number in range(2 * len(whole)):
@@ -188,26 +159,6 @@ def test_rows_that_cannot_be_divided_are_refused(store):
         make(store, SETTING, 4, 0, "train", process_index=2, process_count=2)
     with pytest.raises(ValueError, match="purpose: expected one of"):
         make(store, SETTING, 4, 0, "test")
-
-
-# TFDS reads its own messages in a way that protobuf 6 warns of.
-@pytest.mark.filterwarnings("ignore:label.. is deprecated")
-def test_batches_of_a_dataset_on_disk(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "datasets")
-    builder_lib = importlib.import_module("see_tfds.see_tfds_dataset_builder")
-    names = samples.clip_names(1, (18, 5))
-    see_dir = samples.write_see_folder(tmp_path / "SEE", names)
-    builder_lib.Builder(data_dir=tmp_path / "data").download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=see_dir)
-    )
-    for split in ("train", "test"):
-        records = open_records(tmp_path / "data", split)
-        one, other = (
-            make(images, SETTING, 4, 7, "train")
-            for images in (open_store(records), records)
-        )
-        for number in range(len(one)):
-            assert_same(one.batch(number), other.batch(number))
 
 
 @pytest.mark.parametrize(

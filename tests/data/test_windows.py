@@ -122,11 +122,7 @@ def test_these_draws_never_change():
     numbers = windows.uniforms(2022, "train", 1, 3)
     segments = np.array([[0, 45], [0, 60], [3, 90]])
     drawn = windows.event_indices(segments, Setting(4, 3), numbers)
-    assert drawn.tolist() == [
-        [8, 12, 16, 20],
-        [39, 43, 47, 51],
-        [26, 30, 34, 38],
-    ]
+    assert drawn.tolist() == [[8, 12, 16, 20], [39, 43, 47, 51], [26, 30, 34, 38]]
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)

@@ -27,6 +27,7 @@ from seen_jax.evaluation.restored import Restored
 from seen_jax.evaluation.results import read_results
 from seen_jax.training import epoch, journal, rows, setup, state
 from tests.helpers import make_row, memory_records, read_board
+from tests.samples import facts_of
 
 LABELS = ("normal", "WAR", "<b>left & right</b>", "class $1", "class $2")
 NUM_CLIPS, NUM_PASSES = 18, 2
@@ -73,9 +74,7 @@ def written(tmp_path_factory):
     config = default.get_config().to_dict() | {"num_event_frames": 1}
     model = setup.make_model(config, len(LABELS))
     made = jax.eval_shape(lambda: state.create(model, optax.identity(), 1, 0))
-    kinds = {**provenance.FACTS, "workdir": str}
-    facts = {name: kind(3) for name, kind in kinds.items() if kind is not list}
-    facts |= {"workdir": str(tmp_path / "<run>"), "labels": [*LABELS]}
+    facts = facts_of(LABELS, workdir=str(tmp_path / "<run>"))
     restored = Restored(model, made.variables, config, {}, facts)
     out = tmp_path / "out"
     folder.prepare(out, NUM_PASSES)

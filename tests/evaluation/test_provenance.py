@@ -6,10 +6,10 @@ import os
 import pytest
 
 from seen_jax.errors import UserError
-from seen_jax.evaluation import provenance
+from seen_jax.evaluation import examples, provenance
+from tests.samples import facts_of
 
-FACTS = {name: kind(3) for name, kind in provenance.FACTS.items() if kind is not list}
-FACTS |= {"labels": ["b", "a"]}
+FACTS = facts_of(["b", "a"])
 ROW = {"epoch": 1, "loss": 2, "accuracy": 0.5}
 
 
@@ -47,10 +47,13 @@ def test_no_json(tmp_path):
         provenance.read(tmp_path)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / provenance.FILE)
-    with pytest.raises(UserError, match=r"evaluation\.json: expected a file, got"):
-        provenance.read(tmp_path)
+@pytest.mark.parametrize(
+    "name, read", [(provenance.FILE, provenance.read), (examples.FILE, examples.load)]
+)
+def test_a_pipe_is_not_waited_for(tmp_path, name, read):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=f"{name}: expected a file, got"):
+        read(tmp_path)
 
 
 def test_facts_that_are_missing(tmp_path):

@@ -14,7 +14,7 @@ from seen_jax.evaluation import __main__ as command
 from seen_jax.evaluation import provenance, report
 from seen_jax.evaluation.results import file_name, write_results
 from tests.helpers import ROOT
-from tests.samples import clip_names, results_of
+from tests.samples import clip_names, facts_of, results_of
 
 PUBLISHED = {  # recomputed from the released files, percent, in the table's order
     "E4_S3": "85.0 89.9 92.2 76.7 72.1 87.7 85.2 83.3 85.6 80.8 84.8 83.6 84.1",
@@ -22,10 +22,6 @@ PUBLISHED = {  # recomputed from the released files, percent, in the table's ord
     "E13_S0": "77.9 88.6 90.2 79.2 69.7 87.6 84.6 81.1 86.5 79.4 81.8 82.3 82.5",
 }
 NAMES = clip_names(num_volunteers=2)  # a clip per emotion, Overexposed and Low
-
-
-FACTS = {name: kind(3) for name, kind in provenance.FACTS.items() if kind is not list}
-FACTS |= {"labels": [*see.EMOTIONS]}
 
 
 def results(*num_wrong, epoch=None):
@@ -142,14 +138,14 @@ def test_a_directory_given_twice(tmp_path, capsys):
 
 def test_the_setting_is_in_the_name(tmp_path):
     folder = write(tmp_path / "test_3", 1, 2, 0)
-    provenance.write(folder, FACTS | {"setting": "E4_S3"})
+    provenance.write(folder, facts_of(see.EMOTIONS, setting="E4_S3"))
     (summary,) = report.summarise_directories([folder])
     assert summary.name == "E4_S3 test_3"
 
 
 def test_facts_of_other_passes_than_there_are(tmp_path, capsys):
     folder = write(tmp_path / "run", 1, 2)
-    provenance.write(folder, FACTS)
+    provenance.write(folder, facts_of(see.EMOTIONS))
     assert run("report", folder) == 1
     words = "expected as many passes as there are result files beside it, 2, got 3"
     assert words in capsys.readouterr().err
@@ -184,28 +180,11 @@ def test_an_error_is_a_message(tmp_path, capsys):
     assert "got no such directory; name" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("turn", [0, 3])
-def test_labels_come_from_the_facts(tmp_path, capsys, turn):
-    """Scores of an evaluation whose split file lists the labels in another order."""
-    labels = see.EMOTIONS[turn:] + see.EMOTIONS[:turn]
-    emotions = [name.emotion for name in NAMES]
-    right = np.eye(7)[[[labels.index(emotion) for emotion in emotions]]]
-    write_results(tmp_path, [*map(str, NAMES)], labels, right)
-    provenance.write(tmp_path, FACTS | {"labels": labels, "passes": 1})
-    (summary,) = report.summarise_directories([tmp_path])
-    assert summary.results.labels == labels
-    assert (summary.results.predictions[0] == right[0].argmax(-1)).all()
-    assert run("report", "--json", str(tmp_path)) == 0
-    (facts,) = json.loads(capsys.readouterr().out)
-    assert facts["details"]["labels"] == [*labels]
-    assert facts["mean"]["overall"]["WAR"] == 1
-
-
 def test_evaluations_of_other_classes(tmp_path, capsys):
     labels = ("fear", "angry")
     some = [str(name) for name in NAMES if name.emotion in labels]
     write_results(tmp_path / "few", some, labels, np.full((1, len(some), 2), 0.5))
-    provenance.write(tmp_path / "few", FACTS | {"labels": labels, "passes": 1})
+    provenance.write(tmp_path / "few", facts_of(labels, passes=1))
     assert run("report", write(tmp_path / "a", 1), str(tmp_path / "few")) == 1
     error = capsys.readouterr().err
     assert "few: expected the classes of " in error and error.count("\n") == 1

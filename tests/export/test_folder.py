@@ -83,7 +83,8 @@ def test_a_move_that_fails_is_taken_back(tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.export.test_folder import replaced
+from seen_jax import files
+from seen_jax.export import bundle
 
 def stop(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -91,7 +92,7 @@ def stop(*_):
 out, moment = Path(sys.argv[1]), sys.argv[2]
 real = os.replace
 os.replace = lambda *x: stop() if x[0].name == "new" else real(*x)
-with replaced(out) as new:
+with files.new_folder(out, bundle.RULE, bundle._obstacle) as new:
     (new / "seen.pt").write_text("half")
     if moment == "writing":
         stop()
@@ -152,7 +153,7 @@ def test_places_that_are_not_free(tmp_path, monkeypatch):
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text("{}")
-    for out, found in (
+    for out, got in (
         (".", "the folder that this runs in"),
         ("..", "the folder that this runs in"),
         ("/", "the folder that this runs in"),
@@ -160,7 +161,7 @@ def test_places_that_are_not_free(tmp_path, monkeypatch):
         ("../mine", "one with notes.txt in it"),
         ("../other", "one with manifest.json in it"),
     ):
-        words = f"expected a new folder, an empty one .*, got {found}; give another"
+        words = f"expected a new folder, an empty one .*, got {got}; give another"
         for call in (check_free, lambda x: replaced(x).__enter__()):
             with pytest.raises(ValueError, match=words):
                 call(out)

@@ -17,11 +17,11 @@ def always(numbers):
 
 def test_figures():
     got = LOGITS + np.array([[0.0, 0.002, 0.0], [0.0, 0.0, 0.0001]])
-    found = parity.check("torch", LOGITS, got, NAMES, never)
-    assert found.num_windows == 2 and found.share_equal == 1
-    assert found.largest_difference == pytest.approx(0.002)
-    assert found.largest_relative == pytest.approx(0.002 / 4)
-    assert found.by_rounding == ()
+    figures = parity.check("torch", LOGITS, got, NAMES, never)
+    assert figures.num_windows == 2 and figures.share_equal == 1
+    assert figures.largest_difference == pytest.approx(0.002)
+    assert figures.largest_relative == pytest.approx(0.002 / 4)
+    assert figures.by_rounding == ()
 
 
 def test_a_logit_too_far_off():
@@ -59,9 +59,9 @@ def test_a_few_windows_may_be_decided_by_rounding():
         asked.extend(numbers)
         return always(numbers)
 
-    found = parity.check("torch", expected, got, names, by_rounding)
-    assert asked == [7] and found.by_rounding == ("7",)
-    assert found.largest_difference == pytest.approx(0.002)  # of the others
+    figures = parity.check("torch", expected, got, names, by_rounding)
+    assert asked == [7] and figures.by_rounding == ("7",)
+    assert figures.largest_difference == pytest.approx(0.002)  # of the others
     with pytest.raises(ValueError, match="1 of 20 windows"):
         parity.check("torch", expected, got, names, never)
     got[8, 1] += 1  # 2 of 20 are more than 5 %

@@ -40,10 +40,10 @@ def as_bytes(arrays):
 def test_to_a_file_and_back_bit_by_bit(tmp_path, state_dict):
     path = tmp_path / "seen.pt"
     torch_files.write_checkpoint(path, state_dict, 163)
-    found, epoch = torch_files.read_checkpoint(path)
+    arrays, epoch = torch_files.read_checkpoint(path)
     assert epoch == 163
-    assert as_bytes(found) == as_bytes(state_dict)
-    variables = variables_from_torch(found)
+    assert as_bytes(arrays) == as_bytes(state_dict)
+    variables = variables_from_torch(arrays)
     assert as_bytes(torch_from_variables(variables)) == as_bytes(state_dict)
 
 
@@ -75,8 +75,8 @@ def test_other_forms_of_a_checkpoint(tmp_path, state_dict):
         },
     ):
         torch.save(content, tmp_path / "file.pth")
-        found, epoch = torch_files.read_checkpoint(tmp_path / "file.pth")
-        assert as_bytes(found) == as_bytes(state_dict)
+        arrays, epoch = torch_files.read_checkpoint(tmp_path / "file.pth")
+        assert as_bytes(arrays) == as_bytes(state_dict)
         assert epoch == content.get("epoch", 0)
 
 

@@ -55,7 +55,8 @@ def test_other_operands_are_rounded_and_sums_are_not():
     operands = [rng.normal(size=shape).astype(np.float32) for shape in SHAPES]
     near = exact(*map(rounded, operands))
     for got, expected in zip(products(*operands), near, strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+        # Up to 30 additions of terms of about 1 are off by less than 1e-4 in float32.
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
     # A sum kept in bfloat16 would stay at 256, where adding 1 changes nothing.
     assert bfloat16_product(jnp.ones((1, 1000)), jnp.ones((1000, 1))) == 1000
 

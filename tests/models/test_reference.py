@@ -6,21 +6,20 @@ import jax
 import numpy as np
 import pytest
 
-from seen_jax.data.windows import INTENSITIES
-from seen_jax.models.seen import COPIES, READOUTS, SEEN
+from seen_jax.models.seen import SEEN
 from tests.models import reference
 from tests.models.variables import draw
 
 B, T, SIZE = 3, 3, 17  # images of 17 x 17; 9, 5, then 2 left
-EVERY = {
-    "intensity": INTENSITIES,
-    "kernels": COPIES,
-    "attention": COPIES[:2],
-    "readout": READOUTS,
-}
-VARIANTS = [{}, *({name: value} for name in EVERY for value in [*EVERY[name]][1:])]
-CASES = [(options, False) for options in VARIANTS]
-CASES += [({}, True), ({"attention": "own"}, True)]  # BatchNorm in one branch, in both
+CASES = [  # every value of every option
+    ({}, False),
+    ({}, True),  # BatchNorm in one branch
+    ({"attention": "own"}, True),  # in both
+    ({"intensity": "first", "kernels": "own", "readout": "last_membrane"}, False),
+    ({"intensity": "first_and_second", "kernels": "shared"}, False),
+    ({"intensity": "all", "attention": "own", "readout": "mean_spike"}, False),
+    ({"kernels": "own", "attention": "own", "readout": "last_spike"}, False),
+]
 SHOWN = {"first_and_last": [0, -1], "first": [0], "first_and_second": [0, 1]}
 
 

@@ -5,13 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seen_jax.models.surrogate import (
-    arctan,
-    fast_sigmoid,
-    rectangle,
-    spike,
-    triangle,
-)
+from seen_jax.models.surrogate import arctan, fast_sigmoid, rectangle, spike, triangle
 
 # Includes the threshold (0), the rectangle's edges (+-0.5) and their neighbours.
 EDGES = np.float32([0, 0.5, -0.5])

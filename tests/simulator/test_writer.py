@@ -141,8 +141,8 @@ def test_two_runs_do_not_write_to_one_folder(folder):
 
 def test_overexposed_clips_have_saturated_areas():
     clips = [x.name for x in plan(111, 111, 0) if x.name.lighting == "Overexposed"]
-    frames = [simulate_clip(name, 0).intensity_frames[0] for name in clips[:6]]
-    assert max((frame == 255).mean() for frame in frames) > 0.01
+    frames = (simulate_clip(name, 0).intensity_frames[0] for name in clips[:6])
+    assert any((frame == 255).mean() > 0.01 for frame in frames)
 
 
 def test_a_run_killed_before_its_first_file_resumes(tmp_path):

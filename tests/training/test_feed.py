@@ -11,16 +11,12 @@ from seen_jax import protocol
 from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from seen_jax.models.seen import SEEN
 from seen_jax.training import feed as feed_lib
-from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib
-from seen_jax.training.optimizer import sgd
 from tests.helpers import memory_records
+from tests.training.steps import MODEL, OPTIMIZER, T, initial_state
 
-T, B = 2, 3
-OPTIMIZER = sgd(0.05, momentum=0.9, weight_decay=1e-3)
-MODEL = SEEN(axis_name=step_lib.AXIS)
+B, NUM_CLIPS = 3, 4
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +28,9 @@ def float64():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Seven clips: two steps of three and one that is padded."""
-    return open_store(memory_records(tmp_path_factory.mktemp("store"), [5] * 7))
+    """Four clips: a step of three and one that is padded."""
+    folder = tmp_path_factory.mktemp("store")
+    return open_store(memory_records(folder, [5] * NUM_CLIPS))
 
 
 def small(batch):
@@ -49,11 +46,6 @@ def small_store(store):
 
 def batches_of(store, purpose):
     return Batches(store, store.clips, Setting(T, 0), B, 1, purpose)
-
-
-def initial_state():
-    state = jax.device_get(state_lib.create(MODEL, OPTIMIZER, T, 0, 18))
-    return step_lib.replicate(state)
 
 
 def test_rows_point_at_the_images_of_the_batches(store):
@@ -72,23 +64,23 @@ def test_the_same_steps_and_passes_wherever_the_images_wait(store):
     """On the devices also however the steps of an epoch are divided, to the bit."""
     store, runs = small_store(store), {}
     batches = [batches_of(store, purpose) for purpose in ("train", "eval")]
-    for images, *divisions in (("store", [0, 3]), ("device", [0, 3], [0, 1, 3])):
+    for images, *divisions in (("store", [0, 2]), ("device", [0, 2], [0, 1, 2])):
         train, shown = feed_lib.make_feeds(images, *batches)
         assert (train.frames is None) == (shown.frames is None) == (images == "store")
         take = train.make_train(MODEL, OPTIMIZER)
         for division in divisions:
-            state, losses = initial_state(), []
+            state, losses = step_lib.replicate(initial_state()), []
             for start, stop in itertools.pairwise(division):
                 for new_state, num_steps, sums in take(state, start, stop):
                     state, sums = new_state, step_lib.first(sums)
                     losses += np.atleast_1d(sums["loss"])[:num_steps].tolist()
             runs[images, len(division)] = step_lib.first(state), losses
         passes = shown.make_predict(MODEL)(state.variables, 2)
-        runs[images] = protocol.evaluate(passes, 7, 2)
+        runs[images] = protocol.evaluate(passes, NUM_CLIPS, 2)
 
     (expected, losses), (whole, _) = runs["store", 2], runs["device", 2]
     divided, divided_losses = runs["device", 3]
-    assert len(losses) == 3 and runs["store"].shape == (2, 7, 7)
+    assert len(losses) == 2 and runs["store"].shape == (2, NUM_CLIPS, 7)
     np.testing.assert_allclose(divided_losses, losses, rtol=1e-9)
     np.testing.assert_allclose(runs["device"], runs["store"], rtol=1e-9)
     states = map(jax.tree.leaves, (whole, divided, expected))
@@ -117,8 +109,8 @@ def test_where_images_wait(store, monkeypatch, images, room, there):
         assert (feed.frames is not None) == there
     if there:
         assert feeds[0].frames is feeds[1].frames  # one store, one copy
-        assert feeds[0].frames["event_frames"].shape[1:] == (35, 90, 90)
-    num_bytes = 2 * 35 * 90 * 90
+        assert feeds[0].frames["event_frames"].shape[1:] == (5 * NUM_CLIPS, 90, 90)
+    num_bytes = 2 * 5 * NUM_CLIPS * 90 * 90
     assert asked == ([num_bytes] if images == "auto" else [])
 
 

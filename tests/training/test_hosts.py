@@ -1,35 +1,33 @@
 """Two real processes on loopback take the same steps as one, and end with a reason."""
 
 import json
-import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import jax
 import pytest
 
 from seen_jax.errors import UserError
 from seen_jax.training import hosts, peers
-from tests import samples
-from tests.training import test_step
+from tests.helpers import cpu_environment
+from tests.lab import Lab, free_port, outcomes, wait_for
+from tests.training import steps
 
-ROOT = Path(__file__).resolve().parents[2]
-NUM_STEPS = 20
+NUM_STEPS = {"full": 20, "few": 4}  # in the latter process 1 has padding alone
 
 WORKER = """
-import pickle, sys
+import json, pickle, sys
 import numpy as np
-from seen_jax.training import hosts, step as step_lib
-from tests.training import test_step as t
+from seen_jax.training import hosts
+from tests.training import steps
 
-port, number, out, steps = sys.argv[1:]
+port, number, out, num_steps = sys.argv[1:]
 hosts.join("127.0.0.1:" + port, 2, int(number), heartbeat_s=20)
-mine = slice(int(number) * t.B // 2, (int(number) + 1) * t.B // 2)
+mine = slice(int(number) * steps.B // 2, (int(number) + 1) * steps.B // 2)
 tree = {"a": np.float32(7 + int(number)), "b": np.arange(3) * int(number)}
 shared = hosts.from_main(tree)
 facts = {"name": "one" * (1 + 2 * int(number)), "number": int(number)}
@@ -37,119 +35,81 @@ assert hosts.facts_of_main(facts) == {"name": "one", "number": 0}
 assert hosts.everywhere(True) and not hosts.everywhere(number == "0")
 
 def part(batch_number, mask):
-    batch = t.make_batch(batch_number, mask)
+    batch = steps.make_batch(batch_number, mask)
     return {name: x[mine] for name, x in batch.items()}
 
-t.NUM_STEPS = int(steps)
-made = {name: t.train(2, t.MASKS[name], part) for name in ("full", "few")}
+made = {
+    name: steps.train(2, steps.MASKS[name], part, num)
+    for name, num in json.loads(num_steps).items()
+}
 pickle.dump((shared, made), open(out, "wb"))
 """
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
+def test_two_processes_train_as_one_does(tmp_path):
     # One process with one device adds everything up in one order, two in another.
-    port = str(free_port())
-    env, files = test_step.environment(tmp_path, 1), [tmp_path / "0", tmp_path / "1"]
+    port, out = str(free_port()), [tmp_path / "0", tmp_path / "1"]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, port, str(i), file, str(NUM_STEPS)], env=env
+            [sys.executable, "-c", WORKER, port, str(i), file, json.dumps(NUM_STEPS)],
+            env=cpu_environment(1),
         )
-        for i, file in enumerate(files)
+        for i, file in enumerate(out)
     ]
-    monkeypatch.setattr(test_step, "NUM_STEPS", NUM_STEPS)
     expected = {
-        name: test_step.train(1, test_step.MASKS[name]) for name in ("full", "few")
+        name: steps.train(1, steps.MASKS[name], num_steps=num)
+        for name, num in NUM_STEPS.items()
     }
     for process in processes:
         assert process.wait(timeout=120) == 0
-    results = [pickle.loads(file.read_bytes()) for file in files]
-    for shared, trained in results:  # each process has the result of all
+    for file in out:  # each process has the result of all
+        shared, trained = pickle.loads(file.read_bytes())
         assert shared["a"] == 7 and shared["b"].tolist() == [0, 0, 0]
         for name, one in trained.items():
-            assert len(one[0]) == NUM_STEPS
-            test_step.assert_same(one, expected[name])
-
-
-class Job:
-    """Runs of train.py on ten tiny training clips."""
-
-    def __init__(self, root):
-        self.root = root
-        names = samples.clip_names(2, (5, 8))
-        see_dir = samples.write_see_folder(root / "see", names, size=90)
-        build = [sys.executable, "datasets/see_tfds/build.py", see_dir, root / "data"]
-        subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-
-    def start(self, run, devices=1, flags=(), **fields):
-        fields = {
-            "data_dir": self.root / "data", "batch_size": 4, "num_event_frames": 1,
-            "skip": 0, "num_epochs": 1, "eval_passes": 2, **fields,
-        }  # fmt: skip
-        return subprocess.Popen(
-            [
-                sys.executable, "train.py", "--config=configs/default.py",
-                f"--workdir={self.root / run}", *flags,
-                *(f"--config.{name}={value}" for name, value in fields.items()),
-            ],
-            cwd=ROOT,
-            env=os.environ | {
-                "JAX_PLATFORMS": "cpu",
-                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-            },
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def start_two(self, run, second=None, flags=(), **fields):
-        flags = [f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2", *flags]
-        return [
-            self.start(run, 1, [*flags, f"--process_id={i}"], **fields | (other or {}))
-            for i, other in enumerate(({}, second))
-        ]
-
-    def rows(self, run):
-        path = self.root / run / "metrics.jsonl"
-        if not path.exists():
-            return []
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        return [
-            {k: v for k, v in row.items() if "_per_s" not in k and k != "seconds"}
-            for row in rows
-        ]
+            assert len(one[0]) == NUM_STEPS[name]
+            steps.assert_same(one, expected[name])
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory):
-    return Job(tmp_path_factory.mktemp("job"))
+def lab(tmp_path_factory):
+    """Runs of an epoch in float64, in which sums in another order fire no neuron."""
+    fields = {"num_epochs": 1, "eval_every": 1, "images": "device"}
+    return Lab(tmp_path_factory.mktemp("hosts"), fields, JAX_ENABLE_X64="1")
 
 
-def outputs_of(processes):
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    return [process.returncode for process in processes], outputs
-
-
-def test_two_processes_with_images_on_the_devices_write_what_one_writes(job):
-    # One process with two devices does the same sums in the same order, and a sum of
-    # two numbers does not depend on theirs.
-    codes, outputs = outputs_of(
-        [*job.start_two("two", images="device"), job.start("one", 2, images="device")]
-    )
+@pytest.fixture(scope="module")
+def outputs(lab):
+    """What two processes print, and one with two devices, its images on the host."""
+    processes = [*lab.start_two("two"), lab.start("one", devices=2, images="store")]
+    codes, outputs = outcomes(processes)
     assert codes == [0, 0, 0], outputs
+    return outputs
+
+
+def test_two_processes_with_images_on_the_devices_write_what_one_writes(lab, outputs):
     assert "images on the devices" in outputs[0] and "epoch" not in outputs[1]
-    (row,), (expected,) = job.rows("two"), job.rows("one")
-    assert row["loss"] == pytest.approx(expected.pop("loss"), rel=1e-5)
-    assert len(expected["passes"]) == 2
-    assert {k: v for k, v in row.items() if k != "loss"} == expected
+    assert "images from the host" in outputs[2]
+    assert "first 3 steps after" in outputs[0] and "first step after" in outputs[2]
+    (row,), (expected,) = lab.rows("two"), lab.rows("one")
+    assert row.pop("loss") == pytest.approx(expected.pop("loss"), rel=1e-9)
+    assert len(row["passes"]) == 2
+    assert row == expected
 
 
-def test_another_config_in_one_process_ends_both_with_a_line(job):
-    codes, outputs = outputs_of(job.start_two("differ", {"seed": 1}))
+def test_two_processes_resume_where_one_was_and_stop_together(lab, outputs):
+    shutil.copytree(lab.root / "one", lab.root / "again")
+    processes = lab.start_two("again", num_epochs=1000)
+    wait_for(lambda: len(lab.rows("again")) > 1, processes[0], "another epoch")
+    processes[1].send_signal(signal.SIGTERM)  # to one; both stop
+    codes, said = outcomes(processes)
+    assert codes == [128 + signal.SIGTERM] * 2, "\n".join(said)
+    assert "devices: 2 x cpu" in said[0] and "resumes after step 3" in said[0]
+    assert "stopped and saved at step" in said[0]
+    assert "epoch" not in said[1]  # process 0 alone writes
+
+
+def test_another_config_in_one_process_ends_both_with_a_line(lab):
+    codes, outputs = outcomes(lab.start_two("differ", second={"seed": 1}))
     assert codes == [1, 1], outputs
     line = (
         "process 1: expected the config, records, code and number of devices of "
@@ -159,17 +119,13 @@ def test_another_config_in_one_process_ends_both_with_a_line(job):
     assert "Traceback" not in "".join(outputs)
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("lost, number", [(0, signal.SIGKILL), (1, signal.SIGSTOP)])
 def test_a_process_that_is_gone_or_stopped_ends_the_other_with_a_line(
-    job, lost, number
+    lab, lost, number
 ):
     run = f"lost{lost}{number}"
-    processes = job.start_two(run, flags=["--heartbeat_s=5"], num_epochs=1000)
-    end = time.monotonic() + 120
-    while not job.rows(run):
-        assert time.monotonic() < end and processes[0].poll() is None
-        time.sleep(0.1)
+    processes = lab.start_two(run, ["--heartbeat_s=5"], num_epochs=1000)
+    wait_for(lambda: lab.rows(run), processes[0], "an epoch")
     processes[lost].send_signal(number)
     try:
         output = processes[1 - lost].communicate(timeout=30)[0]
@@ -180,6 +136,8 @@ def test_a_process_that_is_gone_or_stopped_ends_the_other_with_a_line(
     last = output.splitlines()[-1]
     assert last.startswith(f"process {1 - lost}: process {lost} is gone or stopped; ")
     assert "Traceback" not in output and "Fatal" not in output
+    rows = lab.rows(run)
+    assert [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
 
 
 @pytest.mark.parametrize(

@@ -56,31 +56,23 @@ def test_the_best_epoch_where_the_run_chose_so(tmp_path):
     assert "| 1 | 3 | 90.0 |" in text and "chosen on the test split" in text
 
 
-def test_runs_that_do_not_belong_together_are_refused(tmp_path):
-    make_run(tmp_path, 1, [0.2])
-    make_run(tmp_path, 2, [0.2], batch_size=8)
-    with pytest.raises(ValueError, match="but for the seed, got batch_size: 4 -> 8"):
-        seeds.compare(tmp_path)
-
-
-def test_runs_of_unequal_length_are_refused(tmp_path):
-    make_run(tmp_path, 1, [0.2, 0.3])
-    make_run(tmp_path, 2, [0.2])
-    with pytest.raises(ValueError, match="seed, got num_epochs: 2 -> 1"):
-        seeds.compare(tmp_path)
-
-
-def test_a_run_that_is_not_done_is_refused(tmp_path):
-    make_run(tmp_path, 1, [0.2, 0.3], num_epochs=5)
-    with pytest.raises(ValueError, match="a run of 5 epochs, got 2 evaluated; train"):
-        seeds.compare(tmp_path)
-
-
-def test_folders_without_runs_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"expected runs in seed_\*, got none"):
-        seeds.compare(tmp_path)
-    make_run(tmp_path, 1, [None])
-    with pytest.raises(UserError, match="expected a run of 1 epochs, got 0 evaluated"):
+@pytest.mark.parametrize(
+    "runs, words",
+    [
+        ([], r"expected runs in seed_\*, got none"),
+        ([([None], {})], "expected a run of 1 epochs, got 0 evaluated"),
+        (
+            [([0.2, 0.3], {"num_epochs": 5})],
+            "of 5 epochs, got 2 evaluated; train",
+        ),
+        ([([0.2], {}), ([0.2], {"batch_size": 8})], "the seed, got batch_size: 4 -> 8"),
+        ([([0.2, 0.3], {}), ([0.2], {})], "but for the seed, got num_epochs: 2 -> 1"),
+    ],
+)
+def test_runs_without_a_table_are_refused(tmp_path, runs, words):
+    for seed, (wars, fields) in enumerate(runs):
+        make_run(tmp_path, seed, wars, **fields)
+    with pytest.raises(UserError, match=words):
         seeds.compare(tmp_path)
 
 

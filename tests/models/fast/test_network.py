@@ -7,15 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seen_jax.export.convert import torch_from_variables, variables_from_torch
+from seen_jax.export.convert import variables_from_torch
 from seen_jax.models.counting import count_macs
 from seen_jax.models.fast.network import FastSEEN, network, options_of
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.models.surrogate import arctan
-from seen_jax.training import step
-from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
-from seen_jax.training.state import TrainState
 from tests import golden
 from tests.models.variables import (
     MASK,
@@ -28,12 +25,13 @@ from tests.models.variables import (
     windows,
 )
 
-agrees = partial(np.testing.assert_allclose, rtol=1e-9)
-EITHER_WAY = pytest.mark.parametrize("one_by_one", [True, False])
 SMOOTH = LIF(surrogate=arctan)
 
 
-@EITHER_WAY
+def both_ways(**options):
+    return [FastSEEN(one_by_one=x, **options) for x in (True, False)]
+
+
 @pytest.mark.parametrize(
     "size, batch, options",
     [
@@ -44,101 +42,73 @@ SMOOTH = LIF(surrogate=arctan)
         (16, 16, {"intensity": "all", "readout": "mean_spike"}),
     ],
 )
-def test_learns_as_the_plain_network(size, batch, options, one_by_one):
+def test_learns_as_the_plain_network(size, batch, options):
     intensity = options.get("intensity", "first_and_last")
     mask = np.resize(MASK, batch)
     with jax.enable_x64(True):
         inputs = windows(size, batch, intensity=intensity)
         variables = draw(SEEN(**options), inputs)
-        plain, fast = (
+        plain, *either_way = (
             jax.jit(partial(learn, model=model))(variables, inputs, mask)
-            for model in (SEEN(**options), FastSEEN(one_by_one=one_by_one, **options))
+            for model in (SEEN(**options), *both_ways(**options))
         )
-        assert fast[0].shape == (batch, options.get("num_classes", 7))
-        assert_same(fast, plain)
+        assert plain[0].shape == (batch, options.get("num_classes", 7))
+        for fast in either_way:
+            assert_same(fast, plain)
 
 
-@EITHER_WAY
-def test_two_devices_learn_as_the_plain_network(one_by_one):
+def test_two_devices_learn_as_the_plain_network():
     with jax.enable_x64(True):
         inputs = windows(22)
         variables = draw(SEEN(), inputs)
         run = jax.jit(partial(learn, model=SEEN(neuron=SMOOTH)))
         expected = run(variables, inputs, MASK)
-        model = FastSEEN(neuron=SMOOTH, axis_name="devices", one_by_one=one_by_one)
-        run = jax.pmap(partial(learn, model=model), "devices", in_axes=(None, 0, 0))
-        logits, *rest = run(variables, *halves((inputs, MASK)))
-        assert_same(logits.reshape(expected[0].shape), expected[0])
-        for device in (0, 1):
-            on_device = jax.tree.map(lambda x, i=device: x[i], rest)
-            assert_same(on_device, list(expected[1:]))
+        for model in both_ways(neuron=SMOOTH, axis_name="devices"):
+            run = jax.pmap(partial(learn, model=model), "devices", in_axes=(None, 0, 0))
+            logits, *rest = run(variables, *halves((inputs, MASK)))
+            assert_same(logits.reshape(expected[0].shape), expected[0])
+            for device in (0, 1):
+                on_device = jax.tree.map(lambda x, i=device: x[i], rest)
+                assert_same(on_device, list(expected[1:]))
 
 
-@EITHER_WAY
 @pytest.mark.parametrize("size", [1, 9, 22, 45])
-def test_evaluates_as_the_plain_network(size, one_by_one):
+def test_evaluates_as_the_plain_network(size):
     with jax.enable_x64(True):
         inputs = windows(size)
         variables = draw(SEEN(), inputs)
-        plain, fast = (
+        plain, *either_way = (
             jax.jit(model.apply)(variables, **inputs)
-            for model in (SEEN(), FastSEEN(one_by_one=one_by_one))
+            for model in (SEEN(), *both_ways())
         )
-        assert_same(fast, plain)
+        for fast in either_way:
+            assert_same(fast, plain)
 
 
-@pytest.mark.parametrize("model", [SEEN, FastSEEN])
-def test_float32_is_float64_where_rounding_decides_nothing(model):
-    def run(dtype):
-        inputs = jax.tree.map(lambda x: x.astype(dtype), whole_windows(90))
-        variables = whole(SEEN(), inputs)
-        out = jax.jit(partial(learn, model=model(neuron=SMOOTH)))(
-            variables, inputs, MASK
-        )
-        return jax.device_get(out)
+def test_float32_is_float64_where_rounding_decides_nothing():
+    def run(model, dtype):
+        inputs = jax.tree.map(lambda x: x.astype(dtype), whole_windows(22))
+        run = jax.jit(partial(learn, model=model(neuron=SMOOTH)))
+        return jax.device_get(run(whole(SEEN(), inputs), inputs, MASK))
 
     with jax.enable_x64(True):
-        expected = run(np.float64)
-    got = run(np.float32)
-    assert got[0].dtype == np.float32
+        expected = run(SEEN, np.float64)
     assert len(np.unique(expected[0].round(3), axis=0)) == 4, "windows look alike"
     assert expected[2]["conv0"]["kernel"].any(), "no gradient reaches conv0"
-    assert_same(got, expected, rtol=1e-4)
+    for model in (SEEN, FastSEEN):
+        got = run(model, np.float32)
+        assert got[0].dtype == np.float32
+        assert_same(got, expected, rtol=1e-3)  # sixty times what rounding does here
 
 
-@EITHER_WAY
-def test_golden_numbers(one_by_one):
+def test_golden_numbers():
+    """Of evaluation; those of training follow from learning as the plain network."""
     arrays = golden.load()
-    weights = golden.state_dict(int(arrays["seed"]))
-    rate = learning_rate_by_epoch(0.015, decay=0.94, steps_per_epoch=1)
-    optimizer = sgd(rate, momentum=0.9, weight_decay=1e-3)
     with jax.enable_x64(True):
-        variables, inputs = variables_from_torch(weights), golden.inputs(arrays)
-        logits = jax.jit(FastSEEN(one_by_one=one_by_one).apply)(variables, **inputs)
-        agrees(logits, arrays["logits_eval"])
-        batch = {
-            "event_frames": arrays["event_frames"],
-            "intensity_frames": arrays["intensity_frames"][:, [0, -1]],
-            "label": arrays["labels"].astype(np.int32),
-            "mask": np.ones(4, bool),
-        }
-        model = FastSEEN(axis_name=step.AXIS, one_by_one=one_by_one)
-        train_step = step.make_train_step(model, optimizer)
-        opt_state = optimizer.init(variables["params"])
-        state = TrainState(np.zeros((), np.int32), **variables, opt_state=opt_state)
-        state, losses = step.replicate(state), []
-        for _ in range(5):
-            state, sums = train_step(state, batch)
-            losses.append(sums["loss"][0] / sums["count"][0])
-        agrees(losses, arrays["losses"])
-        after = torch_from_variables(step.first(state).variables)
-    for name, value in after.items():
-        if name.endswith(("running_mean", "running_var")):
-            agrees(value, arrays[f"after_buffer/{name}"])
-        elif not name.endswith("num_batches_tracked"):
-            agrees(np.linalg.norm(value), arrays[f"after/{name}/norm"])
-            values = value.ravel()[arrays[f"index/{name}"]]
-            agrees(values, arrays[f"after/{name}/at"], err_msg=name)
+        variables = variables_from_torch(golden.state_dict(int(arrays["seed"])))
+        for model in both_ways():
+            logits = jax.jit(model.apply)(variables, **golden.inputs(arrays))
+            golden.agrees(logits, arrays["logits_eval"])
 
 
 def test_starts_from_the_same_variables():
