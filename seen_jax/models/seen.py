@@ -67,7 +67,9 @@ STAGES = {  # what enters -> what leaves, for images of 90 x 90
 SCALES = ("conv1_f2", "conv1_f3", "conv1_f4")
 SCORES = ("mlp_f1", "mlp_f2", "mlp_f3")  # the published names: f1 scores conv1_f2
 
-COPIES = ("copied", "own", "shared")
+# What T has beside S: see `SEEN`.
+KERNELS = ("copied", "own", "shared")
+ATTENTIONS = ("copied", "own")
 READOUTS: dict[str, Callable[[LIFState], jax.Array]] = {
     "mean_membrane": lambda lif5: lif5.membrane.mean(axis=1),
     "last_membrane": lambda lif5: lif5.membrane[:, -1],
@@ -105,8 +107,8 @@ class SEEN(nn.Module):
 
     def setup(self):
         check_option("intensity", self.intensity, INTENSITIES)
-        check_option("kernels", self.kernels, COPIES)
-        check_option("attention", self.attention, COPIES[:2])
+        check_option("kernels", self.kernels, KERNELS)
+        check_option("attention", self.attention, ATTENTIONS)
         check_option("readout", self.readout, READOUTS)
         self.conv0 = Conv(NUM_CHANNELS, kernel_size=1)
         self.convs = {name: Conv(*stage, name=name) for name, stage in STAGES.items()}
@@ -222,7 +224,7 @@ class SEEN(nn.Module):
         lif5 = self.neuron(self.fc2(lif4.spike, product))  # (B, T, K)
         return READOUTS[self.readout](lif5), lif4, lif5
 
-    def check(self, event_frames, intensity_frames, mask):
+    def check(self, event_frames, intensity_frames, mask=None):
         """Returns the inputs as arrays.
 
         Raises:

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from seen_jax.data.windows import INTENSITIES
-from seen_jax.models.seen import COPIES, READOUTS, SEEN
+from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS, SEEN
 from tests.models import reference
 from tests.models.variables import draw
 
 B, T, SIZE = 3, 3, 17  # images of 17 x 17; 9, 5, then 2 left
 EVERY = {
     "intensity": INTENSITIES,
-    "kernels": COPIES,
-    "attention": COPIES[:2],
+    "kernels": KERNELS,
+    "attention": ATTENTIONS,
     "readout": READOUTS,
 }
 VARIANTS = [{}, *({name: value} for name in EVERY for value in [*EVERY[name]][1:])]
