@@ -92,13 +92,8 @@ def make_data(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_dir", type=Path, help="default: simulates 24 clips")
     arguments.add_setting(parser)
-    parser.add_argument(
-        "--clips",
-        type=arguments.at_least(0),
-        default=see.NUM_CLIPS,
-        help="of the drawn store; default: %(default)s, as SEE has (2 GB); 0: the "
-        "store of the data",
-    )
+    text = "of the drawn store, as many as SEE has (2 GB); 0: the store of the data"
+    arguments.add_numbers(parser, least=0, text=text, clips=see.NUM_CLIPS)
     arguments.add_rounds(parser, rounds=7, seconds=1.0)
 
 

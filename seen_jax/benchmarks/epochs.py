@@ -46,17 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--setting", type=Setting.parse, nargs="+", default=[Setting(4, 3)]
     )
-    for name, least, default, text in (
-        ("batch_size", 1, 32, "default: %(default)s"),
-        ("train_clips", 1, 1638, "default: %(default)s"),
-        ("test_clips", 1, 767, "default: %(default)s"),
-        ("epochs", 2, 180, "default: %(default)s"),
-        ("passes", 1, NUM_PASSES, "default: %(default)s"),
-        ("rounds", 1, 3, "epochs of each in turn"),
-        ("ceiling_size", 1, 4096, "rows of a product"),
-    ):
-        least_type = arguments.at_least(least)
-        parser.add_argument(f"--{name}", type=least_type, default=default, help=text)
+    clips = {"train_clips": 1638, "test_clips": 767}
+    arguments.add_numbers(parser, batch_size=32, **clips, passes=NUM_PASSES)
+    arguments.add_numbers(parser, least=2, epochs=180)
+    arguments.add_numbers(parser, text="epochs of each in turn", rounds=3)
+    arguments.add_numbers(parser, text="rows of a product", ceiling_size=4096)
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -139,9 +133,10 @@ def in_tf32(call: Callable[[], Any]) -> Callable[[], Any]:
 
 def train_epochs(training: here.Training, num_epochs: int) -> None:
     """Trains epochs, reading each one's sums while the next runs."""
-    before = training.start_epoch()
+    size = len(training.batches)
+    before = training.start(size)
     for _ in range(num_epochs - 1):
-        sums = training.start_epoch()
+        sums = training.start(size)
         here.mean_loss(before)
         before = sums
     here.mean_loss(before)

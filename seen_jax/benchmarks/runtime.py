@@ -62,12 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backends", nargs="+", default=["onnxruntime", "torch", "torchscript"]
     )
     arguments.add_rounds(parser, rounds=15, seconds=0.5)
-    parser.add_argument(
-        "--seconds_at_30",
-        type=arguments.duration,
-        default=60.0,
-        help="of a replay at 30 frames/s",
-    )
+    text, kind = "of a replay at 30 frames/s", arguments.duration
+    parser.add_argument("--seconds_at_30", type=kind, default=60.0, help=text)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
