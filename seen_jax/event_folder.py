@@ -62,11 +62,9 @@ class ClipImages:
     counts: np.ndarray
 
 
-def centre_square(
-    resolution: tuple[int, int], size: int = see.IMAGE_SIZE
-) -> tuple[int, int, int]:
-    """Returns (x, y, size) of the square in the middle of (width, height) pixels."""
-    width, height = resolution
+def centre_square(resolution: tuple[int, int]) -> tuple[int, int, int]:
+    """Returns SEE's (x, y, size) in the middle of (width, height) pixels."""
+    (width, height), size = resolution, see.IMAGE_SIZE
     return (width - size) // 2, (height - size) // 2, size
 
 

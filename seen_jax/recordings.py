@@ -20,7 +20,6 @@ import csv
 import functools
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections import Counter, defaultdict
@@ -43,7 +42,15 @@ from seen_jax.event_folder import (
     cut,
     parse_crop,
 )
-from seen_jax.files import explained, held, read_json, read_text, write_whole
+from seen_jax.files import (
+    explained,
+    held,
+    in_use,
+    move_into_place,
+    read_json,
+    read_text,
+    write_whole,
+)
 from seen_jax.images import save_frames
 from seen_jax.processes import map_in_processes
 
@@ -378,9 +385,7 @@ def write_folder(
     write = functools.partial(_write_clip, out=out, period_us=period_us, pixel=pixel)
     with explained(out, "make room or give another --out; the same command resumes"):
         _claim(out, plan)
-        rule = "no other process that writes there"
-        refusal = UserError(f"{out}: expected {rule}, got one; wait for it")
-        with held(out / SOURCES_FILE, refusal):
+        with held(out / SOURCES_FILE, in_use(out)):
             # What a run that was killed left there.
             shutil.rmtree(out / _STAGING, ignore_errors=True)
             # In the order of recordings: a worker decodes one once for several clips.
@@ -419,10 +424,8 @@ def _write_clip(row: Row, out: Path, period_us: int | Fraction, pixel: str) -> N
     staging = out / _STAGING / row.name
     save_frames(staging / "event", images.event_frames)
     save_frames(staging / "frame", images.intensity_frames)
-    for place in _places(out, row):
-        shutil.rmtree(place, ignore_errors=True)  # of a run killed between the two
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(staging / place.relative_to(out).parts[0], place)
+    for place in _places(out, row):  # a killed run may have left the first one
+        move_into_place(staging / place.relative_to(out).parts[0], place)
 
 
 def summary(content: dict[str, Any]) -> str:

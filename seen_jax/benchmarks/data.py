@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +38,23 @@ BATCH_SIZE = 32
 PLAIN = "plain Pillow"
 
 
-def plain_windows(records: Records, setting: Setting) -> Iterator[int]:
-    """Loads window after window as the published program does; yields 1 for each."""
-    clips = [records[i] for i in range(min(len(records), 32))]
+def plain_windows(records: Records, setting: Setting) -> Callable[[float], int]:
+    """Returns a function that loads windows as the published program does."""
+    clips = itertools.cycle([records[i] for i in range(min(len(records), 32))])
     numbers = np.arange(setting.num_event_frames) * setting.stride
-    for record in itertools.cycle(clips):
+
+    def load():
+        record = next(clips)
         kinds = record.event_jpegs, record.frame_jpegs
         decode_rgb([jpegs[i % len(jpegs)] for jpegs in kinds for i in numbers])
-        yield 1
+
+    return timing.repeat(load)
 
 
-def in_this_thread(batches: Batches) -> Iterator[int]:
-    """Loads batch after batch without reading ahead; yields windows."""
-    for number in itertools.count():
-        yield batches.batch(number)["clip"].size
+def in_this_thread(batches: Batches) -> Callable[[float], int]:
+    """Returns a function that loads batches without reading ahead."""
+    numbers = itertools.count()
+    return timing.repeat(lambda: batches.batch(next(numbers)), batches.batch_size)
 
 
 def read_ahead(batches: Batches) -> Callable[[float], int]:
@@ -107,11 +110,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         from_records = Batches(records, records.clips, *shared)
         from_store = Batches(store, store.clips, *shared)
         ways = {
-            "store": timing.for_seconds(in_this_thread(from_store)),
+            "store": in_this_thread(from_store),
             "store, read ahead": read_ahead(from_store),
-            "records": timing.for_seconds(in_this_thread(from_records)),
+            "records": in_this_thread(from_records),
             "records, read ahead": read_ahead(from_records),
-            PLAIN: timing.for_seconds(plain_windows(records, args.setting)),
+            PLAIN: plain_windows(records, args.setting),
         }
         rates = timing.alternate(ways, args.rounds, args.seconds)
     return {

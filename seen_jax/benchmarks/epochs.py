@@ -39,6 +39,7 @@ from seen_jax.training.feed import place
 
 HERE, RESIDENT, LOADING = "JAX", "PyTorch, resident", "PyTorch, loading"
 RESIDENT_TF32 = f"{RESIDENT}, TF32"
+COPIED_BYTES = 2**30  # that are read, and written again
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,12 +87,10 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
     }
     if args.device == "gpu":
         ways[RESIDENT_TF32] = in_tf32(PlainTraining(weights, train, device).epoch)
-    for name in ways.keys() - {HERE}:
-        ways[name]()  # not timed: it starts processes and chooses algorithms
-    by_way: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(args.rounds):
-        for name, epoch in ways.items():
-            by_way[name].append(seconds(epoch))
+    # The first epoch of each, which starts processes and chooses algorithms, is not
+    # counted; 0 seconds are one epoch.
+    once = {name: timing.repeat(epoch) for name, epoch in ways.items()}
+    rates = timing.alternate(once, args.rounds, seconds=0)
     rest = args.epochs - 1
     rest_s = seconds(lambda: train_epochs(training, rest))
     machine = side_by_side.machine(args.device)
@@ -104,7 +103,7 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
         "first_epoch_s": first_s,
         "other_epochs_s": rest_s,
         "all_s": set_up_s + rest_s,
-        "epoch_s": by_way,
+        "epoch_s": {name: [1 / x for x in rates[name]["per_s"]] for name in ways},
         "evaluation_s": evaluation_s(training, test, args.passes),
         "steps_per_s": rest * len(train) / rest_s,
         "step": work(training),
@@ -169,13 +168,12 @@ def work(training: here.Training) -> dict[str, float | None]:
     return {"flops": flops, "bytes": costs.get("bytes accessed")}
 
 
-def ceilings(precision: str, size: int, num_bytes: int = 2**30) -> dict[str, float]:
+def ceilings(precision: str, size: int) -> dict[str, float]:
     """Measures the most that the device does: FLOP/s of a product, bytes/s of a copy.
 
     Args:
       precision: of the product, as of `network`.
       size: rows and columns of its operands.
-      num_bytes: that are read, and written again.
     """
     product = jax.jit(
         lambda x: jax.lax.fori_loop(0, 8, lambda _, y: PRODUCTS[precision](y, x), x)
@@ -183,10 +181,10 @@ def ceilings(precision: str, size: int, num_bytes: int = 2**30) -> dict[str, flo
     copy = jax.jit(lambda x: x + 1)
     with jax.default_matmul_precision("float32"):
         product_s = _shortest(product, jnp.full((size, size), 1 / size)) / 8
-    copy_s = _shortest(copy, jnp.zeros(num_bytes // 4))
+    copy_s = _shortest(copy, jnp.zeros(COPIED_BYTES // 4))
     return {
         "flops_per_s": 2 * size**3 / product_s,
-        "bytes_per_s": 2 * num_bytes / copy_s,
+        "bytes_per_s": 2 * COPIED_BYTES / copy_s,
     }
 
 
@@ -201,19 +199,15 @@ def to_text(results: list[dict[str, Any]]) -> str:
 
 def _one_to_text(result: Mapping[str, Any]) -> str:
     others = f"{result['epochs'] - 1} more epochs, steps only"
-    lines = [
-        result["what"],
-        *(
-            f"{what:36}{result[name]:9.2f} s"
-            for what, name in (
-                ("images to the device", "placed_s"),
-                ("first epoch, compiled", "first_epoch_s"),
-                (others, "other_epochs_s"),
-                ("all of that", "all_s"),
-                (f"{result['passes']} passes of evaluation", "evaluation_s"),
-            )
-        ),
-    ]
+    names = {
+        "placed_s": "images to the device",
+        "first_epoch_s": "first epoch, compiled",
+        "other_epochs_s": others,
+        "all_s": "all of that",
+        "evaluation_s": f"{result['passes']} passes of evaluation",
+    }
+    lines = [result["what"]]
+    lines += [f"{what:36}{result[name]:9.2f} s" for name, what in names.items()]
     here_s = statistics.median(result["epoch_s"][HERE])
     for name, rounds in result["epoch_s"].items():
         median = statistics.median(rounds)

@@ -43,7 +43,7 @@ def make_ways(bundle: Path, backends: list[str]) -> dict[str, Callable[[float], 
     for backend in backends:
         runtime = seen_runtime.load(str(bundle), backend)
         calls[backend] = lambda runtime=runtime: runtime.logits(*inputs)
-    return {name: timing.for_seconds(timing.calls(x)) for name, x in calls.items()}
+    return {name: timing.repeat(call) for name, call in calls.items()}
 
 
 def replay(bundle: Path, backend: str, seconds: float) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
     calls = make_calls(weights, draw(args), args)
     for call in calls.values():
         call()
-    ways = {name: repeat(call) for name, call in calls.items()}
+    ways = {name: timing.repeat(call) for name, call in calls.items()}
     rates = timing.alternate(ways, args.rounds, args.seconds)
     return {
         "machine": machine(args.device),
@@ -124,13 +124,6 @@ def plain_inputs(
     """Returns a batch's images as PyTorch gets them, normalised and RGB."""
     frames = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
     return [x.contiguous() for x in torch_seen.inputs(network, *frames)]
-
-
-def repeat(call: Call) -> Callable[[float], int]:
-    """Returns a function that calls for some time, once at least; counts the calls."""
-    work = timing.calls(call)
-    more = timing.for_seconds(work)
-    return lambda seconds: next(work) + more(seconds)
 
 
 def to_text(result: Mapping[str, Any]) -> str:

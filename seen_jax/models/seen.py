@@ -65,6 +65,12 @@ STAGES = {  # what enters -> what leaves, for images of 90 x 90
     "conv3_f2": Stage(512, 3, 4),  # -> (6, 6, 512)
 }
 SCALES = ("conv1_f2", "conv1_f3", "conv1_f4")
+CHANNELS = {  # that each stage reads
+    **dict.fromkeys(SCALES, NUM_CHANNELS),
+    "conv1_cat": sum(STAGES[name].features for name in SCALES),
+    "conv2_f2": STAGES["conv1_cat"].features,
+    "conv3_f2": STAGES["conv2_f2"].features,
+}
 SCORES = ("mlp_f1", "mlp_f2", "mlp_f3")  # the published names: f1 scores conv1_f2
 
 # What T has beside S: see `SEEN`.
@@ -160,22 +166,13 @@ class SEEN(nn.Module):
             return logits
         return logits, replace(captured, temporal=(*captured.temporal, lif4, lif5))
 
-    def fuse(
-        self,
-        *,
-        event_frames: jax.Array,
-        intensity_frames: jax.Array,
-        train: bool = False,
-        mask: jax.Array | None = None,
-    ) -> tuple[jax.Array, Capture]:
+    def fuse(self, *, train: bool = False, **inputs) -> tuple[jax.Array, Capture]:
         """Runs both branches, up to fc1; arguments and errors as for the call.
 
         Returns:
           LIF3 + J_s (B, T, h, w, 512), and a `Capture` that ends with LIF3.
         """
-        event_frames, intensity_frames, mask = self.check(
-            event_frames, intensity_frames, mask
-        )
+        event_frames, intensity_frames, mask = self.check(**inputs)
         weights, j_s = self.spatial_branch(intensity_frames, train, mask)
         lif1, lif2, lif3 = self.temporal_branch(event_frames, weights, train, mask)
         fused = lif3.spike + j_s.spike  # J_s is the same for every t

@@ -65,11 +65,14 @@ def test_rates_are_units_by_seconds_in_turn():
     assert rates["a"] == {"per_s": [0.0, 0.0], "per_core_s": [0.0, 0.0]}
 
 
-def test_work_continues_where_it_stopped():
-    run = timing.for_seconds(iter([3, 4, 5]))
-    assert run(0) == 0
-    with pytest.raises(StopIteration):
-        run(60)
+def test_calls_are_repeated_until_the_time_is_over_once_at_least(monkeypatch):
+    clock, calls = iter([0.0, 0.5, 1.0, 10.0]), []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    run = timing.repeat(lambda: calls.append(1), units=3)
+    # Until 0 + 1: called at 0, at 0.5, and no more at 1. With 0 s: once.
+    assert (run(1), len(calls)) == (6, 2)
+    monkeypatch.undo()
+    assert (run(0), len(calls)) == (3, 3)
 
 
 def test_median_and_half_the_middle_half():

@@ -31,7 +31,7 @@ from seen_jax.models.fast.algebra import conv2, conv3
 from seen_jax.models.fast.geometry import Grid, make_grid
 from seen_jax.models.lif import LIF, LIFState
 from seen_jax.models.precision import PRODUCTS, Product, in_full
-from seen_jax.models.seen import NUM_CHANNELS, SCALES, SEEN, STAGES, attend
+from seen_jax.models.seen import CHANNELS, NUM_CHANNELS, SCALES, SEEN, attend
 
 Convs = Mapping[str, tuple[jax.Array, jax.Array]]  # a convolution's kernel and bias
 COPIED = ("copied",)  # all that T's kernels and attention can be here
@@ -117,12 +117,8 @@ class FastSEEN(nn.Module):
 
     def read(self, num_intensity_frames: int, dtype) -> Convs:
         """Returns kernel (Y, X, C, D) and bias (D,) of each of SEEN's convolutions."""
-        convs, channels = {"conv0": self.seen.conv0, **self.seen.convs}, {}
-        channels["conv0"] = NUM_CHANNELS * num_intensity_frames
-        channels.update(dict.fromkeys(SCALES, NUM_CHANNELS))
-        channels["conv1_cat"] = sum(STAGES[name].features for name in SCALES)
-        channels["conv2_f2"] = STAGES["conv1_cat"].features
-        channels["conv3_f2"] = STAGES["conv2_f2"].features
+        convs = {"conv0": self.seen.conv0, **self.seen.convs}
+        channels = {"conv0": NUM_CHANNELS * num_intensity_frames, **CHANNELS}
         return {name: convs[name].weights(n, dtype) for name, n in channels.items()}
 
     def spatial_branch(self, frames, convs: Convs, grid: Grid, train, mask):
