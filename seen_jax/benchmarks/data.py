@@ -16,8 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +26,7 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.benchmarks import arguments, timing
-from seen_jax.benchmarks.drawn import decode_rgb, draw_store
+from seen_jax.benchmarks.clips import decode_rgb, draw_store, make_data
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import Records, open_records
 from seen_jax.data.store import open_store
@@ -77,25 +75,12 @@ def read_ahead(batches: Batches) -> Callable[[float], int]:
     return run
 
 
-def make_data(
-    root: Path, num_clips: int, num_volunteers: int = 4, config: str = "published"
-) -> Path:
-    """Simulates clips and builds their records; returns their DATA_DIR."""
-    repository = Path(__file__).resolve().parents[2]
-    simulate = [sys.executable, "-m", "seen_jax.simulator", "--out", str(root / "see")]
-    simulate += ["--clips", str(num_clips), "--volunteers", str(num_volunteers)]
-    build = ["bash", "launch/build_see.sh", str(root / "see"), str(root / "data")]
-    build += ["--config", config]
-    env = {**os.environ, "PYTHON": sys.executable}
-    for command in (simulate, build):
-        subprocess.run(command, cwd=repository, env=env, check=True, stdout=sys.stderr)
-    return root / "data"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_dir", type=Path, help="default: simulates 24 clips")
     arguments.add_setting(parser)
-    text = "of the drawn store, as many as SEE has (2 GB); 0: the store of the data"
+    text = (
+        "of the drawn store; default: %(default)s, as SEE has (2 GB); 0: the data's own"
+    )
     arguments.add_numbers(parser, least=0, text=text, clips=see.NUM_CLIPS)
     arguments.add_rounds(parser, rounds=7, seconds=1.0)
 

@@ -2,7 +2,7 @@
 
     python -m seen_jax.benchmarks epochs --device=gpu [--setting E4_S3 E7_S1] [--json]
 
-On drawn clips, as many and as long as those of SEE (`drawn`), so no data is needed. A
+On drawn clips, as many and as long as those of SEE (`clips`), so no data is needed. A
 few epochs of each program in turn, then the rest of this one's training without a
 pause, with an epoch per dispatch as in `train.py`, then the evaluation's passes.
 
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import torch
 
 from seen_jax.benchmarks import arguments, here, side_by_side, timing, torch_seen
-from seen_jax.benchmarks.drawn import draw_batches, draw_jpegs, draw_store
+from seen_jax.benchmarks.clips import draw_batches, draw_jpegs, draw_store
 from seen_jax.benchmarks.side_by_side import DEVICES
 from seen_jax.benchmarks.torch_epochs import NUM_FILES, Files, loading_epochs
 from seen_jax.benchmarks.torch_epochs import Training as PlainTraining

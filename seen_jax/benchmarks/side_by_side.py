@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from seen_jax.benchmarks import arguments, timing, torch_seen
-from seen_jax.benchmarks.drawn import NUM_FRAMES, draw_batches
+from seen_jax.benchmarks.clips import NUM_FRAMES, draw_batches
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.errors import refuse

@@ -67,7 +67,7 @@ def place_tiled(store: Store, devices: Sequence[jax.Device]) -> Frames:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     side_by_side.add_arguments(parser)
-    arguments.add_numbers(parser, text="virtual devices of the CPU", devices=1)
+    arguments.add_numbers(parser, text="of the CPU, virtual; default: 1", devices=1)
     text = "whose frames are in the device's memory; default: 0, the batch is sent"
     arguments.add_numbers(parser, least=0, text=text, clips=0)
 

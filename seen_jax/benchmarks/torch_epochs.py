@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seen_jax import see
 from seen_jax.benchmarks import torch_seen
-from seen_jax.benchmarks.drawn import decode_rgb
+from seen_jax.benchmarks.clips import decode_rgb
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.protocol import Answer

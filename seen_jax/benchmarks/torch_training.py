@@ -25,7 +25,7 @@ from typing import Any
 
 from seen_jax import metrics
 from seen_jax.benchmarks import arguments, here, timing, torch_epochs, torch_seen
-from seen_jax.benchmarks.data import make_data
+from seen_jax.benchmarks.clips import make_data
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records

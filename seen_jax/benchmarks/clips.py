@@ -1,12 +1,16 @@
-"""Drawn clips: as long as those of SEE, with random images.
+"""Clips to measure on: drawn, or simulated where what they show matters.
 
-For measurements that depend on sizes alone. The images repeat after `NUM_FRAMES`, but
-each copy has its own place in memory.
+Drawn clips are as long as those of SEE and have random images, for measurements that
+depend on sizes alone. The images repeat after `NUM_FRAMES`, but each copy has its own
+place in memory.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +94,18 @@ def decode_rgb(jpegs: list[bytes]) -> np.ndarray:
             rgb = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         decoded.append(np.asarray(rgb))
     return np.stack(decoded)
+
+
+def make_data(
+    root: Path, num_clips: int, num_volunteers: int = 4, config: str = "published"
+) -> Path:
+    """Simulates clips and builds their records; returns their DATA_DIR."""
+    repository = Path(__file__).resolve().parents[2]
+    simulate = [sys.executable, "-m", "seen_jax.simulator", "--out", str(root / "see")]
+    simulate += ["--clips", str(num_clips), "--volunteers", str(num_volunteers)]
+    build = ["bash", "launch/build_see.sh", str(root / "see"), str(root / "data")]
+    build += ["--config", config]
+    env = {**os.environ, "PYTHON": sys.executable}
+    for command in (simulate, build):
+        subprocess.run(command, cwd=repository, env=env, check=True, stdout=sys.stderr)
+    return root / "data"
