@@ -28,7 +28,6 @@ from seen_jax.aedat4 import read_aedat4
 from seen_jax.errors import refuse, run_command
 from seen_jax.events import (
     PIXEL_RULES,
-    Events,
     Recording,
     accumulate,
     count_per_period,
@@ -63,11 +62,9 @@ class ClipImages:
     counts: np.ndarray
 
 
-def centre_square(
-    resolution: tuple[int, int], size: int = see.IMAGE_SIZE
-) -> tuple[int, int, int]:
-    """Returns (x, y, size) of the square in the middle of (width, height) pixels."""
-    width, height = resolution
+def centre_square(resolution: tuple[int, int]) -> tuple[int, int, int]:
+    """Returns SEE's (x, y, size) in the middle of (width, height) pixels."""
+    (width, height), size = resolution, see.IMAGE_SIZE
     return (width - size) // 2, (height - size) // 2, size
 
 
@@ -87,11 +84,6 @@ def intensity_index(times_us: np.ndarray, ends_us: np.ndarray) -> np.ndarray:
     return np.maximum(np.searchsorted(times_us, ends_us, side="right") - 1, 0)
 
 
-def origin_us(recording: Recording) -> int:
-    """Returns the time of the first event or intensity frame, whichever is earlier."""
-    return min(int(recording.events.t[0]), int(recording.times_us[0]))
-
-
 def cut(
     recording: Recording, start_s: float, end_s: float, period_us: int | Fraction
 ) -> tuple[Recording, int, int]:
@@ -102,7 +94,7 @@ def cut(
 
     Args:
       recording: at least one event and one intensity frame.
-      start_s, end_s: seconds from `origin_us`.
+      start_s, end_s: seconds from the first event or intensity frame.
       period_us: length of a period.
 
     Returns:
@@ -112,11 +104,8 @@ def cut(
     Raises:
       UserError: the times are not within the recording, or leave no period or event.
     """
-    origin, events, times_us = (
-        origin_us(recording),
-        recording.events,
-        recording.times_us,
-    )
+    events, times_us = recording.events, recording.times_us
+    origin = min(int(events.t[0]), int(times_us[0]))
     span_us = max(int(events.t[-1]), int(times_us[-1])) + 1 - origin
     if not 0 <= start_s < end_s <= span_us / 1e6:
         rule = f"0 <= start_s < end_s <= {span_us / 1e6:.6f}, the recording's length"
@@ -127,8 +116,7 @@ def cut(
         rule = f"1 to {_MAX_PERIODS} periods of {float(period_us):g} us"
         refuse("start_s, end_s", rule, num_periods)
     edges_us = period_edges(start_us, period_us, num_periods)
-    part = slice(*np.searchsorted(events.t, edges_us[[0, -1]]))
-    events = Events(events.t[part], events.x[part], events.y[part], events.p[part])
+    events = events.take(slice(*np.searchsorted(events.t, edges_us[[0, -1]])))
     if not len(events):
         refuse("start_s, end_s", "at least one event", "none", "take another part")
     return replace(recording, events=events), start_us, num_periods
@@ -171,19 +159,12 @@ def clip_images(
         got = f"{num_periods} from {start_us} to {events.t[-1]} us"
         remedy = "start later, take longer periods, or look for a wrong timestamp"
         refuse("start_us, period_us", rule, got, remedy)
-    periods = {
-        "start_us": start_us,
-        "period_us": period_us,
-        "num_periods": num_periods,
-    }
-    event_frames = accumulate(
-        part.events, **periods, shape=part.resolution[::-1], pixel=pixel
-    )
-    edges_us = period_edges(**periods)
+    periods = dict(start_us=start_us, period_us=period_us, num_periods=num_periods)
+    edges_us, shape = period_edges(**periods), part.resolution[::-1]
     shown = intensity_index(part.times_us, edges_us[1:])
     return ClipImages(
         part=part,
-        event_frames=event_frames,
+        event_frames=accumulate(part.events, **periods, shape=shape, pixel=pixel),
         intensity_frames=part.intensity_frames[shown],
         shown=shown,
         edges_us=edges_us,
@@ -321,19 +302,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("recording", type=Path, help="an .aedat4 file")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    parser.add_argument(
-        "--start_us",
-        type=int,
-        help="timestamp where the first period begins; default: the first event's",
-    )
+    text = "timestamp where the first period begins; default: the first event's"
+    parser.add_argument("--start_us", type=int, help=text)
     for name, what in (("--start_s", "begins"), ("--end_s", "ends")):
-        parser.add_argument(
-            name,
-            type=float,
-            metavar="SECONDS",
-            help=f"where a part {what}, from the recording's first event or intensity "
-            "frame; a period that the end cuts is left out",
-        )
+        text = f"where a part {what}, from the recording's first event or intensity "
+        text += "frame; a period that the end cuts is left out"
+        parser.add_argument(name, type=float, metavar="SECONDS", help=text)
     add_image_arguments(parser)
     parser.add_argument("--format", choices=("jpg", "png"), default="jpg")
     parser.add_argument(
@@ -347,19 +321,13 @@ def main(argv: list[str] | None = None) -> int:
     check_free(args.out)
     recording = read_aedat4(args.recording)
     crop = args.crop or centre_square(recording.resolution)
-    start_us, num_periods = args.start_us, None
-    if args.start_s is not None:
-        recording, start_us, num_periods = cut(
-            recording, args.start_s, args.end_s, args.period_us
-        )
-    images = clip_images(
-        recording,
-        crop=crop,
-        start_us=start_us,
-        period_us=args.period_us,
-        pixel=args.pixel,
-        num_periods=num_periods,
-    )
+    options = {"crop": crop, "period_us": args.period_us, "pixel": args.pixel}
+    if args.start_s is None:
+        images = clip_images(recording, start_us=args.start_us, **options)
+    else:
+        span = args.start_s, args.end_s, args.period_us
+        recording, start_us, count = cut(recording, *span)
+        images = clip_images(recording, start_us=start_us, num_periods=count, **options)
     if args.preview:  # first, so that a preview that fails leaves no folder
         with explained(args.preview):
             args.preview.parent.mkdir(parents=True, exist_ok=True)

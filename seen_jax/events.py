@@ -52,16 +52,8 @@ class Events:
                 rule, got = f"{np.dtype(dtype)} ({len(self.t)},)", field.dtype
                 remedy = "convert it with astype"
                 refuse(f"events.{name}", rule, f"{got} {field.shape}", remedy)
-        late = np.flatnonzero(self.t[1:] < self.t[:-1])
-        if late.size:
-            i = int(late[0])
-            refuse(
-                "events.t",
-                "timestamps that never decrease",
-                f"{self.t[i + 1]} us after {self.t[i]} us at event {i + 1} "
-                f"({late.size} such places)",
-                "sort the events by time, keeping the order of equal timestamps",
-            )
+        remedy = "sort the events by time, keeping the order of equal timestamps"
+        _check_order("events.t", self.t, "event", remedy)
         for name in ("x", "y"):
             least = getattr(self, name).min(initial=0)
             if least < 0:
@@ -71,17 +63,15 @@ class Events:
     def __len__(self) -> int:
         return len(self.t)
 
+    def take(self, here: slice | np.ndarray) -> Events:
+        """Keeps a part of the events: a slice, or where a mask (N,) is true."""
+        return Events(self.t[here], self.x[here], self.y[here], self.p[here])
+
     def crop(self, x: int, y: int, size: int) -> Events:
         """Keeps the events of a square; (x, y) is its upper left pixel, then (0, 0)."""
-        inside = (
-            (self.x >= x) & (self.x < x + size) & (self.y >= y) & (self.y < y + size)
-        )
-        return Events(
-            self.t[inside],
-            self.x[inside] - np.int16(x),
-            self.y[inside] - np.int16(y),
-            self.p[inside],
-        )
+        inside = (self.x >= x) & (self.x < x + size)
+        part = self.take(inside & (self.y >= y) & (self.y < y + size))
+        return replace(part, x=part.x - np.int16(x), y=part.y - np.int16(y))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +104,8 @@ class Recording:
             rule = f"int64 ({len(frames)},), one per intensity frame"
             got = f"{times.dtype} {times.shape}"
             refuse("times_us", rule, got, "convert it with astype")
-        if (late := np.flatnonzero(times[1:] < times[:-1])).size:
-            i = int(late[0])
-            rule = "timestamps that never decrease"
-            got = f"{times[i + 1]} us after {times[i]} us at intensity frame {i + 1}"
-            refuse("times_us", rule, got, "sort the intensity frames by time")
+        remedy = "sort the intensity frames by time"
+        _check_order("times_us", times, "intensity frame", remedy)
         _check_inside(self.events, height, width)
 
     def crop(self, x: int, y: int, size: int) -> Recording:
@@ -263,6 +250,16 @@ def _bounds(events: Events, edges: np.ndarray) -> np.ndarray:
         remedy = "start earlier and take num_periods from num_periods_of"
         refuse("events", rule, got, remedy)
     return bounds
+
+
+def _check_order(name: str, times_us: np.ndarray, item: str, remedy: str) -> None:
+    """Raises if a timestamp is earlier than the one before it."""
+    late = np.flatnonzero(times_us[1:] < times_us[:-1])
+    if late.size:
+        i = int(late[0])
+        got = f"{times_us[i + 1]} us after {times_us[i]} us at {item} {i + 1}"
+        got += f" ({late.size} such places)"
+        refuse(name, "timestamps that never decrease", got, remedy)
 
 
 def _check_inside(events: Events, height: int, width: int) -> None:

@@ -202,6 +202,21 @@ def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def move_into_place(source: Path, place: Path) -> None:
+    """Moves a folder or a file to a place; a folder there, of a killed run, goes."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(source, place)
+
+
+def in_use(out: Path) -> UserError:
+    """Returns the refusal of a folder that another process writes."""
+    return UserError(
+        f"{out}: expected no other process that writes there, got one; wait for it or "
+        "give another --out"
+    )
+
+
 @contextlib.contextmanager
 def held(path: Path, refusal: Exception | None = None) -> Iterator[None]:
     """Holds a file against other processes while the block lasts.

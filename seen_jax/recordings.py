@@ -20,7 +20,6 @@ import csv
 import functools
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections import Counter, defaultdict
@@ -43,7 +42,15 @@ from seen_jax.event_folder import (
     cut,
     parse_crop,
 )
-from seen_jax.files import explained, held, read_json, read_text, write_whole
+from seen_jax.files import (
+    explained,
+    held,
+    in_use,
+    move_into_place,
+    read_json,
+    read_text,
+    write_whole,
+)
 from seen_jax.images import save_frames
 from seen_jax.processes import map_in_processes
 
@@ -134,16 +141,10 @@ def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
     if not _LABEL.fullmatch(cells["label"]):
         rule = "a name of at most 100 letters without / or \\, not beginning with a dot"
         refuse("label", rule, repr(cells["label"]))
-    times = []
-    for name in ("start_s", "end_s"):
-        try:
-            times.append(float(cells[name]))
-        except ValueError:
-            refuse(name, "seconds", repr(cells[name]))
-    if not 0 <= times[0] < times[1] < float("inf"):  # a nan is in no order
-        refuse(
-            "start_s, end_s", "0 <= start_s < end_s", f"{times[0]:g} and {times[1]:g}"
-        )
+    start_s, end_s = (_seconds(name, cells[name]) for name in ("start_s", "end_s"))
+    if not 0 <= start_s < end_s < float("inf"):  # a nan is in no order
+        got = f"{start_s:g} and {end_s:g}"
+        refuse("start_s, end_s", "0 <= start_s < end_s", got)
     subset = cells.get("subset") or None
     if subset not in (None, *see.SUBSETS):
         refuse("subset", f"nothing or {one_of(see.SUBSETS)}", repr(subset))
@@ -155,19 +156,27 @@ def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
     recording = path.parent / cells["recording"]
     if not recording.is_file():
         refuse("recording", "a file", f"none at {recording}")
-    own = (*COLUMNS, *OVERRIDES)
+    others = cells.keys() - {*COLUMNS, *OVERRIDES}
     return Row(
-        line,
-        f"clip_{line - 1:05d}",
-        recording,
-        cells["recording"],
-        *times,
-        cells["label"],
-        cells["volunteer"],
-        subset,
-        crop,
-        {name: text for name, text in cells.items() if name not in own},
+        line=line,
+        name=f"clip_{line - 1:05d}",
+        recording=recording,
+        written=cells["recording"],
+        start_s=start_s,
+        end_s=end_s,
+        label=cells["label"],
+        volunteer=cells["volunteer"],
+        subset=subset,
+        crop=crop,
+        metadata={name: x for name, x in cells.items() if name in others},
     )
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        refuse(name, "seconds", repr(text))
 
 
 def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
@@ -175,25 +184,19 @@ def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
         lines = [f"  line {line}: {text}" for line, text in sorted(problems)]
         if (more := len(lines) - _SHOWN) > 0:
             lines[_SHOWN:] = [f"  and {more} more"]
-        count = len(problems)
-        head = (
-            f"{path}: {count} problem{'s' if count > 1 else ''}, nothing was written:"
-        )
-        raise UserError("\n".join([head, *lines]))
+        what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise UserError("\n".join([f"{path}: {what}, nothing was written:", *lines]))
+
+
+def _crop(row: Row) -> tuple[int, int, int]:
+    return row.crop or centre_square(read_once(row.recording).resolution)
 
 
 def _images(row: Row, period_us: int | Fraction, pixel: str) -> ClipImages:
-    recording, start_us, num_periods = cut(
-        read_once(row.recording), row.start_s, row.end_s, period_us
-    )
-    return clip_images(
-        recording,
-        crop=row.crop or centre_square(recording.resolution),
-        start_us=start_us,
-        period_us=period_us,
-        pixel=pixel,
-        num_periods=num_periods,
-    )
+    span = row.start_s, row.end_s, period_us
+    recording, start_us, count = cut(read_once(row.recording), *span)
+    options = {"crop": _crop(row), "period_us": period_us, "pixel": pixel}
+    return clip_images(recording, start_us=start_us, num_periods=count, **options)
 
 
 def _examine(
@@ -215,13 +218,11 @@ def _examine(
     for row in rows:
         try:
             images = _images(row, period_us, pixel)
+            if not images.counts.sum():
+                refuse("crop", "at least one event", "none")
         except UserError as error:
             problems.append((row.line, str(error)))
             continue
-        if not images.counts.sum():
-            problems.append((row.line, "crop: expected at least one event, got none"))
-            continue
-        x, y, size = row.crop or centre_square(read_once(row.recording).resolution)
         source = {
             "line": row.line,
             "recording": row.written,
@@ -230,7 +231,7 @@ def _examine(
             "end_s": row.end_s,
             "start_us": int(images.edges_us[0]),
             "end_us": int(images.edges_us[-1]),
-            "crop": [x, y, size],
+            "crop": [*_crop(row)],
             "num_frames": len(images.counts),
             "num_events": int(images.counts.sum()),
         }
@@ -384,12 +385,9 @@ def write_folder(
     write = functools.partial(_write_clip, out=out, period_us=period_us, pixel=pixel)
     with explained(out, "make room or give another --out; the same command resumes"):
         _claim(out, plan)
-        rule = "no other process that writes there"
-        refusal = UserError(f"{out}: expected {rule}, got one; wait for it")
-        with held(out / SOURCES_FILE, refusal):
-            shutil.rmtree(
-                out / _STAGING, ignore_errors=True
-            )  # of a run that was killed
+        with held(out / SOURCES_FILE, in_use(out)):
+            # What a run that was killed left there.
+            shutil.rmtree(out / _STAGING, ignore_errors=True)
             # In the order of recordings: a worker decodes one once for several clips.
             missing = [row for row, _ in todo if not _is_written(out, row)]
             for _ in map_in_processes(write, missing, "write", num_workers, progress):
@@ -426,10 +424,8 @@ def _write_clip(row: Row, out: Path, period_us: int | Fraction, pixel: str) -> N
     staging = out / _STAGING / row.name
     save_frames(staging / "event", images.event_frames)
     save_frames(staging / "frame", images.intensity_frames)
-    for place in _places(out, row):
-        shutil.rmtree(place, ignore_errors=True)  # of a run killed between the two
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(staging / place.relative_to(out).parts[0], place)
+    for place in _places(out, row):  # a killed run may have left the first one
+        move_into_place(staging / place.relative_to(out).parts[0], place)
 
 
 def summary(content: dict[str, Any]) -> str:
@@ -469,28 +465,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     add_image_arguments(parser)
-    parser.add_argument(
-        "--test_share",
-        type=float,
-        default=0.3,
-        help="share of the clips in the testing part; default: %(default)s",
-    )
+    text = "share of the clips in the testing part; default: %(default)s"
+    parser.add_argument("--test_share", type=float, default=0.3, help=text)
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument(
-        "--workers", type=int, help="processes; default: one per processor"
-    )
+    text = "processes; default: one per processor"
+    parser.add_argument("--workers", type=int, dest="num_workers", help=text)
     args = parser.parse_args(argv)
-    content = write_folder(
-        args.clips,
-        args.out,
-        crop=args.crop,
-        period_us=args.period_us,
-        pixel=args.pixel,
-        test_share=args.test_share,
-        seed=args.seed,
-        num_workers=args.workers,
-        progress=True,
-    )
+    content = write_folder(**vars(args), progress=True)
     print(summary(content))
     print(f"{len(content['database'])} clips in {args.out}")
     return 0

@@ -11,36 +11,16 @@ from pathlib import Path
 
 from seen_jax.errors import UserError, run_command
 
-COMMANDS = {  # command: its module, its own defaults, what it measures
-    "step": ("step", {}, "a step of training, against plain PyTorch"),
-    "forward": ("forward", {}, "predicting a batch, against plain PyTorch"),
-    "latency": (
-        "forward",
-        {"batch_size": 1},
-        "predicting one window, against plain PyTorch",
-    ),
-    "epochs": (
-        "epochs",
-        {},
-        "a whole training and evaluation from the device's memory",
-    ),
-    "scale": ("scale", {}, "a step of training, by frames, batch, clips and devices"),
-    "runtime": (
-        "runtime",
-        {},
-        "a bundle's programs and a plain network, one window at a time",
-    ),
-    "data": (
-        "data",
-        {},
-        "windows per second from the store, the records and plain Pillow",
-    ),
-    "evaluation": ("evaluation", {}, "seconds of an evaluation of a run, by stage"),
-    "torch_training": (
-        "torch_training",
-        {},
-        "accuracy after the same training in JAX and in plain PyTorch",
-    ),
+COMMANDS = {  # command: what it measures
+    "step": "a step of training, against plain PyTorch",
+    "forward": "predicting a batch, against plain PyTorch",
+    "latency": "predicting one window, against plain PyTorch",
+    "epochs": "a whole training and evaluation from the device's memory",
+    "scale": "a step of training, by frames, batch, clips and devices",
+    "runtime": "a bundle's programs and a plain network, one window at a time",
+    "data": "windows per second from the store, the records and plain Pillow",
+    "evaluation": "seconds of an evaluation of a run, by stage",
+    "torch_training": "accuracy after the same training in JAX and in plain PyTorch",
 }
 
 
@@ -48,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.benchmarks",
         description="Measures this program side by side with a plain one.",
-        epilog="\n".join(f"{name:15} {x[-1]}" for name, x in COMMANDS.items()),
+        epilog="\n".join(f"{name:15} {what}" for name, what in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS)
@@ -65,16 +45,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(name: str, arguments: list[str]) -> int:
     """Measures and prints; returns 1 if a part of the measurement failed."""
-    module, defaults, what = COMMANDS[name]
+    module, defaults = name, {"command": name}
+    if name == "latency":
+        module, defaults["batch_size"] = "forward", 1
     # Each command has its own dependencies: the model's run without grain.
     command = importlib.import_module(f"seen_jax.benchmarks.{module}")
     prog = f"python -m seen_jax.benchmarks {name}"
-    parser = argparse.ArgumentParser(prog=prog, description=f"Measures {what}.")
+    what = f"Measures {COMMANDS[name]}."
+    parser = argparse.ArgumentParser(prog=prog, description=what)
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true")
     if hasattr(command, "plot"):
         parser.add_argument("--plot", type=Path, metavar="FILE.png")
-    parser.set_defaults(command=name, **defaults)
+    parser.set_defaults(**defaults)
     args = parser.parse_args(arguments)
     result = command.measure(args)
     if getattr(args, "plot", None) is not None:

@@ -10,12 +10,24 @@ from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
 
 
+def add_numbers(
+    parser: argparse.ArgumentParser,
+    least: int = 1,
+    text: str = "default: %(default)s",
+    **defaults: int,
+) -> None:
+    """Adds an option --NAME for each name and default: an integer from `least` up."""
+    for name, default in defaults.items():
+        parser.add_argument(
+            f"--{name}", type=at_least(least), default=default, help=text
+        )
+
+
 def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:
     """Adds --rounds and --seconds with these defaults."""
-    parser.add_argument("--rounds", type=at_least(1), default=rounds)
-    parser.add_argument(
-        "--seconds", type=duration, default=seconds, help="per measurement"
-    )
+    add_numbers(parser, rounds=rounds)
+    text = "per measurement"
+    parser.add_argument("--seconds", type=duration, default=seconds, help=text)
 
 
 def add_setting(parser: argparse.ArgumentParser) -> None:

@@ -16,11 +16,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.benchmarks import arguments, timing
-from seen_jax.benchmarks.drawn import decode_rgb, draw_store
+from seen_jax.benchmarks.clips import decode_rgb, draw_store, make_data
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import Records, open_records
 from seen_jax.data.store import open_store
@@ -38,20 +36,23 @@ BATCH_SIZE = 32
 PLAIN = "plain Pillow"
 
 
-def plain_windows(records: Records, setting: Setting) -> Iterator[int]:
-    """Loads window after window as the published program does; yields 1 for each."""
-    clips = [records[i] for i in range(min(len(records), 32))]
+def plain_windows(records: Records, setting: Setting) -> Callable[[float], int]:
+    """Returns a function that loads windows as the published program does."""
+    clips = itertools.cycle([records[i] for i in range(min(len(records), 32))])
     numbers = np.arange(setting.num_event_frames) * setting.stride
-    for record in itertools.cycle(clips):
+
+    def load():
+        record = next(clips)
         kinds = record.event_jpegs, record.frame_jpegs
         decode_rgb([jpegs[i % len(jpegs)] for jpegs in kinds for i in numbers])
-        yield 1
+
+    return timing.repeat(load)
 
 
-def in_this_thread(batches: Batches) -> Iterator[int]:
-    """Loads batch after batch without reading ahead; yields windows."""
-    for number in itertools.count():
-        yield batches.batch(number)["clip"].size
+def in_this_thread(batches: Batches) -> Callable[[float], int]:
+    """Returns a function that loads batches without reading ahead."""
+    numbers = itertools.count()
+    return timing.repeat(lambda: batches.batch(next(numbers)), batches.batch_size)
 
 
 def read_ahead(batches: Batches) -> Callable[[float], int]:
@@ -74,31 +75,13 @@ def read_ahead(batches: Batches) -> Callable[[float], int]:
     return run
 
 
-def make_data(
-    root: Path, num_clips: int, num_volunteers: int = 4, config: str = "published"
-) -> Path:
-    """Simulates clips and builds their records; returns their DATA_DIR."""
-    repository = Path(__file__).resolve().parents[2]
-    simulate = [sys.executable, "-m", "seen_jax.simulator", "--out", str(root / "see")]
-    simulate += ["--clips", str(num_clips), "--volunteers", str(num_volunteers)]
-    build = ["bash", "launch/build_see.sh", str(root / "see"), str(root / "data")]
-    build += ["--config", config]
-    env = {**os.environ, "PYTHON": sys.executable}
-    for command in (simulate, build):
-        subprocess.run(command, cwd=repository, env=env, check=True, stdout=sys.stderr)
-    return root / "data"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_dir", type=Path, help="default: simulates 24 clips")
     arguments.add_setting(parser)
-    parser.add_argument(
-        "--clips",
-        type=arguments.at_least(0),
-        default=see.NUM_CLIPS,
-        help="of the drawn store; default: %(default)s, as SEE has (2 GB); 0: the "
-        "store of the data",
+    text = (
+        "of the drawn store; default: %(default)s, as SEE has (2 GB); 0: the data's own"
     )
+    arguments.add_numbers(parser, least=0, text=text, clips=see.NUM_CLIPS)
     arguments.add_rounds(parser, rounds=7, seconds=1.0)
 
 
@@ -112,11 +95,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         from_records = Batches(records, records.clips, *shared)
         from_store = Batches(store, store.clips, *shared)
         ways = {
-            "store": timing.for_seconds(in_this_thread(from_store)),
+            "store": in_this_thread(from_store),
             "store, read ahead": read_ahead(from_store),
-            "records": timing.for_seconds(in_this_thread(from_records)),
+            "records": in_this_thread(from_records),
             "records, read ahead": read_ahead(from_records),
-            PLAIN: timing.for_seconds(plain_windows(records, args.setting)),
+            PLAIN: plain_windows(records, args.setting),
         }
         rates = timing.alternate(ways, args.rounds, args.seconds)
     return {

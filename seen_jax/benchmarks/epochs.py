@@ -2,7 +2,7 @@
 
     python -m seen_jax.benchmarks epochs --device=gpu [--setting E4_S3 E7_S1] [--json]
 
-On drawn clips, as many and as long as those of SEE (`drawn`), so no data is needed. A
+On drawn clips, as many and as long as those of SEE (`clips`), so no data is needed. A
 few epochs of each program in turn, then the rest of this one's training without a
 pause, with an epoch per dispatch as in `train.py`, then the evaluation's passes.
 
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import torch
 
 from seen_jax.benchmarks import arguments, here, side_by_side, timing, torch_seen
-from seen_jax.benchmarks.drawn import draw_batches, draw_jpegs, draw_store
+from seen_jax.benchmarks.clips import draw_batches, draw_jpegs, draw_store
 from seen_jax.benchmarks.side_by_side import DEVICES
 from seen_jax.benchmarks.torch_epochs import NUM_FILES, Files, loading_epochs
 from seen_jax.benchmarks.torch_epochs import Training as PlainTraining
@@ -39,6 +39,7 @@ from seen_jax.training.feed import place
 
 HERE, RESIDENT, LOADING = "JAX", "PyTorch, resident", "PyTorch, loading"
 RESIDENT_TF32 = f"{RESIDENT}, TF32"
+COPIED_BYTES = 2**30  # that are read, and written again
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,17 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--setting", type=Setting.parse, nargs="+", default=[Setting(4, 3)]
     )
-    for name, least, default, text in (
-        ("batch_size", 1, 32, "default: %(default)s"),
-        ("train_clips", 1, 1638, "default: %(default)s"),
-        ("test_clips", 1, 767, "default: %(default)s"),
-        ("epochs", 2, 180, "default: %(default)s"),
-        ("passes", 1, NUM_PASSES, "default: %(default)s"),
-        ("rounds", 1, 3, "epochs of each in turn"),
-        ("ceiling_size", 1, 4096, "rows of a product"),
-    ):
-        least_type = arguments.at_least(least)
-        parser.add_argument(f"--{name}", type=least_type, default=default, help=text)
+    clips = {"train_clips": 1638, "test_clips": 767}
+    arguments.add_numbers(parser, batch_size=32, **clips, passes=NUM_PASSES)
+    arguments.add_numbers(parser, least=2, epochs=180)
+    arguments.add_numbers(parser, text="epochs of each in turn", rounds=3)
+    arguments.add_numbers(parser, text="rows of a product", ceiling_size=4096)
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -92,12 +87,10 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
     }
     if args.device == "gpu":
         ways[RESIDENT_TF32] = in_tf32(PlainTraining(weights, train, device).epoch)
-    for name in ways.keys() - {HERE}:
-        ways[name]()  # not timed: it starts processes and chooses algorithms
-    by_way: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(args.rounds):
-        for name, epoch in ways.items():
-            by_way[name].append(seconds(epoch))
+    # The first epoch of each, which starts processes and chooses algorithms, is not
+    # counted; 0 seconds are one epoch.
+    once = {name: timing.repeat(epoch) for name, epoch in ways.items()}
+    rates = timing.alternate(once, args.rounds, seconds=0)
     rest = args.epochs - 1
     rest_s = seconds(lambda: train_epochs(training, rest))
     machine = side_by_side.machine(args.device)
@@ -110,7 +103,7 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
         "first_epoch_s": first_s,
         "other_epochs_s": rest_s,
         "all_s": set_up_s + rest_s,
-        "epoch_s": by_way,
+        "epoch_s": {name: [1 / x for x in rates[name]["per_s"]] for name in ways},
         "evaluation_s": evaluation_s(training, test, args.passes),
         "steps_per_s": rest * len(train) / rest_s,
         "step": work(training),
@@ -139,9 +132,10 @@ def in_tf32(call: Callable[[], Any]) -> Callable[[], Any]:
 
 def train_epochs(training: here.Training, num_epochs: int) -> None:
     """Trains epochs, reading each one's sums while the next runs."""
-    before = training.start_epoch()
+    size = len(training.batches)
+    before = training.start(size)
     for _ in range(num_epochs - 1):
-        sums = training.start_epoch()
+        sums = training.start(size)
         here.mean_loss(before)
         before = sums
     here.mean_loss(before)
@@ -174,13 +168,12 @@ def work(training: here.Training) -> dict[str, float | None]:
     return {"flops": flops, "bytes": costs.get("bytes accessed")}
 
 
-def ceilings(precision: str, size: int, num_bytes: int = 2**30) -> dict[str, float]:
+def ceilings(precision: str, size: int) -> dict[str, float]:
     """Measures the most that the device does: FLOP/s of a product, bytes/s of a copy.
 
     Args:
       precision: of the product, as of `network`.
       size: rows and columns of its operands.
-      num_bytes: that are read, and written again.
     """
     product = jax.jit(
         lambda x: jax.lax.fori_loop(0, 8, lambda _, y: PRODUCTS[precision](y, x), x)
@@ -188,10 +181,10 @@ def ceilings(precision: str, size: int, num_bytes: int = 2**30) -> dict[str, flo
     copy = jax.jit(lambda x: x + 1)
     with jax.default_matmul_precision("float32"):
         product_s = _shortest(product, jnp.full((size, size), 1 / size)) / 8
-    copy_s = _shortest(copy, jnp.zeros(num_bytes // 4))
+    copy_s = _shortest(copy, jnp.zeros(COPIED_BYTES // 4))
     return {
         "flops_per_s": 2 * size**3 / product_s,
-        "bytes_per_s": 2 * num_bytes / copy_s,
+        "bytes_per_s": 2 * COPIED_BYTES / copy_s,
     }
 
 
@@ -206,19 +199,15 @@ def to_text(results: list[dict[str, Any]]) -> str:
 
 def _one_to_text(result: Mapping[str, Any]) -> str:
     others = f"{result['epochs'] - 1} more epochs, steps only"
-    lines = [
-        result["what"],
-        *(
-            f"{what:36}{result[name]:9.2f} s"
-            for what, name in (
-                ("images to the device", "placed_s"),
-                ("first epoch, compiled", "first_epoch_s"),
-                (others, "other_epochs_s"),
-                ("all of that", "all_s"),
-                (f"{result['passes']} passes of evaluation", "evaluation_s"),
-            )
-        ),
-    ]
+    names = {
+        "placed_s": "images to the device",
+        "first_epoch_s": "first epoch, compiled",
+        "other_epochs_s": others,
+        "all_s": "all of that",
+        "evaluation_s": f"{result['passes']} passes of evaluation",
+    }
+    lines = [result["what"]]
+    lines += [f"{what:36}{result[name]:9.2f} s" for name, what in names.items()]
     here_s = statistics.median(result["epoch_s"][HERE])
     for name, rounds in result["epoch_s"].items():
         median = statistics.median(rounds)

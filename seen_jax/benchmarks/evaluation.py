@@ -21,7 +21,7 @@ from seen_jax.benchmarks import arguments, timing
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, help="folder of a run")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--passes", type=arguments.at_least(1), default=20)
+    arguments.add_numbers(parser, passes=20)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from flax import linen as nn
 
 from seen_jax import images
-from seen_jax.benchmarks import here, side_by_side, torch_seen
+from seen_jax.benchmarks import side_by_side, torch_seen
 from seen_jax.benchmarks.here import Weights
 from seen_jax.benchmarks.side_by_side import (
     DEVICES,
@@ -29,6 +29,7 @@ from seen_jax.benchmarks.side_by_side import (
 )
 from seen_jax.data.batches import Batches
 from seen_jax.export.convert import variables_from_torch
+from seen_jax.models.fast.network import network
 
 __all__ = ["add_arguments", "measure", "plot", "to_text"]
 
@@ -38,13 +39,13 @@ def make_calls(
 ) -> dict[str, Call]:
     """Returns a prediction in either program."""
     plain = torch_seen.restore(weights, DEVICES[args.device])
-    batch = batches.batch(0)
-    rgb = torch_seen.inputs(batch, plain)[:2]
-    model, dtype = here.make_model(args.precision), weights["fc1.weight"].dtype
-    variables = jax.device_put(variables_from_torch(weights))
+    batch, dtype = batches.batch(0), weights["fc1.weight"].dtype
+    rgb = side_by_side.plain_inputs(plain, batch)
     event = images.normalise_events(batch["event_frames"], dtype)
     intensity = images.normalise_intensity(batch["intensity_frames"], dtype)
     inputs = jax.device_put({"event_frames": event, "intensity_frames": intensity})
+    model, variables = network(args.precision), variables_from_torch(weights)
+    variables = jax.device_put(variables)
     predict = jax.jit(lambda variables, x: nn.softmax(model.apply(variables, **x)))
     return {
         PLAIN: lambda: torch_seen.predict(plain, *rgb),

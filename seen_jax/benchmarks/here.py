@@ -1,14 +1,12 @@
-"""This project's training and predictions on the first device, for comparisons."""
+"""This project's training and predictions on a few devices, for comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import optax
-from flax import linen as nn
 
 from seen_jax.benchmarks import torch_seen
 from seen_jax.data.batches import Batches
@@ -23,42 +21,19 @@ from seen_jax.training.state import TrainState
 Weights = Mapping[str, np.ndarray]  # by published name
 
 
-def make_model(precision: str = "float32") -> nn.Module:
-    """Returns the network that is trained, for steps on several devices too."""
-    return network(precision, axis_name=step.AXIS)
-
-
-def make_optimizer(steps_per_epoch: int) -> optax.GradientTransformation:
-    """Returns the optimiser of the published recipe."""
-    rate = learning_rate_by_epoch(
-        torch_seen.LEARNING_RATE,
-        decay=torch_seen.LEARNING_RATE_DECAY,
-        steps_per_epoch=steps_per_epoch,
-    )
-    momentum, weight_decay = torch_seen.MOMENTUM, torch_seen.WEIGHT_DECAY
-    return sgd(rate, momentum=momentum, weight_decay=weight_decay)
-
-
-def initial_state(
-    weights: Weights, optimizer: optax.GradientTransformation
-) -> TrainState:
-    """Returns the state before the first step, in the type of the weights."""
-    variables, number = variables_from_torch(weights), np.zeros((), np.int32)
-    opt_state = optimizer.init(variables["params"])
-    return TrainState(number, **variables, opt_state=opt_state)
-
-
 class Training:
-    """Trains by the published recipe, one epoch per call.
+    """Trains by the published recipe.
 
     Args:
-      weights: to start from.
+      weights: to start from, whose type is that of all numbers.
       batches: to train on.
       precision: as of `network`.
-      frames: of the batches' store, on the device; None sends batches from the host.
+      frames: of the batches' store, on the devices; None sends batches from the host.
+      devices: None takes the first one.
 
     Attributes:
       state: the current state, replicated.
+      num_steps: that were dispatched.
     """
 
     def __init__(
@@ -67,29 +42,37 @@ class Training:
         batches: Batches,
         precision: str = "float32",
         frames: Frames | None = None,
+        devices: Sequence[jax.Device] | None = None,
     ):
-        self.devices = jax.local_devices()[:1]
-        self.model = make_model(precision)
-        self.optimizer = make_optimizer(len(batches))
-        self.batches, self.num_epochs = batches, 0
+        self.batches, self.num_steps = batches, 0
+        self.devices = devices or jax.local_devices()[:1]
+        self.model = network(precision, axis_name=step.AXIS)
+        rate = learning_rate_by_epoch(
+            torch_seen.LEARNING_RATE,
+            decay=torch_seen.LEARNING_RATE_DECAY,
+            steps_per_epoch=len(batches),
+        )
+        momentum, weight_decay = torch_seen.MOMENTUM, torch_seen.WEIGHT_DECAY
+        self.optimizer = sgd(rate, momentum=momentum, weight_decay=weight_decay)
         feed = Feed(batches, frames, self.devices)
         self._train = feed.make_train(self.model, self.optimizer)
-        state = initial_state(weights, self.optimizer)
+        variables, number = variables_from_torch(weights), np.zeros((), np.int32)
+        opt_state = self.optimizer.init(variables["params"])
+        state = TrainState(number, **variables, opt_state=opt_state)
         self.state = step.replicate(state, self.devices)
 
-    def start_epoch(self) -> list[Sums]:
-        """Dispatches an epoch; returns its sums, which the device may not have yet."""
-        start = self.num_epochs * len(self.batches)
-        self.num_epochs += 1
-        parts = []
-        for state, _, sums in self._train(self.state, start, start + len(self.batches)):
+    def start(self, num_steps: int) -> list[Sums]:
+        """Dispatches steps of one epoch; the devices may not have their sums yet."""
+        start, parts = self.num_steps, []
+        self.num_steps += num_steps
+        for state, _, sums in self._train(self.state, start, self.num_steps):
             self.state = state
             parts.append(sums)
         return parts
 
     def epoch(self) -> float:
         """Trains an epoch; returns its mean loss."""
-        return mean_loss(self.start_epoch())
+        return mean_loss(self.start(len(self.batches)))
 
     def make_predict(
         self, batches: Batches, frames: Frames | None = None
@@ -106,7 +89,7 @@ class Training:
 
 
 def mean_loss(parts: list[Sums]) -> float:
-    """Waits for an epoch's sums and returns its mean loss."""
+    """Waits for the sums of some steps and returns their mean loss."""
     parts = [step.first(sums) for sums in parts]
     total, count = (sum(np.sum(x[name]) for x in parts) for name in ("loss", "count"))
     return float(total / count)

@@ -43,7 +43,7 @@ def make_ways(bundle: Path, backends: list[str]) -> dict[str, Callable[[float], 
     for backend in backends:
         runtime = seen_runtime.load(str(bundle), backend)
         calls[backend] = lambda runtime=runtime: runtime.logits(*inputs)
-    return {name: timing.for_seconds(timing.calls(x)) for name, x in calls.items()}
+    return {name: timing.repeat(call) for name, call in calls.items()}
 
 
 def replay(bundle: Path, backend: str, seconds: float) -> dict[str, Any]:
@@ -62,12 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backends", nargs="+", default=["onnxruntime", "torch", "torchscript"]
     )
     arguments.add_rounds(parser, rounds=15, seconds=0.5)
-    parser.add_argument(
-        "--seconds_at_30",
-        type=arguments.duration,
-        default=60.0,
-        help="of a replay at 30 frames/s",
-    )
+    text, kind = "of a replay at 30 frames/s", arguments.duration
+    parser.add_argument("--seconds_at_30", type=kind, default=60.0, help=text)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

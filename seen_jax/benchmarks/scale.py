@@ -39,9 +39,7 @@ POINTS: dict[str, dict[int, list[str]]] = {
     },
     "batch": {n: ["step", f"--batch_size={n}"] for n in (2, 8, 32, 128, 512)},
     "predicted": {n: ["forward", f"--batch_size={n}"] for n in (1, 8, 32, 128, 512)},
-    "clips": {
-        n * see.NUM_CLIPS: ["step", f"--clips={n * see.NUM_CLIPS}"] for n in (1, 4)
-    },
+    "clips": {n: ["step", f"--clips={n}"] for n in (see.NUM_CLIPS, 4 * see.NUM_CLIPS)},
     "devices": {n: ["step", f"--devices={n}"] for n in (1, 2, 4)},
 }
 
@@ -101,7 +99,8 @@ def to_text(result: Mapping[str, Any]) -> str:
     ]
     for what, points in curves(result).items():
         for value, point in points.items():
-            cells = [f"{x:12.1f}" for x in (*medians(point), *windows_per_s(point))]
+            ms = medians_ms(point)
+            cells = [f"{x:12.1f}" for x in (*ms, *windows_per_s(point))]
             lines.append(f"{what:12}{value:>8}{''.join(cells)}{point['ratio']:8.2f}")
             machine = point["machine"]
     if len(lines) == 2:
@@ -109,15 +108,14 @@ def to_text(result: Mapping[str, Any]) -> str:
     return "\n".join([f"E4, batch 32 unless a row says otherwise; {machine}", *lines])
 
 
-def medians(point: Mapping[str, Any]) -> tuple[float, float]:
-    """Returns the median time of a step in ms, plain and here."""
-    calls = point["calls"]
-    return tuple(statistics.median(times_ms(calls[x]["per_s"])) for x in (PLAIN, HERE))
+def medians_ms(point: Mapping[str, Any]) -> list[float]:
+    """Returns the median time of a step, plain and here."""
+    rates = (point["calls"][name]["per_s"] for name in (PLAIN, HERE))
+    return [statistics.median(times_ms(x)) for x in rates]
 
 
-def windows_per_s(point: Mapping[str, Any]) -> tuple[float, float]:
-    """Returns windows per second, plain and here."""
-    return tuple(1000 * point["batch_size"] / ms for ms in medians(point))
+def windows_per_s(point: Mapping[str, Any]) -> list[float]:
+    return [1000 * point["batch_size"] / ms for ms in medians_ms(point)]
 
 
 def plot(path: Path, result: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from seen_jax.benchmarks import arguments, timing, torch_seen
-from seen_jax.benchmarks.drawn import draw_batches
+from seen_jax.benchmarks.clips import NUM_FRAMES, draw_batches
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.errors import refuse
@@ -40,12 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what `step`, `forward` and `latency` share."""
     add_device(parser)
     arguments.add_setting(parser)
-    parser.add_argument(
-        "--batch_size",
-        type=arguments.at_least(1),
-        default=32,
-        help="default: %(default)s",
-    )
+    arguments.add_numbers(parser, batch_size=32)
     arguments.add_rounds(parser, rounds=15, seconds=1.0)
 
 
@@ -69,11 +64,10 @@ def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
     choose_device(args.device)
     weights = torch_seen.draw_weights(seed=0)
     check_same(weights, args, make_calls)
-    batches = draw_batches(args.batch_size, args.setting, args.batch_size)
-    calls = make_calls(weights, batches, args)
+    calls = make_calls(weights, draw(args), args)
     for call in calls.values():
         call()
-    ways = {name: repeat(call) for name, call in calls.items()}
+    ways = {name: timing.repeat(call) for name, call in calls.items()}
     rates = timing.alternate(ways, args.rounds, args.seconds)
     return {
         "machine": machine(args.device),
@@ -90,15 +84,14 @@ def check_same(
     weights: Weights, args: argparse.Namespace, make_calls: MakeCalls
 ) -> None:
     """Raises a RuntimeError unless the first results agree in float64."""
-    batch_size = min(args.batch_size, MOST_CHECKED)
-    few = {"batch_size": batch_size, "precision": "float32"}
-    batches = draw_batches(batch_size, args.setting, batch_size)
+    few = {"batch_size": min(args.batch_size, MOST_CHECKED), "precision": "float32"}
+    args = argparse.Namespace(**vars(args) | few)
     in_full = {
         name: x.astype(np.float64) if x.dtype == np.float32 else x
         for name, x in weights.items()
     }
     with jax.enable_x64(True):
-        calls = make_calls(in_full, batches, argparse.Namespace(**vars(args) | few))
+        calls = make_calls(in_full, draw(args), args)
         results = {name: np.asarray(call()) for name, call in calls.items()}
     if not np.allclose(results[HERE], results[PLAIN], rtol=1e-6, atol=1e-9):
         raise RuntimeError(
@@ -106,11 +99,31 @@ def check_same(
         )
 
 
-def repeat(call: Call) -> Callable[[float], int]:
-    """Returns a function that calls for some time, once at least; counts the calls."""
-    work = timing.calls(call)
-    more = timing.for_seconds(work)
-    return lambda seconds: next(work) + more(seconds)
+def draw(args: argparse.Namespace) -> Batches:
+    """Draws clips of random images: those of one batch, or with `--clips` as many."""
+    num_clips = max(args.batch_size, getattr(args, "clips", 0))
+    num_frames = NUM_FRAMES if num_clips > args.batch_size else None
+    return draw_batches(num_clips, args.setting, args.batch_size, num_frames)
+
+
+def first_batch(batches: Batches) -> dict[str, np.ndarray]:
+    """Returns batch 0 of drawn clips, whose few frames may stand for many."""
+    store, rows = batches.images, batches.rows(0, 1)
+    batch = {name: rows[name][0] for name in ("label", "mask")}
+    for kind, frames in (
+        ("event", store.event_frames),
+        ("intensity", store.intensity_frames),
+    ):
+        batch[f"{kind}_frames"] = frames[rows[f"{kind}_rows"][0] % len(frames)]
+    return batch
+
+
+def plain_inputs(
+    network: torch_seen.SEEN, batch: Mapping[str, np.ndarray]
+) -> list[torch.Tensor]:
+    """Returns a batch's images as PyTorch gets them, normalised and RGB."""
+    frames = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
+    return [x.contiguous() for x in torch_seen.inputs(network, *frames)]
 
 
 def to_text(result: Mapping[str, Any]) -> str:

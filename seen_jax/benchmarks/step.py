@@ -15,14 +15,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+import torch
 
 from seen_jax.benchmarks import arguments, here, side_by_side, torch_seen
 from seen_jax.benchmarks.here import Weights
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN, Call, plot, to_text
 from seen_jax.data.batches import Batches
+from seen_jax.data.store import Store
 from seen_jax.training import step
-from seen_jax.training.feed import Frames, make_train_steps, place
+from seen_jax.training.feed import Frames, place
 
 __all__ = ["add_arguments", "measure", "plot", "to_text"]
 
@@ -30,87 +31,45 @@ __all__ = ["add_arguments", "measure", "plot", "to_text"]
 def make_calls(
     weights: Weights, batches: Batches, args: argparse.Namespace
 ) -> dict[str, Call]:
-    """Returns a step in either program."""
+    """Returns a step in either program; the first one is on the first batch."""
     plain = torch_seen.restore(weights, DEVICES[args.device])
     optimizer, _ = torch_seen.recipe(plain)
-    inputs = torch_seen.inputs(batches.batch(0), plain)
-
-    def call():
-        return torch_seen.train_step(plain, optimizer, *inputs).cpu().numpy()
-
-    return {PLAIN: call, HERE: call_here(weights, batches, args)}
-
-
-def call_here(weights: Weights, batches: Batches, args: argparse.Namespace) -> Call:
+    batch = side_by_side.first_batch(batches)
+    inputs = side_by_side.plain_inputs(plain, batch)
+    labels = torch.from_numpy(batch["label"]).to(inputs[0].device)
     devices = jax.local_devices()[: args.devices]
-    model, optimizer = here.make_model(args.precision), here.make_optimizer(1)
-    state = step.replicate(here.initial_state(weights, optimizer), devices)
-    if args.clips:
-        frames, rows = place_copies(batches, args.clips, devices)
-        take_steps = make_train_steps(model, optimizer, 1, devices)
+    frames = place_tiled(batches.images, devices) if args.clips else None
+    training = here.Training(weights, batches, args.precision, frames, devices)
+    take_step = step.make_train_step(training.model, training.optimizer, devices)
 
-        def take(state):
-            return take_steps(state, frames, rows)
+    def from_the_host():
+        training.state, sums = take_step(training.state, batch)
+        return here.mean_loss([sums])
 
-    else:
-        batch = batches.batch(0)
-        take_step = step.make_train_step(model, optimizer, devices)
+    def from_the_devices():
+        return here.mean_loss(training.start(1))
 
-        def take(state):
-            return take_step(state, batch)
-
-    def call():
-        nonlocal state
-        state, sums = take(state)
-        sums = step.first(jax.block_until_ready((state, sums))[1])
-        return np.squeeze(sums["loss"] / sums["count"])
-
-    return call
+    return {
+        PLAIN: lambda: torch_seen.train_step(plain, optimizer, *inputs, labels).cpu(),
+        HERE: from_the_devices if args.clips else from_the_host,
+    }
 
 
-def place_copies(
-    batches: Batches, num_clips: int, devices: Sequence[jax.Device]
-) -> tuple[Frames, dict[str, np.ndarray]]:
-    """Fills the devices' memory with copies of the store, and scatters a batch there.
-
-    The copies are made on the devices, so the host holds a few clips only.
-
-    Args:
-      batches: of the store.
-      num_clips: in the devices' memory, at least.
-      devices: to fill.
-
-    Returns:
-      Frames as of `feed.place`, and the rows of batch 0, each window in a copy of its
-      own choice.
-    """
-    store = batches.images
-    times = -(-num_clips // len(store.clips))
+def place_tiled(store: Store, devices: Sequence[jax.Device]) -> Frames:
+    """Repeats a store's few frames on the devices until they are those of its clips."""
+    times = -(-int(store.clips.num_frames.sum()) // len(store.event_frames))
 
     def tile(frames):
         return {name: jnp.tile(x, (times, 1, 1)) for name, x in frames.items()}
 
-    frames, rows = place(store, devices), batches.rows(0, 1)
-    copy = np.random.default_rng(0).integers(0, times, (1, batches.batch_size, 1))
-    offset = (copy * len(store.event_frames)).astype(np.int32)
-    moved = {name: rows[name] + offset for name in ("event_rows", "intensity_rows")}
-    return step.parallel(tile, devices)(frames), rows | moved
+    return step.parallel(tile, devices)(place(store, devices))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     side_by_side.add_arguments(parser)
-    parser.add_argument(
-        "--devices",
-        type=arguments.at_least(1),
-        default=1,
-        help="virtual devices of the CPU; default: 1",
-    )
-    parser.add_argument(
-        "--clips",
-        type=arguments.at_least(0),
-        default=0,
-        help="whose frames are in the device's memory; default: 0, the batch is sent",
-    )
+    arguments.add_numbers(parser, text="of the CPU, virtual; default: 1", devices=1)
+    text = "whose frames are in the device's memory; default: 0, the batch is sent"
+    arguments.add_numbers(parser, least=0, text=text, clips=0)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -40,23 +40,22 @@ def alternate(
     return rates
 
 
-def for_seconds(work: Iterator[int]) -> Callable[[float], int]:
-    """Returns a function that continues `work` for some time and counts its units."""
+def repeat(call: Callable[[], object], units: int = 1) -> Callable[[float], int]:
+    """Returns a function that calls for some time, once at least, and counts units.
+
+    Args:
+      call: what is measured.
+      units: of work that a call does.
+    """
 
     def run(seconds: float) -> int:
-        end, units = time.perf_counter() + seconds, 0
-        while time.perf_counter() < end:
-            units += next(work)
-        return units
+        end, done = time.perf_counter() + seconds, 0
+        while not done or time.perf_counter() < end:
+            call()
+            done += units
+        return done
 
     return run
-
-
-def calls(call: Callable[[], object]) -> Iterator[int]:
-    """Calls without end; yields 1 for each call."""
-    while True:
-        call()
-        yield 1
 
 
 def spread(rounds: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ one process for each of the CPU's processors.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seen_jax import see
 from seen_jax.benchmarks import torch_seen
-from seen_jax.benchmarks.drawn import decode_rgb
+from seen_jax.benchmarks.clips import decode_rgb
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.protocol import Answer
@@ -39,14 +39,12 @@ class Training:
         size = len(self.batches)
         rows = self.batches.rows(self.num_epochs * size, (self.num_epochs + 1) * size)
         self.num_epochs += 1
-        num_windows = rows["mask"].sum(axis=1).tolist()  # here: the device is not asked
-        total = torch.zeros((), device=self.device, dtype=self.network.fc1.weight.dtype)
-        for count, inputs in zip(num_windows, self._inputs(rows), strict=True):
-            inputs = [x[:count] for x in inputs]  # the padding comes last
-            loss = torch_seen.train_step(self.network, self.optimizer, *inputs)
-            total += loss * count
+        counts = rows["mask"].sum(axis=1).tolist()  # windows; the padding comes last
+        inputs = zip(counts, self._inputs(rows, self.images), strict=True)
+        parts = ([x[:count] for x in batch] for count, batch in inputs)
+        loss = train(self.network, self.optimizer, parts)
         self.schedule.step()
-        return total.item() / sum(num_windows)
+        return loss
 
     def answers(self, batches: Batches, num_passes: int) -> Iterator[Answer]:
         """Predicts the passes of an evaluation, as `protocol.evaluate` wants them."""
@@ -54,8 +52,7 @@ class Training:
         for number in range(num_passes * len(batches)):
             rows = batches.rows(number, number + 1)
             ((*inputs, _),) = self._inputs(rows, images)
-            answer = torch_seen.predict(self.network, *inputs)
-            yield rows, answer[None]
+            yield rows, torch_seen.predict(self.network, *inputs)[None]
 
     def weights(self) -> Weights:
         state_dict = self.network.state_dict()
@@ -66,20 +63,13 @@ class Training:
         frames = store.event_frames, store.intensity_frames
         return [torch.tensor(x, device=self.device) for x in frames]
 
-    def _inputs(self, rows, images=None):
+    def _inputs(self, rows, images):
         """Yields event frames, intensity frames and labels of each batch."""
         names = ("event_rows", "intensity_rows", "label")
         on_device = [torch.from_numpy(rows[name]).to(self.device) for name in names]
-        events, intensities = self.images if images is None else images
-        dtype = self.network.fc1.weight.dtype
-        for event_rows, intensity_rows, label in zip(*on_device, strict=True):
-            event = events[event_rows].to(dtype)
-            pair = intensities[intensity_rows].to(dtype)
-            yield (
-                three_channels(scale(event, see.EVENT_MEAN, see.EVENT_STD)),
-                three_channels(scale(pair, see.INTENSITY_MEAN, see.INTENSITY_STD)),
-                label.long(),
-            )
+        for *both, label in zip(*on_device, strict=True):
+            frames = [x[at] for x, at in zip(images, both, strict=True)]
+            yield *torch_seen.inputs(self.network, *frames), label
 
 
 class Files(Dataset):
@@ -126,27 +116,27 @@ def loading_epochs(
         multiprocessing_context="spawn" if num_workers else None,
     )
 
-    def run():
-        total = 0.0
+    def inputs():
         for batch in loader:
             kinds = batch.to(device).permute(1, 0, 2, 5, 3, 4)  # (2, B, T, 3, H, W)
-            events, intensities = kinds.float()
-            event = scale(events, see.EVENT_MEAN, see.EVENT_STD)
-            pair = intensities[:, [0, -1]]
-            pair = scale(pair, see.INTENSITY_MEAN, see.INTENSITY_STD)
             labels = torch.arange(len(batch), device=device) % len(see.EMOTIONS)
-            loss = torch_seen.train_step(network, optimizer, event, pair, labels)
-            total += loss.item() * len(batch)
-        return total / len(windows)
+            yield *torch_seen.inputs(network, kinds[0], kinds[1][:, [0, -1]]), labels
 
-    return run
+    return lambda: train(network, optimizer, inputs())
 
 
-def scale(frames: torch.Tensor, mean: float, std: float) -> torch.Tensor:
-    """Normalises grey levels 0 to 255 of floating type."""
-    return (frames / 255 - mean) / std
+def train(
+    network: torch_seen.SEEN,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Sequence[torch.Tensor]],
+) -> float:
+    """Takes a step on each batch, as of `torch_seen.train_step`.
 
-
-def three_channels(frames: torch.Tensor) -> torch.Tensor:
-    """Repeats (B, T, H, W) to (B, T, 3, H, W) without a copy."""
-    return frames[:, :, None].expand(-1, -1, 3, -1, -1)
+    Returns:
+      The mean loss of the windows; the device is asked for it at the end alone.
+    """
+    total, count = 0.0, 0
+    for batch in batches:
+        total += torch_seen.train_step(network, optimizer, *batch) * len(batch[0])
+        count += len(batch[0])
+    return float(total) / count

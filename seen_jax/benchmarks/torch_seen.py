@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from seen_jax import images
+from seen_jax import see
 
 DECAY, THRESHOLD, SURROGATE_WIDTH = 0.2, 0.3, 0.5
 
@@ -165,25 +165,27 @@ def recipe(
 
 
 def inputs(
-    batch: Mapping[str, np.ndarray], network: SEEN
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Returns event frames, intensity frames and labels, padding rows left out.
+    network: SEEN, event_frames: torch.Tensor, intensity_frames: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normalises frames: (B, T, 3, H, W) of the network's type, on its device.
 
     Args:
-      batch: as of `seen_jax.data.batches.Batches.batch`.
-      network: whose type and device they get.
+      network: that they are for.
+      event_frames, intensity_frames: levels 0 to 255; grey (B, T, H, W), or RGB.
     """
-    weight, keep = network.fc1.weight, batch["mask"]
-    dtype = weight.detach().cpu().numpy().dtype
-    event = images.normalise_events(batch["event_frames"][keep], dtype)
-    intensity = images.normalise_intensity(batch["intensity_frames"][keep], dtype)
-    labels = torch.from_numpy(batch["label"][keep].astype(np.int64))
-    return tuple(x.to(weight.device) for x in (rgb(event), rgb(intensity), labels))
+    like, normalised = network.fc1.weight, []
+    for frames, mean, std in (
+        (event_frames, see.EVENT_MEAN, see.EVENT_STD),
+        (intensity_frames, see.INTENSITY_MEAN, see.INTENSITY_STD),
+    ):
+        frames = (frames.to(like) / 255 - mean) / std
+        normalised.append(rgb(frames) if frames.ndim == 4 else frames)
+    return tuple(normalised)
 
 
-def rgb(frames: np.ndarray) -> torch.Tensor:
-    """Makes three equal channels: (B, T, H, W) to (B, T, 3, H, W)."""
-    return torch.from_numpy(np.repeat(frames[:, :, None], 3, axis=2))
+def rgb(frames: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Makes three equal channels without a copy: (B, T, H, W) to (B, T, 3, H, W)."""
+    return torch.as_tensor(frames)[:, :, None].expand(-1, -1, 3, -1, -1)
 
 
 def train_step(
@@ -196,7 +198,7 @@ def train_step(
     """Takes one step in training mode; returns the loss before it, ()."""
     network.train()
     logits = network(event_frames, intensity_frames)
-    loss = functional.cross_entropy(logits, labels)
+    loss = functional.cross_entropy(logits, labels.long())
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

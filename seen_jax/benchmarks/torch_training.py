@@ -25,7 +25,7 @@ from typing import Any
 
 from seen_jax import metrics
 from seen_jax.benchmarks import arguments, here, timing, torch_epochs, torch_seen
-from seen_jax.benchmarks.data import make_data
+from seen_jax.benchmarks.clips import make_data
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
@@ -96,18 +96,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: %(default)s",
     )
     arguments.add_setting(parser)
-    parser.add_argument(
-        "--batch_size",
-        type=arguments.at_least(1),
-        default=8,
-        help="default: 8; at the published 32, 10 epochs of so few clips are too few "
-        "steps to leave chance",
-    )
-    parser.add_argument("--epochs", type=arguments.at_least(1), default=10)
-    parser.add_argument(
-        "--seeds", type=arguments.at_least(1), default=3, help="how many; default: 3"
-    )
-    parser.add_argument("--passes", type=arguments.at_least(1), default=NUM_PASSES)
+    text = "default: 8; at the published 32, 10 epochs of so few clips are too few "
+    text += "steps to leave chance"
+    arguments.add_numbers(parser, text=text, batch_size=8)
+    arguments.add_numbers(parser, epochs=10, seeds=3, passes=NUM_PASSES)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

@@ -61,7 +61,6 @@ def bootstrap(
     results: Results,
     units: Sequence | np.ndarray,
     num_draws: int = NUM_DRAWS,
-    seed: int = 0,
 ) -> dict[str, Interval] | None:
     """Draws units with replacement and measures WAR and UAR of the mean confusion.
 
@@ -70,8 +69,7 @@ def bootstrap(
         of one clip overlap and are no further evidence.
       units: (N,) the unit of each clip, drawn as a whole: its own number for an
         interval over clips, its volunteer for one over volunteers.
-      num_draws: how often.
-      seed: of the draws.
+      num_draws: how often; always the same draws.
 
     Returns:
       Percentile intervals of "WAR" and "UAR"; None for fewer than `FEWEST` units.
@@ -83,7 +81,7 @@ def bootstrap(
     cells = results.label_index * num_classes + results.predictions  # (P, N)
     counts = np.zeros((unit.max() + 1, num_classes**2))
     np.add.at(counts, (np.broadcast_to(unit, cells.shape), cells), 1)
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng = np.random.Generator(np.random.PCG64(0))
     weights = rng.multinomial(
         len(counts), np.full(len(counts), 1 / len(counts)), num_draws
     )
@@ -194,7 +192,7 @@ class Calibration:
     error: float
 
 
-def calibration(results: Results, num_bins: int = NUM_BINS) -> Calibration | None:
+def calibration(results: Results) -> Calibration | None:
     """Compares best scores with how often they are right, over all passes.
 
     Returns:
@@ -208,11 +206,11 @@ def calibration(results: Results, num_bins: int = NUM_BINS) -> Calibration | Non
     best = results.scores.max(axis=-1).ravel()
     right = (results.predictions == results.label_index).ravel()
     # Bins are (low, high], as in the reference; a score of 0 is in the first.
-    bins = np.clip(np.ceil(best * num_bins).astype(int) - 1, 0, num_bins - 1)
-    counts = np.bincount(bins, minlength=num_bins)
-    sums = [np.bincount(bins, x, num_bins) for x in (best, right.astype(float))]
+    bins = np.clip(np.ceil(best * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    sums = [np.bincount(bins, x, NUM_BINS) for x in (best, right.astype(float))]
     confidence, accuracy = (
-        np.divide(x, counts, out=np.full(num_bins, np.nan), where=counts > 0)
+        np.divide(x, counts, out=np.full(NUM_BINS, np.nan), where=counts > 0)
         for x in sums
     )
     error = np.abs(sums[0] - sums[1]).sum() / counts.sum()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seen_jax.errors import printable
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.results import Results
 
@@ -67,7 +68,7 @@ def _group_text(results: Results) -> str:
     groups = analysis.by_group(results)
     if not groups:
         return "Groups: none, since no metadata field has a few values."
-    names = [shown(f"{group.kind} {group.name}") for group in groups]
+    names = [printable(f"{group.kind} {group.name}") for group in groups]
     width = max(24, *(2 + len(name) for name in names))
     lines = [f"{'':<{width}}WAR %  UAR %  clips  volunteers"]
     for name, group in zip(names, groups, strict=True):
@@ -77,11 +78,6 @@ def _group_text(results: Results) -> str:
             f"{100 * group.uar:5.1f}  {group.num_clips:5}  {people:>10}"
         )
     return "\n".join(lines)
-
-
-def shown(text: str) -> str:
-    """Returns text that a terminal only prints: control characters are escaped."""
-    return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
 
 
 def _calibration_text(results: Results) -> str:

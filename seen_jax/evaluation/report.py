@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from seen_jax import metrics, see
-from seen_jax.errors import refuse
+from seen_jax.errors import printable, refuse
 from seen_jax.evaluation import analysis_text, efficiency, provenance
 from seen_jax.evaluation.results import Results, read_results
 
@@ -96,7 +96,10 @@ def summarise_directories(directories: Sequence[str | os.PathLike]) -> list[Summ
         for results in evaluations:
             title, own_facts = name, facts if results.epoch is None else None
             if own_facts:
-                _check_passes(path, facts, len(results.predictions))
+                if facts["passes"] != (num_passes := len(results.predictions)):
+                    rule = "as many passes as there are result files beside it"
+                    file, rule = path / provenance.FILE, f"{rule}, {num_passes}"
+                    refuse(file, rule, facts["passes"], "evaluate again")
                 title = f"{facts['setting']} {name}"
             elif len(evaluations) > 1 and results.epoch is not None:
                 title = f"{name} epoch {results.epoch}"
@@ -131,12 +134,6 @@ def short_names(paths: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]
-
-
-def _check_passes(path: Path, facts: dict[str, Any], num_passes: int) -> None:
-    if facts["passes"] != num_passes:
-        rule = f"as many passes as there are result files beside it, {num_passes}"
-        refuse(path / provenance.FILE, rule, facts["passes"], "evaluate again")
 
 
 def columns(summaries: Sequence[Summary]) -> list[metrics.Column]:
@@ -176,7 +173,10 @@ def rows(summaries: Sequence[Summary]) -> list[list[str]]:
         ["passes", *(str(s.num_passes) for s in summaries)],
     ]
     if any(s.results.epoch is not None for s in summaries):
-        table.append(["epoch", *(_epoch(s) for s in summaries)])
+        epochs = [
+            "-" if s.results.epoch is None else s.results.epoch for s in summaries
+        ]
+        table.append(["epoch", *map(str, epochs)])
     names, kind = columns(summaries), ""
     for column, title in zip(names, metrics.titles(names), strict=True):
         table += [[]] if column[0] != kind else []
@@ -218,7 +218,7 @@ def to_text(summaries: Sequence[Summary]) -> str:
     names = columns(summaries)
     latex = [latex_row(summary, names) for summary in summaries]
     lines += ["", "LaTeX: " + ", ".join(metrics.titles(names)), *latex]
-    return "\n".join(map(analysis_text.shown, "\n".join(lines).split("\n")))
+    return printable("\n".join(lines), "\n")
 
 
 def latex_row(summary: Summary, names: Sequence[metrics.Column]) -> str:
@@ -250,10 +250,6 @@ def to_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
         }
         for s in summaries
     ]
-
-
-def _epoch(summary: Summary) -> str:
-    return "-" if summary.results.epoch is None else str(summary.results.epoch)
 
 
 def _cell(first: Summary, summary: Summary, column: metrics.Column) -> str:

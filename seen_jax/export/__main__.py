@@ -50,7 +50,8 @@ def main() -> None:
     )
     logging.set_verbosity(logging.ERROR)
     args, rest = parser.parse_known_args()
-    if rest and (args.command != "import" or not _overrides(rest)):
+    unknown = [x for x in rest if not x.startswith("--config.")]
+    if unknown or (rest and args.command != "import"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if args.command == "torch":
         bundle.check_ready(args.out)  # before the long part
@@ -62,10 +63,6 @@ def main() -> None:
         config = _read_config(args.config, rest)
         epoch = published.import_checkpoint(args.checkpoint, args.workdir, config)
         print(f"{args.checkpoint}, epoch {epoch} -> {args.workdir}, step 0")
-
-
-def _overrides(arguments: list[str]) -> bool:
-    return all(argument.startswith("--config.") for argument in arguments)
 
 
 def _read_config(file: str, given: list[str]) -> dict:

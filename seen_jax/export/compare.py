@@ -105,14 +105,10 @@ def jax_logits(
     model = restored.model
     if hasattr(model, "product"):
         model = model.clone(product=PRODUCTS["float32"])
-    parts = range(0, len(event_frames), BATCH_SIZE)
-    slices = [slice(i, i + BATCH_SIZE) for i in parts]
-    return np.concatenate(
-        [
-            _apply(model, restored.variables, event_frames[i], intensity_frames[i])
-            for i in slices
-        ]
-    )
+    starts = range(BATCH_SIZE, len(event_frames), BATCH_SIZE)
+    split = [np.split(x, starts) for x in (event_frames, intensity_frames)]
+    parts = zip(*split, strict=True)
+    return np.concatenate([_apply(model, restored.variables, *x) for x in parts])
 
 
 @functools.partial(jax.jit, static_argnums=0)

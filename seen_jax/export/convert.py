@@ -27,7 +27,7 @@ import numpy as np
 from flax import traverse_util
 
 from seen_jax.errors import refuse
-from seen_jax.models.seen import STAGES
+from seen_jax.models.seen import CHANNELS, SCORES, STAGES
 
 FLOAT32_MAX = np.finfo(np.float32).max
 ENTRIES = "the entries of a published checkpoint"
@@ -101,20 +101,15 @@ def published_entries(
       fc1_inputs: 512 * side * side, side being what the strides leave of the image.
       num_classes: size of the logits.
     """
-    return {
-        **_layer("conv0", "conv0", CONV, 3, conv0_inputs, 1, 1),
-        **_stage("conv1_f2", 3),
-        **_stage("conv1_f3", 3),
-        **_stage("conv1_f4", 3),
-        **_stage("conv1_cat", 3 * STAGES["conv1_f2"].features),
-        **_stage("conv2_f2", STAGES["conv1_cat"].features),
-        **_stage("conv3_f2", STAGES["conv2_f2"].features),
-        **_layer("fc1", "fc1", FC1, 256, fc1_inputs),
-        **_layer("fc2", "fc2", DENSE, num_classes, 256),
-        **_mlp("mlp_f1"),
-        **_mlp("mlp_f2"),
-        **_mlp("mlp_f3"),
-    }
+    entries = _layer("conv0", "conv0", CONV, 3, conv0_inputs, 1, 1)
+    for name, channels in CHANNELS.items():
+        features, size, _ = STAGES[name]
+        entries |= _layer(name, name, CONV, features, channels, size, size)
+    entries |= _layer("fc1", "fc1", FC1, 256, fc1_inputs)
+    entries |= _layer("fc2", "fc2", DENSE, num_classes, 256)
+    for name in SCORES:
+        entries |= _mlp(name)
+    return entries
 
 
 def _layer(name: str, place: str, layout: Layout, *shape: int) -> dict[str, Entry]:
@@ -122,12 +117,6 @@ def _layer(name: str, place: str, layout: Layout, *shape: int) -> dict[str, Entr
         f"{name}.weight": Entry(shape, f"params/{place}/kernel", layout),
         f"{name}.bias": Entry(shape[:1], f"params/{place}/bias"),
     }
-
-
-def _stage(name: str, inputs: int) -> dict[str, Entry]:
-    stage = STAGES[name]
-    size = stage.kernel_size
-    return _layer(name, name, CONV, stage.features, inputs, size, size)
 
 
 def _mlp(name: str) -> dict[str, Entry]:

@@ -65,9 +65,17 @@ STAGES = {  # what enters -> what leaves, for images of 90 x 90
     "conv3_f2": Stage(512, 3, 4),  # -> (6, 6, 512)
 }
 SCALES = ("conv1_f2", "conv1_f3", "conv1_f4")
+CHANNELS = {  # that each stage reads
+    **dict.fromkeys(SCALES, NUM_CHANNELS),
+    "conv1_cat": sum(STAGES[name].features for name in SCALES),
+    "conv2_f2": STAGES["conv1_cat"].features,
+    "conv3_f2": STAGES["conv2_f2"].features,
+}
 SCORES = ("mlp_f1", "mlp_f2", "mlp_f3")  # the published names: f1 scores conv1_f2
 
-COPIES = ("copied", "own", "shared")
+# What T has beside S: see `SEEN`.
+KERNELS = ("copied", "own", "shared")
+ATTENTIONS = ("copied", "own")
 READOUTS: dict[str, Callable[[LIFState], jax.Array]] = {
     "mean_membrane": lambda lif5: lif5.membrane.mean(axis=1),
     "last_membrane": lambda lif5: lif5.membrane[:, -1],
@@ -105,8 +113,8 @@ class SEEN(nn.Module):
 
     def setup(self):
         check_option("intensity", self.intensity, INTENSITIES)
-        check_option("kernels", self.kernels, COPIES)
-        check_option("attention", self.attention, COPIES[:2])
+        check_option("kernels", self.kernels, KERNELS)
+        check_option("attention", self.attention, ATTENTIONS)
         check_option("readout", self.readout, READOUTS)
         self.conv0 = Conv(NUM_CHANNELS, kernel_size=1)
         self.convs = {name: Conv(*stage, name=name) for name, stage in STAGES.items()}
@@ -158,22 +166,13 @@ class SEEN(nn.Module):
             return logits
         return logits, replace(captured, temporal=(*captured.temporal, lif4, lif5))
 
-    def fuse(
-        self,
-        *,
-        event_frames: jax.Array,
-        intensity_frames: jax.Array,
-        train: bool = False,
-        mask: jax.Array | None = None,
-    ) -> tuple[jax.Array, Capture]:
+    def fuse(self, *, train: bool = False, **inputs) -> tuple[jax.Array, Capture]:
         """Runs both branches, up to fc1; arguments and errors as for the call.
 
         Returns:
           LIF3 + J_s (B, T, h, w, 512), and a `Capture` that ends with LIF3.
         """
-        event_frames, intensity_frames, mask = self.check(
-            event_frames, intensity_frames, mask
-        )
+        event_frames, intensity_frames, mask = self.check(**inputs)
         weights, j_s = self.spatial_branch(intensity_frames, train, mask)
         lif1, lif2, lif3 = self.temporal_branch(event_frames, weights, train, mask)
         fused = lif3.spike + j_s.spike  # J_s is the same for every t
@@ -222,7 +221,7 @@ class SEEN(nn.Module):
         lif5 = self.neuron(self.fc2(lif4.spike, product))  # (B, T, K)
         return READOUTS[self.readout](lif5), lif4, lif5
 
-    def check(self, event_frames, intensity_frames, mask):
+    def check(self, event_frames, intensity_frames, mask=None):
         """Returns the inputs as arrays.
 
         Raises:

@@ -59,13 +59,13 @@ def clip_sums(clip: Clip) -> np.ndarray:
     return sums
 
 
-def statistics(clips: list[Clip], progress: bool = True) -> dict[str, np.ndarray]:
+def statistics(clips: list[Clip]) -> dict[str, np.ndarray]:
     """Returns event mean and std, frame mean and std, ON and OFF share by group.
 
     Groups are "all", the emotions and the lightings that occur; arrays float64 (6,).
     """
     sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(8))
-    parts = map_in_processes(clip_sums, clips, "measure", progress=progress)
+    parts = map_in_processes(clip_sums, clips, "measure", progress=True)
     for clip, part in zip(clips, parts, strict=True):
         for group in ("all", clip.annotation.label, clip.metadata.get("lighting")):
             if group is not None:
@@ -106,20 +106,17 @@ def _percent(limits: tuple[float, float]) -> str:
     return f"{100 * limits[0]:.1f} to {100 * limits[1]:.1f}"
 
 
-def contact_sheet(
-    clips: list[Clip], panels: Path | None = None, size: int = see.IMAGE_SIZE
-) -> Image.Image:
+def contact_sheet(clips: list[Clip], panels: Path | None = None) -> Image.Image:
     """Shows a busy moment of one clip per emotion (in normal light) and per lighting.
 
     Args:
       clips: of a checked SEE folder.
       panels: folder of the published panels, shown above; None shows none.
-      size: pixels of each image.
     """
-    columns = [_image_pair(clip, size) for clip in _examples(clips)]
+    columns = [_image_pair(clip) for clip in _examples(clips)]
     rows = [np.hstack([pair[i] for pair in columns]) for i in range(2)]
     if panels is not None:
-        above = [_panel_pair(panels / name, size) for name in _PANELS]
+        above = [_panel_pair(panels / name) for name in _PANELS]
         rows = [np.hstack([pair[i] for pair in above]) for i in range(2)] + rows
     return Image.fromarray(np.vstack(rows))
 
@@ -144,26 +141,26 @@ def _examples(clips: list[Clip]) -> list[Clip]:
     return chosen
 
 
-def _image_pair(clip: Clip, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _image_pair(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     """Returns the frame and event frame at the clip's 80th percentile of activity."""
     events = [images.decode_jpeg(x.read_bytes()) for x in clip.event_files]
     active = [((x > _ON_LEVEL) | (x < _OFF_LEVEL)).sum() for x in events]
     at = int(np.argsort(active)[int(0.8 * (len(active) - 1))])
     frame = images.decode_jpeg(clip.frame_files[at].read_bytes())
-    return _scaled(frame, size), _scaled(events[at], size)
+    return _scaled(frame), _scaled(events[at])
 
 
-def _panel_pair(stem: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _panel_pair(stem: Path) -> tuple[np.ndarray, np.ndarray]:
     pair = []
     for kind in ("frame", "event"):
         with Image.open(stem.with_name(f"{stem.name}_{kind}.png")) as image:
-            pair.append(_scaled(np.asarray(image.convert("L")), size))
+            pair.append(_scaled(np.asarray(image.convert("L"))))
     return pair[0], pair[1]
 
 
-def _scaled(image: np.ndarray, size: int) -> np.ndarray:
-    resized = Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST)
-    return np.asarray(resized)
+def _scaled(image: np.ndarray) -> np.ndarray:
+    size = see.IMAGE_SIZE, see.IMAGE_SIZE
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.NEAREST))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,15 +15,21 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from seen_jax import see
-from seen_jax.errors import UserError, refuse
-from seen_jax.files import explained, held, read_json, write_whole
+from seen_jax.errors import refuse
+from seen_jax.files import (
+    explained,
+    held,
+    in_use,
+    move_into_place,
+    read_json,
+    write_whole,
+)
 from seen_jax.images import save_frames
 from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
@@ -68,13 +74,9 @@ def write_see_folder(
         "seed": seed,
         "raw": raw,
     }
-    refusal = UserError(
-        f"{out}: expected no other process that writes there, got one; wait for it or "
-        "give another --out"
-    )
     with explained(out, "make room or give another --out; the same command resumes"):
         _claim(out, asked)
-        with held(out / see.PROVENANCE_FILE, refusal):
+        with held(out / see.PROVENANCE_FILE, in_use(out)):
             _write_missing(out, clips, seed, raw, num_workers, progress)
 
 
@@ -137,13 +139,9 @@ def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
     if raw:
         _write_raw(staging / "raw", recorded)
         final = _clip_dir(out, "raw", clip).with_name(f"{clip.name}.aedat4")
-        final.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(staging / "raw", final)
+        move_into_place(staging / "raw", final)
     for kind in ("frame", "event"):  # in this order: see the module's docstring
-        final = _clip_dir(out, kind, clip)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(final, ignore_errors=True)  # of a run killed between the two
-        os.replace(staging / kind, final)
+        move_into_place(staging / kind, _clip_dir(out, kind, clip))
     staging.rmdir()
 
 

@@ -62,7 +62,8 @@ def join(
 
     Raises:
       UserError: some of the first three are missing or do not fit each other, the port
-        is in use, or the processes do not all come in time.
+        is in use, the processes do not all come in time, or this release of JAX has no
+        way to watch them.
     """
     job = (coordinator, num_processes, process_id)
     if job == (None, None, None):
@@ -75,6 +76,7 @@ def join(
         )
     if min(heartbeat_s, join_s) < 1:
         refuse("heartbeat_s and join_s", "1 or more", f"{heartbeat_s} and {join_s}")
+    coordinator_lib.private(*coordinator_lib.CLIENT)  # before any process waits
     _, port = split_address(coordinator)
     service, end = None, time.time() + join_s
     awaited = f"process 0 at {coordinator} and all others"
@@ -114,7 +116,10 @@ def join(
     finally:
         limit.cancel()
     global _peers
-    client = jax._src.distributed.global_state.client
+    module, client = coordinator_lib.CLIENT
+    for method in coordinator_lib.CLIENT_METHODS:  # missing, no beat would be sent
+        coordinator_lib.private(module, f"{client}.{method}")
+    client = coordinator_lib.private(module, client)
     _peers = Peers(client, process_id, num_processes, heartbeat_s)
 
 

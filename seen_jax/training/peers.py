@@ -98,7 +98,7 @@ class Peers:
     counts for how long each number stood still.
 
     Args:
-      client: `jax._src.distributed.global_state.client`.
+      client: `coordinator.CLIENT`, with its methods `CLIENT_METHODS`.
       index, count: this process, and how many there are.
       heartbeat_s: silence after which another process counts as gone.
     """

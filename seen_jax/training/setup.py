@@ -24,7 +24,7 @@ from seen_jax.models import surrogate
 from seen_jax.models.fast.network import network
 from seen_jax.models.lif import LIF
 from seen_jax.models.precision import PRODUCTS
-from seen_jax.models.seen import COPIES, READOUTS
+from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS
 from seen_jax.training.feed import IMAGES
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 from seen_jax.training.rows import CHOICES
@@ -34,8 +34,8 @@ OPTIONS = {  # field: the values it may have
     "images": IMAGES,
     "precision": tuple(PRODUCTS),
     "intensity": INTENSITIES,
-    "kernels": COPIES,
-    "attention": COPIES[:2],
+    "kernels": KERNELS,
+    "attention": ATTENTIONS,
     "readout": tuple(READOUTS),
     "surrogate": ("rectangle", "triangle", "arctan", "fast_sigmoid"),
     "select": tuple(CHOICES),

@@ -7,7 +7,7 @@ import pytest
 
 from seen_jax import see
 from seen_jax.benchmarks import __main__ as benchmarks
-from seen_jax.benchmarks import arguments, drawn, timing
+from seen_jax.benchmarks import arguments, clips, timing
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError
 
@@ -65,11 +65,14 @@ def test_rates_are_units_by_seconds_in_turn():
     assert rates["a"] == {"per_s": [0.0, 0.0], "per_core_s": [0.0, 0.0]}
 
 
-def test_work_continues_where_it_stopped():
-    run = timing.for_seconds(iter([3, 4, 5]))
-    assert run(0) == 0
-    with pytest.raises(StopIteration):
-        run(60)
+def test_calls_are_repeated_until_the_time_is_over_once_at_least(monkeypatch):
+    clock, calls = iter([0.0, 0.5, 1.0, 10.0]), []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    run = timing.repeat(lambda: calls.append(1), units=3)
+    # Until 0 + 1: called at 0, at 0.5, and no more at 1. With 0 s: once.
+    assert (run(1), len(calls)) == (6, 2)
+    monkeypatch.undo()
+    assert (run(0), len(calls)) == (3, 3)
 
 
 def test_median_and_half_the_middle_half():
@@ -80,13 +83,13 @@ def test_median_and_half_the_middle_half():
 
 def test_drawn_clips_are_as_long_as_those_of_see():
     # The standard error of the mean is 15 / sqrt(2405) = 0.3.
-    lengths = drawn.draw_clips(see.NUM_CLIPS, seed=0).num_frames
+    lengths = clips.draw_clips(see.NUM_CLIPS, seed=0).num_frames
     assert lengths.min() >= 18 and lengths.max() <= 131
     assert abs(lengths.mean() - 53.5) < 1 and abs(lengths.std() - 15.2) < 1
 
 
 def test_drawn_windows_are_rows_of_their_clips():
-    batches = drawn.draw_batches(5, Setting(4, 1), 3)
+    batches = clips.draw_batches(5, Setting(4, 1), 3)
     store, batch, rows = batches.images, batches.batch(1), batches.rows(1, 2)
     assert len(store.event_frames) == store.clips.num_frames.sum()
     frames = store.event_frames[rows["event_rows"][0]]

@@ -6,7 +6,7 @@ import pytest
 
 from seen_jax.benchmarks import __main__ as benchmarks
 from seen_jax.benchmarks import data
-from seen_jax.benchmarks.drawn import draw_batches
+from seen_jax.benchmarks.clips import draw_batches
 from seen_jax.data.windows import Setting
 from tests.helpers import memory_records
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seen_jax.benchmarks import __main__ as benchmarks
-from seen_jax.benchmarks.drawn import draw_batches, draw_jpegs
+from seen_jax.benchmarks.clips import draw_batches, draw_jpegs
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import epochs, here, torch_epochs  # noqa: E402

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seen_jax.benchmarks import __main__ as benchmarks
-from seen_jax.benchmarks.drawn import draw_batches
+from seen_jax.benchmarks.clips import draw_batches
 from seen_jax.data.windows import Setting
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
@@ -61,15 +61,16 @@ def test_another_function_is_an_error():
         side_by_side.check_same(weights, args, make_calls)
 
 
-def test_copies_hold_the_same_windows():
-    batches = draw_batches(3, Setting(2, 1), 3)
-    frames, rows = step.place_copies(batches, 100, jax.local_devices()[:1])
-    batch, length = batches.batch(0), len(batches.images.event_frames)
-    assert frames["event_frames"].shape == (1, 34 * length, 90, 90)
+def test_few_frames_stand_for_those_of_many_clips():
+    batches = draw_batches(30, Setting(2, 1), 8, num_frames=70)
+    frames = step.place_tiled(batches.images, jax.local_devices()[:1])
+    batch, rows = side_by_side.first_batch(batches), batches.rows(0, 1)
+    num_frames = frames["event_frames"].shape[1]
+    assert 0 <= num_frames - batches.clips.num_frames.sum() < 70
     for kind in ("event", "intensity"):
         shown = frames[f"{kind}_frames"][0][rows[f"{kind}_rows"][0]]
         np.testing.assert_array_equal(shown, batch[f"{kind}_frames"])
-    assert len(set(rows["event_rows"][0, :, 0] // length)) > 1  # of 34 copies
+    assert len(set(rows["event_rows"][0, :, 0] // 70)) > 1  # of about 20 copies
 
 
 def test_text_by_hand():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seen_jax.benchmarks import __main__ as benchmarks
-from seen_jax.benchmarks.drawn import draw_batches
+from seen_jax.benchmarks.clips import draw_batches
 from seen_jax.data.batches import Batches
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError

@@ -10,7 +10,7 @@ from flax import traverse_util
 
 from seen_jax.data.windows import intensity_places
 from seen_jax.models.lif import LIFState
-from seen_jax.models.seen import COPIES, READOUTS, SEEN, STAGES
+from seen_jax.models.seen import KERNELS, READOUTS, SEEN, STAGES
 from tests.models import variables as variables_lib
 from tests.models.variables import MASK, assert_same, draw, halves, learn
 
@@ -95,7 +95,7 @@ def temporal_gradient(model, variables):
     return jax.jit(jax.grad(loss, argnums=(0, 1)))(variables["params"], attention)
 
 
-@pytest.mark.parametrize("kernels", COPIES)
+@pytest.mark.parametrize("kernels", KERNELS)
 def test_what_learns_through_the_temporal_branch(kernels):
     model = SEEN(kernels=kernels)
     gradient, by_attention = temporal_gradient(model, make(model))

@@ -12,7 +12,7 @@ import jax
 import pytest
 
 from seen_jax.errors import UserError
-from seen_jax.training import hosts, peers
+from seen_jax.training import coordinator, hosts, peers
 from tests.helpers import cpu_environment
 from tests.lab import Lab, free_port, outcomes, wait_for
 from tests.training import steps
@@ -147,6 +147,16 @@ def test_a_process_that_is_gone_or_stopped_ends_the_other_with_a_line(
 def test_an_address_without_a_host_or_a_port_is_refused(address):
     with pytest.raises(UserError, match=r"coordinator: expected HOST:PORT with a port"):
         hosts.join(address, 2, 1)
+
+
+def test_a_jax_without_what_is_private_there_is_named(monkeypatch):
+    words = f"jax: expected a release with .*no.*, got {jax.__version__}; run python"
+    for private in (("jaxlib._jax", "no"), ("jax._src.distributed", "no.client")):
+        with pytest.raises(UserError, match=words):
+            coordinator.private(*private)
+    monkeypatch.setattr(coordinator, "CLIENT", ("jax._src.no", "client"))
+    with pytest.raises(UserError, match=r"release with jax\._src\.no\.client"):
+        hosts.join("127.0.0.1:1234", 2, 0)
 
 
 def test_an_ipv6_address_stands_in_brackets():

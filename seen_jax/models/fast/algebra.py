@@ -3,7 +3,7 @@
 Between the images and J_s, and between the images and LIF1, SEEN is linear but for the
 attention. Below, x is an image, k a kernel, b a bias and w the attention. S is a scale,
 P a tap (Y and X flattened), R an RGB channel, I a frame, M = (P, I), C, D and E are
-channels, q is a position, without its stride. Blocks and places: see `geometry`.
+channels, q is a position, without its stride; blocks are those of `geometry.Grid`.
 """
 
 from __future__ import annotations
@@ -71,15 +71,15 @@ def fold_conv0(kernels: jax.Array, kernel0: jax.Array, bias0: jax.Array) -> jax.
 
 
 def scale_means(
-    frames: jax.Array, kernels: jax.Array, biases: jax.Array, places: Grid
+    frames: jax.Array, kernels: jax.Array, biases: jax.Array, grid: Grid
 ) -> jax.Array:
-    """Computes the mean of each scale over its places, from moments of the frames.
+    """Computes the mean of each scale over its output, from the mean patch.
 
         mean_q (sum_M k[S, M, C] x[q + M] + b[S, C])
           = sum_M k[S, M, C] (mean_q x[q + M]) + b[S, C]
 
     and the mean patch, M = (Y, X, I), is sum_HW v[H, Y] v[W, X] x[H, W, I] with v the
-    grid's moments.
+    grid's row shares.
 
     Args:
       frames: (B, H, W, I).
@@ -88,8 +88,8 @@ def scale_means(
     Returns:
       (S, B, C).
     """
-    moments = jnp.asarray(places.moments, frames.dtype)
-    means = jnp.einsum("BHWI,HY,WX->BYXI", frames, moments, moments)
+    shares = jnp.asarray(grid.row_shares, frames.dtype)
+    means = jnp.einsum("BHWI,HY,WX->BYXI", frames, shares, shares)
     means = means.reshape(len(frames), -1)
     return jnp.einsum("BM,SMC->SBC", means, kernels) + biases[:, None]
 
@@ -113,12 +113,12 @@ def first_kernel(weights: jax.Array, kernels: jax.Array) -> jax.Array:
     return jnp.einsum("S,SMD->MD", weights, kernels)
 
 
-def patches(images: jax.Array, places: Grid) -> jax.Array:
+def patches(images: jax.Array, grid: Grid) -> jax.Array:
     """Gathers what each place reads: (..., H, W, I) to (..., n, n, 7, 7, M)."""
     pixels = images.reshape(*images.shape[:-3], -1, images.shape[-1])
     none = pixels.shape[-2]  # the index of one more pixel, which is zero
     pixels = jnp.pad(pixels, [(0, 0)] * (pixels.ndim - 2) + [(0, 1), (0, 0)])
-    index = np.where(places.pixels < 0, none, places.pixels).astype(np.int32)
+    index = np.where(grid.pixels < 0, none, grid.pixels).astype(np.int32)
     read = pixels.at[..., index, :].get(mode="promise_in_bounds")
     return read.reshape(*read.shape[:-2], -1)
 

@@ -41,8 +41,8 @@ class Grid:
         image or for a place outside the first stage's output.
       first: (n, n, 7, 7) bool, whether a place is inside the first stage's output.
       second: (n, n, 3, 3) bool, whether a place is inside conv2_f2's output.
-      moments: (H, 7), the share of all places of the first stage's output whose row Y
-        of the kernel reads row H of the image; likewise for columns.
+      row_shares: (H, 7), the share of the first stage's output rows whose row Y of the
+        kernel reads row H of the image; likewise for columns.
       folds: whether conv2_f2 on these blocks gives 0 for every place outside its
         output, where conv3_f2 sees padding. At some sizes (of 20 rows, 10 are left and
         then 5; row 5 of conv2_f2 is padding) such a place reads a real row of the first
@@ -52,12 +52,12 @@ class Grid:
     pixels: np.ndarray
     first: np.ndarray
     second: np.ndarray
-    moments: np.ndarray
+    row_shares: np.ndarray
     folds: bool
 
 
 @cache
-def grid(size: int) -> Grid:
+def make_grid(size: int) -> Grid:
     """Returns the grid for images of size x size."""
     first_size = _rows_left(size, FIRST)
     second_size = _rows_left(first_size, SECOND)
@@ -79,7 +79,7 @@ def grid(size: int) -> Grid:
         pixels=pixels.reshape(*pixels.shape[:4], -1),
         first=_pairs(first_inside, np.logical_and),
         second=_pairs(second_inside, np.logical_and),
-        moments=reads_row.sum(axis=1) / first_size,
+        row_shares=reads_row.sum(axis=1) / first_size,
         folds=bool(np.all(second_inside | ~first_inside[:, taps].any(axis=-1))),
     )
 

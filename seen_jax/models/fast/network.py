@@ -28,12 +28,13 @@ from jax import lax
 from seen_jax.errors import check_option, refuse
 from seen_jax.models.fast import algebra
 from seen_jax.models.fast.algebra import conv2, conv3
-from seen_jax.models.fast.geometry import Grid, grid
+from seen_jax.models.fast.geometry import Grid, make_grid
 from seen_jax.models.lif import LIF, LIFState
 from seen_jax.models.precision import PRODUCTS, Product, in_full
-from seen_jax.models.seen import COPIES, NUM_CHANNELS, SCALES, SEEN, STAGES, attend
+from seen_jax.models.seen import CHANNELS, NUM_CHANNELS, SCALES, SEEN, attend
 
-Weights = Mapping[str, tuple[jax.Array, jax.Array]]  # kernel and bias by convolution
+Convs = Mapping[str, tuple[jax.Array, jax.Array]]  # a convolution's kernel and bias
+COPIED = ("copied",)  # all that T's kernels and attention can be here
 COMPOSE_FROM = 16  # examples; for fewer, `compose` costs more than it saves
 
 
@@ -97,50 +98,30 @@ class FastSEEN(nn.Module):
     one_by_one: bool = False
 
     def setup(self):
-        check_option("kernels", self.kernels, COPIES[:1])
-        check_option("attention", self.attention, COPIES[:1])
+        check_option("kernels", self.kernels, COPIED)
+        check_option("attention", self.attention, COPIED)
         self.seen = SEEN(**options_of(self))
         nn.share_scope(self, self.seen)  # so that its variables have the same paths
 
     @in_full
-    def __call__(
-        self,
-        *,
-        event_frames: jax.Array,
-        intensity_frames: jax.Array,
-        train: bool = False,
-        mask: jax.Array | None = None,
-        capture: bool = False,
-    ):
-        """Classifies a batch of windows, as `SEEN.__call__`."""
-        events, intensities, mask = self.seen.check(
-            event_frames, intensity_frames, mask
-        )
-        places = grid(events.shape[-1])
-        if capture or not places.folds:
-            return self.seen(
-                event_frames=events,
-                intensity_frames=intensities,
-                train=train,
-                mask=mask,
-                capture=capture,
-            )
+    def __call__(self, *, train: bool = False, capture: bool = False, **inputs):
+        """Classifies a batch of windows; arguments and result as of `SEEN.__call__`."""
+        events, intensities, mask = self.seen.check(**inputs)
+        grid = make_grid(events.shape[-1])
+        if capture or not grid.folds:
+            return self.seen(train=train, capture=capture, **inputs)
         convs = self.read(intensities.shape[1], events.dtype)
-        weights, j_s = self.spatial_branch(intensities, convs, places, train, mask)
-        lif3 = self.temporal_branch(events, weights, convs, places)
+        weights, j_s = self.spatial_branch(intensities, convs, grid, train, mask)
+        lif3 = self.temporal_branch(events, weights, convs, grid)
         return self.seen.classify(lif3 + j_s, self.product)[0]
 
-    def read(self, num_intensity_frames: int, dtype) -> Weights:
+    def read(self, num_intensity_frames: int, dtype) -> Convs:
         """Returns kernel (Y, X, C, D) and bias (D,) of each of SEEN's convolutions."""
-        convs, channels = {"conv0": self.seen.conv0, **self.seen.convs}, {}
-        channels["conv0"] = NUM_CHANNELS * num_intensity_frames
-        channels.update(dict.fromkeys(SCALES, NUM_CHANNELS))
-        channels["conv1_cat"] = sum(STAGES[name].features for name in SCALES)
-        channels["conv2_f2"] = STAGES["conv1_cat"].features
-        channels["conv3_f2"] = STAGES["conv2_f2"].features
+        convs = {"conv0": self.seen.conv0, **self.seen.convs}
+        channels = {"conv0": NUM_CHANNELS * num_intensity_frames, **CHANNELS}
         return {name: convs[name].weights(n, dtype) for name, n in channels.items()}
 
-    def spatial_branch(self, frames, convs: Weights, places: Grid, train, mask):
+    def spatial_branch(self, frames, convs: Convs, grid: Grid, train, mask):
         """Branch S: attention weights (B, 3) and spikes J_s (B, 1, n, n, 512)."""
         frames = algebra.add_ones_frame(frames)  # (B, H, W, I + 1)
         kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
@@ -148,36 +129,36 @@ class FastSEEN(nn.Module):
         kernels = kernels.reshape(len(SCALES), -1, kernels.shape[-1])  # (S, M, C)
         biases = jnp.stack([convs[name][1] for name in SCALES])  # (S, C)
 
-        means = algebra.scale_means(frames, kernels, biases, places)
+        means = algebra.scale_means(frames, kernels, biases, grid)
         images = list(means[:, :, None, None])  # of one pixel, which is its mean
         weights = attend(self.seen.scores, images, train, mask)
 
         cat, cat_bias = convs["conv1_cat"]
         kernels = algebra.fold_cat(kernels, cat)  # (S, M, D)
         biases = algebra.fold_cat(biases, cat)  # (S, D)
-        inside = jnp.asarray(places.first, frames.dtype)[..., None]
+        inside = jnp.asarray(grid.first, frames.dtype)[..., None]
 
         @jax.checkpoint  # the backward pass gathers the patches again: less memory
         def first_stage(frames, weights):  # of one example: (H, W, I + 1) and (3,)
-            patches = algebra.patches(frames, places)
+            patches = algebra.patches(frames, grid)
             bias = weights @ biases + cat_bias
             kernel = algebra.first_kernel(weights, kernels)
             return self.product(patches, kernel) + bias * inside
 
         def currents(frames, weights):
-            return self.deep(first_stage(frames, weights)[None], convs, places)[0]
+            return self.deep(first_stage(frames, weights)[None], convs, grid)[0]
 
         if train:  # gradients by kernels are faster for a whole batch
             x = self.for_each(first_stage, frames, weights)
-            x = self.deep(x, convs, places)
+            x = self.deep(x, convs, grid)
         else:
             x = self.for_each(currents, frames, weights)
         return weights, self.neuron(x[:, None]).spike
 
-    def deep(self, x: jax.Array, convs: Weights, places: Grid) -> jax.Array:
+    def deep(self, x: jax.Array, convs: Convs, grid: Grid) -> jax.Array:
         """Applies conv2_f2 and conv3_f2 of S: (B, n, n, 7, 7, 64) to (B, n, n, 512)."""
         (kernel2, bias2), (kernel3, bias3) = convs["conv2_f2"], convs["conv3_f2"]
-        bias2 = bias2 * jnp.asarray(places.second, x.dtype)[..., None]
+        bias2 = bias2 * jnp.asarray(grid.second, x.dtype)[..., None]
         if len(x) < COMPOSE_FROM:
             x = conv2(x, kernel2, self.product) + bias2
             return conv3(x, kernel3, self.product) + bias3
@@ -185,7 +166,7 @@ class FastSEEN(nn.Module):
         x = self.product(x.reshape(*x.shape[:3], -1), kernel)
         return x + conv3(bias2, kernel3) + bias3
 
-    def temporal_branch(self, frames, weights, convs: Weights, places: Grid):
+    def temporal_branch(self, frames, weights, convs: Convs, grid: Grid):
         """Branch T: spikes of LIF3 (B, T, n, n, 512), constants for the optimiser."""
         frames, weights, convs = lax.stop_gradient((frames, weights, convs))
         kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
@@ -196,7 +177,7 @@ class FastSEEN(nn.Module):
             return self.neuron(currents[None]).spike[0]
 
         def branch(frames, weights):  # of one example: (T, H, W) and (3,)
-            patches = algebra.patches(frames[..., None], places)
+            patches = algebra.patches(frames[..., None], grid)
             kernel = algebra.first_kernel(weights, kernels)
             x = spikes(self.product(patches, kernel))
             x = spikes(conv2(x, convs["conv2_f2"][0], self.product))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seen_jax.models.fast import algebra
-from seen_jax.models.fast.geometry import grid
+from seen_jax.models.fast.geometry import make_grid
 from seen_jax.models.layers import convolve
 from seen_jax.models.seen import grey_to_rgb, weigh
 
@@ -39,9 +39,9 @@ def test_blocks_hold_what_the_convolutions_read(size):
     expected = images
     for kernel, stride in zip(kernels, (2, 2, 4), strict=True):
         expected = convolve(expected, kernel, stride)
-    places = grid(size)
-    assert places.folds
-    first = algebra.patches(images, places) @ kernels[0].reshape(49, 2)
+    grid = make_grid(size)
+    assert grid.folds
+    first = algebra.patches(images, grid) @ kernels[0].reshape(49, 2)
     agrees(algebra.conv3(algebra.conv2(first, kernels[1]), kernels[2]), expected)
     # and by one kernel for the last two
     rows = first.reshape(*first.shape[:3], -1)
@@ -60,12 +60,12 @@ def test_first_stage_of_the_spatial_branch():
 
     folded = algebra.fold_conv0(algebra.scale_kernels(kernels), kernel0, bias0)
     assert folded.shape == (3, 49, 3, 4)  # S, P, I + 1, C
-    folded, places = folded.reshape(3, -1, 4), grid(22)
+    folded, grid = folded.reshape(3, -1, 4), make_grid(22)
     with_ones = algebra.add_ones_frame(frames)
-    means = algebra.scale_means(with_ones, folded, biases, places)
+    means = algebra.scale_means(with_ones, folded, biases, grid)
     agrees(means, jnp.stack([scale.mean(axis=(1, 2)) for scale in scales]))
 
-    patches = algebra.patches(with_ones, places)  # (2, 2, 2, 7, 7, 49 * 3)
+    patches = algebra.patches(with_ones, grid)  # (2, 2, 2, 7, 7, 49 * 3)
     folded, biases = algebra.fold_cat(folded, cat), algebra.fold_cat(biases, cat)
     for example in (0, 1):
         kernel = algebra.first_kernel(weights[example], folded)

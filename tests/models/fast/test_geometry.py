@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seen_jax.models.fast.geometry import DEEP, FIRST, grid
+from seen_jax.models.fast.geometry import DEEP, FIRST, make_grid
 
 
 def test_stages_together():
@@ -12,16 +12,16 @@ def test_stages_together():
 
 
 def test_places_of_the_published_size():
-    places = grid(90)
+    grid = make_grid(90)
     # 6 blocks of 7 rows less the 3 before the image; likewise conv2_f2's 6 * 3 - 1.
-    assert places.first.sum() == 39 * 39
-    assert places.second.sum() == 17 * 17
+    assert grid.first.sum() == 39 * 39
+    assert grid.second.sum() == 17 * 17
     # Block 1's row 0 is 8 - 3 = 5, its middle pixel in row 10; column 1 of block 2, 14.
-    assert places.pixels[1, 2, 0, 1].reshape(7, 7)[3, 3] == 10 * 90 + 2 * 14
-    assert (places.pixels[0, 0, 2, 3] == -1).all()
+    assert grid.pixels[1, 2, 0, 1].reshape(7, 7)[3, 3] == 10 * 90 + 2 * 14
+    assert (grid.pixels[0, 0, 2, 3] == -1).all()
     # Row 3 of the kernel sees every second row, all inside; row 0 begins 3 before.
-    assert set(places.moments[:, 3]) == {0, 1 / 45}
-    np.testing.assert_allclose(places.moments.sum(axis=0)[[0, 3]], [43 / 45, 1])
+    assert set(grid.row_shares[:, 3]) == {0, 1 / 45}
+    np.testing.assert_allclose(grid.row_shares.sum(axis=0)[[0, 3]], [43 / 45, 1])
 
 
 @pytest.mark.parametrize("size, folds", [(90, True), (22, True), (20, False)])
@@ -30,7 +30,7 @@ def test_sizes_that_fold_by_hand(size, folds):
     # 22 -> 11 -> 6: the last block has rows 3 to 5, all of them real.
     # 20 -> 10 -> 5: the last block has rows 3 to 5, of which 5 is padding, but reads
     # rows 9 to 11 of the first stage, of which 9 is real.
-    assert grid(size).folds is folds
+    assert make_grid(size).folds is folds
 
 
 def test_sizes_that_fold():
@@ -39,4 +39,6 @@ def test_sizes_that_fold():
     for size in range(1, 200):
         first = (size + 1) // 2
         second = (first + 1) // 2
-        assert grid(size).folds == (second % 4 != 1 or first == 2 * second - 1), size
+        assert make_grid(size).folds == (second % 4 != 1 or first == 2 * second - 1), (
+            size
+        )

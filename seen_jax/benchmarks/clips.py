@@ -1,12 +1,16 @@
-"""Drawn clips: as long as those of SEE, with random images.
+"""Clips to measure on: drawn, or simulated where what they show matters.
 
-For measurements that depend on sizes alone. The images repeat after `NUM_FRAMES`, but
-each copy has its own place in memory.
+Drawn clips are as long as those of SEE and have random images, for measurements that
+depend on sizes alone. The images repeat after `NUM_FRAMES`, but each copy has its own
+place in memory.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,25 +42,35 @@ def draw_clips(num_clips: int, seed: int) -> Clips:
     )
 
 
-def draw_store(num_clips: int, seed: int) -> Store:
-    """Draws a store in memory, 0.9 MB per clip, of SEE's mean and spread."""
+def draw_store(num_clips: int, seed: int, num_frames: int | None = None) -> Store:
+    """Draws a store in memory, of SEE's mean and spread.
+
+    Args:
+      num_clips: of its table.
+      seed: of all that is drawn.
+      num_frames: that are kept, for who repeats them where they are needed; None keeps
+        those of all clips, 0.9 MB per clip.
+    """
     clips = draw_clips(num_clips, seed)
+    num_frames = num_frames or int(clips.num_frames.sum())
     rng = np.random.default_rng(seed)
     size = see.INPUT_SIZE, see.INPUT_SIZE
 
     def frames(mean, std):
         images = 255 * rng.normal(mean, std, (NUM_FRAMES, *size))
         images = images.clip(0, 255).astype(np.uint8)
-        return np.resize(images, (clips.num_frames.sum(), *size))
+        return np.resize(images, (num_frames, *size))
 
     events = frames(see.EVENT_MEAN, see.EVENT_STD)
     intensities = frames(see.INTENSITY_MEAN, see.INTENSITY_STD)
     return Store(clips, Path("drawn"), events, intensities)
 
 
-def draw_batches(num_clips: int, setting: Setting, batch_size: int) -> Batches:
-    """Returns batches for training on drawn clips."""
-    store = draw_store(num_clips, seed=0)
+def draw_batches(
+    num_clips: int, setting: Setting, batch_size: int, num_frames: int | None = None
+) -> Batches:
+    """Returns batches for training on the clips of `draw_store`."""
+    store = draw_store(num_clips, 0, num_frames)
     return Batches(store, store.clips, setting, batch_size, 0, "train")
 
 
@@ -80,3 +94,18 @@ def decode_rgb(jpegs: list[bytes]) -> np.ndarray:
             rgb = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         decoded.append(np.asarray(rgb))
     return np.stack(decoded)
+
+
+def make_data(
+    root: Path, num_clips: int, num_volunteers: int = 4, config: str = "published"
+) -> Path:
+    """Simulates clips and builds their records; returns their DATA_DIR."""
+    repository = Path(__file__).resolve().parents[2]
+    simulate = [sys.executable, "-m", "seen_jax.simulator", "--out", str(root / "see")]
+    simulate += ["--clips", str(num_clips), "--volunteers", str(num_volunteers)]
+    build = ["bash", "launch/build_see.sh", str(root / "see"), str(root / "data")]
+    build += ["--config", config]
+    env = {**os.environ, "PYTHON": sys.executable}
+    for command in (simulate, build):
+        subprocess.run(command, cwd=repository, env=env, check=True, stdout=sys.stderr)
+    return root / "data"
