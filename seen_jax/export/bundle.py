@@ -142,6 +142,7 @@ def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, A
         "format": seen_runtime.FORMAT,
         "classes": list(facts["labels"]),
         "setting": str(setting),
+        "frames_per_s": batches.clips.frames_per_s,
         "num_event_frames": setting.num_event_frames,
         "skip": setting.skip,
         "intensity_places": batches.places,

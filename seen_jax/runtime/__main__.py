@@ -43,18 +43,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--period_us",
         type=parse_period,
-        default=Fraction(see.FRAME_PERIOD_US),
-        help="length of a period; default: %(default)s",
+        help="length of a period; default: of the bundle",
     )
     parser.add_argument("--pixel", choices=PIXEL_RULES, default="last")
     args = parser.parse_args(argv)
     runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
+    frames_per_s = Fraction(runtime.manifest["frames_per_s"])
+    usual = see.FRAME_PERIOD_US if frames_per_s == see.FRAMES_PER_S else None
     recording = read_aedat4(args.recording)
     images = clip_images(
         recording,
         crop=args.crop or centre_square(recording.resolution),
         start_us=args.start_us,
-        period_us=args.period_us,
+        period_us=args.period_us or Fraction(usual or 10**6 / frames_per_s),
         pixel=args.pixel,
     )
     frames = [

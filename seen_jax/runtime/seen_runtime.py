@@ -3,7 +3,7 @@
 One file for Python 3.6 to 3.13, with numpy and one of torch (1.8 or newer), onnxruntime
 and TensorRT (8.2 or newer). Pillow reads JPEG and PNG where it is installed.
 
-    python seen_runtime.py --bundle BUNDLE --events DIR --frames DIR [--rate 30]
+    python seen_runtime.py --bundle BUNDLE --events DIR --frames DIR [--rate HZ]
         [--backend auto|torch|torchscript|onnxruntime|tensorrt] [--json]
 
     runtime = load("BUNDLE")
@@ -15,9 +15,9 @@ and TensorRT (8.2 or newer). Pillow reads JPEG and PNG where it is installed.
 The network here does only the work that reaches the output (`fold`, `make_network`); it
 is the same function as the published one.
 
-Note: a frame's number is its place in time at 30 Hz. A number that is left out is a
-dropped frame; the frames after it keep their places, and a window that needs it is not
-predicted.
+Note: a frame's number is its place in time, one period of the bundle's `frames_per_s`
+(30 for SEE) after the other. A number that is left out is a dropped frame; the frames
+after it keep their places, and a window that needs it is not predicted.
 """
 
 import argparse
@@ -46,7 +46,7 @@ try:
 except ImportError:  # may be absent on the board: then only .npy and .pgm are read
     Image = None
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 ONNX = "seen.onnx", "seen_dynamic.onnx"  # for one window, and for any number
 FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, "seen_runtime.py")
@@ -468,6 +468,11 @@ def list_frames(folder: str) -> dict:
     return dict(sorted(frames.items()))
 
 
+def read_frames(folder: str) -> dict:
+    """Reads the numbered images of a folder: number to uint8 (S, S), ascending."""
+    return {number: read_image(path) for number, path in list_frames(folder).items()}
+
+
 # ---------------------------------------------------------------------- the bundle
 
 
@@ -501,13 +506,18 @@ def _are_files(x, m):
     )
 
 
-_MEAN = "a grey level from 0 to 1", _within(0, 1, int, float)
-_STD = "a grey level from 0.001 to 1", _within(0.001, 1, int, float)
+_REAL = int, float
+_MEAN = "a grey level from 0 to 1", _within(0, 1, *_REAL)
+_STD = "a grey level from 0.001 to 1", _within(0.001, 1, *_REAL)
 FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
     "format": (f"{FORMAT}, of this {FILES[-1]}", _within(FORMAT, FORMAT, int)),
     "sha256": ("the SHA-256 of all else in it", lambda x, m: x == manifest_hash(m)),
     "classes": (f"1 to {MAX_CLASSES} names, each once", _are_names),
     "num_event_frames": (f"1 to {MAX_SPAN}", _within(1, MAX_SPAN, int)),
+    "frames_per_s": (
+        f"above 0, at most {MAX_RATE:g}",
+        _within(1e-9, MAX_RATE, *_REAL),
+    ),
     "skip": (f"0 or more, and at most {MAX_SPAN} frames from first to last", _is_skip),
     "intensity_places": ("places in a window", _are_places),
     "image_size": (f"{SIZE}", _within(SIZE, SIZE, int)),
@@ -1049,7 +1059,7 @@ class Ring:
 
 
 class Stream:
-    """Predictions over the latest window of frames that come at 30 Hz, in one thread.
+    """Predictions over the latest window of frames as they come, in one thread.
 
     A frame is resized and normalised once, when it comes. Nothing behind that can be
     kept for the next window: the neurons begin at rest in every window, and the kernels
@@ -1079,7 +1089,7 @@ class Stream:
         self.missing, self._asked = [], -1
 
     def push_event(self, number: int, image: np.ndarray) -> None:
-        """Takes an event frame, uint8 (S, S), with its number at 30 Hz."""
+        """Takes an event frame, uint8 (S, S), with its number."""
         self.events.push(number, image)
 
     def push_intensity(self, number: int, image: np.ndarray) -> None:
@@ -1124,7 +1134,7 @@ def replay(
     runtime: Runtime,
     event_frames: dict,
     intensity_frames: dict,
-    rate: float = 30.0,
+    rate: Optional[float] = None,
     on_prediction: Callable = lambda prediction, latency_ms: None,
 ) -> dict:
     """Plays frames in real time, and predicts at each.
@@ -1134,7 +1144,8 @@ def replay(
 
     Args:
       event_frames, intensity_frames: number to uint8 (S, S).
-      rate: frames per second; 0 plays as fast as it goes, each frame predicted.
+      rate: frames per second, those of the bundle by default; 0 plays as fast as it
+        goes, each frame predicted.
       on_prediction: called with each `Prediction` and its latency in ms.
 
     Returns:
@@ -1147,6 +1158,7 @@ def replay(
       ValueError: another rate, numbers that play for days, frames that `Ring` refuses.
       BackendError: the backend fails.
     """
+    rate = runtime.manifest["frames_per_s"] if rate is None else rate
     frames, rate = _in_order({*event_frames, *intensity_frames}, rate), float(rate)
     stream, latency_ms, gaps, missed, i = Stream(runtime), [], {}, 0, 0
     for _ in range(3):  # a backend's first windows take longer
@@ -1191,7 +1203,7 @@ def replay(
 
 def _in_order(frames, rate):
     """Returns numbers ascending, if they play within a day at a rate."""
-    if not isinstance(rate, numbers.Real) or not 0 <= rate < MAX_RATE:
+    if not isinstance(rate, numbers.Real) or not 0 <= rate <= MAX_RATE:
         _refuse("rate", "0 or more frames per second", _short(rate), "try 30")
     frames = sorted(check_number(x, "frame") for x in frames)
     if rate and frames and frames[-1] - frames[0] > LONGEST_S * float(rate):
@@ -1201,7 +1213,7 @@ def _in_order(frames, rate):
     return frames
 
 
-def play(runtime: Runtime, frames: list, rate: float, as_json: bool) -> None:
+def play(runtime: Runtime, frames: list, rate: Optional[float], as_json: bool) -> None:
     """Replays and prints; `frames` are those of both kinds.
 
     Raises:
@@ -1247,7 +1259,8 @@ def _print_summary(result):
 def add_options(parser: argparse.ArgumentParser, **bundle: str) -> None:
     """Adds the options of every command that plays; `bundle` are those of --bundle."""
     parser.add_argument("--bundle", metavar="DIR", **bundle)
-    parser.add_argument("--rate", type=float, default=30.0, help="Hz; 0: do not wait")
+    text = "Hz; 0: do not wait; default: of the bundle"
+    parser.add_argument("--rate", type=float, help=text)
     parser.add_argument("--backend", default="auto", choices=("auto", *BACKENDS))
     text = "refuse a bundle whose manifest has another hash than its export printed"
     parser.add_argument("--trust", metavar="SHA256", help=text)
@@ -1264,10 +1277,7 @@ def main(argv: Optional[list] = None) -> int:
     args = parser.parse_args(argv)
     try:
         runtime = load(args.bundle, args.backend, args.trust)
-        frames = [
-            {number: read_image(path) for number, path in list_frames(folder).items()}
-            for folder in (args.events, args.frames)
-        ]
+        frames = [read_frames(folder) for folder in (args.events, args.frames)]
         play(runtime, frames, args.rate, args.json)
     except ERRORS as error:
         print(error, file=sys.stderr)

@@ -105,6 +105,7 @@ def make_manifest(**changes):
         "format": seen_runtime.FORMAT,
         "classes": list(see.EMOTIONS),
         "num_event_frames": 4,
+        "frames_per_s": 30,
         "skip": 3,
         "intensity_places": [0, 3],
         "image_size": see.INPUT_SIZE,

@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import BackendError
+from tests.helpers import ROOT
 from tests.runtime.bundles import SOURCE, normalised, write_clip
 
 
@@ -122,3 +126,15 @@ def test_the_command_and_a_backend_that_fails(
         seen_runtime.load(str(dummy), "torch").logits(*normalised(1))
     assert f"{caught.value}\n" == err
     assert caught.value.__context__ is not None
+
+
+def test_the_readmes_python(bundle, tmp_path):
+    write_clip(tmp_path / "data" / "clip", 20)
+    (tmp_path / "data" / "quickstart").mkdir()
+    (tmp_path / "data" / "quickstart" / "bundle").symlink_to(bundle)
+    blocks = re.findall("```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (block,) = [x for x in blocks if "quickstart/bundle" in x]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-c", block]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "emotions.png").stat().st_size > 10_000

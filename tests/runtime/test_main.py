@@ -11,6 +11,7 @@ from seen_jax.event_folder import clip_images
 from seen_jax.events import Recording
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.__main__ import main
+from tests.runtime.bundles import plain_runtime
 from tests.samples import random_events
 
 
@@ -43,6 +44,14 @@ def test_a_recording_gives_emotions(loaded, recording, capsys):
     assert count in (18, 19)
     assert [x["frame"] for x in result["predictions"]] == list(range(12, count))
     assert result["device"] == "plain Python"
+
+
+def test_the_period_is_the_bundles(recording, monkeypatch, capsys):
+    runtime = plain_runtime(frames_per_s=25)
+    monkeypatch.setattr(seen_runtime, "load", lambda *_: runtime)
+    main(options(recording[0], "--json"))
+    # 600 ms are 15 periods of 40 ms: 3 windows of 13 frames.
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 3
 
 
 def test_it_plays_the_images_that_events_writes(loaded, recording, monkeypatch):

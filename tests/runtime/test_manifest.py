@@ -99,6 +99,7 @@ ABSURD = {
     "format": [1, 2.0, True],
     "classes": ["angry", [], ["angry", 1], {"angry": 1}, ["a", "a"], ["two\nlines"]],
     "num_event_frames": [0, 10**5, 10**18, True, 4.0, "4", None],
+    "frames_per_s": [0, -1, 1.1e6, float("nan"), float("inf"), "30", True, None],
     "skip": [-1, 400, 10**5, 10**18, [3], None, True],
     "intensity_places": [[], [0, 4], [-1, 3], [0.0, 3.0], "03", 3, 10**6 * [0]],
     "image_size": [180, "90"],

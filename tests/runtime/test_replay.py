@@ -50,6 +50,13 @@ def test_replay_in_time(clock):
     assert len(windows) == 3 + 28
 
 
+def test_the_rate_is_the_bundles(clock):
+    runtime, _ = watched_runtime()
+    runtime.manifest["frames_per_s"] = 16
+    replay(runtime, clip(range(20)), clip(range(20)))
+    assert clock.now == 19 / 16
+
+
 def test_replay_that_falls_behind_predicts_the_newest(clock):
     # A window takes 1.5 periods. Frame 12 is done at 13.5, frame 13 at 15; then 14 and
     # 15 are due and 15 is predicted, done at 16.5, then 16, done at 18, and so on.
@@ -91,7 +98,7 @@ def test_replay_with_gaps(clock):
     np.testing.assert_allclose(clock.now, 39 / 30)
 
 
-@pytest.mark.parametrize("rate", ["30", None, 10**400, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", ["30", 10**400, -1, float("nan"), float("inf")])
 def test_a_rate_that_is_none(rate):
     words = "^rate: expected 0 or more frames per second, got .*; try 30"
     with pytest.raises(UserError, match=words):
