@@ -354,14 +354,13 @@ static void plain_window(const seen_header *h, const seen_arrays *a, arena *memo
  * A tile of `dense` is 6 places by WIDTH channels; `add_rows` makes SLICE channels. */
 
 #if defined(__AVX512F__)
-#define FEW 0.3
-enum { VECTOR = 64, TILE_VECTORS = 4, SUM_VECTORS = 8 };
+enum { VECTOR = 64, TILE_VECTORS = 4, SUM_VECTORS = 8 }; /* of 32 registers */
 #elif defined(__AVX__)
-enum { VECTOR = 32, TILE_VECTORS = 2, SUM_VECTORS = 8 };
+enum { VECTOR = 32, TILE_VECTORS = 2, SUM_VECTORS = 8 }; /* of 16 */
 #elif defined(__aarch64__)
-enum { VECTOR = 16, TILE_VECTORS = 4, SUM_VECTORS = 16 };
+enum { VECTOR = 16, TILE_VECTORS = 4, SUM_VECTORS = 16 }; /* of 32 */
 #else
-enum { VECTOR = 16, TILE_VECTORS = 2, SUM_VECTORS = 8 };
+enum { VECTOR = 16, TILE_VECTORS = 2, SUM_VECTORS = 8 }; /* of 16 */
 #endif
 typedef real vec __attribute__((vector_size(VECTOR), aligned(sizeof(real)), may_alias));
 
@@ -370,23 +369,30 @@ enum {
   TILE = 6,
   WIDTH = TILE_VECTORS * LANES,
   SLICE = SUM_VECTORS * LANES,
+  AHEAD = 4, /* rows from the one that is added to the one that is fetched */
 };
-_Static_assert(FIRST % WIDTH == 0 && SECOND % SLICE == 0 && SLICE % 8 == 0, "widths");
+_Static_assert(FIRST % WIDTH == 0, "FIRST is not a whole number of tiles");
+_Static_assert(FOURTH % SLICE == 0 && SLICE % 8 == 0, "FOURTH is not whole slices");
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* out[i] = sum over k of at[i][offsets[k]] kernel[k], for num places and WIDTH channels.
- * kernel has `stride` elements from k to k + 1, out WIDTH from i to i + 1. */
-INLINE void dense_tile(size_t num, const real *const *at, const int32_t *offsets,
-                       size_t taps, const real *kernel, size_t stride, real *out,
+/* One product of a sum: x[pixel] kernel[row]. */
+typedef struct {
+  int32_t pixel, row;
+} product;
+
+/* out[i] = sum over k of at[i][k's pixel] kernel[k's row], for num places and WIDTH
+ * channels. The strides count elements from row to row, and from place to place. */
+INLINE void dense_tile(size_t num, const real *const *at, const product *products,
+                       size_t count, const real *kernel, size_t stride, real *out,
                        size_t out_stride) {
   vec sum[TILE][TILE_VECTORS];
   for (size_t i = 0; i < num; i++)
     for (size_t v = 0; v < TILE_VECTORS; v++) sum[i][v] = (vec){0};
-  for (size_t k = 0; k < taps; k++) {
-    const vec *row = (const vec *)(kernel + k * stride);
+  for (size_t k = 0; k < count; k++) {
+    const vec *row = (const vec *)(kernel + (size_t)products[k].row * stride);
     for (size_t i = 0; i < num; i++) {
-      const real x = at[i][offsets[k]];
+      const real x = at[i][products[k].pixel];
       for (size_t v = 0; v < TILE_VECTORS; v++) sum[i][v] += x * row[v];
     }
   }
@@ -395,23 +401,21 @@ INLINE void dense_tile(size_t num, const real *const *at, const int32_t *offsets
       ((vec *)(out + i * out_stride))[v] = sum[i][v];
 }
 
-static void dense(size_t num, const real *const *at, const int32_t *offsets, size_t taps,
-                  const real *kernel, size_t stride, real *out, size_t out_stride) {
-  switch (num) { /* each with its sums in registers */
-    case 1: dense_tile(1, at, offsets, taps, kernel, stride, out, out_stride); break;
-    case 2: dense_tile(2, at, offsets, taps, kernel, stride, out, out_stride); break;
-    case 3: dense_tile(3, at, offsets, taps, kernel, stride, out, out_stride); break;
-    case 4: dense_tile(4, at, offsets, taps, kernel, stride, out, out_stride); break;
-    case 5: dense_tile(5, at, offsets, taps, kernel, stride, out, out_stride); break;
-    default: dense_tile(6, at, offsets, taps, kernel, stride, out, out_stride);
-  }
+static void dense(size_t num, const real *const *at, const product *products,
+                  size_t count, const real *kernel, size_t stride, real *out,
+                  size_t out_stride) {
+#define CASE(n) \
+  case n: dense_tile(n, at, products, count, kernel, stride, out, out_stride); break
+  switch (num) { CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); }
+#undef CASE
 }
 
-/* sum[SLICE] = start + rows of a table, in the order of the list. */
+/* sum += rows of a table, in the order of the list. */
 INLINE void add_rows(vec sum[SUM_VECTORS], const real *table, size_t stride,
                      const uint16_t *rows, size_t num) {
   for (size_t i = 0; i < num; i++) {
     const vec *row = (const vec *)(table + rows[i] * stride);
+    if (i + AHEAD < num) __builtin_prefetch(table + rows[i + AHEAD] * stride);
     for (size_t v = 0; v < SUM_VECTORS; v++) sum[v] += row[v];
   }
 }
@@ -437,7 +441,7 @@ INLINE uint64_t pack8(const uint8_t *bytes) {
 INLINE void fire(const seen_header *h, real *membranes, const real *currents,
                  size_t count, uint8_t *bits) {
   const real decay = (real)h->decay, threshold = (real)h->threshold;
-  uint8_t fired[SLICE > FIRST ? SLICE : FIRST];
+  uint8_t fired[FOURTH];
   for (size_t i = 0; i < count; i++) {
     const real v = decay * membranes[i] + currents[i];
     fired[i] = v > threshold;
@@ -470,82 +474,75 @@ static void layer(const seen_header *h, const real *table, size_t slice_stride,
     }
 }
 
-/* ------------------------------------------------------------------ S, fast
+/* ----------------------------------------------------------------- packed weights
  *
- * Only the attention stands between the images and J_s, so the first stage, conv2_f2 and
- * conv3_f2 are one kernel of 19 x 19 per frame and scale: place y of a block and tap k
- * read image row 16 r - 9 + 2 y + k. In the first row and column of blocks, places 0 to
- * 2 are padding and what the others read begins at the image's edge: 10 rows or columns
- * are left. So there are four kinds of blocks, with a kernel each. */
+ * Only the attention stands between the images and J_s. By scale, all of S is one kernel
+ * of 19 x 19 for each frame: place y of block r and tap k read row 16 r - 9 + 2 y + k of
+ * an image. In block 0, rows 0 to 8 of the kernel are outside the image, and places 0 to
+ * 2 are padding that must give nothing, although their taps reach rows 9 and 10. So
+ * these two rows are there twice: 9 and 10 for all places, 19 and 20 without the padding.
+ * Columns are alike, so the table of a frame is 21 x 21 and serves all blocks. */
 
-enum { KINDS = 4, WHOLE = 2 * (TAPS - 1) + TAPS, CUT = WHOLE - (2 * MARGIN + MARGIN) };
+enum {
+  SPAN = 2 * (TAPS - 1) + TAPS,               /* rows of the kernel */
+  OUTSIDE = 3 * MARGIN,                       /* rows of it outside, in block 0 */
+  TWICE = 2 * (MARGIN - 1) + TAPS - OUTSIDE,  /* rows that padding reaches */
+  LINES = SPAN + TWICE,
+  KINDS = 4, /* of blocks: in row 0 or not, in column 0 or not */
+};
 
 typedef struct {
-  size_t rows, columns;         /* of the kernel */
-  size_t from_row, from_column; /* the first block of this kind */
-  size_t num_rows, num_columns; /* blocks of this kind */
-} kind;
-
-static kind kind_of(const seen_header *h, size_t i) {
-  const size_t n = block_rows(h), row = i / 2, column = i % 2;
-  return (kind){row ? WHOLE : CUT, column ? WHOLE : CUT, row,
-                column,            row ? n - 1 : 1,      column ? n - 1 : 1};
-}
-
-static size_t num_taps(const seen_header *h, kind some) {
-  return h->num_intensity_frames * some.rows * some.columns;
-}
-
-typedef struct { /* what `seen_pack` makes of the arrays */
-  real *spatial[KINDS]; /* (512 / WIDTH, taps, 3, WIDTH) */
-  real *conv3;          /* (512 / SLICE, 9 * 256, SLICE): a slice stays in the cache */
+  real *spatial; /* (512 / WIDTH, N, 21, 21, 3, WIDTH) */
+  real *conv3;   /* (512 / SLICE, 9 * 256, SLICE): a slice stays in the cache */
 } packed;
 
 static packed cut_packed(const seen_header *h, arena *memory) {
+  const size_t rows = h->num_intensity_frames * LINES * LINES;
   packed some;
-  for (size_t i = 0; i < KINDS; i++)
-    some.spatial[i] =
-        take(memory, num_taps(h, kind_of(h, i)) * SCALES * THIRD, sizeof(real));
+  some.spatial = take(memory, rows * SCALES * THIRD, sizeof(real));
   some.conv3 = take(memory, NINE * SECOND * THIRD, sizeof(real));
   return some;
 }
 
-/* Adds to a kind's kernel what goes through one place of the block and one scale. */
-static void compose(const seen_header *h, const seen_arrays *a, kind some, size_t place,
-                    size_t scale, real *kernel) {
-  const size_t cut_row = some.rows == CUT ? WHOLE - CUT : 0;
-  const size_t cut_column = some.columns == CUT ? WHOLE - CUT : 0;
-  int32_t channels[FIRST];
-  for (int32_t c = 0; c < FIRST; c++) channels[c] = c;
-  for (size_t tap = 0; tap < h->num_intensity_frames * AREA; tap++) {
-    const size_t row = 2 * (place / TAPS) + tap % AREA / TAPS;
-    const size_t column = 2 * (place % TAPS) + tap % TAPS;
-    if (row < cut_row || column < cut_column) continue; /* padding of the image */
-    const size_t to =
-        (tap / AREA * some.rows + row - cut_row) * some.columns + column - cut_column;
-    const real *from = a->intensity +
-                       (scale * h->num_intensity_frames * AREA + tap) * FIRST;
+/* The line of the table that holds a row of the kernel, in block 0 or another. */
+static size_t line_of(size_t row, int is_first) {
+  return is_first && row < OUTSIDE + TWICE ? row - OUTSIDE + SPAN : row;
+}
+
+/* Whether the table has a second version of a row for block 0 that this place is in. */
+static int is_twice(size_t row, size_t place_row) {
+  return row >= OUTSIDE && row < OUTSIDE + TWICE && place_row >= MARGIN;
+}
+
+/* Adds to the table what one frame gives by one tap of one place. */
+static void compose(const seen_header *h, const seen_arrays *a, size_t place, size_t n,
+                    size_t tap, real *table) {
+  const size_t num = h->num_intensity_frames, y = place / TAPS, x = place % TAPS;
+  const size_t row = 2 * y + tap / TAPS, column = 2 * x + tap % TAPS;
+  product channels[FIRST];
+  for (int32_t c = 0; c < FIRST; c++) channels[c] = (product){c, c};
+  for (size_t scale = 0; scale < SCALES; scale++)
     for (size_t s = 0; s < THIRD / WIDTH; s++) {
+      const real *from = a->intensity + ((scale * num + n) * AREA + tap) * FIRST;
       real sum[WIDTH];
-      dense(1, &from, channels, FIRST, a->deep + place * FIRST * THIRD + s * WIDTH, THIRD,
-            sum, WIDTH);
-      real *out = kernel + ((s * num_taps(h, some) + to) * SCALES + scale) * WIDTH;
-      for (size_t i = 0; i < WIDTH; i++) out[i] += sum[i];
+      dense(1, &from, channels, FIRST, a->deep + place * FIRST * THIRD + s * WIDTH,
+            THIRD, sum, WIDTH);
+      for (int first = 0; first < 4; first++) { /* block row 0 or not, column or not */
+        if (first / 2 && !is_twice(row, y)) continue;
+        if (first % 2 && !is_twice(column, x)) continue;
+        const size_t i = line_of(row, first / 2), j = line_of(column, first % 2);
+        real *out = table + (((s * num + n) * LINES + i) * LINES + j) * SCALES * WIDTH;
+        for (size_t c = 0; c < WIDTH; c++) out[scale * WIDTH + c] += sum[c];
+      }
     }
-  }
 }
 
 static void pack(const seen_header *h, const seen_arrays *a, packed out) {
-  for (size_t i = 0; i < KINDS; i++) {
-    const kind some = kind_of(h, i);
-    memset(out.spatial[i], 0, num_taps(h, some) * SCALES * THIRD * sizeof(real));
-    for (size_t place = 0; place < AREA; place++) {
-      const int padding = (some.rows == CUT && place / TAPS < MARGIN) ||
-                          (some.columns == CUT && place % TAPS < MARGIN);
-      for (size_t scale = 0; scale < SCALES && !padding; scale++)
-        compose(h, a, some, place, scale, out.spatial[i]);
-    }
-  }
+  const size_t rows = h->num_intensity_frames * LINES * LINES;
+  memset(out.spatial, 0, rows * SCALES * THIRD * sizeof(real));
+  for (size_t place = 0; place < AREA; place++)
+    for (size_t n = 0; n < h->num_intensity_frames; n++)
+      for (size_t tap = 0; tap < AREA; tap++) compose(h, a, place, n, tap, out.spatial);
   for (size_t s = 0; s < THIRD / SLICE; s++)
     for (size_t i = 0; i < NINE * SECOND; i++)
       memcpy(out.conv3 + (s * NINE * SECOND + i) * SLICE,
@@ -558,8 +555,8 @@ typedef struct {
   real *intensities; /* (N, P, P) with their padding, P = H + 6 */
   real *events;      /* (T, P, P) */
   uint8_t *differs;  /* (T, P, P), whether a pixel is not background */
-  real *mixed;       /* (taps, WIDTH), a slice of a kind's kernel, weighed */
-  int32_t *offsets;  /* (taps), where they read */
+  real *mixed;       /* (N, 21, 21, WIDTH), a slice of `spatial`, weighed */
+  product *products[KINDS]; /* (N, 19, 19) or less, the sums of `look` */
   real *spatial;     /* (n * n, 512), currents of J_s */
   uint64_t *j_s;     /* (n * n, 512), a bit each */
   uint64_t *lif1;    /* (T, n * n, 49, 64) */
@@ -576,13 +573,13 @@ static size_t padded_rows(const seen_header *h) { return h->image_size + 2 * MAR
 static scratch cut_scratch(const seen_header *h, arena *memory) {
   const size_t length = h->num_event_frames, num = h->num_intensity_frames;
   const size_t pixels = padded_rows(h) * padded_rows(h), blocks = num_blocks(h);
-  const size_t taps = num * WHOLE * WHOLE;
   scratch s;
   s.intensities = take(memory, num * pixels, sizeof(real));
   s.events = take(memory, length * pixels, sizeof(real));
   s.differs = take(memory, length * pixels + 8, 1); /* eight are read at once */
-  s.mixed = take(memory, taps * WIDTH, sizeof(real));
-  s.offsets = take(memory, taps, sizeof(int32_t));
+  s.mixed = take(memory, num * LINES * LINES * WIDTH, sizeof(real));
+  for (size_t i = 0; i < KINDS; i++)
+    s.products[i] = take(memory, num * SPAN * SPAN, sizeof(product));
   s.spatial = take(memory, blocks * THIRD, sizeof(real));
   s.j_s = take(memory, blocks * THIRD / 8, 1);
   s.lif1 = take(memory, length * blocks * AREA * FIRST / 8, 1);
@@ -606,42 +603,64 @@ static void pad(const seen_header *h, real *out, const real *in, size_t num) {
              in + (n * side + i) * side, side * sizeof(real));
 }
 
+/* Lists the products of a kind of block: in block row 0 (kind / 2 is 0) or another,
+ * and in block column 0 (kind % 2 is 0) or another. */
+static size_t list_products(const seen_header *h, size_t kind, product *out) {
+  const size_t padded = padded_rows(h);
+  const size_t top = kind / 2 ? 0 : OUTSIDE, left = kind % 2 ? 0 : OUTSIDE;
+  size_t num = 0;
+  for (size_t n = 0; n < h->num_intensity_frames; n++)
+    for (size_t row = top; row < SPAN; row++) {
+      const size_t line = n * LINES + line_of(row, !(kind / 2));
+      const size_t pixel = (n * padded + row - top) * padded;
+      for (size_t column = left; column < SPAN; column++)
+        out[num++] = (product){(int32_t)(pixel + column - left),
+                               (int32_t)(line * LINES + line_of(column, !(kind % 2)))};
+    }
+  return num;
+}
+
+/* A slice of J_s's currents for the blocks of a kind. */
+static void look_slice(const seen_header *h, scratch s, size_t kind, size_t num_products,
+                       real *currents) {
+  const size_t n = block_rows(h), padded = padded_rows(h);
+  const size_t columns = kind % 2 ? n - 1 : 1, count = (kind / 2 ? n - 1 : 1) * columns;
+  if (!count) return;
+  const size_t tiles = (count + TILE - 1) / TILE, each = (count + tiles - 1) / tiles;
+  for (size_t begin = 0; begin < count; begin += each) {
+    const size_t num = count - begin < each ? count - begin : each;
+    const real *at[TILE];
+    real *to[TILE], sum[TILE * WIDTH];
+    for (size_t i = 0; i < num; i++) {
+      const size_t row = (begin + i) / columns, column = (begin + i) % columns;
+      const size_t y = kind / 2 ? 16 * (row + 1) - OUTSIDE : 0; /* of the image */
+      const size_t x = kind % 2 ? 16 * (column + 1) - OUTSIDE : 0;
+      at[i] = s.intensities + (y + MARGIN) * padded + x + MARGIN;
+      to[i] = currents + ((row + kind / 2) * n + column + kind % 2) * THIRD;
+    }
+    dense(num, at, s.products[kind], num_products, s.mixed, WIDTH, sum, WIDTH);
+    for (size_t i = 0; i < num; i++)
+      for (size_t c = 0; c < WIDTH; c++) to[i][c] += sum[i * WIDTH + c];
+  }
+}
+
 /* S: padded intensity frames -> J_s. */
 static void look(const seen_header *h, const seen_arrays *a, packed weights, scratch s,
                  const real w[SCALES]) {
-  const size_t n = block_rows(h), padded = padded_rows(h);
-  weigh(s.spatial, a->deep_bias, w, n * n * THIRD);
-  for (size_t i = 0; i < KINDS; i++) {
-    const kind some = kind_of(h, i);
-    const size_t taps = num_taps(h, some), count = some.num_rows * some.num_columns;
-    if (!count) continue;
-    const size_t tiles = (count + TILE - 1) / TILE, each = (count + tiles - 1) / tiles;
-    for (size_t k = 0; k < taps; k++)
-      s.offsets[k] = (int32_t)((k / (some.rows * some.columns) * padded +
-                                k / some.columns % some.rows) * padded + k % some.columns);
-    for (size_t slice = 0; slice < THIRD / WIDTH; slice++) {
-      const real *from = weights.spatial[i] + slice * taps * SCALES * WIDTH;
-      for (size_t k = 0; k < taps; k++)
-        weigh(s.mixed + k * WIDTH, from + k * SCALES * WIDTH, w, WIDTH);
-      for (size_t b = 0; b < count; b += each) {
-        const size_t num = count - b < each ? count - b : each;
-        const real *at[TILE];
-        real *to[TILE], sum[TILE * WIDTH];
-        for (size_t j = 0; j < num; j++) {
-          const size_t row = some.from_row + (b + j) / some.num_columns;
-          const size_t column = some.from_column + (b + j) % some.num_columns;
-          const size_t y = row ? 16 * row - 9 + MARGIN : MARGIN;
-          const size_t x = column ? 16 * column - 9 + MARGIN : MARGIN;
-          at[j] = s.intensities + y * padded + x;
-          to[j] = s.spatial + (row * n + column) * THIRD + slice * WIDTH;
-        }
-        dense(num, at, s.offsets, taps, s.mixed, WIDTH, sum, WIDTH);
-        for (size_t j = 0; j < num; j++)
-          for (size_t c = 0; c < WIDTH; c++) to[j][c] += sum[j * WIDTH + c];
-      }
-    }
+  const size_t rows = h->num_intensity_frames * LINES * LINES;
+  const size_t neurons = num_blocks(h) * THIRD;
+  size_t num_products[KINDS];
+  for (size_t kind = 0; kind < KINDS; kind++)
+    num_products[kind] = list_products(h, kind, s.products[kind]);
+  weigh(s.spatial, a->deep_bias, w, neurons);
+  for (size_t slice = 0; slice < THIRD / WIDTH; slice++) {
+    const real *from = weights.spatial + slice * rows * SCALES * WIDTH;
+    for (size_t i = 0; i < rows; i++)
+      weigh(s.mixed + i * WIDTH, from + i * SCALES * WIDTH, w, WIDTH);
+    for (size_t kind = 0; kind < KINDS; kind++)
+      look_slice(h, s, kind, num_products[kind], s.spatial + slice * WIDTH);
   }
-  for (size_t i = 0; i < n * n * THIRD; i += FIRST) { /* one step from rest */
+  for (size_t i = 0; i < neurons; i += FIRST) { /* one step from rest */
     real membranes[FIRST] = {0};
     fire(h, membranes, s.spatial + i, FIRST, (uint8_t *)s.j_s + i / 8);
   }
@@ -650,16 +669,16 @@ static void look(const seen_header *h, const seen_arrays *a, packed weights, scr
 /* T's first stage at one place where few pixels differ from the background:
  *   sum x k = background sum k + sum over those that differ of (x - background) k */
 INLINE void follow_pixels(real *currents, const real *image, const uint8_t *differs,
-                          const int32_t offsets[AREA], const real *kernel,
+                          const product products[AREA], const real *kernel,
                           const real *silent, real background) {
   vec sum[FIRST / LANES];
   uint64_t taps = 0;
   for (size_t y = 0; y < TAPS; y++)
-    taps |= (pack8(differs + offsets[y * TAPS]) & 0x7f) << (y * TAPS);
+    taps |= (pack8(differs + products[y * TAPS].pixel) & 0x7f) << (y * TAPS);
   memcpy(sum, silent, sizeof sum);
   for (; taps; taps &= taps - 1) {
     const size_t tap = (size_t)__builtin_ctzll(taps);
-    const real x = image[offsets[tap]] - background;
+    const real x = image[products[tap].pixel] - background;
     const vec *row = (const vec *)(kernel + tap * FIRST);
     for (size_t v = 0; v < FIRST / LANES; v++) sum[v] += x * row[v];
   }
@@ -672,17 +691,17 @@ static void see(const seen_header *h, scratch s, const real *kernel) {
   const size_t length = h->num_event_frames, slots = n * n * AREA;
   const real background = (real)h->background;
   real silent[FIRST] = {0};
-  int32_t offsets[AREA];
+  product products[AREA];
   uint8_t few[1000];
   for (size_t k = 0; k < AREA; k++) {
-    offsets[k] = (int32_t)(k / TAPS * padded + k % TAPS);
+    products[k] = (product){(int32_t)(k / TAPS * padded + k % TAPS), (int32_t)k};
     for (size_t c = 0; c < FIRST; c++) silent[c] += background * kernel[k * FIRST + c];
   }
   for (size_t t = 0; t < length; t++) {
     size_t count = 0;
     for (size_t i = t * pixels; i < (t + 1) * pixels; i++)
       count += s.differs[i] = s.events[i] != background;
-    few[t] = count < FEW * pixels;
+    few[t] = 2 * count < pixels;
   }
   memset(s.lif1, 0, length * slots * sizeof(uint64_t));
   size_t num = 0, at[TILE], slot[TILE];
@@ -700,9 +719,9 @@ static void see(const seen_header *h, scratch s, const real *kernel) {
       for (size_t i = 0; i < num; i++) places[i] = s.events + t * pixels + at[i];
       for (size_t i = 0; i < num && few[t]; i++)
         follow_pixels(currents + i * FIRST, places[i], s.differs + t * pixels + at[i],
-                      offsets, kernel, silent, background);
+                      products, kernel, silent, background);
       for (size_t c = 0; c < FIRST && !few[t]; c += WIDTH)
-        dense(num, places, offsets, AREA, kernel + c, FIRST, currents + c, FIRST);
+        dense(num, places, products, AREA, kernel + c, FIRST, currents + c, FIRST);
       for (size_t i = 0; i < num; i++)
         fire(h, membranes + i * FIRST, currents + i * FIRST, FIRST,
              (uint8_t *)(s.lif1 + t * slots + slot[i]));
