@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     frames = [
         dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
     ]
-    seen_runtime.play(runtime, *frames, rate=args.rate, as_json=args.json)
+    seen_runtime.play(runtime, frames, args.rate, args.json)
 
 
 if __name__ == "__main__":

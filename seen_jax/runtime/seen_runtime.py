@@ -48,14 +48,8 @@ except ImportError:  # may be absent on the board: then only .npy and .pgm are r
 
 FORMAT = 2
 MANIFEST = "manifest.json"
-FILES = (
-    "seen.npz",
-    "seen.pt",
-    "seen.ts",
-    "seen.onnx",
-    "seen_dynamic.onnx",
-    "seen_runtime.py",
-)
+ONNX = "seen.onnx", "seen_dynamic.onnx"  # for one window, and for any number
+FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, "seen_runtime.py")
 INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
 # Of JPEG and PNG. Pillow is shown nothing else: it would start Ghostscript for
 # PostScript, whatever the name, and its `formats` came with 8.0 (the TX2 has 5.1).
@@ -133,13 +127,13 @@ def _squares(lines, side):
 
 
 _LINES = 8 * np.arange(BLOCKS)[:, None] - 3 + np.arange(TAPS)  # (6, 7), -3 to 43
-_KEPT = _LINES[_LINES >= 0]  # 39 of the first stage's 45 rows
-_NUMBERS = np.where(_LINES >= 0, np.searchsorted(_KEPT, _LINES), -1)  # among them
-_PATCHES = _squares(2 * _KEPT[:, None] - 3 + np.arange(TAPS), SIZE)
+_ROWS = _LINES[_LINES >= 0]  # 39 of the first stage's 45 rows
+_PLACES = np.where(_LINES >= 0, np.searchsorted(_ROWS, _LINES), -1)  # among them
+_PATCHES = _squares(2 * _ROWS[:, None] - 3 + np.arange(TAPS), SIZE)
 # What each position of the first stage reads of an image; the last one reads nothing
 # but padding, and is the next stage's padding.
 PATCHES = np.concatenate([_PATCHES, np.full((1, AREA), SIZE**2)])  # (1522, 49)
-READS = _squares(_NUMBERS, len(_KEPT))  # of the first stage, by each block: (36, 49)
+READS = _squares(_PLACES, len(_ROWS))  # of the first stage, by each block: (36, 49)
 _THREE = 2 * np.arange(3)[:, None] + np.arange(3)
 CONV2_READS = READS[:, _squares(_THREE, TAPS)].reshape(-1, 9)  # by conv2_f2 in a block
 
@@ -152,7 +146,7 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
       dtype: of the result; the work is done in float64.
 
     Returns:
-      Name to array, of the shapes that are noted below.
+      Name to array, of `folded_shapes`.
     """
     s = {name: np.asarray(x, np.float64) for name, x in state_dict.items()}
     conv2, conv3 = s["conv2_f2.weight"], s["conv3_f2.weight"]
@@ -205,23 +199,49 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
 
     fc1 = s["fc1.weight"].reshape(256, len(conv3), -1)  # channel, position
     folded = {
-        "moments": moments,  # (90, 7)
-        "hidden": np.concatenate(hidden, -1).reshape(-1, 24),  # (N * 49, 24)
-        "hidden_bias": np.concatenate(hidden_bias),  # (24,)
-        "scores": scores.reshape(24, 3),
+        "moments": moments,
+        "hidden": np.concatenate(hidden, -1),
+        "hidden_bias": np.concatenate(hidden_bias),
+        "scores": scores,
         "scores_bias": np.concatenate([s[mlp + ".4.bias"] for _, mlp in SCALES]),
-        "event": np.stack(event).reshape(3, -1),  # (3, 49 * 64)
-        "intensity": np.stack(intensity).reshape(3, -1),  # (3, N * 49 * 64)
-        "deep": deep,  # (49 * 64, 512)
-        "deep_bias": np.stack(constant).reshape(3, -1),  # (3, 36 * 512)
-        "conv2": conv2.transpose(2, 3, 1, 0).reshape(-1, len(conv2)),  # (9 * 64, 256)
-        "conv3": conv3.transpose(2, 3, 1, 0).reshape(-1, len(conv3)),  # (9 * 256, 512)
-        "fc1": fc1.transpose(2, 1, 0).reshape(-1, 256),  # (36 * 512, 256)
+        "event": np.stack(event),
+        "intensity": np.stack(intensity),
+        "deep": deep,
+        "deep_bias": np.stack(constant),
+        "conv2": conv2.transpose(2, 3, 1, 0),
+        "conv3": conv3.transpose(2, 3, 1, 0),
+        "fc1": fc1.transpose(2, 1, 0),
         "fc1_bias": s["fc1.bias"],
-        "fc2": s["fc2.weight"].T,  # (256, K)
+        "fc2": s["fc2.weight"].T,
         "fc2_bias": s["fc2.bias"],
     }
-    return {name: np.ascontiguousarray(x, dtype) for name, x in folded.items()}
+    shapes = folded_shapes(grey.shape[1], len(s["fc2.bias"]))
+    return {
+        name: np.ascontiguousarray(folded[name], dtype).reshape(shape)
+        for name, shape in shapes.items()
+    }
+
+
+def folded_shapes(num_intensities: int, num_classes: int) -> dict:
+    """Returns the shapes of the arrays of `fold`, which seen.npz holds as float32."""
+    taps = num_intensities * AREA
+    return {
+        "moments": (SIZE, TAPS),
+        "hidden": (taps, 24),
+        "hidden_bias": (24,),
+        "scores": (24, 3),
+        "scores_bias": (3,),
+        "event": (3, AREA * CHANNELS),
+        "intensity": (3, taps * CHANNELS),
+        "deep": (AREA * CHANNELS, 512),
+        "deep_bias": (3, BLOCKS**2 * 512),
+        "conv2": (9 * CHANNELS, 256),
+        "conv3": (9 * 256, 512),
+        "fc1": (BLOCKS**2 * 512, 256),
+        "fc1_bias": (256,),
+        "fc2": (256, num_classes),
+        "fc2_bias": (num_classes,),
+    }
 
 
 def num_intensity_frames(folded: dict) -> int:
@@ -324,8 +344,8 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
         for t in range(num_event_frames):
             membrane = currents[:, t]
             if t:
-                kept = membranes[-1] * (1 - spikes[-1])
-                membrane = torch.add(membrane, kept, alpha=DECAY)
+                rest = membranes[-1] * (1 - spikes[-1])
+                membrane = torch.add(membrane, rest, alpha=DECAY)
             membranes.append(membrane)
             spikes.append((membrane > THRESHOLD).to(membrane.dtype))
         return membranes, spikes
@@ -336,16 +356,16 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
 # ---------------------------------------------------------------------- the images
 
 
-def resize(image: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Resizes uint8 (S, S) to (size, size) as Pillow does, bilinear, antialiased."""
+def resize(image: np.ndarray) -> np.ndarray:
+    """Resizes uint8 (S, S) to (90, 90) as Pillow does, bilinear, antialiased."""
     if Image is None:
-        return resize_by_numpy(image, size)
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.BILINEAR))
+        return resize_by_numpy(image)
+    return np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.BILINEAR))
 
 
-def resize_by_numpy(image: np.ndarray, size: int = SIZE) -> np.ndarray:
+def resize_by_numpy(image: np.ndarray) -> np.ndarray:
     """As `resize`, bit by bit, without Pillow."""
-    weights = _resize_weights(len(image), size)
+    weights = _resize_weights(len(image))
     for _ in range(2):  # columns, then rows, each rounded to 8 bits
         # Whole numbers below 2**31: exact in float64, whose product is fast.
         total = (image.astype(np.float64) @ weights).astype(np.int64)
@@ -354,25 +374,15 @@ def resize_by_numpy(image: np.ndarray, size: int = SIZE) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=None)
-def _resize_weights(num_pixels, size):
-    """Weights of a triangle filter in units of 2**-22: float64 (num_pixels, size)."""
-    scale = num_pixels / float(size)
-    support = max(scale, 1.0)
-    weights = np.zeros((num_pixels, size))
-    for i in range(size):
-        centre = (i + 0.5) * scale
-        first = max(int(centre - support + 0.5), 0)
-        last = min(int(centre + support + 0.5), num_pixels)
-        distance = (np.arange(first, last) - centre + 0.5) * (1 / support)
-        column = np.maximum(1 - np.abs(distance), 0)
-        # One after the other, which neither numpy's sum nor every Python's does.
-        weights[first:last, i] = column / np.cumsum(column)[-1]
+def _resize_weights(num_pixels):
+    """Weights of a triangle filter in units of 2**-22: float64 (num_pixels, 90)."""
+    scale = num_pixels / float(SIZE)
+    centres = (np.arange(SIZE) + 0.5) * scale
+    distances = np.arange(num_pixels)[:, None] - centres + 0.5
+    weights = np.maximum(1 - np.abs(distances * (1 / max(scale, 1.0))), 0)
+    # Summed one after the other, which neither numpy's sum nor every Python's does.
+    weights /= np.cumsum(weights, axis=0)[-1]
     return np.floor(weights * (1 << 22) + 0.5)
-
-
-def normalise(image: np.ndarray, mean: float, std: float) -> np.ndarray:
-    """Scales uint8 grey levels to the network's input, float32."""
-    return (image.astype(np.float32) / 255 - mean) / std
 
 
 def check_image(image: np.ndarray, name: str) -> np.ndarray:
@@ -404,13 +414,8 @@ def read_image(path: str) -> np.ndarray:
             image = np.load(io.BytesIO(data), allow_pickle=False)
         elif ending == ".pgm":
             image = _read_pgm(data)
-        elif not data.startswith(SIGNATURES):
-            raise ValueError("neither JPEG nor PNG")
         else:
-            with Image.open(io.BytesIO(data)) as opened:
-                if opened.mode != "L":
-                    raise ValueError(f"an image of mode {opened.mode}")
-                image = np.asarray(opened)
+            image = _read_by_pillow(data)
     except Exception as error:  # readers of images raise all kinds
         remedy = "write it again, without colours"
         _refuse(path, "a grey 8-bit image", error, remedy)
@@ -425,6 +430,15 @@ def _read_pgm(data):
     if len(data) - header.end() != width * height:
         raise ValueError(f"{len(data) - header.end()} bytes for {width} x {height}")
     return np.frombuffer(data, np.uint8, offset=header.end()).reshape(height, width)
+
+
+def _read_by_pillow(data):
+    if not data.startswith(SIGNATURES):
+        raise ValueError("neither JPEG nor PNG")
+    with Image.open(io.BytesIO(data)) as image:
+        if image.mode != "L":
+            raise ValueError(f"an image of mode {image.mode}")
+        return np.asarray(image)
 
 
 def list_frames(folder: str) -> dict:
@@ -451,50 +465,46 @@ def list_frames(folder: str) -> dict:
 # ---------------------------------------------------------------------- the bundle
 
 
-def _is_whole(x, lowest, highest):
-    return type(x) is int and lowest <= x <= highest  # True is no number
-
-
-def _is_number(x, lowest, highest):
-    return type(x) in (int, float) and lowest <= x <= highest
+def _within(lowest, highest, *types):
+    return lambda x, m: type(x) in types and lowest <= x <= highest  # not of bool
 
 
 def _are_names(x, m):
-    names = isinstance(x, list) and all(isinstance(y, str) for y in x)
-    good = names and all(0 < len(y) <= 100 and y.isprintable() for y in x)
-    return good and 1 <= len(x) <= MAX_CLASSES and len(set(x)) == len(x)
+    texts = isinstance(x, list) and all(isinstance(y, str) for y in x)
+    short = texts and all(0 < len(y) <= 100 and y.isprintable() for y in x)
+    return short and 1 <= len(x) <= MAX_CLASSES and len(set(x)) == len(x)
 
 
 def _is_skip(x, m):
-    length = m["num_event_frames"]
-    return _is_whole(x, 0, MAX_SPAN) and (length - 1) * (x + 1) < MAX_SPAN
+    whole = type(x) is int and 0 <= x <= MAX_SPAN
+    return whole and (m["num_event_frames"] - 1) * (x + 1) < MAX_SPAN
 
 
 def _are_places(x, m):
     length = m["num_event_frames"]
-    counted = isinstance(x, list) and 1 <= len(x) <= max(2, length)
-    return counted and all(_is_whole(p, 0, length - 1) for p in x)
+    return 1 <= len(x) <= max(2, length) and all(
+        type(place) is int and 0 <= place < length for place in x
+    )
 
 
 def _are_files(x, m):
     kinds = {"bytes": int, "sha256": str}
-    files = [{y: type(facts[y]) for y in dict.keys(facts)} for facts in dict.values(x)]
-    return x.keys() == set(FILES) and files == len(FILES) * [kinds]
+    return x.keys() == set(FILES) and all(
+        {name: type(fact) for name, fact in facts.items()} == kinds
+        for facts in x.values()
+    )
 
 
-_MEAN = "a grey level from 0 to 1", lambda x, m: _is_number(x, 0, 1)
-_STD = "a grey level from 0.001 to 1", lambda x, m: _is_number(x, 0.001, 1)
+_MEAN = "a grey level from 0 to 1", _within(0, 1, int, float)
+_STD = "a grey level from 0.001 to 1", _within(0.001, 1, int, float)
 FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
-    "format": (
-        f"{FORMAT}, of this {FILES[-1]}",
-        lambda x, m: _is_whole(x, FORMAT, FORMAT),
-    ),
+    "format": (f"{FORMAT}, of this {FILES[-1]}", _within(FORMAT, FORMAT, int)),
     "sha256": ("the SHA-256 of all else in it", lambda x, m: x == manifest_hash(m)),
     "classes": (f"1 to {MAX_CLASSES} names, each once", _are_names),
-    "num_event_frames": (f"1 to {MAX_SPAN}", lambda x, m: _is_whole(x, 1, MAX_SPAN)),
+    "num_event_frames": (f"1 to {MAX_SPAN}", _within(1, MAX_SPAN, int)),
     "skip": (f"0 or more, and at most {MAX_SPAN} frames from first to last", _is_skip),
     "intensity_places": ("places in a window", _are_places),
-    "image_size": (f"{SIZE}", lambda x, m: _is_whole(x, SIZE, SIZE)),
+    "image_size": (f"{SIZE}", _within(SIZE, SIZE, int)),
     "event_mean": _MEAN,
     "event_std": _STD,
     "intensity_mean": _MEAN,
@@ -518,28 +528,10 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
     if not os.path.isfile(path):
         remedy = "write one with python -m seen_jax.export torch"
         _refuse_bundle(bundle, f"a bundle, with {MANIFEST}", "none", remedy)
-    if os.path.getsize(path) > MAX_MANIFEST_BYTES:
-        rule = f"at most {MAX_MANIFEST_BYTES} bytes"
-        _refuse_bundle(path, rule, os.path.getsize(path))
     try:
-        with open(path, "rb") as file:
-            manifest = json.loads(file.read().decode("utf-8"))
+        manifest = _checked_manifest(path)
     except RecursionError:
         _refuse_bundle(path, "JSON", "values nested too deep")
-    except ValueError as error:
-        _refuse_bundle(path, "JSON", error)
-    if not isinstance(manifest, dict):
-        _refuse_bundle(path, "an object", type(manifest).__name__)
-    for name, (rule, holds) in FIELDS.items():
-        try:
-            good = holds(manifest[name], manifest)
-        except RecursionError:
-            _refuse_bundle(path, "JSON", "values nested too deep")
-        except (KeyError, TypeError):  # not there, or not of the type
-            good = False
-        if not good:
-            got = _short(manifest[name]) if name in manifest else "none"
-            _refuse_bundle(f"{path}, {name}", rule, got)
     if trust is not None and trust.lower() != manifest["sha256"]:
         remedy = "do not run it, or give the hash that its export printed"
         _refuse_bundle(path, f"SHA-256 {trust}", manifest["sha256"], remedy)
@@ -551,6 +543,28 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
         if got != facts:
             text = "{bytes} bytes of SHA-256 {sha256}"
             _refuse_bundle(path, text.format(**facts), text.format(**got))
+    return manifest
+
+
+def _checked_manifest(path):
+    if os.path.getsize(path) > MAX_MANIFEST_BYTES:
+        rule = f"at most {MAX_MANIFEST_BYTES} bytes"
+        _refuse_bundle(path, rule, os.path.getsize(path))
+    try:
+        with open(path, "rb") as file:
+            manifest = json.loads(file.read().decode("utf-8"))
+    except ValueError as error:
+        _refuse_bundle(path, "JSON", error)
+    if not isinstance(manifest, dict):
+        _refuse_bundle(path, "an object", type(manifest).__name__)
+    for name, (rule, holds) in FIELDS.items():
+        try:
+            good = holds(manifest[name], manifest)
+        except (KeyError, TypeError, AttributeError):  # not there, or not of the type
+            good = False
+        if not good:
+            got = _short(manifest[name]) if name in manifest else "none"
+            _refuse_bundle(f"{path}, {name}", rule, got)
     return manifest
 
 
@@ -572,6 +586,54 @@ def manifest_hash(manifest: dict) -> str:
 def window_lengths(manifest: dict) -> tuple:
     """Returns T and N, how many event frames and intensity frames a window has."""
     return manifest["num_event_frames"], len(manifest["intensity_places"])
+
+
+def read_folded(bundle: str, manifest: dict) -> dict:
+    """Reads seen.npz: plain float32 arrays, which can hold no code.
+
+    Raises:
+      BundleError: other arrays than `folded_shapes`, or numbers that are not finite.
+    """
+    path = os.path.join(bundle, "seen.npz")
+    shapes = folded_shapes(window_lengths(manifest)[1], len(manifest["classes"]))
+    most = {f"{name}.npy": 4 * int(np.prod(x)) + 1024 for name, x in shapes.items()}
+    try:
+        with zipfile.ZipFile(path) as archive:  # sizes first: it may be compressed
+            sizes = {x.filename: x.file_size for x in archive.infolist()}
+        if sizes.keys() != most.keys() or any(sizes[x] > most[x] for x in most):
+            raise ValueError("other names or sizes")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in shapes}
+    except Exception as error:  # readers of damaged archives raise all kinds
+        _refuse_bundle(path, "the float32 arrays of this network", error)
+    for name, x in arrays.items():
+        if x.dtype != np.float32 or x.shape != shapes[name]:
+            got = f"{x.dtype} {x.shape}"
+            _refuse_bundle(f"{path}, {name}", f"float32 {shapes[name]}", got)
+        if not np.isfinite(x).all():
+            _refuse_bundle(f"{path}, {name}", "finite numbers", "others")
+    return arrays
+
+
+def read_onnx(path: str) -> bytes:
+    """Reads an ONNX file that needs no other file.
+
+    A tensor whose data lies elsewhere says where under the key `location`; an export
+    has that word nowhere.
+
+    Reference: onnx/onnx.proto, TensorProto.external_data.
+
+    Raises:
+      BundleError: it has external data.
+    """
+    with open(path, "rb") as file:
+        model = file.read()
+    if b"location" in model:
+        _refuse_bundle(path, "an ONNX model in one file", "external data")
+    return model
+
+
+# ---------------------------------------------------------------------- the runtime
 
 
 class Runtime:
@@ -600,7 +662,8 @@ class Runtime:
           ValueError: other shapes or types, or numbers that are not finite, in or out.
           BackendError: the backend fails.
         """
-        frames = self._checked(event_frames, intensity_frames, np.float32, (SIZE, SIZE))
+        both = event_frames, intensity_frames
+        frames = self._checked(both, np.float32, (SIZE, SIZE))
         for name, x in zip(INPUTS, frames):
             if not np.isfinite(x).all():
                 got = f"{x.size - np.isfinite(x).sum()} of {x.size} that are not"
@@ -625,7 +688,7 @@ class Runtime:
         Raises:
           ValueError, BackendError: as `logits`.
         """
-        frames = self._checked(event_frames, intensity_frames, np.uint8)
+        frames = self._checked((event_frames, intensity_frames), np.uint8)
         inputs = [
             np.stack([[self.prepare(kind, image) for image in window] for window in x])
             for kind, x in zip(KINDS, frames)
@@ -637,23 +700,19 @@ class Runtime:
         return self.manifest["classes"][int(np.argmax(scores))]
 
     def prepare(self, kind: str, image: np.ndarray) -> np.ndarray:
-        """Resizes and normalises a frame, uint8 (S, S): float32 (90, 90).
-
-        Args:
-          kind: event or intensity.
-          image: as the camera gives it.
+        """Resizes and normalises a frame, uint8 (S, S) to float32 (90, 90).
 
         Raises:
-          ValueError: another kind or image.
+          ValueError: a kind that is none of `KINDS`, or another image.
         """
         if kind not in KINDS:
             _refuse("kind", " or ".join(KINDS), repr(kind), "name one of them")
         image, m = resize(check_image(image, f"{kind} frame")), self.manifest
-        return normalise(image, m[f"{kind}_mean"], m[f"{kind}_std"])
+        return (image.astype(np.float32) / 255 - m[f"{kind}_mean"]) / m[f"{kind}_std"]
 
-    def _checked(self, event_frames, intensity_frames, dtype, image=None):
-        """Returns both as arrays if they are whole windows of images of a shape."""
-        frames = np.asarray(event_frames), np.asarray(intensity_frames)
+    def _checked(self, both, dtype, image=None):
+        """Returns both, contiguous, if they are whole windows of images of a shape."""
+        frames = [np.asarray(x, order="C") for x in both]
         for name, x, length in zip(INPUTS, frames, self.lengths):
             shape = (*frames[0].shape[:1], length, *(image or x.shape[2:]))
             if x.dtype != dtype or x.ndim != 4 or x.shape != shape or not x.size:
@@ -670,148 +729,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def folded_shapes(num_intensities: int, num_classes: int) -> dict:
-    """Returns the shapes of the arrays of `fold`, which seen.npz holds as float32."""
-    taps = num_intensities * AREA
-    return {
-        "moments": (SIZE, TAPS),
-        "hidden": (taps, 24),
-        "hidden_bias": (24,),
-        "scores": (24, 3),
-        "scores_bias": (3,),
-        "event": (3, AREA * CHANNELS),
-        "intensity": (3, taps * CHANNELS),
-        "deep": (AREA * CHANNELS, 512),
-        "deep_bias": (3, BLOCKS**2 * 512),
-        "conv2": (9 * CHANNELS, 256),
-        "conv3": (9 * 256, 512),
-        "fc1": (BLOCKS**2 * 512, 256),
-        "fc1_bias": (256,),
-        "fc2": (256, num_classes),
-        "fc2_bias": (num_classes,),
-    }
-
-
-def read_folded(bundle: str, manifest: dict) -> dict:
-    """Reads seen.npz: plain float32 arrays, which can hold no code.
-
-    Raises:
-      BundleError: other arrays than `folded_shapes`, or numbers that are not finite.
-    """
-    path = os.path.join(bundle, "seen.npz")
-    shapes = folded_shapes(window_lengths(manifest)[1], len(manifest["classes"]))
-    rule = "the float32 arrays of this network"
-    try:
-        with zipfile.ZipFile(path) as archive:  # sizes first: it may be compressed
-            sizes = {x.filename: x.file_size for x in archive.infolist()}
-        most = {
-            f"{x}.npy": 4 * int(np.prod(shape)) + 1024 for x, shape in shapes.items()
-        }
-        if sizes.keys() != most.keys() or any(sizes[x] > most[x] for x in most):
-            raise ValueError("other names or sizes")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in shapes}
-    except Exception as error:  # readers of damaged archives raise all kinds
-        _refuse_bundle(path, rule, error)
-    for name, x in arrays.items():
-        if x.dtype != np.float32 or x.shape != shapes[name]:
-            got = f"{x.dtype} {x.shape}"
-            _refuse_bundle(f"{path}, {name}", f"float32 {shapes[name]}", got)
-        if not np.isfinite(x).all():
-            _refuse_bundle(f"{path}, {name}", "finite numbers", "others")
-    return arrays
-
-
-# Fields of ONNX's messages that lead to tensors: number to kind of message.
-# Reference: onnx/onnx.proto; onnx is not installed on a board.
-_ONNX = {
-    "model": {7: "graph", 20: "training", 25: "function"},
-    "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 11: "attribute"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {},
-}
-_ONNX["attribute"].update({22: "sparse", 23: "sparse"})
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
-
-
-def has_external_data(model: bytes) -> bool:
-    """Says whether an ONNX model reads tensors from other files.
-
-    Raises:
-      ValueError: it is not a serialised message.
-    """
-    messages = [("model", memoryview(model))]
-    while messages:
-        kind, data = messages.pop()
-        for field, value in _fields(data):
-            located = field == _DATA_LOCATION and value != 0
-            if kind == "tensor" and (located or field == _EXTERNAL_DATA):
-                return True
-            if field in _ONNX[kind] and isinstance(value, memoryview):
-                messages.append((_ONNX[kind][field], value))
-    return False
-
-
-def _fields(data):
-    """Yields number and value of each field of a protobuf message.
-
-    Reference: protobuf.dev/programming-guides/encoding.
-    """
-    at = 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            if at >= len(data) or shift > 63:
-                raise ValueError("a number that is cut off")
-            byte, at = data[at], at + 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(data):
-        key = varint()
-        wire = key & 7
-        if wire == 0:
-            yield key >> 3, varint()
-            continue
-        if wire not in (1, 2, 5):
-            raise ValueError(f"a field of wire type {wire}")
-        size = varint() if wire == 2 else {1: 8, 5: 4}[wire]
-        if size > len(data) - at:
-            raise ValueError("a field that is cut off")
-        yield key >> 3, data[at : at + size]
-        at += size
-
-
-def read_onnx(path: str) -> bytes:
-    """Reads an ONNX file that needs no other file.
-
-    Raises:
-      BundleError: it is not ONNX, or has external data.
-    """
-    with open(path, "rb") as file:
-        model = file.read()
-    try:
-        external = has_external_data(model)
-    except ValueError as error:
-        _refuse_bundle(path, "an ONNX model", error)
-    if external:
-        _refuse_bundle(path, "an ONNX model in one file", "external data")
-    return model
-
-
-# ---------------------------------------------------------------------- the backends
-#
-# Each returns its device in words, and a function of both inputs to logits.
-
-
 @contextlib.contextmanager
 def _failures(what, expected):
     """Whatever a backend raises, of the many kinds there are, is a `BackendError`."""
@@ -825,12 +742,14 @@ def _failures(what, expected):
         _refuse(what, expected, got, remedy, BackendError)
 
 
+# ---------------------------------------------------------------------- the backends
+
+
 def _torch(bundle, manifest):
     """The network of this file, with the weights of seen.npz."""
     import torch
 
-    length, _ = window_lengths(manifest)
-    network = make_network(read_folded(bundle, manifest), length)
+    network = make_network(read_folded(bundle, manifest), window_lengths(manifest)[0])
     if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
         _pack(network)
     return _run_torch(network)
@@ -870,8 +789,8 @@ def _run_torch(network):
 
     def run(*inputs):
         with torch.no_grad():
-            tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in inputs]
-            return network(*(x.to(device) for x in tensors)).cpu().numpy()
+            tensors = (torch.from_numpy(x).to(device) for x in inputs)
+            return network(*tensors).cpu().numpy()
 
     return f"torch {torch.__version__} on {device}", run
 
@@ -881,20 +800,21 @@ def _onnxruntime(bundle, manifest):
 
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [x for x in wanted if x in onnxruntime.get_available_providers()]
-    names = "seen.onnx", "seen_dynamic.onnx"
-    models = {name: read_onnx(os.path.join(bundle, name)) for name in names}
+    models = [read_onnx(os.path.join(bundle, name)) for name in ONNX]
 
     @functools.lru_cache(maxsize=None)
-    def session(name):
+    def session(several):
         options = onnxruntime.SessionOptions()
         if hasattr(os, "sched_getaffinity"):  # it would count cores that are not ours
             options.intra_op_num_threads = len(os.sched_getaffinity(0))
-        return onnxruntime.InferenceSession(models[name], options, providers=providers)
+        model = models[several]
+        return onnxruntime.InferenceSession(model, options, providers=providers)
 
     def run(*inputs):
-        name = "seen.onnx" if len(inputs[0]) == 1 else "seen_dynamic.onnx"
-        return session(name).run(None, dict(zip(INPUTS, inputs)))[0]
+        several = len(inputs[0]) > 1
+        return session(several).run(None, dict(zip(INPUTS, inputs)))[0]
 
+    session(False)  # what is wrong with a model is said at the start
     return f"onnxruntime {onnxruntime.__version__} on {providers[0]}", run
 
 
@@ -904,6 +824,10 @@ def engine_path(bundle: str, manifest: dict) -> str:
     return os.path.join(bundle, name)
 
 
+def _has_engine(bundle, manifest):
+    return os.path.isfile(engine_path(bundle, manifest))
+
+
 def _tensorrt(bundle, manifest):
     """The engine that trtexec made of seen.onnx, one window at a time."""
     import tensorrt
@@ -911,7 +835,7 @@ def _tensorrt(bundle, manifest):
     device = f"TensorRT {tensorrt.__version__}"
     path, source = engine_path(bundle, manifest), os.path.join(bundle, "seen.onnx")
     remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
-    if not os.path.isfile(path):
+    if not _has_engine(bundle, manifest):
         _refuse_bundle(path, "an engine", "none", remedy)
     runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
     with open(path, "rb") as file:
@@ -926,10 +850,8 @@ def _tensorrt(bundle, manifest):
     expected["logits"] = 1, len(manifest["classes"])
     if shapes != expected:
         _refuse_bundle(path, expected, shapes, remedy)
-
     context = engine.create_execution_context()
     cuda = ctypes.CDLL(ctypes.util.find_library("cudart") or "libcudart.so")
-    memory = {}  # address by name, in the engine's order; kept as long as the process
 
     def call(name, *arguments):
         status = getattr(cuda, name)(*arguments)
@@ -938,37 +860,39 @@ def _tensorrt(bundle, manifest):
             _refuse(name, "status 0", status, remedy, BackendError)
 
     def copy(to, source, num_bytes, kind):  # kind 1: to the device, 2: from it
-        pointers = ctypes.c_void_p(to), ctypes.c_void_p(source)
-        call("cudaMemcpy", *pointers, ctypes.c_size_t(num_bytes), kind)
+        call("cudaMemcpy", to, source, ctypes.c_size_t(num_bytes), kind)
 
+    memory = {}  # pointers in the engine's order, kept as long as the process
     for name, shape in shapes.items():
-        pointer, num_bytes = ctypes.c_void_p(), 4 * int(np.prod(shape))
-        call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(num_bytes))
-        memory[name] = pointer.value
+        memory[name], num_bytes = ctypes.c_void_p(), 4 * int(np.prod(shape))
+        call("cudaMalloc", ctypes.byref(memory[name]), ctypes.c_size_t(num_bytes))
 
     def run_one(*inputs):
         for name, x in zip(INPUTS, inputs):
-            x = np.ascontiguousarray(x)
-            copy(memory[name], x.ctypes.data, x.nbytes, 1)
-        if not context.execute_v2(list(memory.values())):
+            copy(memory[name], x.ctypes.data_as(ctypes.c_void_p), x.nbytes, 1)
+        if not context.execute_v2([pointer.value for pointer in memory.values()]):
             remedy = "see what it logged"
             _refuse(device, "a window computed", "a failure", remedy, BackendError)
-        logits = np.empty(expected["logits"], np.float32)
-        copy(logits.ctypes.data, memory["logits"], logits.nbytes, 2)
-        return logits
+        x = np.empty(expected["logits"], np.float32)
+        copy(x.ctypes.data_as(ctypes.c_void_p), memory["logits"], x.nbytes, 2)
+        return x
 
-    def run(*inputs):
-        windows = zip(*(np.split(x, len(x)) for x in inputs))
-        return np.concatenate([run_one(*window) for window in windows])
-
-    return device, run
+    return device, lambda *inputs: np.concatenate(list(map(run_one, *inputs)))
 
 
-BACKENDS = {  # in the order in which auto tries them: the package, and what loads
-    "tensorrt": ("tensorrt", _tensorrt),
-    "onnxruntime": ("onnxruntime", _onnxruntime),
-    "torch": ("torch", _torch),
-    "torchscript": ("torch", _torchscript),
+class Backend(NamedTuple):
+    """A way to compute the network; both functions take a bundle and its manifest."""
+
+    package: str  # that it needs
+    start: Callable  # gives the device in words, and what turns both inputs into logits
+    auto: Callable = lambda bundle, manifest: True  # whether auto tries it
+
+
+BACKENDS = {  # in the order in which auto tries them
+    "tensorrt": Backend("tensorrt", _tensorrt, auto=_has_engine),
+    "onnxruntime": Backend("onnxruntime", _onnxruntime),
+    "torch": Backend("torch", _torch),
+    "torchscript": Backend("torch", _torchscript, auto=lambda *bundle: False),
 }
 
 
@@ -990,23 +914,22 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
     """
     manifest, names = read_manifest(bundle, trust), [backend]
     if backend == "auto":
-        has_engine = os.path.isfile(engine_path(bundle, manifest))
-        names = [*(["tensorrt"] if has_engine else []), "onnxruntime", "torch"]
+        names = [name for name, x in BACKENDS.items() if x.auto(bundle, manifest)]
     elif backend not in BACKENDS:
         rule = f"auto or one of {', '.join(BACKENDS)}"
         _refuse("backend", rule, repr(backend), "choose one of them")
     for name in names:
-        package, start = BACKENDS[name]
         with _failures(f"backend {name}", "to start"), warnings.catch_warnings():
             for kind in (DeprecationWarning, FutureWarning):  # TorchScript is to go
                 warnings.simplefilter("ignore", kind)
             try:
-                importlib.import_module(package)
+                importlib.import_module(BACKENDS[name].package)
             except (ImportError, OSError) as error:  # OSError: it lacks a library
                 got = error
-            else:
-                return Runtime(manifest, name, *start(bundle, manifest))
-    packages = sorted({BACKENDS[x][0] for x in names})
+                continue
+            device, run = BACKENDS[name].start(bundle, manifest)
+            return Runtime(manifest, name, device, run)
+    packages = sorted({BACKENDS[name].package for name in names})
     rule = f"{' or '.join(packages)} to be installed"
     _refuse("backend", rule, got, "install it, or choose another backend")
 
@@ -1064,28 +987,23 @@ class Ring:
         image = check_image(image, what)
         if self._shape not in (None, image.shape):
             _refuse(what, f"{self._shape} as before", image.shape, SAME_SQUARE)
-        newest = number if self.newest is None else self.newest
-        if number <= newest - self.size and self._taken == 1:
-            self._numbers[newest % self.size] = None
+        if self._taken == 1 and number <= self.newest - self.size:
+            self._numbers[self.newest % self.size] = self.newest = None
             self._taken, self._ahead = 0, self._ahead + 1
-            self.first = self.newest = None
-            newest = number
-        if number <= newest - self.size:
-            self._too_late += 1
-            return
+        if self.newest is None:
+            self.first = self.newest = number
         reach = max(self.size, SECOND)
-        if number > newest + reach:
-            far, self._far = self._far, number
-            if far is None or not far < number <= far + reach:
-                self._ahead += 1
-                return
-        self._far = None
-        self._images[place] = self._prepare(image)
-        self._numbers[place], self._shape = number, image.shape
-        self._taken += 1
-        self._late += number < newest
-        self.newest = max(newest, number)
-        self.first = number if self.first is None else min(self.first, number)
+        continues = self._far is not None and 0 < number - self._far <= reach
+        if number <= self.newest - self.size:
+            self._too_late += 1
+        elif number > self.newest + reach and not continues:
+            self._far, self._ahead = number, self._ahead + 1
+        else:
+            self._images[place] = self._prepare(image)
+            self._numbers[place], self._shape, self._far = number, image.shape, None
+            self._taken += 1
+            self._late += number < self.newest
+            self.first, self.newest = min(self.first, number), max(self.newest, number)
 
     @property
     def counts(self) -> dict:
@@ -1097,13 +1015,13 @@ class Ring:
         since their numbers were too far ahead.
         """
         span = 0 if self.newest is None else self.newest - self.first + 1
-        return {
-            "received": self._taken + self._too_late + self._ahead,
-            "dropped": span - self._taken,
-            "late": self._late,
-            "too_late": self._too_late,
-            "ahead": self._ahead,
-        }
+        return dict(
+            received=self._taken + self._too_late + self._ahead,
+            dropped=span - self._taken,
+            late=self._late,
+            too_late=self._too_late,
+            ahead=self._ahead,
+        )
 
     def missing(self, wanted: list) -> list:
         """Returns those of the numbers that are not here."""
@@ -1158,7 +1076,7 @@ class Stream:
         Each number is predicted once; None if it was before, or if its window is not
         whole: `counts` and `missing` say which.
         """
-        rings, manifest = (self.events, self.intensities), self.runtime.manifest
+        rings = self.events, self.intensities
         reached = [-1 if ring.newest is None else ring.newest for ring in rings]
         number = min(reached)
         if number <= self._asked:
@@ -1168,21 +1086,19 @@ class Stream:
             return None
         self._asked = number
         window = [number + x for x in self._offsets]
-        wanted = window, [window[x] for x in manifest["intensity_places"]]
+        places = self.runtime.manifest["intensity_places"]
+        wanted = list(zip(rings, (window, [window[x] for x in places])))
         self.missing = [
-            f"{ring.name} frame {n}"
-            for ring, frames in zip(rings, wanted)
-            for n in ring.missing(frames)
+            f"{ring.name} frame {n}" for ring, x in wanted for n in ring.missing(x)
         ]
         if self.missing:
-            filling = any(min(x) < ring.first for ring, x in zip(rings, wanted))
+            filling = any(min(x) < ring.first for ring, x in wanted)
             self.counts["filling" if filling else "incomplete"] += 1
             return None
-        logits = self.runtime.logits(*(ring.take(x) for ring, x in zip(rings, wanted)))
+        logits = self.runtime.logits(*(ring.take(x) for ring, x in wanted))
         self.counts["predicted"] += 1
         probabilities = softmax(logits)[0]
-        emotion = self.runtime.name(probabilities)
-        return Prediction(number, emotion, probabilities)
+        return Prediction(number, self.runtime.name(probabilities), probabilities)
 
 
 # ---------------------------------------------------------------------- the command
@@ -1201,7 +1117,6 @@ def replay(
     due is predicted; the others are missed.
 
     Args:
-      runtime: of `load`.
       event_frames, intensity_frames: number to uint8 (S, S).
       rate: frames per second; 0 plays as fast as it goes, each frame predicted.
       on_prediction: called with each `Prediction` and its latency in ms.
@@ -1216,21 +1131,12 @@ def replay(
       ValueError: another rate, numbers that play for days, frames that `Ring` refuses.
       BackendError: the backend fails.
     """
-    if not isinstance(rate, numbers.Real) or not 0 <= rate < MAX_RATE:
-        _refuse("rate", "0 or more frames per second", _short(rate), "try 30")
-    rate = float(rate)
-    frames = sorted(
-        check_number(x, "frame") for x in {*event_frames, *intensity_frames}
-    )
-    if rate and frames and frames[-1] - frames[0] > LONGEST_S * rate:
-        got = f"{frames[0]} to {frames[-1]} at {rate:g} Hz"
-        remedy = "number frames by their period, 0, 1, 2, ..."
-        _refuse("frames", "numbers that play within a day", got, remedy)
-    stream, latency_ms, gaps, missed = Stream(runtime), [], {}, 0
+    frames, rate = _in_order({*event_frames, *intensity_frames}, rate), float(rate)
+    stream, latency_ms, gaps, missed, i = Stream(runtime), [], {}, 0, 0
     for _ in range(3):  # a backend's first windows take longer
         empty = (np.zeros((1, n, SIZE, SIZE), np.float32) for n in runtime.lengths)
         runtime.logits(*empty)
-    begin, i = time.monotonic(), 0
+    begin = time.monotonic()
 
     def due(i):
         return begin + (frames[i] - frames[0]) / rate if rate else time.monotonic()
@@ -1267,14 +1173,20 @@ def replay(
     )
 
 
-def play(
-    runtime: Runtime,
-    event_frames: dict,
-    intensity_frames: dict,
-    rate: float,
-    as_json: bool,
-) -> None:
-    """Replays and prints.
+def _in_order(frames, rate):
+    """Returns numbers ascending, if they play within a day at a rate."""
+    if not isinstance(rate, numbers.Real) or not 0 <= rate < MAX_RATE:
+        _refuse("rate", "0 or more frames per second", _short(rate), "try 30")
+    frames = sorted(check_number(x, "frame") for x in frames)
+    if rate and frames and frames[-1] - frames[0] > LONGEST_S * float(rate):
+        got = f"{frames[0]} to {frames[-1]} at {float(rate):g} Hz"
+        remedy = "number frames by their period, 0, 1, 2, ..."
+        _refuse("frames", "numbers that play within a day", got, remedy)
+    return frames
+
+
+def play(runtime: Runtime, frames: list, rate: float, as_json: bool) -> None:
+    """Replays and prints; `frames` are those of both kinds.
 
     Raises:
       ValueError: no window was complete; says what one needs.
@@ -1290,19 +1202,12 @@ def play(
             text = "  ".join(f"{name[:4]} {100 * x:3.0f}" for name, x in shares.items())
             print(f"{number:05d}  {emotion:<10} {text}  {ms:7.1f} ms", flush=True)
 
-    result = replay(runtime, event_frames, intensity_frames, rate, show)
+    result = replay(runtime, *frames, rate=rate, on_prediction=show)
     result.update(backend=runtime.backend, device=runtime.device)
     if as_json:
         print(json.dumps(dict(result, predictions=predictions), indent=1))
     else:
-        names = ("frames", "predicted", "missed", "filling", "incomplete", "waiting")
-        result["windows"] = {name: result[name] for name in names}
-        for name in ("windows", "events", "intensities", "latency_ms"):
-            group = result[name]
-            text = ", ".join(f"{k} {v:.4g}" for k, v in group.items() if v is not None)
-            print(f"{name:<12}{text or 'none'}")
-        print(f"{'gaps':<12}{', '.join(result['gaps']) or 'none'}")
-        print(f"{'device':<12}{runtime.device}")
+        _print_summary(result)
     if not predictions:
         rule = (
             f"{Stream(runtime).span} of both kinds in a row, which one window spans "
@@ -1310,6 +1215,17 @@ def play(
         )
         got = f"{result['frames']} and no whole window"
         _refuse("frames", rule, got, "play more, or see what was dropped")
+
+
+def _print_summary(result):
+    names = ("frames", "predicted", "missed", "filling", "incomplete", "waiting")
+    groups = dict(result, windows={name: result[name] for name in names})
+    for name in ("windows", "events", "intensities", "latency_ms"):
+        counts = {key: x for key, x in groups[name].items() if x is not None}
+        text = ", ".join(f"{key} {x:.4g}" for key, x in counts.items())
+        print(f"{name:<12}{text or 'none'}")
+    print(f"{'gaps':<12}{', '.join(result['gaps']) or 'none'}")
+    print(f"{'device':<12}{result['device']}")
 
 
 def add_options(parser: argparse.ArgumentParser, **bundle: str) -> None:
@@ -1336,7 +1252,7 @@ def main(argv: Optional[list] = None) -> int:
             {number: read_image(path) for number, path in list_frames(folder).items()}
             for folder in (args.events, args.frames)
         ]
-        play(runtime, *frames, rate=args.rate, as_json=args.json)
+        play(runtime, frames, args.rate, args.json)
     except ERRORS as error:
         print(error, file=sys.stderr)
         return 1

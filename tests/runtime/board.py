@@ -47,8 +47,8 @@ def main(folder):
     with open(folder + "/manifest.json") as file:
         manifest = json.load(file)
     with np.load(folder + "/frames.npz") as frames:
-        found = prepared(seen_runtime, manifest, dict(frames))
-    np.savez(folder + "/prepared.npz", **found)
+        images = prepared(seen_runtime, manifest, dict(frames))
+    np.savez(folder + "/prepared.npz", **images)
     print("Pillow" if seen_runtime.Image else "no Pillow", sys.version_info[:2])
     if "--images" in sys.argv:
         return

@@ -1,4 +1,4 @@
-"""Bundles, clips and a clock for the tests of the program for the board."""
+"""Bundles, networks, clips and a clock for the tests of the program for the board."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.runtime import seen_runtime
+from seen_jax.runtime.seen_runtime import Runtime
 from tests import golden
 
 SOURCE = Path(seen_runtime.__file__)
@@ -51,6 +52,53 @@ def three_levels(num_windows, size=90, seed=0):
     ]
 
 
+def forward(folded, event_frames, intensity_frames):
+    """The network's logits by numpy alone; every layer spikes, and none always."""
+    f, rates = folded, []
+    num_windows, num_event_frames = event_frames.shape[:2]
+
+    def rows(x, places):  # (..., P, C) to (..., len(places), taps * C)
+        return x[..., places, :].reshape(*x.shape[:-2], len(places), -1)
+
+    def pixels(images):
+        flat = images.reshape(*images.shape[:2], -1)
+        return np.concatenate([flat, np.zeros_like(flat[..., :1])], -1)[..., None]
+
+    def spikes(x):
+        rates.append((x > 0.3).mean())
+        return (x > 0.3).astype(np.float64)
+
+    def lif(currents):
+        membrane = spike = 0.0
+        for current in currents.swapaxes(0, 1):
+            membrane = 0.2 * membrane * (1 - spike) + current
+            spike = (membrane > 0.3).astype(np.float64)
+            yield membrane, spike
+
+    def fire(currents):
+        x = np.stack([spike for _, spike in lif(currents)], 1)
+        rates.append(x.mean())
+        return x
+
+    means = f["moments"].T @ intensity_frames @ f["moments"]
+    x = means.reshape(num_windows, -1) @ f["hidden"] + f["hidden_bias"]
+    attention = np.exp(np.maximum(x, 0) @ f["scores"] + f["scores_bias"])
+    attention /= attention.sum(1, keepdims=True)
+    kernel = (attention @ f["intensity"]).reshape(num_windows, -1, 49, 64)
+    patches = rows(pixels(intensity_frames), seen_runtime.PATCHES)
+    x = rows((patches @ kernel).sum(1), seen_runtime.READS) @ f["deep"]
+    spatial = spikes(x.reshape(num_windows, -1) + attention @ f["deep_bias"])
+    kernel = (attention @ f["event"]).reshape(num_windows, 1, 49, 64)
+    x = fire(rows(pixels(event_frames), seen_runtime.PATCHES) @ kernel)
+    x = fire(rows(x, seen_runtime.CONV2_READS) @ f["conv2"])
+    x = fire(x.reshape(num_windows, num_event_frames, 36, -1) @ f["conv3"])
+    x = x.reshape(num_windows, num_event_frames, -1) + spatial[:, None]
+    x = fire(x @ f["fc1"] + f["fc1_bias"])
+    membranes = [membrane for membrane, _ in lif(x @ f["fc2"] + f["fc2_bias"])]
+    assert all(0.01 < rate < 0.99 for rate in rates), rates
+    return np.mean(membranes, 0)
+
+
 def make_manifest(**changes):
     """A manifest of E4_S3 as the export writes it, for no files yet."""
     return {
@@ -82,6 +130,46 @@ def write_manifest(folder, **changes):
     manifest["sha256"] = seen_runtime.manifest_hash(manifest)
     text = json.dumps(manifest, indent=1)
     (folder / seen_runtime.MANIFEST).write_text(text, encoding="utf-8")
+
+
+def grey(level, size=90):
+    """An image of one grey level, by which a window's frames are told apart."""
+    return np.full((size, size), int(level) % 256, np.uint8)
+
+
+def normalised(num_windows, fill=np.zeros):
+    """Inputs of E4_S3 for `Runtime.logits`."""
+    shapes = ((num_windows, n, 90, 90) for n in (4, 2))
+    return [fill(shape).astype(np.float32) for shape in shapes]
+
+
+def happiness(*inputs):
+    """Stands for a network: logits of one window, for the fourth of the emotions."""
+    return np.eye(7, dtype=np.float32)[None, 3]
+
+
+def plain_runtime(run=happiness, **changes):
+    """A runtime of a function in place of a network, with a manifest's changes."""
+    return Runtime(make_manifest(**changes), "plain", "plain Python", run)
+
+
+def watched_runtime(run=lambda: None, **changes):
+    """A runtime without a network, and the grey levels that each window brings."""
+    windows = []
+
+    def levels(x, kind):
+        mean, std = (runtime.manifest[f"{kind}_{name}"] for name in ("mean", "std"))
+        images = np.rint(255 * (x * std + mean)).astype(int)
+        assert (images == images[..., :1, :1]).all()
+        return images[0, :, 0, 0].tolist()
+
+    def compute(*inputs):
+        windows.append(tuple(map(levels, inputs, seen_runtime.KINDS)))
+        run()
+        return np.eye(7, dtype=np.float32)[None, windows[-1][0][-1] % 7] * 3
+
+    runtime = plain_runtime(compute, **changes)
+    return runtime, windows
 
 
 def pgm(image, comment=b""):

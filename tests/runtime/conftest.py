@@ -2,16 +2,14 @@
 
 import shutil
 
-import numpy as np
 import pytest
 
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import Runtime
 from tests.runtime.bundles import (
     SOURCE,
     THREE_LEVELS,
     Clock,
-    make_manifest,
+    plain_runtime,
     whole_numbers,
     write_manifest,
 )
@@ -27,7 +25,13 @@ def dummy(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory):
+def folded():
+    """Arrays of the network of `whole_numbers`."""
+    return seen_runtime.fold(whole_numbers())
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory, folded):
     """A bundle of `whole_numbers`, with networks that run."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
@@ -35,10 +39,8 @@ def bundle(tmp_path_factory):
     from seen_jax.export import torch_files
 
     folder = tmp_path_factory.mktemp("bundle")
-    state_dict = whole_numbers()
-    folded = seen_runtime.fold(state_dict)
     torch_files.write_weights(folder / "seen.npz", folded)
-    torch_files.write_checkpoint(folder / "seen.pt", state_dict, 1)
+    torch_files.write_checkpoint(folder / "seen.pt", whole_numbers(), 1)
     torch_files.write_torchscript(folder / "seen.ts", folded, 4)
     for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
         torch_files.write_onnx(folder / name, folded, 4, dynamic=dynamic)
@@ -61,12 +63,7 @@ def loaded(monkeypatch):
 
     def load(bundle, backend, trust=None):
         asked.append((bundle, backend))
-        return Runtime(
-            make_manifest(),
-            "plain",
-            "plain Python",
-            lambda *x: np.eye(7, dtype=np.float32)[None, 3],
-        )
+        return plain_runtime()
 
     monkeypatch.setattr(seen_runtime, "load", load)
     return asked

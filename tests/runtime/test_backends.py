@@ -1,101 +1,29 @@
 """The program for the board: its network by torch, and by what loads files.
 
-What needs torch, onnx or onnxruntime is skipped where they are missing; TensorRT is
-missing everywhere here, and a stand-in shows no more than that it is called rightly.
+What needs torch, onnx or onnxruntime is skipped where they are missing.
 """
 
-import ctypes
 import json
 import subprocess
 import sys
-import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import BackendError, BundleError
+from seen_jax.runtime.seen_runtime import BackendError, BundleError, Stream, UserError
 from tests import golden
-from tests.runtime.bundles import SOURCE, three_levels, whole_numbers, write_clip
-from tests.runtime.test_fold import forward
-
-
-class Cuda:
-    """Stands for CUDA's library; its memory is this program's."""
-
-    def __init__(self, path):
-        assert "cudart" in path
-        self.held, self.status = [], 0
-
-    def cudaMalloc(self, pointer, num_bytes):
-        self.held.append(ctypes.create_string_buffer(num_bytes.value))
-        pointer._obj.value = ctypes.addressof(self.held[-1])
-        return self.status
-
-    def cudaMemcpy(self, to, source, num_bytes, kind):
-        assert kind == (2 if source.value in map(ctypes.addressof, self.held) else 1)
-        ctypes.memmove(to, source, num_bytes.value)
-        return self.status
-
-
-class Engine:
-    """An engine as TensorRT 8.2 shows it: an iterable of names, whose `*_binding_*`
-    are gone in 10; the logits are the first pixels of both inputs."""
-
-    def __init__(self, shapes):
-        self.shapes, self.fails = shapes, False
-
-    def __getitem__(self, i):
-        return list(self.shapes)[i]
-
-    def get_binding_shape(self, name):
-        return self.shapes[name]
-
-    def create_execution_context(self):
-        return self
-
-    def execute_v2(self, bindings):
-        memory = dict(zip(self.shapes, bindings, strict=True))
-        read = [
-            np.ctypeslib.as_array(
-                ctypes.cast(memory[name], ctypes.POINTER(ctypes.c_float)), (7,)
-            )
-            for name in ("event_frames", "intensity_frames", "logits")
-        ]
-        read[2][:] = read[0] + 2 * read[1]
-        return not self.fails
-
-
-class NewEngine(Engine):
-    get_binding_shape = None
-
-    def get_tensor_shape(self, name):
-        return self.shapes[name]
-
-
-SHAPES = {
-    "intensity_frames": (1, 2, 90, 90),
-    "event_frames": (1, 4, 90, 90),
-    "logits": (1, 7),
-}
-
-
-def fake_tensorrt(monkeypatch, engine):
-    package = types.SimpleNamespace(
-        __version__="8.2.1",
-        Logger=type("Logger", (), {"WARNING": 2, "__init__": lambda self, level: None}),
-        Runtime=lambda logger: types.SimpleNamespace(
-            deserialize_cuda_engine=lambda plan: engine if plan == b"plan" else None
-        ),
-    )
-    monkeypatch.setitem(sys.modules, "tensorrt", package)
-    monkeypatch.setattr(ctypes, "CDLL", Cuda)
-
-
-def engine_path(folder):
-    manifest = seen_runtime.read_manifest(str(folder))
-    return Path(seen_runtime.engine_path(str(folder), manifest))
+from tests.runtime.bundles import (
+    SOURCE,
+    forward,
+    grey,
+    normalised,
+    plain_runtime,
+    three_levels,
+    watched_runtime,
+    whole_numbers,
+    write_clip,
+)
 
 
 def test_weights_come_from_plain_arrays_alone(bundle, monkeypatch):
@@ -104,98 +32,69 @@ def test_weights_come_from_plain_arrays_alone(bundle, monkeypatch):
     assert seen_runtime.load(str(bundle), "torch").backend == "torch"
 
 
-def test_onnx_with_external_data():
+def test_onnx_with_external_data(bundle, tmp_path):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    for name in seen_runtime.ONNX:
+        model = (bundle / name).read_bytes()
+        assert seen_runtime.read_onnx(str(bundle / name)) == model
     weight = onnx.numpy_helper.from_array(np.ones((2, 2), np.float32), "weight")
-    graph = onnx.helper.make_graph([], "graph", [], [], [weight])
-    model = onnx.helper.make_model(graph)
-    assert not seen_runtime.has_external_data(model.SerializeToString())
     weight.data_location = onnx.TensorProto.EXTERNAL
     weight.external_data.add(key="location", value="manifest.json")
     constant = onnx.helper.make_node("Constant", [], ["x"], value=weight)
     inner = onnx.helper.make_graph([constant], "inner", [], [])
     branch = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner)
+    path = tmp_path / "seen.onnx"
     for nodes, weights in (([], [weight]), ([constant], []), ([branch], [])):
         graph = onnx.helper.make_graph(nodes, "graph", [], [], weights)
-        model = onnx.helper.make_model(graph)
-        assert seen_runtime.has_external_data(model.SerializeToString())
+        path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+        with pytest.raises(BundleError, match=r"onnx: .* in one file, got external da"):
+            seen_runtime.read_onnx(str(path))
 
 
-@pytest.mark.parametrize("kind", [Engine, NewEngine])
-def test_tensorrt_by_a_stand_in(dummy, monkeypatch, kind):
-    engine = kind(SHAPES)
-    fake_tensorrt(monkeypatch, engine)
-    engine_path(dummy).write_bytes(b"plan")
-    runtime = seen_runtime.load(str(dummy))  # auto takes it where an engine is
-    assert (runtime.backend, runtime.device) == ("tensorrt", "TensorRT 8.2.1")
-    rng = np.random.default_rng(0)
-    inputs = [rng.normal(size=(3, n, 90, 90)).astype(np.float32) for n in (4, 2)]
-    expected = inputs[0][:, 0, 0, :7] + 2 * inputs[1][:, 0, 0, :7]
-    np.testing.assert_array_equal(runtime.logits(*inputs), expected)
-    strided = [np.asfortranarray(x) for x in inputs]
-    np.testing.assert_array_equal(runtime.logits(*strided), expected)
-    engine.fails = True
-    with pytest.raises(BackendError, match="expected a window computed, got a failure"):
-        runtime.logits(*inputs)
+@pytest.mark.parametrize(
+    "backend, kind, words",
+    [
+        ("torch", BundleError, r"seen\.npz: expected the float32 arrays of this netw"),
+        ("torchscript", BackendError, "backend torchscript: expected to start, got "),
+        ("onnxruntime", BackendError, "backend onnxruntime: expected to start, got "),
+    ],
+)
+def test_files_that_hold_no_network(dummy, backend, kind, words):
+    pytest.importorskip(seen_runtime.BACKENDS[backend].package)
+    with pytest.raises(kind, match=words):
+        seen_runtime.load(str(dummy), backend)
 
 
-def test_engines_that_are_not_of_this_bundle(dummy, monkeypatch):
-    fake_tensorrt(monkeypatch, Engine(SHAPES))
-    path = engine_path(dummy)
-    trtexec = rf"trtexec --onnx=.*seen\.onnx --saveEngine=.*{path.name} --noTF32"
-    with pytest.raises(BundleError, match=f"expected an engine, got none; {trtexec}"):
-        seen_runtime.load(str(dummy), "tensorrt")
-    path.write_bytes(b"of another version")
-    with pytest.raises(BundleError, match=r"engine for TensorRT 8\.2\.1 here, got ano"):
-        seen_runtime.load(str(dummy), "tensorrt")
-    path.unlink()
-    (dummy / "seen-00000000.engine").write_bytes(b"plan")  # of another seen.onnx
-    with pytest.raises(BundleError, match="expected an engine, got none"):
-        seen_runtime.load(str(dummy), "tensorrt")
-    path.write_bytes(b"plan")
-    fake_tensorrt(monkeypatch, Engine({**SHAPES, "event_frames": (-1, 4, 90, 90)}))
-    with pytest.raises(
-        BundleError, match=r"engine: expected .*, got .*\(-1, 4, 90, 90"
-    ):
-        seen_runtime.load(str(dummy), "tensorrt")
-    fake_tensorrt(monkeypatch, Engine(SHAPES))
-    cuda = Cuda("libcudart.so")
-    cuda.status = 2
-    monkeypatch.setattr(ctypes, "CDLL", lambda path: cuda)
-    with pytest.raises(
-        BackendError, match="cudaMalloc: expected status 0, got 2; look"
-    ):
-        seen_runtime.load(str(dummy), "tensorrt")
+def test_backends_that_are_not_there(dummy, monkeypatch):
+    with pytest.raises(UserError, match="backend: expected auto or one of tensorrt, "):
+        seen_runtime.load(str(dummy), "jax")
+    for package in ("tensorrt", "onnxruntime", "torch"):
+        monkeypatch.setitem(sys.modules, package, None)  # importing it fails
+    for name, x in seen_runtime.BACKENDS.items():
+        with pytest.raises(UserError, match=f"backend: expected {x.package} to be in"):
+            seen_runtime.load(str(dummy), name)
+    with pytest.raises(UserError, match="expected onnxruntime or torch to be"):
+        seen_runtime.load(str(dummy))
 
 
-def test_the_network_in_float64_is_the_plain_one(monkeypatch):
+@pytest.mark.parametrize("num_event_frames", [1, 4])
+def test_the_network_in_float64_is_the_plain_one(num_event_frames):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     torch.set_num_threads(1)  # more of them wait for a busy processor
     from seen_jax.benchmarks import torch_seen
 
-    rates, step = [], torch_seen.Neurons.step
-
-    def counted(neurons, current):
-        after = step(neurons, current)
-        rates.append(after.spike.mean().item())
-        return after
-
-    monkeypatch.setattr(torch_seen.Neurons, "step", counted)
     state_dict, rng = golden.state_dict(5), np.random.default_rng(5)
     folded = seen_runtime.fold(state_dict, np.float64)
     plain = torch_seen.load(torch_seen.SEEN().double().eval(), state_dict)
-    for num_event_frames in (1, 4):
-        events, pair = (rng.normal(size=(2, n, 90, 90)) for n in (num_event_frames, 2))
-        inputs = torch.from_numpy(events), torch.from_numpy(pair)
-        with torch.no_grad():
-            expected = plain(torch_seen.rgb(events), torch_seen.rgb(pair))
-            for exported in (False, True):
-                network = seen_runtime.make_network(folded, num_event_frames, exported)
-                got = network(*inputs)
-                np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
-    assert len(rates) == (1 + 5 * 1) + (1 + 5 * 4)
-    hidden = rates[:5] + rates[6:11]  # J_s and the four layers before the logits
-    assert all(0.01 < rate < 0.99 for rate in hidden), rates
+    frames = [rng.normal(size=(2, n, 90, 90)) for n in (num_event_frames, 2)]
+    with torch.no_grad():
+        expected = plain(*map(torch_seen.rgb, frames))
+        got = [forward(folded, *frames)]
+        for exported in (False, True):
+            network = seen_runtime.make_network(folded, num_event_frames, exported)
+            got.append(network(*map(torch.from_numpy, frames)))
+    for logits in got:
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -204,14 +103,12 @@ def expected():
     frames = three_levels(3)
     inputs = [(x.astype(np.float64) - 128) / 127 for x in frames]
     folded = seen_runtime.fold(whole_numbers(), np.float64)
-    logits, rates = forward(folded, *inputs)
-    assert all(0.01 < rate < 0.99 for rate in rates), rates
-    return logits, frames
+    return forward(folded, *inputs), frames
 
 
 @pytest.mark.parametrize("backend", ["torch", "torchscript", "onnxruntime"])
 def test_every_backend_gives_the_same_logits(bundle, expected, backend):
-    pytest.importorskip(seen_runtime.BACKENDS[backend][0])
+    pytest.importorskip(seen_runtime.BACKENDS[backend].package)
     runtime = seen_runtime.load(str(bundle), backend)
     assert runtime.backend == backend
     logits, frames = expected
@@ -236,10 +133,60 @@ def test_the_command_alone_in_its_folder(bundle, tmp_path):
     options = [*write_clip(tmp_path, 16), "--rate", "0", "--json"]
     result = subprocess.run([*command, *options], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert [x["frame"] for x in found["predictions"]] == [12, 13, 14, 15]
-    for x in found["predictions"]:
+    played = json.loads(result.stdout)
+    assert [x["frame"] for x in played["predictions"]] == [12, 13, 14, 15]
+    for x in played["predictions"]:
         assert sum(x["probabilities"].values()) == pytest.approx(1)
         assert max(x["probabilities"], key=x["probabilities"].get) == x["emotion"]
-    assert found["missed"] == 0
-    assert set(found["latency_ms"]) == {"p50", "p95", "p99"}
+    assert played["missed"] == 0
+    assert set(played["latency_ms"]) == {"p50", "p95", "p99"}
+
+
+def test_logits_that_are_no_numbers():
+    runtime = plain_runtime(lambda *inputs: np.full((1, 7), np.nan, np.float32))
+    stream = Stream(runtime)
+    for numbers in (range(13), [13]):  # once more, after a failure
+        for n in numbers:
+            stream.push_event(n, grey(n))
+            stream.push_intensity(n, grey(n))
+        words = r"Python: expected finite logits \(1, 7\), got .* 0 of them finite; cho"
+        with pytest.raises(UserError, match=words):
+            stream.predict()
+
+
+WINDOWS = [np.zeros((2, 4, 60, 60), np.uint8), np.zeros((2, 2, 50, 50), np.uint8)]
+INPUTS = normalised(1)
+
+
+@pytest.mark.parametrize(
+    "method, event_frames, intensity_frames, words",
+    [
+        ("predict", WINDOWS[0][0], WINDOWS[1][0], r"uint8 \(4, 60, 60\)"),
+        ("predict", WINDOWS[0][:, :3], WINDOWS[1], r"uint8 \(2, 3, 60, 60\)"),
+        ("predict", WINDOWS[0], WINDOWS[1][:1], r"uint8 \(1, 2, 50, 50\)"),
+        ("predict", WINDOWS[0][:0], WINDOWS[1][:0], r"uint8 \(0, 4, 60, 60\)"),
+        ("predict", WINDOWS[0], 3, r"int64 \(\)"),
+        ("predict", WINDOWS[0][..., :50], WINDOWS[1], r"uint8 \(60, 50\)"),
+        ("predict", *INPUTS, r"float32 \(1, 4, 90, 90\)"),
+        ("logits", *WINDOWS, r"uint8 \(2, 4, 60, 60\)"),
+        ("logits", INPUTS[0], INPUTS[1].astype(float), r"float64 \(1, 2, 90"),
+        ("logits", INPUTS[0], INPUTS[1][..., :45, :45], r"float32 \(1, 2, 45"),
+    ],
+)
+def test_windows_of_the_wrong_form(method, event_frames, intensity_frames, words):
+    runtime, windows = watched_runtime()
+    with pytest.raises(UserError, match=f"^(event|intensity).*: expected .*{words}"):
+        getattr(runtime, method)(event_frames, intensity_frames)
+    assert not windows
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("i", [0, 1])
+def test_inputs_that_are_no_numbers(bad, i):
+    (runtime, windows), inputs = watched_runtime(), normalised(1)
+    inputs[i][0, 1, 2, 3:5] = bad
+    name, size = seen_runtime.INPUTS[i], inputs[i].size
+    words = f"{name}: expected finite numbers, got 2 of {size} that are not"
+    with pytest.raises(UserError, match=words):
+        runtime.logits(*inputs)
+    assert not windows

@@ -47,7 +47,7 @@ def test_a_recording_gives_emotions(loaded, recording, capsys):
 
 def test_it_plays_the_images_that_events_writes(loaded, recording, monkeypatch):
     played = []
-    monkeypatch.setattr(seen_runtime, "play", lambda *x, **y: played.append((x, y)))
+    monkeypatch.setattr(seen_runtime, "play", lambda *x: played.append(x))
     path, whole = recording
     start_us = int(whole.events.t[0]) - 500
     extra = ["--start_us", str(start_us), "--period_us", "50001/3", "--pixel", "sum"]
@@ -55,8 +55,8 @@ def test_it_plays_the_images_that_events_writes(loaded, recording, monkeypatch):
     expected = clip_images(
         whole, crop=(5, 0, 20), start_us=start_us, period_us=16667, pixel="sum"
     )
-    ((_, *frames), settings) = played[0]
-    assert settings == {"rate": 60, "as_json": False}
+    _, frames, *settings = played[0]
+    assert settings == [60, False]
     for got, images in zip(
         frames, (expected.event_frames, expected.intensity_frames), strict=True
     ):
@@ -78,13 +78,13 @@ def test_a_recording_shorter_than_a_window(loaded, recording, capsys):
 
 def test_what_cannot_be_played(loaded, recording, tmp_path, capsys):
     path, _ = recording
-    for arguments, found in (
+    for arguments, words in (
         (options(tmp_path / "none.aedat4"), "got no such file"),
         ([*options(path), "--crop", "20,0,20"], "crop"),
         ([*options(path), "--start_us", "999999999"], "start_us: expected at most"),
     ):
         assert run(arguments) == 1
-        assert found in capsys.readouterr().err
+        assert words in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(path)])
     assert "--bundle" in capsys.readouterr().err
@@ -94,6 +94,6 @@ def test_real_recordings(loaded, shared, capsys):
     for name, count in (("newton_cradle", 16), ("street", 6)):
         path = shared / "recordings" / f"davis346_{name}.aedat4"
         status = run([str(path), "--bundle", "B", "--rate", "0", "--json"])
-        found = json.loads(capsys.readouterr().out)
-        assert found["frames"] == count
-        assert (status, found["predicted"]) == ((0, 4) if count > 12 else (1, 0))
+        result = json.loads(capsys.readouterr().out)
+        assert result["frames"] == count
+        assert (status, result["predicted"]) == ((0, 4) if count > 12 else (1, 0))

@@ -32,9 +32,9 @@ def find_python36():
     paths = [shutil.which("python3.6"), *sorted(root.glob("versions/3.6*/bin/python"))]
     for path in filter(None, paths):
         show = [path, "-c", "import platform; print(platform.python_version())"]
-        found = subprocess.run(show, capture_output=True, text=True).stdout.strip()
-        if found.startswith("3.6."):  # pyenv's shims are there without one
-            return str(path), found
+        version = subprocess.run(show, capture_output=True, text=True).stdout.strip()
+        if version.startswith("3.6."):  # pyenv's shims are there without one
+            return str(path), version
     pytest.skip("no Python 3.6 on the path or of pyenv")
 
 
@@ -104,10 +104,10 @@ def test_images_bit_by_bit(python36, copied, frames, pillow):
     with np.load(frames / "frames.npz") as given, np.load(frames / "prepared.npz") as x:
         got, given = dict(x), dict(given)
     assert len(got) == 2 * len(given)
-    for name, found in got.items():
+    for name, image in got.items():
         kind, size = name.split()
         expected = normalise[kind](images.resize(given[size]))
-        assert found.dtype == np.float32 and found.tobytes() == expected.tobytes()
+        assert image.dtype == np.float32 and image.tobytes() == expected.tobytes()
 
 
 @pytest.mark.environments
@@ -133,11 +133,11 @@ def test_the_command(python36, copied, bundle, tmp_path, capsys, pillow):
             Image.fromarray(np.load(path)).save(path.with_suffix(".png"))
             path.unlink()
     options += ["--rate", "0", "--json", "--backend", "torchscript"]
-    found = json.loads(python36(copied, "seen_runtime.py", *options, pillow=pillow))
+    played = json.loads(python36(copied, "seen_runtime.py", *options, pillow=pillow))
     assert seen_runtime.main([*options, "--bundle", str(bundle)]) == 0
     expected = json.loads(capsys.readouterr().out)
-    assert found["device"].startswith("torch 1.10.2")
-    for got, wanted in zip(found["predictions"], expected["predictions"], strict=True):
+    assert played["device"].startswith("torch 1.10.2")
+    for got, wanted in zip(played["predictions"], expected["predictions"], strict=True):
         assert (got["frame"], got["emotion"]) == (wanted["frame"], wanted["emotion"])
         assert got["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
-    assert [x["frame"] for x in found["predictions"]] == [12, 13]
+    assert [x["frame"] for x in played["predictions"]] == [12, 13]
