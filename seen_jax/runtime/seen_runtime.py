@@ -1,10 +1,11 @@
 """SEEN where it is worn: a bundle, a camera's frames -> an emotion for every frame.
 
-One file for Python 3.6 to 3.13, with numpy and one of torch (1.8 or newer), onnxruntime
-and TensorRT (8.2 or newer). Pillow reads JPEG and PNG where it is installed.
+One file for Python 3.6 to 3.13, with numpy and one of: a C compiler, for the kernel in
+seen_spikes.c; torch (1.8 or newer); onnxruntime; TensorRT (8.2 or newer). Pillow reads
+JPEG and PNG where it is installed.
 
     python seen_runtime.py --bundle BUNDLE --events DIR --frames DIR [--rate 30]
-        [--backend auto|torch|torchscript|onnxruntime|tensorrt] [--json]
+        [--backend auto|native|torch|torchscript|onnxruntime|tensorrt] [--json]
 
     runtime = load("BUNDLE")
     stream = Stream(runtime)
@@ -32,8 +33,13 @@ import itertools
 import json
 import numbers
 import os
+import platform
 import re
+import shlex
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 import warnings
 import zipfile
@@ -46,10 +52,11 @@ try:
 except ImportError:  # may be absent on the board: then only .npy and .pgm are read
     Image = None
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 ONNX = "seen.onnx", "seen_dynamic.onnx"  # for one window, and for any number
-FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, "seen_runtime.py")
+KERNEL = "seen_spikes.c"
+FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, KERNEL, "seen_runtime.py")
 INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
 # Of JPEG and PNG. Pillow is shown nothing else: it would start Ghostscript for
 # PostScript, whatever the name, and its `formats` came with 8.0 (the TX2 has 5.1).
@@ -742,7 +749,209 @@ def _failures(what, expected):
         _refuse(what, expected, got, remedy, BackendError)
 
 
+# ---------------------------------------------------------------------- the kernel in C
+
+READOUTS = "mean_membrane", "last_membrane", "last_spike", "mean_spike"  # of LIF5
+LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are counted
+COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
+INSTALL_COMPILER = "install gcc, or name a compiler in CC"
+
+
+class _Header(ctypes.Structure):
+    """`seen_header` of seen_spikes.c."""
+
+    _counts = "image_size num_event_frames num_intensity_frames num_classes readout"
+    _fields_ = [
+        (name, ctypes.c_uint32)
+        for name in ("version", "real_bytes", *_counts.split(), "unused")
+    ] + [(name, ctypes.c_double) for name in ("decay", "threshold", "background")]
+
+
+class Kernel:
+    """The network in C: windows -> logits and spike counts.
+
+    Args:
+      library: of `compile_kernel`, for the floats that the arrays have.
+      folded: of `fold`, checked as by `read_folded`.
+      num_event_frames: T.
+      background: normalised level of a pixel without events, NaN if none is known; it
+        changes how much there is to compute, and no result.
+      readout: one of `READOUTS`.
+      decay, threshold: of all neurons.
+
+    Raises:
+      ValueError: the library refuses one of these, and says which.
+    """
+
+    def __init__(
+        self,
+        library: str,
+        folded: dict,
+        num_event_frames: int,
+        background: float = float("nan"),
+        readout: str = "mean_membrane",
+        decay: float = DECAY,
+        threshold: float = THRESHOLD,
+    ):
+        self._library, self._dtype = ctypes.CDLL(library), folded["event"].dtype
+        classes, intensities = len(folded["fc2_bias"]), num_intensity_frames(folded)
+        names = folded_shapes(intensities, classes)  # in the order of `seen_arrays`
+        self._kept = [np.ascontiguousarray(folded[x], self._dtype) for x in names]
+        pointers = ctypes.c_void_p * len(names), ctypes.c_uint64 * len(names)
+        self._arrays = pointers[0](*(x.ctypes.data for x in self._kept))
+        counts = (num_event_frames, intensities, classes, READOUTS.index(readout), 0)
+        constants = decay, threshold, background
+        self._header = _Header(1, self._dtype.itemsize, SIZE, *counts, *constants)
+        self.lengths, self.num_classes = (num_event_frames, intensities), classes
+        self._call("seen_check", pointers[1](*(x.size for x in self._kept)))
+        self._packed, self._scratch, self._plain = map(
+            self._memory, ("seen_packed_bytes", "seen_scratch_bytes", "seen_plain_bytes")
+        )
+        self._call("seen_pack", self._arrays, self._packed)
+
+    def __call__(
+        self, event_frames: np.ndarray, intensity_frames: np.ndarray, plain: bool = False
+    ) -> tuple:
+        """Computes one window after the other.
+
+        Args:
+          event_frames: (B, T, 90, 90), normalised, of the arrays' type.
+          intensity_frames: (B, N, 90, 90), likewise.
+          plain: by the form that is the definition, a hundred times slower.
+
+        Returns:
+          Logits (B, K), and how many spikes each of `LAYERS` fired: uint64 (B, 6).
+        """
+        inputs = event_frames, intensity_frames
+        for name, x, length in zip(INPUTS, inputs, self.lengths):
+            shape = len(event_frames), length, SIZE, SIZE
+            if x.dtype != self._dtype or x.shape != shape or not x.flags.c_contiguous:
+                rule = f"contiguous {self._dtype} {shape}"
+                _refuse(name, rule, f"{x.dtype} {x.shape}", "convert it")
+        logits = np.empty((len(event_frames), self.num_classes), self._dtype)
+        spikes = np.empty((len(event_frames), len(LAYERS)), np.uint64)
+        first = (self._plain,) if plain else (self._packed, self._scratch)
+        for window in zip(*inputs, logits, spikes):
+            name = "seen_plain" if plain else "seen_window"
+            self._call(name, self._arrays, *first, *window)
+        return logits, spikes
+
+    def _call(self, name, *arguments):
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_char_p
+        pointers = (
+            ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) else x
+            for x in arguments
+        )
+        wrong = function(ctypes.byref(self._header), *pointers)
+        if wrong:
+            raise ValueError(wrong.decode())
+
+    def _memory(self, name):
+        """As many bytes as a function of the library asks for, at a multiple of 64."""
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_size_t
+        memory = np.empty(function(ctypes.byref(self._header)) + 64, np.uint8)
+        return memory[-memory.ctypes.data % 64 :]
+
+
+def compile_kernel(source: str, *flags: str) -> str:
+    """Compiles seen_spikes.c for this processor, or takes what was compiled before.
+
+    It lies in the user's cache, under a name that the source, the compiler and the
+    processor decide. It is written under another name first, so that two processes and
+    a full disk do no harm.
+
+    Args:
+      source: path of seen_spikes.c.
+      flags: for the compiler, after those of `COMPILE`.
+
+    Returns:
+      The path of a library that was loaded once.
+
+    Raises:
+      OSError: there is no compiler, it fails, or nothing can be written.
+    """
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    if not compiler or shutil.which(compiler[0]) is None:
+        raise FileNotFoundError(f"no {compiler[0] if compiler else 'CC'}")
+    with open(source, "rb") as file:
+        parts = [file.read(), *(x.encode() for x in (*compiler, *COMPILE, *flags))]
+    version = subprocess.run([*compiler, "--version"], stdout=subprocess.PIPE)
+    parts += [version.stdout, _processor().encode()]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+    with _cache() as folder:
+        path = os.path.join(folder, f"seen-{digest}.so")
+        if not _loads(path):
+            _compile(compiler, source, flags, path)
+        ctypes.CDLL(path)  # stays loaded where the folder does not stay
+        return path
+
+
+def _processor():
+    """What this processor can do, as far as the system says."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = {x for x in file if re.match("(flags|Features|model name|CPU)", x)}
+    except OSError:
+        lines = ()
+    return "".join([platform.machine(), platform.processor(), *sorted(lines)])
+
+
+@contextlib.contextmanager
+def _cache():
+    """A folder of this user alone: the cache, or where there is none a temporary one."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(home, "seen")
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        ours = os.stat(folder).st_uid == os.getuid() and os.access(folder, os.W_OK)
+    except OSError:
+        ours = False
+    if ours:
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+
+
+def _loads(path):
+    try:
+        ctypes.CDLL(path)
+    except OSError:  # it is not there, or was cut off
+        return False
+    return True
+
+
+def _compile(compiler, source, flags, path):
+    """Compiles to a temporary name, and then puts the library in its place."""
+    handle, temporary = tempfile.mkstemp(".so", dir=os.path.dirname(path))
+    os.close(handle)
+    try:
+        for native in (["-march=native"], []):  # not every compiler knows its processor
+            command = [*compiler, *COMPILE, *native, *flags, source, "-o", temporary]
+            pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            done = subprocess.run([*command, "-lm"], **pipes)
+            if done.returncode == 0 and _loads(temporary):
+                os.replace(temporary, path)
+                return
+        lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
+        raise OSError(f"{' '.join(compiler)} failed: {lines[-1] if lines else 'silently'}")
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+
+
 # ---------------------------------------------------------------------- the backends
+
+
+def _native(bundle, manifest):
+    """The kernel in C, with the weights of seen.npz."""
+    library = compile_kernel(os.path.join(bundle, KERNEL))
+    level = np.full(1, EMPTY, np.uint8).astype(np.float32) / 255
+    background = (level - manifest["event_mean"]) / manifest["event_std"]
+    folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
+    return "the kernel in C", Kernel(library, folded, length, background[0])
 
 
 def _torch(bundle, manifest):
