@@ -130,7 +130,7 @@ def _squares(lines, side):
     rows, columns = lines[:, None, :, None], lines[None, :, None, :]
     inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
     places = np.where(inside, rows * side + columns, side**2)
-    return places.reshape(len(lines) ** 2, -1)
+    return places.reshape(len(lines) ** 2, -1).astype(np.int64)
 
 
 _LINES = 8 * np.arange(BLOCKS)[:, None] - 3 + np.arange(TAPS)  # (6, 7), -3 to 43
@@ -279,14 +279,13 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
         def __init__(self):
             super().__init__()
             images = num_pixels * np.arange(num_intensities)[:, None]
-            indices = {
-                "event_patches": PATCHES,
-                "intensity_patches": PATCHES[:, None] + images,
-                "reads": READS,
-                "conv2_reads": CONV2_READS,
+            places = {
+                "event_patches": PATCHES.ravel(),
+                "intensity_patches": (PATCHES[:, None] + images).ravel(),
+                "reads": READS.ravel(),
+                "conv2_reads": CONV2_READS.ravel(),
             }
-            indices = {name: x.ravel().astype(np.int64) for name, x in indices.items()}
-            for name, array in {**indices, **folded}.items():
+            for name, array in {**places, **folded}.items():
                 self.register_buffer(name, torch.from_numpy(array.copy()))
 
         def forward(self, event_frames, intensity_frames):
@@ -365,15 +364,10 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
 
 def resize(image: np.ndarray) -> np.ndarray:
     """Resizes uint8 (S, S) to (90, 90) as Pillow does, bilinear, antialiased."""
-    if Image is None:
-        return resize_by_numpy(image)
-    return np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.BILINEAR))
-
-
-def resize_by_numpy(image: np.ndarray) -> np.ndarray:
-    """As `resize`, bit by bit, without Pillow."""
+    if Image is not None:
+        return np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.BILINEAR))
     weights = _resize_weights(len(image))
-    for _ in range(2):  # columns, then rows, each rounded to 8 bits
+    for _ in range(2):  # columns, then rows, each rounded to 8 bits: the same bits
         # Whole numbers below 2**31: exact in float64, whose product is fast.
         total = (image.astype(np.float64) @ weights).astype(np.int64)
         image = np.clip((total + (1 << 21)) >> 22, 0, 255).astype(np.uint8).T
@@ -958,7 +952,7 @@ def _torch(bundle, manifest):
     """The network of this file, with the weights of seen.npz."""
     import torch
 
-    network = make_network(read_folded(bundle, manifest), window_lengths(manifest)[0])
+    network = make_network(read_folded(bundle, manifest), manifest["num_event_frames"])
     if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
         _pack(network)
     return _run_torch(network)
@@ -1042,24 +1036,10 @@ def _tensorrt(bundle, manifest):
     import tensorrt
 
     device = f"TensorRT {tensorrt.__version__}"
-    path, source = engine_path(bundle, manifest), os.path.join(bundle, "seen.onnx")
-    remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
-    if not _has_engine(bundle, manifest):
-        _refuse_bundle(path, "an engine", "none", remedy)
-    runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
-    with open(path, "rb") as file:
-        engine = runtime.deserialize_cuda_engine(file.read())
-    if engine is None:
-        _refuse_bundle(path, f"an engine for {device} here", "another", remedy)
-    # The name changed in 8.5, and 10 dropped the old one.
-    shape_of = getattr(engine, "get_tensor_shape", None) or engine.get_binding_shape
-    shapes = {name: tuple(shape_of(name)) for name in engine}
     lengths = zip(INPUTS, window_lengths(manifest))
-    expected = {name: (1, n, SIZE, SIZE) for name, n in lengths}
-    expected["logits"] = 1, len(manifest["classes"])
-    if shapes != expected:
-        _refuse_bundle(path, expected, shapes, remedy)
-    context = engine.create_execution_context()
+    shapes = {name: (1, n, SIZE, SIZE) for name, n in lengths}
+    shapes["logits"] = 1, len(manifest["classes"])
+    names, context = _start_engine(bundle, manifest, shapes, device)
     cuda = ctypes.CDLL(ctypes.util.find_library("cudart") or "libcudart.so")
 
     def call(name, *arguments):
@@ -1071,10 +1051,10 @@ def _tensorrt(bundle, manifest):
     def copy(to, source, num_bytes, kind):  # kind 1: to the device, 2: from it
         call("cudaMemcpy", to, source, ctypes.c_size_t(num_bytes), kind)
 
-    memory = {}  # pointers in the engine's order, kept as long as the process
-    for name, shape in shapes.items():
-        memory[name], num_bytes = ctypes.c_void_p(), 4 * int(np.prod(shape))
-        call("cudaMalloc", ctypes.byref(memory[name]), ctypes.c_size_t(num_bytes))
+    memory = {name: ctypes.c_void_p() for name in names}  # as long as the process
+    for name, pointer in memory.items():
+        num_bytes = ctypes.c_size_t(4 * int(np.prod(shapes[name])))
+        call("cudaMalloc", ctypes.byref(pointer), num_bytes)
 
     def run_one(*inputs):
         for name, x in zip(INPUTS, inputs):
@@ -1082,17 +1062,41 @@ def _tensorrt(bundle, manifest):
         if not context.execute_v2([pointer.value for pointer in memory.values()]):
             remedy = "see what it logged"
             _refuse(device, "a window computed", "a failure", remedy, BackendError)
-        x = np.empty(expected["logits"], np.float32)
+        x = np.empty(shapes["logits"], np.float32)
         copy(x.ctypes.data_as(ctypes.c_void_p), memory["logits"], x.nbytes, 2)
         return x
 
-    return device, lambda *inputs: np.concatenate(list(map(run_one, *inputs)))
+    def run(*inputs):
+        return np.concatenate([run_one(*window) for window in zip(*inputs)])
+
+    return device, run
+
+
+def _start_engine(bundle, manifest, shapes, device):
+    """Returns the names of its inputs and output in its order, and a context."""
+    import tensorrt
+
+    path, source = engine_path(bundle, manifest), os.path.join(bundle, "seen.onnx")
+    remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
+    if not _has_engine(bundle, manifest):
+        _refuse_bundle(path, "an engine", "none", remedy)
+    runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
+    with open(path, "rb") as file:
+        engine = runtime.deserialize_cuda_engine(file.read())
+    if engine is None:
+        _refuse_bundle(path, f"an engine for {device} here", "another", remedy)
+    # The name changed in 8.5, and 10 dropped the old one.
+    shape_of = getattr(engine, "get_tensor_shape", None) or engine.get_binding_shape
+    got = {name: tuple(shape_of(name)) for name in engine}
+    if got != shapes:
+        _refuse_bundle(path, shapes, got, remedy)
+    return list(got), engine.create_execution_context()
 
 
 class Backend(NamedTuple):
     """A way to compute the network; both functions take a bundle and its manifest."""
 
-    package: str  # that it needs
+    package: str  # that it imports
     start: Callable  # gives the device in words, and what turns both inputs into logits
     auto: Callable = lambda bundle, manifest: True  # whether auto tries it
 
@@ -1196,7 +1200,7 @@ class Ring:
         image = check_image(image, what)
         if self._shape not in (None, image.shape):
             _refuse(what, f"{self._shape} as before", image.shape, SAME_SQUARE)
-        if self._taken == 1 and number <= self.newest - self.size:
+        if self._taken == 1 and number <= self.newest - self.size:  # the first was wild
             self._numbers[self.newest % self.size] = self.newest = None
             self._taken, self._ahead = 0, self._ahead + 1
         if self.newest is None:
