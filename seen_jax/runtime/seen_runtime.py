@@ -645,11 +645,13 @@ class Runtime:
       backend: the name of the one that computes.
       device: in words.
       lengths: of its windows, T and N.
+      spikes: how many each of `LAYERS` fired in the latest windows, uint64 (B, 6); None
+        where the backend does not count.
     """
 
     def __init__(self, manifest: dict, backend: str, device: str, run: Callable):
         self.manifest, self.backend, self.device = manifest, backend, device
-        self.lengths = window_lengths(manifest)
+        self.lengths, self.spikes = window_lengths(manifest), None
         self._run = run
 
     def logits(self, event_frames: np.ndarray, intensity_frames: np.ndarray):
@@ -671,6 +673,8 @@ class Runtime:
                 _refuse(name, "finite numbers", got, "see where they come from")
         with _failures(self.device, "a window computed"):
             logits = self._run(*frames)
+            if isinstance(logits, tuple):
+                logits, self.spikes = logits
         expected = len(frames[0]), len(self.manifest["classes"])
         if logits.shape != expected or not np.isfinite(logits).all():
             got = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
@@ -747,8 +751,9 @@ def _failures(what, expected):
 
 READOUTS = "mean_membrane", "last_membrane", "last_spike", "mean_spike"  # of LIF5
 LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are counted
+_LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
-INSTALL_COMPILER = "install gcc, or name a compiler in CC"
+EMPTY = 128  # grey level of a pixel without events
 
 
 class _Header(ctypes.Structure):
@@ -765,7 +770,7 @@ class Kernel:
     """The network in C: windows -> logits and spike counts.
 
     Args:
-      library: of `compile_kernel`, for the floats that the arrays have.
+      library: of `compile_kernel`, for float32 or float64 as the arrays are.
       folded: of `fold`, checked as by `read_folded`.
       num_event_frames: T.
       background: normalised level of a pixel without events, NaN if none is known; it
@@ -779,7 +784,7 @@ class Kernel:
 
     def __init__(
         self,
-        library: str,
+        library: ctypes.CDLL,
         folded: dict,
         num_event_frames: int,
         background: float = float("nan"),
@@ -787,7 +792,7 @@ class Kernel:
         decay: float = DECAY,
         threshold: float = THRESHOLD,
     ):
-        self._library, self._dtype = ctypes.CDLL(library), folded["event"].dtype
+        self._library, self._dtype = library, folded["event"].dtype
         classes, intensities = len(folded["fc2_bias"]), num_intensity_frames(folded)
         names = folded_shapes(intensities, classes)  # in the order of `seen_arrays`
         self._kept = [np.ascontiguousarray(folded[x], self._dtype) for x in names]
@@ -798,20 +803,22 @@ class Kernel:
         self._header = _Header(1, self._dtype.itemsize, SIZE, *counts, *constants)
         self.lengths, self.num_classes = (num_event_frames, intensities), classes
         self._call("seen_check", pointers[1](*(x.size for x in self._kept)))
-        self._packed, self._scratch, self._plain = map(
-            self._memory, ("seen_packed_bytes", "seen_scratch_bytes", "seen_plain_bytes")
-        )
+        self._packed = self._memory("seen_packed_bytes")
+        self._scratch = self._memory("seen_scratch_bytes")
         self._call("seen_pack", self._arrays, self._packed)
 
     def __call__(
-        self, event_frames: np.ndarray, intensity_frames: np.ndarray, plain: bool = False
+        self,
+        event_frames: np.ndarray,
+        intensity_frames: np.ndarray,
+        plain: bool = False,
     ) -> tuple:
         """Computes one window after the other.
 
         Args:
-          event_frames: (B, T, 90, 90), normalised, of the arrays' type.
+          event_frames: (B, T, 90, 90), normalised, finite, of the arrays' type.
           intensity_frames: (B, N, 90, 90), likewise.
-          plain: by the form that is the definition, a hundred times slower.
+          plain: by the form that is the definition, hundreds of times slower.
 
         Returns:
           Logits (B, K), and how many spikes each of `LAYERS` fired: uint64 (B, 6).
@@ -824,10 +831,11 @@ class Kernel:
                 _refuse(name, rule, f"{x.dtype} {x.shape}", "convert it")
         logits = np.empty((len(event_frames), self.num_classes), self._dtype)
         spikes = np.empty((len(event_frames), len(LAYERS)), np.uint64)
-        first = (self._plain,) if plain else (self._packed, self._scratch)
+        name, memory = "seen_window", (self._packed, self._scratch)
+        if plain:
+            name, memory = "seen_plain", (self._memory("seen_plain_bytes"),)
         for window in zip(*inputs, logits, spikes):
-            name = "seen_plain" if plain else "seen_window"
-            self._call(name, self._arrays, *first, *window)
+            self._call(name, self._arrays, *memory, *window)
         return logits, spikes
 
     def _call(self, name, *arguments):
@@ -849,7 +857,7 @@ class Kernel:
         return memory[-memory.ctypes.data % 64 :]
 
 
-def compile_kernel(source: str, *flags: str) -> str:
+def compile_kernel(source: str, *flags: str) -> ctypes.CDLL:
     """Compiles seen_spikes.c for this processor, or takes what was compiled before.
 
     It lies in the user's cache, under a name that the source, the compiler and the
@@ -860,26 +868,24 @@ def compile_kernel(source: str, *flags: str) -> str:
       source: path of seen_spikes.c.
       flags: for the compiler, after those of `COMPILE`.
 
-    Returns:
-      The path of a library that was loaded once.
-
     Raises:
       OSError: there is no compiler, it fails, or nothing can be written.
     """
     compiler = shlex.split(os.environ.get("CC") or "cc")
     if not compiler or shutil.which(compiler[0]) is None:
         raise FileNotFoundError(f"no {compiler[0] if compiler else 'CC'}")
+    version = subprocess.run([*compiler, "--version"], stdout=subprocess.PIPE).stdout
     with open(source, "rb") as file:
-        parts = [file.read(), *(x.encode() for x in (*compiler, *COMPILE, *flags))]
-    version = subprocess.run([*compiler, "--version"], stdout=subprocess.PIPE)
-    parts += [version.stdout, _processor().encode()]
+        parts = [file.read(), version, _processor().encode()]
+    parts += [x.encode() for x in (*compiler, *COMPILE, *flags)]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
-    with _cache() as folder:
-        path = os.path.join(folder, f"seen-{digest}.so")
-        if not _loads(path):
-            _compile(compiler, source, flags, path)
-        ctypes.CDLL(path)  # stays loaded where the folder does not stay
-        return path
+    if digest not in _LIBRARIES:
+        with _cache() as folder:
+            path = os.path.join(folder, f"seen-{digest}.so")
+            if not os.path.isfile(path):
+                _compile([*compiler, *COMPILE], [*flags, source], path)
+            _LIBRARIES[digest] = ctypes.CDLL(path)
+    return _LIBRARIES[digest]
 
 
 def _processor():
@@ -894,7 +900,7 @@ def _processor():
 
 @contextlib.contextmanager
 def _cache():
-    """A folder of this user alone: the cache, or where there is none a temporary one."""
+    """A folder of this user alone: the cache, or else a temporary one."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = os.path.join(home, "seen")
     try:
@@ -909,28 +915,24 @@ def _cache():
             yield folder
 
 
-def _loads(path):
-    try:
-        ctypes.CDLL(path)
-    except OSError:  # it is not there, or was cut off
-        return False
-    return True
-
-
-def _compile(compiler, source, flags, path):
-    """Compiles to a temporary name, and then puts the library in its place."""
+def _compile(command, arguments, path):
+    """Compiles under a temporary name, and then puts the library in its place."""
     handle, temporary = tempfile.mkstemp(".so", dir=os.path.dirname(path))
     os.close(handle)
     try:
         for native in (["-march=native"], []):  # not every compiler knows its processor
-            command = [*compiler, *COMPILE, *native, *flags, source, "-o", temporary]
-            pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            done = subprocess.run([*command, "-lm"], **pipes)
-            if done.returncode == 0 and _loads(temporary):
+            done = subprocess.run(
+                [*command, *native, *arguments, "-o", temporary, "-lm"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            if done.returncode == 0:
+                with open(temporary, "rb") as file:
+                    os.fsync(file.fileno())  # no crash leaves half a library there
                 os.replace(temporary, path)
                 return
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
-        raise OSError(f"{' '.join(compiler)} failed: {lines[-1] if lines else 'silently'}")
+        raise OSError(f"{command[0]} failed: {''.join(lines[-1:]) or 'silently'}")
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
@@ -1093,20 +1095,35 @@ def _start_engine(bundle, manifest, shapes, device):
     return list(got), engine.create_execution_context()
 
 
-class Backend(NamedTuple):
-    """A way to compute the network; both functions take a bundle and its manifest."""
+def _import(package, bundle):
+    return importlib.import_module(package)
 
-    package: str  # that it imports
+
+def _compiled(package, bundle):
+    return compile_kernel(os.path.join(bundle, KERNEL))
+
+
+class Backend(NamedTuple):
+    """A way to compute the network; all functions take a bundle, two its manifest."""
+
+    package: str  # that it needs
     start: Callable  # gives the device in words, and what turns both inputs into logits
     auto: Callable = lambda bundle, manifest: True  # whether auto tries it
+    find: Callable = _import  # raises an ImportError or OSError where it is not there
 
 
 BACKENDS = {  # in the order in which auto tries them
     "tensorrt": Backend("tensorrt", _tensorrt, auto=_has_engine),
+    "native": Backend("a C compiler", _native, find=_compiled),
     "onnxruntime": Backend("onnxruntime", _onnxruntime),
     "torch": Backend("torch", _torch),
     "torchscript": Backend("torch", _torchscript, auto=lambda *bundle: False),
 }
+
+
+@functools.lru_cache(maxsize=None)
+def _say_once(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Runtime:
@@ -1116,8 +1133,9 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
 
     Args:
       bundle: its folder.
-      backend: one of `BACKENDS`, or auto: the first whose package is installed,
-        TensorRT only where its engine was written.
+      backend: one of `BACKENDS`, or auto: the first that is installed, TensorRT only
+        where its engine was written. Where the kernel in C cannot be compiled, auto
+        says so in a line, once, and takes the next.
       trust: as of `read_manifest`.
 
     Raises:
@@ -1132,15 +1150,18 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
         rule = f"auto or one of {', '.join(BACKENDS)}"
         _refuse("backend", rule, repr(backend), "choose one of them")
     for name in names:
+        x = BACKENDS[name]
         with _failures(f"backend {name}", "to start"), warnings.catch_warnings():
             for kind in (DeprecationWarning, FutureWarning):  # TorchScript is to go
                 warnings.simplefilter("ignore", kind)
             try:
-                importlib.import_module(BACKENDS[name].package)
+                x.find(x.package, bundle)
             except (ImportError, OSError) as error:  # OSError: it lacks a library
                 got = error
+                if name == "native" and backend == "auto":
+                    _say_once(f"backend native left out, {x.package} needed: {error}")
                 continue
-            device, run = BACKENDS[name].start(bundle, manifest)
+            device, run = x.start(bundle, manifest)
             return Runtime(manifest, name, device, run)
     packages = sorted({BACKENDS[name].package for name in names})
     rule = f"{' or '.join(packages)} to be installed"
