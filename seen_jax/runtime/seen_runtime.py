@@ -145,6 +145,12 @@ _THREE = 2 * np.arange(3)[:, None] + np.arange(3)
 CONV2_READS = READS[:, _squares(_THREE, TAPS)].reshape(-1, 9)  # by conv2_f2 in a block
 
 
+# An image's mean over all positions of the first stage, by row of the kernel; what the
+# attention sees is linear in these means.
+_WINDOWS = 2 * np.arange(FIRST)[:, None] - 3 + np.arange(TAPS)
+MOMENTS = (_WINDOWS[:, :, None] == np.arange(SIZE)).sum(0).T / float(FIRST)  # (90, 7)
+
+
 def fold(state_dict: dict, dtype: type = np.float32) -> dict:
     """Turns the entries of a published checkpoint into those of the network here.
 
@@ -157,64 +163,20 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
     """
     s = {name: np.asarray(x, np.float64) for name, x in state_dict.items()}
     conv2, conv3 = s["conv2_f2.weight"], s["conv3_f2.weight"]
-    deep = np.zeros((TAPS, TAPS, CHANNELS, len(conv3)))  # one kernel of both
-    for a, b, c, d in itertools.product(range(3), repeat=4):
-        deep[2 * a + c, 2 * b + d] += (conv3[:, :, a, b] @ conv2[:, :, c, d]).T
-    deep = deep.reshape(-1, len(conv3))
-
-    # What the biases of conv2_f2 and conv3_f2 come to in each block: (36, 512). The
-    # first row and column of conv2_f2 that are read are padding, which has no bias.
-    inside = np.ones((3, BLOCKS))
-    inside[0, 0] = 0
-    taps = np.einsum("oiab,i->oab", conv3, s["conv2_f2.bias"])
-    late = np.einsum("oab,ar,bc->rco", taps, inside, inside) + s["conv3_f2.bias"]
-    late = late.reshape(BLOCKS**2, -1)
-
-    # An image's mean over all positions of the first stage, by row of the kernel: what
-    # the attention sees is linear in these.
-    rows = 2 * np.arange(FIRST)[:, None] - 3 + np.arange(TAPS)
-    moments = (rows[:, :, None] == np.arange(SIZE)).sum(0).T / float(FIRST)  # (90, 7)
-    means = np.outer(moments.sum(0), moments.sum(0)).ravel()  # of an image of ones
-
-    # Three equal channels are one: (3, N). conv0's bias ends where padding begins.
-    grey = s["conv0.weight"][:, :, 0, 0].reshape(3, -1, 3).sum(-1)
-    pixel = (PATCHES < SIZE**2).astype(np.float64)  # (1522, 49)
-    cat = s["conv1_cat.weight"][:, :, 0, 0].reshape(CHANNELS, 3, CHANNELS)
-    event, intensity, constant, hidden, hidden_bias = [], [], [], [], []
-    scores = np.zeros((3, 8, 3))
-    for i, (conv, mlp) in enumerate(SCALES):
-        margin = [(TAPS - s[conv + ".weight"].shape[-1]) // 2] * 2
-        kernel = np.pad(s[conv + ".weight"], [(0, 0)] * 2 + [margin] * 2, "constant")
-        kernel = kernel.reshape(CHANNELS, 3, AREA)
-        frames = np.einsum("crt,rn->cnt", kernel, grey)  # (64, N, 49)
-        bias = np.einsum("crt,r->ct", kernel, s["conv0.bias"])  # (64, 49)
-        event.append(np.einsum("dc,crt->td", cat[:, i], kernel))
-        intensity.append(np.einsum("dc,cnt->ntd", cat[:, i], frames))
-
-        # The three weights sum to 1: what does not depend on them may stand in each.
-        early = (pixel @ bias.T + s[conv + ".bias"]) @ cat[:, i].T + s["conv1_cat.bias"]
-        early[-1] = 0  # padding
-        constant.append(early[READS].reshape(BLOCKS**2, -1) @ deep + late)
-
-        scale = s[mlp + ".2.weight"] / np.sqrt(s[mlp + ".2.running_var"] + EPSILON)
-        reduce = scale[:, None] * s[mlp + ".1.weight"][:, :, 0, 0]  # (8, 64)
-        shift = scale * (s[mlp + ".1.bias"] - s[mlp + ".2.running_mean"])
-        hidden.append(np.einsum("hc,cnt->nth", reduce, frames))
-        mean = bias @ means + s[conv + ".bias"]
-        hidden_bias.append(reduce @ mean + shift + s[mlp + ".2.bias"])
-        scores[i, :, i] = s[mlp + ".4.weight"][0, :, 0, 0]
-
     fc1 = s["fc1.weight"].reshape(256, len(conv3), -1)  # channel, position
+    deep, late = _deep_kernel(conv2, conv3), _late_biases(s)
+    scales = [_fold_scale(s, i) for i in range(3)]
+    event, intensity, early, hidden, hidden_bias, scores = zip(*scales)
     folded = {
-        "moments": moments,
+        "moments": MOMENTS,
         "hidden": np.concatenate(hidden, -1),
         "hidden_bias": np.concatenate(hidden_bias),
-        "scores": scores,
+        "scores": np.concatenate(scores),
         "scores_bias": np.concatenate([s[mlp + ".4.bias"] for _, mlp in SCALES]),
         "event": np.stack(event),
         "intensity": np.stack(intensity),
         "deep": deep,
-        "deep_bias": np.stack(constant),
+        "deep_bias": np.stack([x @ deep + late for x in early]),
         "conv2": conv2.transpose(2, 3, 1, 0),
         "conv3": conv3.transpose(2, 3, 1, 0),
         "fc1": fc1.transpose(2, 1, 0),
@@ -222,11 +184,61 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
         "fc2": s["fc2.weight"].T,
         "fc2_bias": s["fc2.bias"],
     }
-    shapes = folded_shapes(grey.shape[1], len(s["fc2.bias"]))
+    shapes = folded_shapes(len(intensity[0]), len(s["fc2.bias"]))
     return {
         name: np.ascontiguousarray(folded[name], dtype).reshape(shape)
         for name, shape in shapes.items()
     }
+
+
+def _deep_kernel(conv2, conv3):
+    """One kernel of conv2_f2 and conv3_f2 together: (49 * 64, 512)."""
+    deep = np.zeros((TAPS, TAPS, CHANNELS, len(conv3)))
+    for a, b, c, d in itertools.product(range(3), repeat=4):
+        deep[2 * a + c, 2 * b + d] += (conv3[:, :, a, b] @ conv2[:, :, c, d]).T
+    return deep.reshape(-1, len(conv3))
+
+
+def _late_biases(s):
+    """What the biases of conv2_f2 and conv3_f2 come to in each block: (36, 512)."""
+    inside = np.ones((3, BLOCKS))  # whether what conv3_f2 reads is no padding
+    inside[0, 0] = 0
+    taps = np.einsum("oiab,i->oab", s["conv3_f2.weight"], s["conv2_f2.bias"])
+    late = np.einsum("oab,ar,bc->rco", taps, inside, inside) + s["conv3_f2.bias"]
+    return late.reshape(BLOCKS**2, -1)
+
+
+def _fold_scale(s, i):
+    """What one of the three scales adds to `event`, `intensity`, and so on.
+
+    conv0's bias ends where padding begins, so that a bias depends on the position.
+    """
+    conv, mlp = SCALES[i]
+    grey = s["conv0.weight"][:, :, 0, 0].reshape(3, -1, 3).sum(-1)  # 3 channels are one
+    cat = s["conv1_cat.weight"][:, :, 0, 0].reshape(CHANNELS, 3, CHANNELS)[:, i]
+    margin = [(TAPS - s[conv + ".weight"].shape[-1]) // 2] * 2
+    kernel = np.pad(s[conv + ".weight"], [(0, 0)] * 2 + [margin] * 2, "constant")
+    kernel = kernel.reshape(CHANNELS, 3, AREA)
+    frames = np.einsum("crt,rn->cnt", kernel, grey)  # (64, N, 49)
+    bias = np.einsum("crt,r->ct", kernel, s["conv0.bias"])  # (64, 49)
+    event = np.einsum("dc,crt->td", cat, kernel)
+    intensity = np.einsum("dc,cnt->ntd", cat, frames)
+
+    # The three weights sum to 1: what does not depend on them may stand in each.
+    pixel = (PATCHES < SIZE**2).astype(np.float64)  # (1522, 49)
+    early = (pixel @ bias.T + s[conv + ".bias"]) @ cat.T + s["conv1_cat.bias"]
+    early[-1] = 0  # padding
+    early = early[READS].reshape(BLOCKS**2, -1)
+
+    scale = s[mlp + ".2.weight"] / np.sqrt(s[mlp + ".2.running_var"] + EPSILON)
+    reduce = scale[:, None] * s[mlp + ".1.weight"][:, :, 0, 0]  # (8, 64)
+    shift = scale * (s[mlp + ".1.bias"] - s[mlp + ".2.running_mean"])
+    hidden = np.einsum("hc,cnt->nth", reduce, frames)
+    ones = np.outer(MOMENTS.sum(0), MOMENTS.sum(0)).ravel()  # means of such an image
+    mean = bias @ ones + s[conv + ".bias"]
+    hidden_bias = reduce @ mean + shift + s[mlp + ".2.bias"]
+    scores = np.where(np.arange(3) == i, s[mlp + ".4.weight"][0, :, 0], 0)  # (8, 3)
+    return event, intensity, early, hidden, hidden_bias, scores
 
 
 def folded_shapes(num_intensities: int, num_classes: int) -> dict:
