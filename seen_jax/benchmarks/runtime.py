@@ -59,7 +59,9 @@ def replay(bundle: Path, backend: str, seconds: float) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument(
-        "--backends", nargs="+", default=["onnxruntime", "torch", "torchscript"]
+        "--backends",
+        nargs="+",
+        default=["native", "onnxruntime", "torch", "torchscript"],
     )
     arguments.add_rounds(parser, rounds=15, seconds=0.5)
     text, kind = "of a replay at 30 frames/s", arguments.duration

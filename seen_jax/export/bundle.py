@@ -5,6 +5,7 @@
     seen.ts              TorchScript, any number of windows
     seen.onnx            opset 13, one window; seen_dynamic.onnx, any number
     seen_runtime.py      the program that runs there
+    seen_spikes.c        its kernel, compiled at its first start
     manifest.json        what they are, where they come from, how they agree with JAX
 
 A bundle is complete or absent, and is written only if every program in it gives JAX's
@@ -130,7 +131,9 @@ def _write_files(restored: Restored, batches: Batches, folder: Path) -> None:
     torch_files.write_torchscript(folder / "seen.ts", folded, count)
     for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
         torch_files.write_onnx(folder / name, folded, count, dynamic=dynamic)
-    shutil.copyfile(seen_runtime.__file__, folder / "seen_runtime.py")
+    runtime = Path(seen_runtime.__file__)
+    for name in (runtime.name, seen_runtime.KERNEL):
+        shutil.copyfile(runtime.with_name(name), folder / name)
 
 
 def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, Any]:

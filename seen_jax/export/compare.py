@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from seen_jax.data.batches import Batches
 from seen_jax.errors import refuse
@@ -20,7 +21,7 @@ from seen_jax.images import normalise_events, normalise_intensity
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.runtime import seen_runtime
 
-PROGRAMS = ("torch", "torchscript", "onnxruntime")
+PROGRAMS = ("native", "torch", "torchscript", "onnxruntime")
 BATCH_SIZE = 16  # windows that JAX predicts at once
 
 
@@ -50,6 +51,8 @@ def compare(
 
     figures = {}
     for program in PROGRAMS:
+        if program == "native" and not can_compile(bundle):
+            continue
         runtime = seen_runtime.load(bundle, program)
         logits = runtime.logits(*inputs)
         figures[program] = parity.check(program, expected, logits, names, by_rounding)
@@ -60,6 +63,16 @@ def compare(
     program = f"{PROGRAMS[-1]}, one window at a time"
     single = parity.check(program, expected, singly, names, by_rounding)
     return figures | {program: single.to_json()}
+
+
+def can_compile(bundle: str | os.PathLike) -> bool:
+    """Says whether the kernel in C can run here, and logs why if it cannot."""
+    try:
+        seen_runtime.compile_kernel(os.path.join(bundle, seen_runtime.KERNEL))
+    except OSError as error:
+        logging.warning("native is not compared with JAX: %s", error)
+        return False
+    return True
 
 
 def check_names(

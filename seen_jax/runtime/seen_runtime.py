@@ -1,10 +1,11 @@
 """SEEN where it is worn: a bundle, a camera's frames -> an emotion for every frame.
 
-One file for Python 3.6 to 3.13, with numpy and one of torch (1.8 or newer), onnxruntime
-and TensorRT (8.2 or newer). Pillow reads JPEG and PNG where it is installed.
+One file for Python 3.6 to 3.13, with numpy and one of: a C compiler, for the kernel in
+seen_spikes.c; torch (1.8 or newer); onnxruntime; TensorRT (8.2 or newer). Pillow reads
+JPEG and PNG where it is installed.
 
     python seen_runtime.py --bundle BUNDLE --events DIR --frames DIR [--rate HZ]
-        [--backend auto|torch|torchscript|onnxruntime|tensorrt] [--json]
+        [--backend auto|native|torch|torchscript|onnxruntime|tensorrt] [--json]
 
     runtime = load("BUNDLE")
     stream = Stream(runtime)
@@ -32,8 +33,13 @@ import itertools
 import json
 import numbers
 import os
+import platform
 import re
+import shlex
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 import warnings
 import zipfile
@@ -49,7 +55,8 @@ except ImportError:  # may be absent on the board: then only .npy and .pgm are r
 FORMAT = 3
 MANIFEST = "manifest.json"
 ONNX = "seen.onnx", "seen_dynamic.onnx"  # for one window, and for any number
-FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, "seen_runtime.py")
+KERNEL = "seen_spikes.c"
+FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, KERNEL, "seen_runtime.py")
 INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
 # Of JPEG and PNG. Pillow is shown nothing else: it would start Ghostscript for
 # PostScript, whatever the name, and its `formats` came with 8.0 (the TX2 has 5.1).
@@ -660,11 +667,13 @@ class Runtime:
       backend: the name of the one that computes.
       device: in words.
       lengths: of its windows, T and N.
+      spikes: how many each of `LAYERS` fired in the latest windows, uint64 (B, 6); None
+        where the backend does not count.
     """
 
     def __init__(self, manifest: dict, backend: str, device: str, run: Callable):
         self.manifest, self.backend, self.device = manifest, backend, device
-        self.lengths = window_lengths(manifest)
+        self.lengths, self.spikes = window_lengths(manifest), None
         self._run = run
 
     def logits(self, event_frames: np.ndarray, intensity_frames: np.ndarray):
@@ -686,6 +695,8 @@ class Runtime:
                 _refuse(name, "finite numbers", got, "see where they come from")
         with _failures(self.device, "a window computed"):
             logits = self._run(*frames)
+            if isinstance(logits, tuple):
+                logits, self.spikes = logits
         expected = len(frames[0]), len(self.manifest["classes"])
         if logits.shape != expected or not np.isfinite(logits).all():
             got = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
@@ -758,7 +769,207 @@ def _failures(what, expected):
         _refuse(what, expected, got, remedy, BackendError)
 
 
+# ---------------------------------------------------------------------- the kernel in C
+
+READOUTS = "mean_membrane", "last_membrane", "last_spike", "mean_spike"  # of LIF5
+LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are counted
+_LIBRARIES = {}  # loaded ones by what decided their names
+COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
+EMPTY = 128  # grey level of a pixel without events
+
+
+class _Header(ctypes.Structure):
+    """`seen_header` of seen_spikes.c."""
+
+    _counts = "image_size num_event_frames num_intensity_frames num_classes readout"
+    _fields_ = [
+        (name, ctypes.c_uint32)
+        for name in ("version", "real_bytes", *_counts.split(), "unused")
+    ] + [(name, ctypes.c_double) for name in ("decay", "threshold", "background")]
+
+
+class Kernel:
+    """The network in C: windows -> logits and spike counts.
+
+    Args:
+      library: of `compile_kernel`, for float32 or float64 as the arrays are.
+      folded: of `fold`, checked as by `read_folded`.
+      num_event_frames: T.
+      background: normalised level of a pixel without events, NaN if none is known; it
+        changes how much there is to compute, and no result.
+      readout: one of `READOUTS`.
+      decay, threshold: of all neurons.
+
+    Raises:
+      ValueError: the library refuses one of these, and says which.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        folded: dict,
+        num_event_frames: int,
+        background: float = float("nan"),
+        readout: str = "mean_membrane",
+        decay: float = DECAY,
+        threshold: float = THRESHOLD,
+    ):
+        self._library, self._dtype = library, folded["event"].dtype
+        classes, intensities = len(folded["fc2_bias"]), num_intensity_frames(folded)
+        names = folded_shapes(intensities, classes)  # in the order of `seen_arrays`
+        self._kept = [np.ascontiguousarray(folded[x], self._dtype) for x in names]
+        pointers = ctypes.c_void_p * len(names), ctypes.c_uint64 * len(names)
+        self._arrays = pointers[0](*(x.ctypes.data for x in self._kept))
+        counts = (num_event_frames, intensities, classes, READOUTS.index(readout), 0)
+        constants = decay, threshold, background
+        self._header = _Header(1, self._dtype.itemsize, SIZE, *counts, *constants)
+        self.lengths, self.num_classes = (num_event_frames, intensities), classes
+        self._call("seen_check", pointers[1](*(x.size for x in self._kept)))
+        self._packed = self._memory("seen_packed_bytes")
+        self._scratch = self._memory("seen_scratch_bytes")
+        self._call("seen_pack", self._arrays, self._packed)
+
+    def __call__(
+        self,
+        event_frames: np.ndarray,
+        intensity_frames: np.ndarray,
+        plain: bool = False,
+    ) -> tuple:
+        """Computes one window after the other.
+
+        Args:
+          event_frames: (B, T, 90, 90), normalised, finite, of the arrays' type.
+          intensity_frames: (B, N, 90, 90), likewise.
+          plain: by the form that is the definition, hundreds of times slower.
+
+        Returns:
+          Logits (B, K), and how many spikes each of `LAYERS` fired: uint64 (B, 6).
+        """
+        inputs = event_frames, intensity_frames
+        for name, x, length in zip(INPUTS, inputs, self.lengths):
+            shape = len(event_frames), length, SIZE, SIZE
+            if x.dtype != self._dtype or x.shape != shape or not x.flags.c_contiguous:
+                rule = f"contiguous {self._dtype} {shape}"
+                _refuse(name, rule, f"{x.dtype} {x.shape}", "convert it")
+        logits = np.empty((len(event_frames), self.num_classes), self._dtype)
+        spikes = np.empty((len(event_frames), len(LAYERS)), np.uint64)
+        name, memory = "seen_window", (self._packed, self._scratch)
+        if plain:
+            name, memory = "seen_plain", (self._memory("seen_plain_bytes"),)
+        for window in zip(*inputs, logits, spikes):
+            self._call(name, self._arrays, *memory, *window)
+        return logits, spikes
+
+    def _call(self, name, *arguments):
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_char_p
+        pointers = (
+            ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) else x
+            for x in arguments
+        )
+        wrong = function(ctypes.byref(self._header), *pointers)
+        if wrong:
+            raise ValueError(wrong.decode())
+
+    def _memory(self, name):
+        """As many bytes as a function of the library asks for, at a multiple of 64."""
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_size_t
+        memory = np.empty(function(ctypes.byref(self._header)) + 64, np.uint8)
+        return memory[-memory.ctypes.data % 64 :]
+
+
+def compile_kernel(source: str, *flags: str) -> ctypes.CDLL:
+    """Compiles seen_spikes.c for this processor, or takes what was compiled before.
+
+    It lies in the user's cache, under a name that the source, the compiler and the
+    processor decide. It is written under another name first, so that two processes and
+    a full disk do no harm.
+
+    Args:
+      source: path of seen_spikes.c.
+      flags: for the compiler, after those of `COMPILE`.
+
+    Raises:
+      OSError: there is no compiler, it fails, or nothing can be written.
+    """
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    if not compiler or shutil.which(compiler[0]) is None:
+        raise FileNotFoundError(f"no {compiler[0] if compiler else 'CC'}")
+    version = subprocess.run([*compiler, "--version"], stdout=subprocess.PIPE).stdout
+    with open(source, "rb") as file:
+        parts = [file.read(), version, _processor().encode()]
+    parts += [x.encode() for x in (*compiler, *COMPILE, *flags)]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+    if digest not in _LIBRARIES:
+        with _cache() as folder:
+            path = os.path.join(folder, f"seen-{digest}.so")
+            if not os.path.isfile(path):
+                _compile([*compiler, *COMPILE], [*flags, source], path)
+            _LIBRARIES[digest] = ctypes.CDLL(path)
+    return _LIBRARIES[digest]
+
+
+def _processor():
+    """What this processor can do, as far as the system says."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = {x for x in file if re.match("(flags|Features|model name|CPU)", x)}
+    except OSError:
+        lines = ()
+    return "".join([platform.machine(), platform.processor(), *sorted(lines)])
+
+
+@contextlib.contextmanager
+def _cache():
+    """A folder of this user alone: the cache, or else a temporary one."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = os.path.join(home, "seen")
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        ours = os.stat(folder).st_uid == os.getuid() and os.access(folder, os.W_OK)
+    except OSError:
+        ours = False
+    if ours:
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+
+
+def _compile(command, arguments, path):
+    """Compiles under a temporary name, and then puts the library in its place."""
+    handle, temporary = tempfile.mkstemp(".so", dir=os.path.dirname(path))
+    os.close(handle)
+    try:
+        for native in (["-march=native"], []):  # not every compiler knows its processor
+            done = subprocess.run(
+                [*command, *native, *arguments, "-o", temporary, "-lm"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            if done.returncode == 0:
+                with open(temporary, "rb") as file:
+                    os.fsync(file.fileno())  # no crash leaves half a library there
+                os.replace(temporary, path)
+                return
+        lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
+        raise OSError(f"{command[0]} failed: {''.join(lines[-1:]) or 'silently'}")
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+
+
 # ---------------------------------------------------------------------- the backends
+
+
+def _native(bundle, manifest):
+    """The kernel in C, with the weights of seen.npz."""
+    library = compile_kernel(os.path.join(bundle, KERNEL))
+    level = np.full(1, EMPTY, np.uint8).astype(np.float32) / 255
+    background = (level - manifest["event_mean"]) / manifest["event_std"]
+    folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
+    return "the kernel in C", Kernel(library, folded, length, background[0])
 
 
 def _torch(bundle, manifest):
@@ -906,20 +1117,35 @@ def _start_engine(bundle, manifest, shapes, device):
     return list(got), engine.create_execution_context()
 
 
-class Backend(NamedTuple):
-    """A way to compute the network; both functions take a bundle and its manifest."""
+def _import(package, bundle):
+    return importlib.import_module(package)
 
-    package: str  # that it imports
+
+def _compiled(package, bundle):
+    return compile_kernel(os.path.join(bundle, KERNEL))
+
+
+class Backend(NamedTuple):
+    """A way to compute the network; all functions take a bundle, two its manifest."""
+
+    package: str  # that it needs
     start: Callable  # gives the device in words, and what turns both inputs into logits
     auto: Callable = lambda bundle, manifest: True  # whether auto tries it
+    find: Callable = _import  # raises an ImportError or OSError where it is not there
 
 
 BACKENDS = {  # in the order in which auto tries them
     "tensorrt": Backend("tensorrt", _tensorrt, auto=_has_engine),
+    "native": Backend("a C compiler", _native, find=_compiled),
     "onnxruntime": Backend("onnxruntime", _onnxruntime),
     "torch": Backend("torch", _torch),
     "torchscript": Backend("torch", _torchscript, auto=lambda *bundle: False),
 }
+
+
+@functools.lru_cache(maxsize=None)
+def _say_once(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Runtime:
@@ -929,8 +1155,9 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
 
     Args:
       bundle: its folder.
-      backend: one of `BACKENDS`, or auto: the first whose package is installed,
-        TensorRT only where its engine was written.
+      backend: one of `BACKENDS`, or auto: the first that is installed, TensorRT only
+        where its engine was written. Where the kernel in C cannot be compiled, auto
+        says so in a line, once, and takes the next.
       trust: as of `read_manifest`.
 
     Raises:
@@ -945,15 +1172,18 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
         rule = f"auto or one of {', '.join(BACKENDS)}"
         _refuse("backend", rule, repr(backend), "choose one of them")
     for name in names:
+        x = BACKENDS[name]
         with _failures(f"backend {name}", "to start"), warnings.catch_warnings():
             for kind in (DeprecationWarning, FutureWarning):  # TorchScript is to go
                 warnings.simplefilter("ignore", kind)
             try:
-                importlib.import_module(BACKENDS[name].package)
+                x.find(x.package, bundle)
             except (ImportError, OSError) as error:  # OSError: it lacks a library
                 got = error
+                if name == "native" and backend == "auto":
+                    _say_once(f"backend native left out, {x.package} needed: {error}")
                 continue
-            device, run = BACKENDS[name].start(bundle, manifest)
+            device, run = x.start(bundle, manifest)
             return Runtime(manifest, name, device, run)
     packages = sorted({BACKENDS[name].package for name in names})
     rule = f"{' or '.join(packages)} to be installed"

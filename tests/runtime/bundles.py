@@ -11,6 +11,7 @@ from seen_jax.runtime.seen_runtime import Runtime
 from tests import golden
 
 SOURCE = Path(seen_runtime.__file__)
+KERNEL = SOURCE.with_name(seen_runtime.KERNEL)
 
 # With these, the levels 1, 128 and 255 are -1, 0 and 1 for the network.
 THREE_LEVELS = {

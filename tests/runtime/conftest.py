@@ -6,6 +6,7 @@ import pytest
 
 from seen_jax.runtime import seen_runtime
 from tests.runtime.bundles import (
+    KERNEL,
     SOURCE,
     THREE_LEVELS,
     Clock,
@@ -44,7 +45,8 @@ def bundle(tmp_path_factory, folded):
     torch_files.write_torchscript(folder / "seen.ts", folded, 4)
     for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
         torch_files.write_onnx(folder / name, folded, 4, dynamic=dynamic)
-    shutil.copyfile(SOURCE, folder / SOURCE.name)
+    for path in (SOURCE, KERNEL):
+        shutil.copyfile(path, folder / path.name)
     write_manifest(folder, **THREE_LEVELS)
     return folder
 

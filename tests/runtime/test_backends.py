@@ -70,10 +70,13 @@ def test_backends_that_are_not_there(dummy, monkeypatch):
         seen_runtime.load(str(dummy), "jax")
     for package in ("tensorrt", "onnxruntime", "torch"):
         monkeypatch.setitem(sys.modules, package, None)  # importing it fails
+    monkeypatch.setenv("CC", "no-such-compiler")
     for name, x in seen_runtime.BACKENDS.items():
         with pytest.raises(UserError, match=f"backend: expected {x.package} to be in"):
             seen_runtime.load(str(dummy), name)
-    with pytest.raises(UserError, match="expected onnxruntime or torch to be"):
+    with pytest.raises(
+        UserError, match="expected a C compiler or onnxruntime or torch to"
+    ):
         seen_runtime.load(str(dummy))
 
 
@@ -106,9 +109,10 @@ def expected():
     return forward(folded, *inputs), frames
 
 
-@pytest.mark.parametrize("backend", ["torch", "torchscript", "onnxruntime"])
+@pytest.mark.parametrize("backend", ["native", "torch", "torchscript", "onnxruntime"])
 def test_every_backend_gives_the_same_logits(bundle, expected, backend):
-    pytest.importorskip(seen_runtime.BACKENDS[backend].package)
+    if backend != "native":
+        pytest.importorskip(seen_runtime.BACKENDS[backend].package)
     runtime = seen_runtime.load(str(bundle), backend)
     assert runtime.backend == backend
     logits, frames = expected
@@ -116,6 +120,9 @@ def test_every_backend_gives_the_same_logits(bundle, expected, backend):
     got = runtime.logits(*inputs)
     assert (got.shape, got.dtype) == ((3, 7), np.float32)
     np.testing.assert_allclose(got, logits, rtol=0, atol=1e-5)
+    if backend == "native":
+        assert runtime.spikes.shape == (3, len(seen_runtime.LAYERS))
+        assert runtime.spikes.all()
     for i in range(3):
         alone = runtime.logits(*(x[i : i + 1] for x in inputs))
         np.testing.assert_allclose(alone, logits[i : i + 1], rtol=0, atol=1e-5)
@@ -125,7 +132,17 @@ def test_every_backend_gives_the_same_logits(bundle, expected, backend):
 
 def test_auto_takes_what_is_there(bundle):
     pytest.importorskip("onnxruntime")
-    assert seen_runtime.load(str(bundle)).backend == "onnxruntime"
+    assert seen_runtime.load(str(bundle)).backend == "native"
+
+
+def test_auto_without_a_compiler_says_so_once(bundle, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    seen_runtime._say_once.cache_clear()
+    for _ in range(2):
+        assert seen_runtime.load(str(bundle)).backend == "onnxruntime"
+    said = "backend native left out, a C compiler needed: no no-such-compiler\n"
+    assert capsys.readouterr().err == said
 
 
 def test_the_command_alone_in_its_folder(bundle, tmp_path):

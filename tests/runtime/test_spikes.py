@@ -1,0 +1,222 @@
+"""The kernel in C: fast against plain, both against other programs, and its limits."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from seen_jax.export.convert import torch_from_variables
+from seen_jax.models.lif import LIF
+from seen_jax.models.seen import READOUTS, SEEN
+from seen_jax.runtime import seen_runtime
+from seen_jax.runtime.seen_runtime import LAYERS, Kernel
+from tests import golden
+from tests.models import variables
+from tests.runtime.bundles import KERNEL, forward, three_levels, whole_numbers
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+DOUBLE = "-DREAL=double"
+BACKGROUND = 0.25
+# Vectors of 64, 32 and 16 bytes, as far as this processor has them.
+WIDTHS = [(), ("-mno-avx512f",), ("-mno-avx",)]
+WIDTHS = WIDTHS if platform.machine() == "x86_64" else WIDTHS[:1]
+
+
+@pytest.fixture(scope="module")
+def float64():
+    return seen_runtime.compile_kernel(KERNEL, DOUBLE)
+
+
+@pytest.fixture(scope="module")
+def published():
+    """Arrays of the golden weights in float64, with which every layer fires."""
+    return seen_runtime.fold(golden.state_dict(), np.float64)
+
+
+def windows(num_event_frames=4, num_intensities=2, share=1.0, seed=0):
+    """One window of noise; of the events' pixels, a share is not background."""
+    rng = np.random.default_rng(seed)
+    events = rng.normal(size=(1, num_event_frames, 90, 90))
+    events[rng.random(events.shape) >= share] = BACKGROUND
+    return events, rng.normal(size=(1, num_intensities, 90, 90))
+
+
+def assert_forms_agree(kernel, inputs, atol=1e-12):
+    logits, spikes = kernel(*inputs)
+    expected, expected_spikes = kernel(*inputs, plain=True)
+    np.testing.assert_array_equal(spikes, expected_spikes)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=atol)
+    return logits, dict(zip(LAYERS, spikes[0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.45, 1.0])
+@pytest.mark.parametrize("flags", WIDTHS, ids=str)
+def test_fast_and_plain_agree(published, share, flags):
+    library = seen_runtime.compile_kernel(KERNEL, DOUBLE, *flags)
+    inputs = windows(share=share)
+    logits, spikes = assert_forms_agree(Kernel(library, published, 4), inputs)
+    kernel = Kernel(library, published, 4, BACKGROUND)
+    follows, same = assert_forms_agree(kernel, inputs)
+    np.testing.assert_allclose(follows, logits, rtol=0, atol=1e-12)
+    assert same == spikes
+    assert all(spikes[layer] for layer in LAYERS)
+
+
+def test_frames_of_both_kinds_in_one_window(float64, published):
+    events, intensities = windows()
+    events[:, [1, 3]] = windows(share=0.02)[0][:, [1, 3]]
+    kernel = Kernel(float64, published, 4, BACKGROUND)
+    assert_forms_agree(kernel, (events, intensities))
+
+
+@pytest.mark.parametrize("flags", WIDTHS, ids=str)
+@pytest.mark.parametrize("background", [0.0, np.nan])
+def test_float32_where_no_rounding_decides(folded, flags, background):
+    library = seen_runtime.compile_kernel(KERNEL, *flags)
+    inputs = [(x.astype(np.float32) - 128) / 127 for x in three_levels(2)]
+    whole = seen_runtime.fold(whole_numbers(), np.float64)
+    expected = forward(whole, *(x.astype(np.float64) for x in inputs))
+    kernel = Kernel(library, folded, 4, background)
+    for i in range(2):
+        logits, _ = assert_forms_agree(kernel, [x[i : i + 1] for x in inputs], 1e-6)
+        np.testing.assert_allclose(logits, expected[i : i + 1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options, num_event_frames, neuron",
+    [
+        ({"intensity": "first_and_last"}, 4, {}),
+        ({"intensity": "first", "num_classes": 3}, 1, {}),
+        ({"intensity": "all"}, 3, {"decay": 0.5, "threshold": 0.75}),
+        *(({"readout": readout}, 2, {"decay": 0.9}) for readout in READOUTS),
+    ],
+)
+def test_it_is_the_plain_network(float64, options, num_event_frames, neuron):
+    model = SEEN(neuron=LIF(**neuron), **options)
+    intensity = options.get("intensity", "first_and_last")
+    inputs = variables.windows(90, 1, num_event_frames, intensity)
+    inputs = {name: np.asarray(x, np.float64) for name, x in inputs.items()}
+    with jax.enable_x64(True):
+        weights = variables.draw(model, inputs)
+        expected = model.apply(weights, **inputs)
+    folded = seen_runtime.fold(torch_from_variables(weights), np.float64)
+    readout = {"readout": options["readout"]} if "readout" in options else {}
+    kernel = Kernel(float64, folded, num_event_frames, **neuron, **readout)
+    logits, spikes = kernel(*inputs.values())
+    np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-9)
+    assert all(spikes[0, :-1])
+
+
+def test_readouts_have_the_names_of_a_config():
+    assert set(seen_runtime.READOUTS) == set(READOUTS)
+
+
+def test_spikes_are_counted_where_they_are_read(float64, published):
+    # With a threshold of 0 and a bias, all that can fire does: 39 x 39 of LIF1's
+    # places, 17 x 17 of LIF2's, and all of the others.
+    arrays = {name: np.zeros_like(x) for name, x in published.items()}
+    for name in ("event", "conv2", "conv3", "deep_bias", "fc1_bias", "fc2_bias"):
+        arrays[name] += 1
+    kernel = Kernel(float64, arrays, 2, threshold=0.0)
+    inputs = [np.ones((1, 2, 90, 90))] * 2
+    _, spikes = assert_forms_agree(kernel, inputs)
+    sizes = 36 * 512, 39**2 * 64, 17**2 * 256, 36 * 512, 256, 7
+    each = [
+        size * (1 if layer == "J_s" else 2)
+        for layer, size in zip(spikes, sizes, strict=True)
+    ]
+    assert list(spikes.values()) == each
+
+
+SANITIZED = """
+import sys
+import numpy as np
+from seen_jax.runtime import seen_runtime
+from tests import golden
+
+folded = seen_runtime.fold(golden.state_dict(), np.float64)
+library = seen_runtime.compile_kernel(*sys.argv[1:])
+rng = np.random.default_rng(0)
+noise, other = (rng.normal(size=(1, n, 90, 90)) for n in (2, 2))
+cases = [(x, 1.0) for x in (noise, np.full_like(noise, 0.5), np.full_like(noise, 1e30))]
+cases += [(noise, scale) for scale in (0.0, 1e300, 1e-310)]
+for events, scale in cases:
+    arrays = {name: x * scale for name, x in folded.items()}
+    kernel = seen_runtime.Kernel(library, arrays, 2, background=0.5)
+    with np.errstate(all="ignore"):
+        for plain in (False, True):
+            logits, spikes = kernel(events, other, plain=plain)
+    print(scale, spikes.tolist())
+"""
+
+
+@pytest.mark.parametrize("flags", WIDTHS[:2], ids=str)
+def test_sanitizers_have_nothing_to_say(flags):
+    runtime = subprocess.run(
+        ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True
+    ).stdout.strip()
+    if not os.path.isabs(runtime):
+        pytest.skip("the compiler has no sanitizers")
+    options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+    # Python's own leaks are none of ours.
+    env = {**os.environ, "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"}
+    command = [sys.executable, "-c", SANITIZED, str(KERNEL), DOUBLE, *options, *flags]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(done.stdout.splitlines()) == 6
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of this process, and the compiler's calls."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(seen_runtime, "_LIBRARIES", {})
+    return tmp_path / "seen"
+
+
+def test_it_is_compiled_once(cache, monkeypatch):
+    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
+    seen_runtime.compile_kernel(KERNEL)
+    (library,) = cache.iterdir()
+    written = library.stat().st_mtime_ns
+    monkeypatch.setattr(seen_runtime, "_LIBRARIES", {})
+    seen_runtime.compile_kernel(KERNEL)
+    assert [library] == list(cache.iterdir())
+    assert library.stat().st_mtime_ns == written
+    seen_runtime.compile_kernel(KERNEL, DOUBLE)  # another one
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_two_processes_at_once(cache):
+    lines = "import sys; from seen_jax.runtime import seen_runtime as r; "
+    lines += "r.COMPILE = '-O0', '-shared', '-fPIC'; r.compile_kernel(sys.argv[1])"
+    command = [sys.executable, "-c", lines, str(KERNEL)]
+    for process in [subprocess.Popen(command) for _ in range(2)]:
+        assert process.wait() == 0
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_full_disk_leaves_nothing(cache, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
+    with monkeypatch.context() as patch:
+        patch.setattr(seen_runtime.os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            seen_runtime.compile_kernel(KERNEL)
+    assert not list(cache.iterdir())
+    seen_runtime.compile_kernel(KERNEL)  # when there is room again
+
+
+def test_compilers_that_are_not_there_or_fail(cache, monkeypatch):
+    for compiler, words in (("no-such-cc", "no no-such-cc"), ("false", "false failed")):
+        monkeypatch.setenv("CC", compiler)
+        with pytest.raises(OSError, match=words):
+            seen_runtime.compile_kernel(KERNEL)
+    assert not cache.exists() or not list(cache.iterdir())
