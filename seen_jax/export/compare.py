@@ -21,7 +21,7 @@ from seen_jax.images import normalise_events, normalise_intensity
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.runtime import seen_runtime
 
-PROGRAMS = ("native", "torch", "torchscript", "onnxruntime")
+PROGRAMS = ("torch", "torchscript", "native", "onnxruntime")
 BATCH_SIZE = 16  # windows that JAX predicts at once
 
 
