@@ -15,7 +15,7 @@ from tests.helpers import make_row
 def make_run(folder, seed, wars, **fields):
     path = folder / f"seed_{seed}"
     path.mkdir()
-    config = {"seed": seed, "select": "last", "batch_size": 4}
+    config = {"seed": seed, "select": "last", "batch_size": 4, "data_dir": "data"}
     config |= {"num_epochs": len(wars)} | fields
     workdir.check_config(path, config, {"train": "abc"})
     lines = ""

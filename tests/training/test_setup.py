@@ -69,9 +69,6 @@ def test_images_from_the_records_or_a_store_elsewhere(opened, tmp_path):
     assert task.train.images.path.parent == tmp_path / "elsewhere"
 
 
-@pytest.mark.parametrize(
-    "intensity, count", [("first", 1), ("first_and_second", 2), ("all", 4)]
-)
 def test_records_of_the_other_split(opened, tmp_path, monkeypatch):
     (tmp_path / "by_volunteer" / "2.1.0").mkdir(parents=True)
     records = memory_records(tmp_path / "by_volunteer" / "2.1.0", [9])
@@ -81,6 +78,9 @@ def test_records_of_the_other_split(opened, tmp_path, monkeypatch):
         prepare()
 
 
+@pytest.mark.parametrize(
+    "intensity, count", [("first", 1), ("first_and_second", 2), ("all", 4)]
+)
 def test_the_batches_show_the_intensity_frames_that_the_model_takes(
     opened, intensity, count
 ):
