@@ -14,7 +14,7 @@ class UserError(ValueError):
     exception is a fault of this program and keeps its traceback.
 
     Attributes:
-      expected, got: as `refuse` was given them, for who lists problems; else empty.
+      expected, got: as `refuse` was given them, for lists of problems; else empty.
     """
 
     expected = got = ""
@@ -63,13 +63,19 @@ def run_command(
 ) -> int:
     """Calls a command's main function and returns its exit code.
 
-    A `UserError`, an `OSError`, which names its file, and errors of the kinds in `also`
-    are printed as they are; Ctrl-C gives 130, as a shell has it.
+    A `UserError` and errors of the kinds in `also` are printed as they are, an
+    `OSError` with its file; Ctrl-C gives 130, as a shell has it.
     """
     try:
         return main() or 0
     except (UserError, OSError, *also) as error:
-        print(printable(str(error), "\n"), file=sys.stderr)
+        text = str(error)
+        if isinstance(error, OSError) and error.filename is not None and error.strerror:
+            text = (
+                f"{error.filename}: expected a place that can be read and written, got "
+                f"{error.strerror}; see its permissions, or name another place"
+            )
+        print(printable(text, "\n"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -95,7 +95,9 @@ class Row:
     metadata: dict[str, str]
 
 
-def read_table(path: Path, crop: tuple[int, int, int] | None = None) -> list[Row]:
+def read_table(
+    path: Path, crop: tuple[int, int, int] | None = None
+) -> tuple[list[Row], list[tuple[int, str]]]:
     """Reads a table of clips.
 
     Args:
@@ -103,8 +105,11 @@ def read_table(path: Path, crop: tuple[int, int, int] | None = None) -> list[Row
         become metadata. Paths are relative to it.
       crop: of rows without one.
 
+    Returns:
+      The rows that are right, and (line, problem) of each other one.
+
     Raises:
-      UserError: lists every row that breaks a rule, with its line number.
+      UserError: it is no such table, or has no rows.
     """
     text = read_text(path, "name a CSV file").removeprefix("\ufeff")
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
@@ -125,10 +130,15 @@ def read_table(path: Path, crop: tuple[int, int, int] | None = None) -> list[Row
             line = reader.line_num + 1
     except csv.Error as error:
         refuse(path, "CSV", f"{error} at line {line}")
-    _raise_problems(path, problems)
-    if not rows:
+    if not rows and not problems:
         refuse(path, "at least one clip", "none", "add a row for each clip")
-    return rows
+    spelled: dict[str, str] = {}
+    for row in rows:
+        first = spelled.setdefault(row.label.lower(), row.label)
+        if row.label != first:
+            text = f"label: expected {first!r} spelled as before, got {row.label!r}"
+            problems.append((row.line, text))
+    return rows, problems
 
 
 def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
@@ -155,7 +165,8 @@ def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
             raise UserError(f"crop: {error}") from error
     recording = path.parent / cells["recording"]
     if not recording.is_file():
-        refuse("recording", "a file", f"none at {recording}")
+        got = "no regular file" if recording.exists() else "none"
+        refuse("recording", "a file", f"{got} at {recording}")
     others = cells.keys() - {*COLUMNS, *OVERRIDES}
     return Row(
         line=line,
@@ -360,21 +371,12 @@ def write_folder(
       UserError: a row or an argument is wrong, `out` holds something else, another
         process writes there, or it cannot be written.
     """
-    rows = read_table(clips, crop)
+    rows, problems = read_table(clips, crop)
+    todo, wrong = _examine_all(rows, period_us, pixel, num_workers, progress)
+    _raise_problems(clips, problems + wrong)
     if len(labels := sorted({row.label for row in rows})) < 2:
         refuse(clips, "at least 2 labels", labels)
     subsets = divide(rows, test_share, seed)
-    by_recording = defaultdict(list)
-    for row in rows:
-        by_recording[row.recording.resolve()].append(row)
-    examine = functools.partial(_examine, period_us=period_us, pixel=pixel)
-    todo, problems = [], []
-    for sources, wrong in map_in_processes(
-        examine, list(by_recording.values()), "check", num_workers, progress
-    ):
-        todo += sources
-        problems += wrong
-    _raise_problems(clips, problems)
     content = split_content(
         rows, subsets, {r.name: s["num_frames"] for r, s in todo}, period_us
     )
@@ -395,6 +397,21 @@ def write_folder(
             shutil.rmtree(out / _STAGING, ignore_errors=True)
             write_whole(out / SPLIT_FILE, json.dumps(content, indent=1))
     return content
+
+
+def _examine_all(rows: Sequence[Row], period_us, pixel, num_workers, progress):
+    """Examines the rows of each recording together; returns what `_examine` does."""
+    by_recording = defaultdict(list)
+    for row in rows:
+        by_recording[row.recording.resolve()].append(row)
+    examine = functools.partial(_examine, period_us=period_us, pixel=pixel)
+    todo, problems = [], []
+    for sources, wrong in map_in_processes(
+        examine, list(by_recording.values()), "check", num_workers, progress
+    ):
+        todo += sources
+        problems += wrong
+    return todo, problems
 
 
 def _claim(out: Path, plan: dict[str, Any]) -> None:

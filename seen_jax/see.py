@@ -364,10 +364,10 @@ def _entry_problem(name: str, entry: Any, labels: Collection[str]) -> tuple | No
     metadata = entry.get("metadata", {}) if isinstance(entry, dict) else {}
     clip = parse_name(name)
     try:
-        if (is_see(labels) or not labels) and not metadata:
+        if is_see(labels) and not metadata:
             ClipName.parse(name)
     except UserError as error:
-        return error.expected, error.got
+        return f"{error.expected}, or metadata in its entry", error.got
     if not _names_a_folder(name):
         return f"a clip name of {_FOLDER_NAME}", excerpt(name)
     if not isinstance(entry, dict) or entry.get("subset") not in SUBSETS:

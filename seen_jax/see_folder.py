@@ -233,7 +233,7 @@ def _as_published(
         return Clip(name, annotation, *(tuple(of.values()) for of in files)), (0, 0)
     note = replace(annotation, start=0, end=max(count, 1))
     parts = (tuple(x[:count]) for x in kept)
-    return Clip(name, note, *parts), tuple(len(segment) - count for _ in kept)
+    return Clip(name, note, *parts), tuple(len(segment) - len(of) for of in kept)
 
 
 def _unlisted(
@@ -463,7 +463,8 @@ def passed_over_lines(contents: Contents) -> list[str]:
     of_clips = {x for x in contents.passed_over if x.clip in contents.left_out}
     others = [x for x in contents.passed_over if x not in of_clips]
     if others:
-        lines.append(f"{len(others)} problems passed over:")
+        plural = "s" if len(others) != 1 else ""
+        lines.append(f"{len(others)} problem{plural} passed over:")
         lines += [f"  {x}" for x in see.excerpt_of(others)]
     return [printable(line) for line in lines]
 
@@ -514,6 +515,8 @@ def main(argv: list[str] | None = None) -> int:
     if contents.problems:
         print(*see.excerpt_of(contents.problems), sep="\n")
         count = len(contents.problems)
+        if any(x.clip or x.tolerated for x in contents.problems):
+            print("--on_problem=leave_out leaves the clips out that have one")
         print(f"{count} problem{'s' if count != 1 else ''}")
         return 1
     path = args.write_volunteer_split

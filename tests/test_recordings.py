@@ -133,7 +133,13 @@ def test_every_wrong_row_is_listed_and_nothing_written(folder):
         (HEADER + ",age,age\n", "a first line of different names"),
         (HEADER + "\n\n", "at least one clip"),
         (HEADER + '\n"a', "expected CSV"),
-        (HEADER + "\na.aedat4,0,1,left,anna\n", "at least 2 labels"),
+        (HEADER + "\na.aedat4,0,0.9,left,anna\n", "at least 2 labels"),
+        (
+            HEADER + "\na.aedat4,0,9,left,anna\na.aedat4,0,0.2,Left,ben\nb,0,1,x,y",
+            "3 problems, (.|\n)*line 2: start_s, end_s: .*\n"
+            ".*line 3: label: expected 'left' spelled as before, got 'Left'\n"
+            ".*line 4: recording: expected a file, got none at ",
+        ),
         (
             HEADER + "\na.aedat4,0,0.2,left,anna\na.aedat4,0,0.2,right,anna\n",
             "at least 2 volunteers",

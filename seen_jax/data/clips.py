@@ -156,7 +156,8 @@ def hold_out(clips: Clips, num_volunteers: int) -> tuple[Clips, Clips]:
         rule = (
             f"1 to {len(volunteers) - 1} of the {len(volunteers)} in the training part"
         )
-        refuse("validation_volunteers", rule, num_volunteers)
+        remedy = "give --config.validation_volunteers=1, or record more volunteers"
+        refuse("validation_volunteers", rule, num_volunteers, remedy)
     rng = np.random.Generator(np.random.PCG64(0))
     held_out = np.isin(volunteer, rng.permutation(volunteers)[:num_volunteers])
     kept, held = (clips.take(np.flatnonzero(x)) for x in (~held_out, held_out))

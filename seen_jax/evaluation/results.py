@@ -151,7 +151,8 @@ def check_room(directory: Path, num_passes: int) -> None:
     last = max(_files(directory).get(None, ()), default=0)
     if last > num_passes:
         rule = f"no pass after {num_passes}"
-        refuse(directory, rule, file_name(last), "name another directory")
+        remedy = "name another directory (--out=DIR of eval.py)"
+        refuse(directory, rule, file_name(last), remedy)
 
 
 def _ranking(row: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:

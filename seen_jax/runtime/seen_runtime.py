@@ -1450,6 +1450,7 @@ def play(runtime: Runtime, frames: list, rate: Optional[float], as_json: bool) -
       ValueError: no window was complete; says what one needs.
     """
     m, predictions = runtime.manifest, []
+    size = _prefix_size(m["classes"])
 
     def show(prediction, ms):
         number, emotion, probabilities = prediction
@@ -1457,7 +1458,8 @@ def play(runtime: Runtime, frames: list, rate: Optional[float], as_json: bool) -
         entry = dict(frame=number, emotion=emotion, probabilities=shares)
         predictions.append(dict(entry, latency_ms=ms))
         if not as_json:
-            text = "  ".join(f"{name[:4]} {100 * x:3.0f}" for name, x in shares.items())
+            each = (f"{name[:size]} {100 * x:3.0f}" for name, x in shares.items())
+            text = "  ".join(each)
             print(f"{number:05d}  {emotion:<10} {text}  {ms:7.1f} ms", flush=True)
 
     result = replay(runtime, *frames, rate=rate, on_prediction=show)
@@ -1473,6 +1475,12 @@ def play(runtime: Runtime, frames: list, rate: Optional[float], as_json: bool) -
         )
         got = f"{result['frames']} and no whole window"
         _refuse("frames", rule, got, "play more, or see what was dropped")
+
+
+def _prefix_size(names):
+    """How many letters tell names apart, at least 4."""
+    sizes = range(4, max(map(len, names)) + 4)
+    return next(n for n in sizes if len({name[:n] for name in names}) == len(names))
 
 
 def _print_summary(result):

@@ -172,8 +172,8 @@ def test_as_published(worst, right, tmp_path, capsys):
     )
     assert build(whole, tmp_path / "data", *options) == 0
     said = capsys.readouterr().out
-    assert "2 event and 2 intensity frames dropped from 1 of 21 clips" in said
-    assert f"  {GAPPY}: 2 and 2" in said
+    assert "1 event and 2 intensity frames dropped from 1 of 21 clips" in said
+    assert f"  {GAPPY}: 1 and 2" in said
     records = records_lib.open_records(tmp_path / "data", "train")
     assert records.clips.left_out == ()
     store = assert_same_windows(records, 14)
@@ -192,7 +192,7 @@ def test_as_published(worst, right, tmp_path, capsys):
                 frames[first + row], images.load_input(path.read_bytes())
             )
     builder = json.loads(next((tmp_path / "data").rglob("metadata.json")).read_text())
-    assert builder["dropped"] == {GAPPY: [2, 2]}
+    assert builder["dropped"] == {GAPPY: [1, 2]}
 
 
 def test_as_published_needs_an_image_of_each_modality(worst, tmp_path):
@@ -294,9 +294,10 @@ def test_many_problems_are_counted_and_written_to_a_file(tmp_path, capsys):
     out = tmp_path / "problems.txt"
     assert see_folder.main([str(root), f"--problems={out}"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == see.NUM_SHOWN + 2
+    assert len(lines) == see.NUM_SHOWN + 3
     assert lines[0].startswith(f"{root}/event/\\x1b[31m00\\u202e: expected an emotion ")
-    assert lines[-2].startswith("and 60 more; ") and lines[-1] == "80 problems"
+    assert lines[-3].startswith("and 60 more; ") and lines[-1] == "80 problems"
+    assert lines[-2].startswith("--on_problem=leave_out leaves ")
     text = out.read_text()
     assert len(text.splitlines()) == 80 and "\x1b" not in text
     with pytest.raises(see.SeeError) as caught:

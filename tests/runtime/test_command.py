@@ -12,7 +12,7 @@ import pytest
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import BackendError
 from tests.helpers import ROOT
-from tests.runtime.bundles import SOURCE, normalised, write_clip
+from tests.runtime.bundles import SOURCE, normalised, plain_runtime, write_clip
 
 
 def test_the_command_prints(loaded, clock, tmp_path, capsys):
@@ -126,6 +126,15 @@ def test_the_command_and_a_backend_that_fails(
         seen_runtime.load(str(dummy), "torch").logits(*normalised(1))
     assert f"{caught.value}\n" == err
     assert caught.value.__context__ is not None
+
+
+def test_shares_of_classes_that_begin_alike(clock, tmp_path, monkeypatch, capsys):
+    names = ["zoom in", "zoom out", *"abcde"]
+    runtime = plain_runtime(classes=names)
+    monkeypatch.setattr(seen_runtime, "load", lambda *_: runtime)
+    assert seen_runtime.main([*write_clip(tmp_path, 13), "--bundle", "B"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "zoom i  " in first and "zoom o  " in first
 
 
 def test_the_readmes_python(bundle, tmp_path):
