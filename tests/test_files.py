@@ -180,7 +180,7 @@ def test_a_command_prints_what_a_user_can_fix(capsys):
 
 
 def test_a_command_says_what_an_os_error_means(tmp_path, capsys):
-    assert run_command(lambda: open(tmp_path)) == 1
+    assert run_command(tmp_path.read_bytes) == 1
     assert capsys.readouterr().err == (
         f"{tmp_path}: expected a place that can be read and written, got Is a "
         "directory; see its permissions, or name another place\n"
