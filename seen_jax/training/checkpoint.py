@@ -155,7 +155,7 @@ class Checkpoints:
                 remedy += (
                     f"; step {whole} before it is whole: `rm -r {folder}` and run the "
                     "same command to continue from there, or name it with "
-                    f"--step={whole}"
+                    f"--step={whole} (eval.py and export)"
                 )
             refuse(self.path / str(step), "a whole checkpoint", why, remedy)
 
