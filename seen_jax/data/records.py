@@ -137,9 +137,7 @@ def open_records(
     built = [path for path in parent.glob("*") if _is_built(path)]
     if not built:
         option = "" if config == "published" else f" --config {config}"
-        others = sorted(
-            x.name for x in parent.parent.glob("*/") if any(x.glob("*.*.*"))
-        )
+        others = [x.parent.name for x in parent.parent.glob("*/*") if _is_built(x)]
         if others:
             remedy = f"give --config.dataset={others[0]}, or build {config} too"
             refuse(parent, "a built dataset", f"only {', '.join(others)}", remedy)

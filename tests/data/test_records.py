@@ -119,6 +119,14 @@ class TestErrors:
         with pytest.raises(UserError, match=r"SEE_DIR 'a b'`"):  # to be pasted
             records_lib.open_records("a b", "train")
 
+    def test_only_the_other_config_is_built(self, data_dir, tmp_path):
+        (tmp_path / "see_tfds").mkdir()
+        built = data_dir / "see_tfds" / "published"
+        (tmp_path / "see_tfds" / "published").symlink_to(built)
+        words = "got only published; give --config.dataset=published, or build by_vol"
+        with pytest.raises(UserError, match=words):
+            records_lib.open_records(tmp_path, "train", "by_volunteer")
+
     def test_unknown_split(self, data_dir):
         with pytest.raises(
             ValueError, match="expected one of train, test, got 'testing'"
