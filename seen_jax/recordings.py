@@ -60,7 +60,6 @@ SOURCES_FILE = "recordings.json"
 SPLIT_FILE = "emotion.json"
 _STAGING = ".staging"
 _SHOWN = 50  # problems in a message
-_ORDERS = 256  # random orders of the volunteers, of which the best is taken
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,8}")  # within int32
 # A label names a folder.
 _LABEL = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,99}")
@@ -254,8 +253,7 @@ def divide(rows: Sequence[Row], test_share: float, seed: int) -> dict[str, str]:
     """Chooses each clip's subset so that no volunteer is in both.
 
     A row that names its subset keeps it, and its volunteer's other rows follow it. The
-    other volunteers are drawn: of many random orders, cut where the labels come nearest
-    to the share, the one that comes nearest is taken.
+    other volunteers are drawn, see `see.draw_testing`.
 
     Args:
       rows: all clips.
@@ -298,18 +296,8 @@ def _draw(volunteers, rows, test_share: float, seed: int) -> set[str]:
     counts = np.zeros((len(volunteers), len(labels)), np.int64)
     for row in rows:
         counts[volunteers.index(row.volunteer), labels.index(row.label)] += 1
-    rng = np.random.Generator(np.random.PCG64(seed))
-    # With one volunteer, who joins those of the table, the share decides.
-    last = max(1, len(volunteers) - 1)
-    best = None
-    for _ in range(_ORDERS):
-        order = rng.permutation(len(volunteers))
-        sums = counts[order].cumsum(axis=0)[:last]
-        distances = np.abs(sums - test_share * counts.sum(axis=0)).sum(axis=1)
-        cut_at = int(distances.argmin())
-        if best is None or distances[cut_at] < best[0]:
-            best = distances[cut_at], {volunteers[i] for i in order[: cut_at + 1]}
-    return best[1]
+    share = Fraction(test_share).limit_denominator(10**6)
+    return {volunteers[i] for i in see.draw_testing(counts, len(labels), share, seed)}
 
 
 def split_content(

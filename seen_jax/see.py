@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -473,9 +474,8 @@ def split_by_volunteer(split: Split, seed: int = 0) -> Split:
     without a clip, so that at least 133 of the 767 clips show someone who is in
     training too.
 
-    Draws 256 random orders of the volunteers, cuts each where the testing share of the
-    emotions comes nearest to the published 767 of 2,405, and keeps the one whose
-    emotions and lightings come nearest to that share.
+    The testing share of the emotions and lightings comes near to the published 767 of
+    2,405; see `draw_testing`.
 
     Args:
       split: any split of the clips; its subsets are ignored, clips left out stay so.
@@ -515,17 +515,9 @@ def split_by_volunteer(split: Split, seed: int = 0) -> Split:
         row = row_of[metadata["volunteer"]]
         counts[row, column_of[0, label]] += 1
         counts[row, column_of[1, metadata.get("lighting", "")]] += 1
-    share = NUM_TESTING_CLIPS * counts.sum(axis=0)  # whole numbers: no rounding decides
-    rng = np.random.Generator(np.random.PCG64(seed))
-    least, testing = None, frozenset()
-    for _ in range(256):
-        order = rng.permutation(len(volunteers))
-        distances = np.abs(NUM_CLIPS * counts[order].cumsum(axis=0) - share)[:-1]
-        cut = int(distances[:, : len(split.labels)].sum(axis=1).argmin())
-        distance = distances[cut].sum()
-        if least is None or distance < least:
-            least = distance
-            testing = frozenset(volunteers[i] for i in order[: cut + 1])
+    share = Fraction(NUM_TESTING_CLIPS, NUM_CLIPS)
+    rows = draw_testing(counts, len(split.labels), share, seed)
+    testing = {volunteers[row] for row in rows}
     divided = {
         name: dataclasses.replace(
             clip,
@@ -536,6 +528,38 @@ def split_by_volunteer(split: Split, seed: int = 0) -> Split:
         for name, clip in split.clips.items()
     }
     return dataclasses.replace(split, clips=divided)
+
+
+def draw_testing(
+    counts: np.ndarray, num_labels: int, share: Fraction, seed: int
+) -> list[int]:
+    """Chooses the volunteers whose clips are for testing.
+
+    Draws 256 random orders of the volunteers, cuts each where the testing share of the
+    labels comes nearest to `share`, and keeps the one whose groups come nearest to it.
+
+    Args:
+      counts: int64 (V, G), clips of each volunteer in each group; labels come first.
+      num_labels: how many of the groups are labels.
+      share: of the clips, 0 to 1.
+      seed: at least 0.
+
+    Returns:
+      Rows of `counts`: at least one, and not all of two or more.
+    """
+    # Whole numbers: no rounding decides.
+    total = share.numerator * counts.sum(axis=0)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    least, testing = None, []
+    for _ in range(256):
+        order = rng.permutation(len(counts))
+        sums = share.denominator * counts[order].cumsum(axis=0)
+        distances = np.abs(sums - total)[: max(1, len(counts) - 1)]
+        cut = int(distances[:, :num_labels].sum(axis=1).argmin())
+        distance = distances[cut].sum()
+        if least is None or distance < least:
+            least, testing = distance, order[: cut + 1].tolist()
+    return testing
 
 
 if __name__ == "__main__":  # an old script's check must not pass unseen

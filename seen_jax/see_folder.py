@@ -98,7 +98,7 @@ class Contents:
       passed_over: problems that `on_problem` allows.
       left_out: names of the clips that `leave_out` left out, with the reason.
       dropped: name of a clip to the numbers of event and intensity frames of its
-        segment that are not there or have no partner, for `as_published`.
+        segment that are not there, for `as_published`.
       num_junk: files of file managers that were passed over.
     """
 
