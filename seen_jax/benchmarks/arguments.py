@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
@@ -21,6 +22,17 @@ def add_numbers(
         parser.add_argument(
             f"--{name}", type=at_least(least), default=default, help=text
         )
+
+
+def add_data(
+    parser: argparse.ArgumentParser, text: str, dataset: str = "published"
+) -> None:
+    """Adds --data_dir, with a text on its default, and --dataset."""
+    names = ("by_volunteer", "published")
+    parser.add_argument("--data_dir", type=Path, help=f"default: simulates {text}")
+    parser.add_argument(
+        "--dataset", choices=names, default=dataset, help="default: %(default)s"
+    )
 
 
 def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:

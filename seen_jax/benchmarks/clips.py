@@ -7,10 +7,13 @@ place in memory.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +22,10 @@ from PIL import Image
 from seen_jax import see
 from seen_jax.data.batches import Batches
 from seen_jax.data.clips import Clips
+from seen_jax.data.record import KINDS, Record
 from seen_jax.data.store import Store
 from seen_jax.data.windows import Setting
+from seen_jax.images import decode_jpeg
 
 NUM_FRAMES = 256
 
@@ -96,16 +101,29 @@ def decode_rgb(jpegs: list[bytes]) -> np.ndarray:
     return np.stack(decoded)
 
 
-def make_data(
-    root: Path, num_clips: int, num_volunteers: int = 4, config: str = "published"
-) -> Path:
-    """Simulates clips and builds their records; returns their DATA_DIR."""
-    repository = Path(__file__).resolve().parents[2]
-    simulate = [sys.executable, "-m", "seen_jax.simulator", "--out", str(root / "see")]
-    simulate += ["--clips", str(num_clips), "--volunteers", str(num_volunteers)]
-    build = ["bash", "launch/build_see.sh", str(root / "see"), str(root / "data")]
-    build += ["--config", config]
-    env = {**os.environ, "PYTHON": sys.executable}
-    for command in (simulate, build):
-        subprocess.run(command, cwd=repository, env=env, check=True, stdout=sys.stderr)
-    return root / "data"
+@contextlib.contextmanager
+def open_data(
+    data_dir: Path | None,
+    num_clips: int,
+    num_volunteers: int = 4,
+    config: str = "published",
+) -> Iterator[Path]:
+    """Gives a DATA_DIR: the one that there is, or for a while one of new clips."""
+    if data_dir is not None:
+        yield data_dir
+        return
+    with tempfile.TemporaryDirectory() as root:
+        simulate = [sys.executable, "-m", "seen_jax.simulator", f"--out={root}/see"]
+        simulate += [f"--clips={num_clips}", f"--volunteers={num_volunteers}"]
+        build = ["bash", "launch/build_see.sh", f"{root}/see", f"{root}/data"]
+        build += [f"--config={config}"]
+        env = {**os.environ, "PYTHON": sys.executable}
+        where = {"cwd": Path(__file__).resolve().parents[2], "env": env}
+        for command in (simulate, build):
+            subprocess.run(command, check=True, stdout=sys.stderr, **where)
+        yield Path(root, "data")
+
+
+def read_frames(record: Record) -> list[np.ndarray]:
+    """Decodes a clip's event frames and intensity frames, each uint8 (N, S, S)."""
+    return [np.stack([*map(decode_jpeg, record.jpegs(kind))]) for kind in KINDS]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.benchmarks import arguments, timing
-from seen_jax.benchmarks.clips import decode_rgb, draw_store, make_data
+from seen_jax.benchmarks.clips import decode_rgb, draw_store, open_data
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import Records, open_records
 from seen_jax.data.store import open_store
@@ -76,20 +75,17 @@ def read_ahead(batches: Batches) -> Callable[[float], int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data_dir", type=Path, help="default: simulates 24 clips")
+    arguments.add_data(parser, "24 clips")
     arguments.add_setting(parser)
-    text = (
-        "of the drawn store; default: %(default)s, as SEE has (2 GB); 0: the data's own"
-    )
+    text = "of the drawn store; default: %(default)s, as SEE has (2 GB); 0: the data's"
     arguments.add_numbers(parser, least=0, text=text, clips=see.NUM_CLIPS)
     arguments.add_rounds(parser, rounds=7, seconds=1.0)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Measures every way to load windows."""
-    with tempfile.TemporaryDirectory() as temporary:
-        data_dir = args.data_dir or make_data(Path(temporary), 24)
-        records = open_records(data_dir, "train")
+    with open_data(args.data_dir, 24, config=args.dataset) as data_dir:
+        records = open_records(data_dir, "train", args.dataset)
         store = draw_store(args.clips, 0) if args.clips else open_store(records)
         shared = args.setting, BATCH_SIZE, 0, "train"
         from_records = Batches(records, records.clips, *shared)
@@ -117,14 +113,8 @@ def plot(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def to_text(result: Mapping[str, Any]) -> str:
-    """Formats medians, spreads and the ratio of the rates per core to the plain one."""
-    rates = result["windows"]
-    lines = [
-        f"{result['setting']}, batch {BATCH_SIZE}, {result['machine']}",
-        f"{'windows':20}{'per s':>18}{'per core-s':>18}{'ratio':>8}",
-    ]
-    for name, rate in rates.items():
-        cells = [f"{timing.to_text(rate[x], 0):>18}" for x in ("per_s", "per_core_s")]
-        ratio = timing.ratio(rates, name, PLAIN, "per_core_s")
-        lines.append(f"{name:20}{''.join(cells)}{ratio:8.1f}")
-    return "\n".join(lines)
+    """Formats both rates of every way; the ratio is of those per core."""
+    columns = {"per_s": "windows per s", "per_core_s": "per core-s"}
+    of = result["windows"], columns, PLAIN, "per_core_s"
+    what = f"{result['setting']}, batch {BATCH_SIZE}, {result['machine']}"
+    return "\n".join([what, *timing.table(*of, digits=0, as_ms=False)])

@@ -14,7 +14,6 @@ in full float32 like those here, and once more with its own default, TF32.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -208,11 +207,12 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
     }
     lines = [result["what"]]
     lines += [f"{what:36}{result[name]:9.2f} s" for name, what in names.items()]
-    here_s = statistics.median(result["epoch_s"][HERE])
-    for name, rounds in result["epoch_s"].items():
-        median = statistics.median(rounds)
-        value = f"{median:9.3f} +- {timing.spread(rounds):.3f} s"
-        lines.append(f"{f'an epoch, {name}':36}{value}, {median / here_s:.1f} x")
+    epoch_s, here_s = result["epoch_s"], result["epoch_s"][HERE]
+    for name, rounds in epoch_s.items():
+        times, is_noisy = timing.ratio(rounds, here_s), timing.is_noisy(rounds, here_s)
+        marked = timing.ratio_to_text(times, 1, is_noisy)
+        value = timing.to_text(rounds, 3)
+        lines.append(f"{f'an epoch, {name}':36}{value:>24} s, {marked} x")
     step_work, most = result["step"], result["ceilings"]
     for what, name, unit in (("products", "flops", "FLOP"), ("memory", "bytes", "B")):
         if step_work[name] is not None:
@@ -220,4 +220,5 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
             percent = f"{100 * rate / most[ceiling]:.0f} %"
             of = f"{percent} of {most[ceiling] / 1e12:.2f} T{unit}/s measured"
             lines.append(f"{what:36}{rate / 1e12:9.2f} T{unit}/s, {of}")
-    return "\n".join(lines)
+    noisy = [name for name, rounds in epoch_s.items() if timing.is_noisy(rounds)]
+    return "\n".join(lines + timing.warnings(noisy))

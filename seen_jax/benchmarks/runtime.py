@@ -2,98 +2,163 @@
 
     python -m seen_jax.benchmarks runtime --bundle BUNDLE [--seconds_at_30 60]
 
-All of it runs on one core, taken before libraries are loaded, since that is when they
-count the cores.
+Windows of clips, from --data_dir or simulated: how many neurons fire decides the time
+of the kernel in C. All of it runs on one core, taken before libraries are loaded, since
+that is when they count the cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seen_jax import see
 from seen_jax.benchmarks import arguments, timing
-from seen_jax.errors import UserError
+from seen_jax.benchmarks.clips import open_data, read_frames
+from seen_jax.data.records import open_records
+from seen_jax.errors import UserError, refuse
 from seen_jax.runtime import seen_runtime
 
 PLAIN = "PyTorch, plain network"
-NUM_AHEAD = 30  # different frames that a replay shows in turn
+NUM_CLIPS = 5  # that are shown, and windows of each
+NUM_SIMULATED = 7  # of which training has five
+
+Window = tuple[np.ndarray, np.ndarray]  # float32 (1, T, 90, 90) and (1, N, 90, 90)
+Clip = list[np.ndarray]  # event frames and intensity frames, uint8 (F, S, S)
 
 
-def make_ways(bundle: Path, backends: list[str]) -> dict[str, Callable[[float], int]]:
-    """Returns every way to predict one window of noise, by name."""
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Adds --bundle, and which clips are shown."""
+    parser.add_argument("--bundle", type=Path, required=True)
+    arguments.add_data(parser, f"{NUM_SIMULATED} clips")
+
+
+def read_clips(args: argparse.Namespace) -> tuple[str, list[Clip]]:
+    """Returns what clips they are, in words, and their frames."""
+    with open_data(args.data_dir, NUM_SIMULATED, config=args.dataset) as data_dir:
+        records = open_records(data_dir, "train", args.dataset)
+        count = min(NUM_CLIPS, len(records))
+        clips = [read_frames(records[i]) for i in range(count)]
+    return f"windows of {count} {records.clips.source} clips", clips
+
+
+def without_network(bundle: Path) -> seen_runtime.Runtime:
+    """Returns a runtime that prepares frames and predicts nothing."""
+    manifest = seen_runtime.read_manifest(str(bundle))
+    return seen_runtime.Runtime(manifest, "none", "none", lambda *frames: None)
+
+
+def cut_windows(bundle: Path, clips: Sequence[Clip]) -> list[Window]:
+    """Returns windows of every clip, from its first one to its last."""
+    runtime = without_network(bundle)
+    stride, length = runtime.manifest["skip"] + 1, runtime.lengths[0]
+    offsets = stride * np.arange(length)
+    places = offsets, offsets[runtime.manifest["intensity_places"]]
+    span = int(offsets[-1]) + 1
+    if all(len(clip[0]) < span for clip in clips):
+        rule, got = f"a clip of {span} frames or more", "only shorter ones"
+        refuse("data_dir", rule, got, "give other clips")
+
+    def window(clip, begin):
+        return tuple(
+            np.stack([runtime.prepare(kind, frames[begin + i]) for i in at])[None]
+            for kind, frames, at in zip(seen_runtime.KINDS, clip, places, strict=True)
+        )
+
+    return [
+        window(clip, begin)
+        for clip in clips
+        if len(clip[0]) >= span
+        for begin in np.linspace(0, len(clip[0]) - span, NUM_CLIPS, dtype=int)
+    ]
+
+
+@contextlib.contextmanager
+def on_one_core() -> Iterator[None]:
+    """Keeps this process on one core; what a bundle or backend lacks is the user's."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    except (seen_runtime.UserError, seen_runtime.BackendError) as error:
+        raise UserError(error) from None
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def on_all(predict: Callable, windows: Sequence[Window]) -> Callable[[float], int]:
+    """Returns a way for `timing.alternate`: all windows, one after the other."""
+    return timing.repeat(lambda: [predict(*x) for x in windows], len(windows))
+
+
+def plain_way(bundle: Path, windows: Sequence[Window]) -> Callable[[float], int]:
+    """Returns the plain network, on windows that are RGB already."""
     import torch  # after the core is taken
 
     from seen_jax.benchmarks import torch_seen
 
-    manifest = seen_runtime.read_manifest(str(bundle))
-    rng = np.random.default_rng(0)
-    counts = manifest["num_event_frames"], len(manifest["intensity_places"])
-    size = see.INPUT_SIZE
-    inputs = [rng.normal(size=(1, n, size, size)).astype(np.float32) for n in counts]
     checkpoint = torch.load(bundle / "seen.pt", weights_only=True)
     weights = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
-    plain, rgb = torch_seen.restore(weights), [torch_seen.rgb(x) for x in inputs]
-    calls = {PLAIN: lambda: torch_seen.predict(plain, *rgb)}
-    for backend in backends:
-        runtime = seen_runtime.load(str(bundle), backend)
-        calls[backend] = lambda runtime=runtime: runtime.logits(*inputs)
-    return {name: timing.repeat(call) for name, call in calls.items()}
+    network = torch_seen.restore(weights)
+    rgb = [tuple(map(torch_seen.rgb, x)) for x in windows]
+    return on_all(lambda *x: torch_seen.predict(network, *x), rgb)
 
 
-def replay(bundle: Path, backend: str, seconds: float) -> dict[str, Any]:
-    """Plays noise at 30 frames per second; returns what the runtime's replay does."""
+def backend_way(
+    bundle: Path, backend: str, windows: Sequence[Window]
+) -> Callable[[float], int]:
+    return on_all(seen_runtime.load(str(bundle), backend).logits, windows)
+
+
+def replay(bundle: Path, backend: str, seconds: float, clips: Sequence[Clip]) -> dict:
+    """Plays the clips one after the other, again and again, at 30 frames per second."""
     runtime = seen_runtime.load(str(bundle), backend)
-    rng = np.random.default_rng(0)
-    shape = NUM_AHEAD, see.IMAGE_SIZE, see.IMAGE_SIZE
-    frames = rng.integers(0, 256, shape, np.uint8)
-    numbered = {i: frames[i % NUM_AHEAD] for i in range(round(30 * seconds))}
-    return seen_runtime.replay(runtime, numbered, numbered, rate=30.0)
+    both = (np.concatenate(frames) for frames in zip(*clips, strict=True))
+    numbered = (
+        {i: frames[i % len(frames)] for i in range(round(30 * seconds))}
+        for frames in both
+    )
+    return seen_runtime.replay(runtime, *numbered, rate=30.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument(
-        "--backends",
-        nargs="+",
-        default=["native", "onnxruntime", "torch", "torchscript"],
-    )
+    add_bundle(parser)
+    names = ["native", "onnxruntime", "torch", "torchscript"]
+    parser.add_argument("--backends", nargs="+", default=names)
     arguments.add_rounds(parser, rounds=15, seconds=0.5)
     text, kind = "of a replay at 30 frames/s", arguments.duration
     parser.add_argument("--seconds_at_30", type=kind, default=60.0, help=text)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    core = min(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    try:
-        ways = make_ways(args.bundle, args.backends)
+    what, clips = read_clips(args)
+    with on_one_core():
+        windows = cut_windows(args.bundle, clips)
+        ways = {PLAIN: plain_way(args.bundle, windows)}
+        ways |= {x: backend_way(args.bundle, x, windows) for x in args.backends}
         rates = timing.alternate(ways, args.rounds, args.seconds)
-        held = {x: replay(args.bundle, x, args.seconds_at_30) for x in args.backends}
-    except (seen_runtime.BundleError, seen_runtime.BackendError) as error:
-        raise UserError(error) from None
+        held = {
+            x: replay(args.bundle, x, args.seconds_at_30, clips) for x in args.backends
+        }
     return {
         "machine": timing.machine(),
+        "what": what,
         "windows": rates,
         "seconds_at_30": args.seconds_at_30,
         "held": held,
     }
 
 
-def to_text(result: Mapping[str, Any]) -> str:
+def to_text(result: dict[str, Any]) -> str:
     """Formats the core's time per window with its ratio, and the replays' latency."""
-    rates = result["windows"]
-    lines = [f"one window at a time on one core; {result['machine']}"]
-    lines.append(f"{'window':24}{'ms of the core':>20}{'ratio':>8}")
-    for name, rate in rates.items():
-        ms = timing.to_text(timing.times_ms(rate["per_core_s"]), 2)
-        ratio = timing.ratio(rates, name, PLAIN, "per_core_s")
-        lines.append(f"{name:24}{ms:>20}{ratio:8.2f}")
+    columns, by = {"per_core_s": "ms of the core"}, "per_core_s"
+    lines = [f"{result['what']}, one at a time on one core; {result['machine']}"]
+    lines += timing.table(result["windows"], columns, PLAIN, by, digits=2)
     lines.append(f"\n30 frames per second for {result['seconds_at_30']:g} s")
     for name, x in result["held"].items():
         ms = x["latency_ms"]

@@ -15,19 +15,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from seen_jax import see
-from seen_jax.benchmarks import arguments
+from seen_jax.benchmarks import arguments, timing
 from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN
-from seen_jax.benchmarks.timing import times_ms
 
 # What grows: its value to a command and its arguments. There is no step of one window:
 # PyTorch's BatchNorm refuses it.
@@ -92,30 +91,34 @@ def curves(result: Mapping[str, Any]) -> dict[str, Mapping[int, Mapping[str, Any
 
 
 def to_text(result: Mapping[str, Any]) -> str:
-    """Formats the median time of a step, windows per second, and the ratio."""
+    """Formats the time of a step, windows per second, and the ratio."""
     lines = [
-        f"{'':20}{'ms':>24}{'windows per s':>24}{'ratio':>8}",
-        f"{'':20}" + f"{'plain':>12}{'JAX':>12}" * 2,
+        f"{'':20}{'ms':>52}{'windows per s':>24}{'ratio':>8}",
+        f"{'':20}" + f"{'plain':>26}{'JAX':>26}" + f"{'plain':>12}{'JAX':>12}",
     ]
+    noisy, machines = [], []
     for what, points in curves(result).items():
         for value, point in points.items():
-            ms = medians_ms(point)
-            cells = [f"{x:12.1f}" for x in (*ms, *windows_per_s(point))]
-            lines.append(f"{what:12}{value:>8}{''.join(cells)}{point['ratio']:8.2f}")
-            machine = point["machine"]
-    if len(lines) == 2:
+            ms = "".join(f"{timing.to_text(x, 1):>26}" for x in rounds_ms(point))
+            rates = "".join(f"{x:12.1f}" for x in windows_per_s(point))
+            is_noisy = bool(timing.noisy_ways(point["calls"]))
+            ratio = timing.ratio_to_text(point["ratio"], 2, is_noisy)
+            lines.append(f"{what:12}{value:>8}{ms}{rates}{ratio:>8}")
+            noisy += [f"{what} {value}"] * is_noisy
+            machines.append(point["machine"])
+    if not machines:
         return "no point could be measured"
-    return "\n".join([f"E4, batch 32 unless a row says otherwise; {machine}", *lines])
+    what = f"E4, batch 32 unless a row says otherwise; {machines[0]}"
+    return "\n".join([what, *lines, *timing.warnings(noisy)])
 
 
-def medians_ms(point: Mapping[str, Any]) -> list[float]:
-    """Returns the median time of a step, plain and here."""
-    rates = (point["calls"][name]["per_s"] for name in (PLAIN, HERE))
-    return [statistics.median(times_ms(x)) for x in rates]
+def rounds_ms(point: Mapping[str, Any]) -> list[list[float]]:
+    """Returns the times of a step, plain and here."""
+    return [timing.times_ms(point["calls"][name]["per_s"]) for name in (PLAIN, HERE)]
 
 
 def windows_per_s(point: Mapping[str, Any]) -> list[float]:
-    return [1000 * point["batch_size"] / ms for ms in medians_ms(point)]
+    return [1000 * point["batch_size"] / median(ms) for ms in rounds_ms(point)]
 
 
 def plot(path: Path, result: Mapping[str, Any]) -> None:

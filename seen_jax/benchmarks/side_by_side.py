@@ -76,7 +76,7 @@ def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
         f"batch {args.batch_size}",
         "batch_size": args.batch_size,
         "calls": rates,
-        "ratio": timing.ratio(rates, HERE, PLAIN, "per_s"),
+        "ratio": timing.ratio(rates[HERE]["per_s"], rates[PLAIN]["per_s"]),
     }
 
 
@@ -127,21 +127,18 @@ def plain_inputs(
 
 
 def to_text(result: Mapping[str, Any]) -> str:
-    """Formats medians and spreads of the time of a call, and the ratio."""
-    versions = result["versions"]
-    lines = [
-        f"{result['what']}, {result['machine']}",
-        f"JAX {versions['jax']}, PyTorch {versions['torch']}",
-        f"{'':16}{'ms':>18}{'ms of all cores':>22}",
-    ]
-    for name, rate in result["calls"].items():
-        ms, core_ms = (
-            timing.to_text(timing.times_ms(rate[kind]), 1)
-            for kind in ("per_s", "per_core_s")
-        )
-        lines.append(f"{name:16}{ms:>18}{core_ms:>22}")
-    lines.append(f"{HERE} is {result['ratio']:.2f} times faster than {PLAIN}")
-    return "\n".join(lines)
+    """Formats the time of a call of both programs, and the ratio."""
+    versions, calls = result["versions"], result["calls"]
+    ratio = timing.ratio_to_text(result["ratio"], 2, bool(timing.noisy_ways(calls)))
+    columns = {"per_s": "ms", "per_core_s": "ms of all cores"}
+    return "\n".join(
+        [
+            f"{result['what']}, {result['machine']}",
+            f"JAX {versions['jax']}, PyTorch {versions['torch']}",
+            *timing.table(calls, columns, PLAIN, "per_s", digits=1),
+            f"{HERE} is {ratio} times faster than {PLAIN}",
+        ]
+    )
 
 
 def plot(path: Path, result: Mapping[str, Any]) -> None:

@@ -1,4 +1,9 @@
-"""Rates of several ways to do the same work, measured in turn."""
+"""Rates of several ways to do the same work, measured in turn, and how they are told.
+
+A time is told as `median +- spread (smallest)`, a rate with its largest. On a busy
+machine the spread grows and a ratio means little: there a warning says so, and a mark
+stands behind the ratio. What nothing disturbed is the smallest time.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+NOISY = 0.1  # share of the median; a larger spread shows a busy machine
+MARK = "*"  # behind a ratio of such numbers
+LOAD = os.getloadavg()[0]  # of the last minute, before anything is measured
 
 # Units of work per second of each round: "per_s" by the clock; "per_core_s" by the
 # processor time of all threads of this process, which other programs hardly change.
@@ -66,14 +75,83 @@ def spread(rounds: Sequence[float]) -> float:
     return (high - low) / 2
 
 
-def to_text(rounds: Sequence[float], digits: int) -> str:
-    """Formats the median and the spread."""
-    return f"{statistics.median(rounds):,.{digits}f} +- {spread(rounds):,.{digits}f}"
+def is_noisy(*measurements: Sequence[float]) -> bool:
+    """Says whether the rounds of any of them show a busy machine."""
+    return any(spread(x) > NOISY * statistics.median(x) for x in measurements)
 
 
-def ratio(rates: Mapping[str, Rate], name: str, plain: str, kind: str) -> float:
-    """Returns how many times faster one way is than another, by the medians."""
-    return statistics.median(rates[name][kind]) / statistics.median(rates[plain][kind])
+def noisy_ways(rates: Mapping[str, Rate]) -> list[str]:
+    """Names the ways that were disturbed, by the clock or in processor time.
+
+    Note: processor time alone would hide it. Other programs take the cache and half of
+    a core with two threads, so it grows, but evenly.
+    """
+    return [name for name, rate in rates.items() if is_noisy(*rate.values())]
+
+
+def to_text(
+    rounds: Sequence[float],
+    digits: int,
+    best: Callable[[Sequence[float]], float] = min,
+) -> str:
+    """Formats the median, the spread, and the smallest or the best otherwise."""
+    median, half = statistics.median(rounds), spread(rounds)
+    return f"{median:,.{digits}f} +- {half:,.{digits}f} ({best(rounds):,.{digits}f})"
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    """Returns the median over the rounds of one measurement by the other.
+
+    Those of a round are made one after the other, so this holds where the machine's
+    speed drifts and the ratio of two medians does not.
+    """
+    return statistics.median(x / y for x, y in zip(over, under, strict=True))
+
+
+def ratio_to_text(value: float, digits: int, is_noisy: bool) -> str:
+    """Formats a ratio, marked if what it is of is noisy."""
+    return f"{value:.{digits}f}{MARK if is_noisy else ''}"
+
+
+def warnings(noisy: Sequence[str]) -> list[str]:
+    """Returns a line about a busy machine, or none, from the names of noisy ways."""
+    if not noisy:
+        return []
+    return [
+        f"{MARK} WARNING, a busy machine: half the interquartile range is above "
+        f"{NOISY:.0%} of the median for {'; '.join(noisy)}. Stop other programs and "
+        "measure again"
+    ]
+
+
+def table(
+    rates: Mapping[str, Rate],
+    columns: Mapping[str, str],
+    plain: str,
+    by: str,
+    digits: int,
+    as_ms: bool = True,
+) -> list[str]:
+    """Formats a line for each way, with its ratio to the plain one, and the warnings.
+
+    Args:
+      rates: by way, of `alternate`.
+      columns: kind of rate -> its heading.
+      plain: the way that others are compared with.
+      by: kind of rate of the ratio.
+      digits: behind the point, of all but the ratio.
+      as_ms: in ms per unit of work; else in units of work per second.
+    """
+    best, noisy = min if as_ms else max, noisy_ways(rates)
+    headings = "".join(f"{x:>28}" for x in columns.values())
+    lines = [f"{'':24}{headings}{'ratio':>10}"]
+    for name, rate in rates.items():
+        shown = (times_ms(rate[x]) if as_ms else rate[x] for x in columns)
+        cells = "".join(f"{to_text(x, digits, best):>28}" for x in shown)
+        is_marked = name in noisy or plain in noisy
+        times = ratio_to_text(ratio(rate[by], rates[plain][by]), 2, is_marked)
+        lines.append(f"{name:24}{cells}{times:>10}")
+    return lines + warnings(noisy)
 
 
 def times_ms(rates: Sequence[float]) -> list[float]:
@@ -112,10 +190,11 @@ def plot(
 
 
 def machine() -> str:
-    """Returns the processor, how many there are, and Python's version."""
+    """Returns the processor, how many there are, Python's version, and the load."""
     model, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if info.exists():  # on Linux
         lines = info.read_text(encoding="utf-8").splitlines()
         names = [x.split(":")[1].strip() for x in lines if x.startswith("model name")]
         model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} processors, Python {platform.python_version()}"
+    python = f"Python {platform.python_version()}"
+    return f"{model}, {os.cpu_count()} processors, {python}, load {LOAD:.2f} at start"

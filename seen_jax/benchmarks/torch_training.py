@@ -18,14 +18,12 @@ import argparse
 import math
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from seen_jax import metrics
 from seen_jax.benchmarks import arguments, here, timing, torch_epochs, torch_seen
-from seen_jax.benchmarks.clips import make_data
+from seen_jax.benchmarks.clips import open_data
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
@@ -86,15 +84,7 @@ def to_text(result: Mapping[str, Any]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data_dir", type=Path, help="default: simulates 220 clips of 16 volunteers"
-    )
-    parser.add_argument(
-        "--dataset",
-        choices=("by_volunteer", "published"),
-        default="by_volunteer",
-        help="default: %(default)s",
-    )
+    arguments.add_data(parser, "220 clips of 16 volunteers", "by_volunteer")
     arguments.add_setting(parser)
     text = "default: 8; at the published 32, 10 epochs of so few clips are too few "
     text += "steps to leave chance"
@@ -103,8 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as temporary:
-        data_dir = args.data_dir or make_data(Path(temporary), 220, 16, args.dataset)
+    with open_data(args.data_dir, 220, 16, args.dataset) as data_dir:
         train, test = (
             open_store(open_records(data_dir, split, args.dataset))
             for split in ("train", "test")
@@ -122,6 +111,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     clips = f"{len(train.clips)} {train.clips.source} clips"
     what = (
         f"{args.setting}, {clips}, tested on {len(test.clips)}, {args.epochs} epochs, "
-        f"batch {args.batch_size}, {args.passes} passes"
+        f"batch {args.batch_size}, {args.passes} passes; {timing.machine()}"
     )
-    return {"machine": timing.machine(), "what": what, "seeds": seeds}
+    return {"what": what, "seeds": seeds}

@@ -75,10 +75,73 @@ def test_calls_are_repeated_until_the_time_is_over_once_at_least(monkeypatch):
     assert (run(0), len(calls)) == (3, 3)
 
 
-def test_median_and_half_the_middle_half():
+def test_median_half_the_middle_half_and_the_best():
     # Quartiles of 1, 2, 3, 4, 100 are 2 and 4.
-    assert timing.to_text([1.0, 100.0, 3.0, 2.0, 4.0], 1) == "3.0 +- 1.0"
-    assert timing.to_text([1234.5], 0) == "1,234 +- 0"
+    rounds = [4.0, 100.0, 3.0, 2.0, 1.0]
+    assert timing.to_text(rounds, 1) == "3.0 +- 1.0 (1.0)"
+    assert timing.to_text(rounds, 1, max) == "3.0 +- 1.0 (100.0)"
+    assert timing.to_text([1234.5], 0) == "1,234 +- 0 (1,234)"
+
+
+def test_a_ratio_is_of_the_rounds_one_by_one():
+    # 1, 4 and 3 times as much; the medians are 20 and 10.
+    assert timing.ratio([10.0, 20.0, 30.0], [10.0, 5.0, 10.0]) == 3.0
+    assert timing.ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]) == 2.0
+
+
+QUIET = [9.0, 10.0, 10.0, 10.0, 30.0]  # one disturbed round of five
+NOISY = [7.0, 8.0, 10.0, 12.25, 13.0]  # quartiles 8 and 12.25: half is 2.125
+
+
+def test_a_spread_above_a_tenth_of_the_median_is_noisy():
+    assert not timing.is_noisy(QUIET, [8.0, 9.0, 10.0, 11.0, 12.0])  # 1 of 10
+    assert timing.is_noisy(QUIET, [8.0, 8.9, 10.0, 11.0, 12.0])
+    assert not timing.is_noisy([5.0])  # one round has no spread
+
+
+def test_noise_by_the_clock_counts_where_processor_time_is_even():
+    rates = {
+        "a": {"per_s": NOISY, "per_core_s": QUIET},
+        "b": {"per_s": QUIET, "per_core_s": QUIET},
+        "c": {"per_s": QUIET, "per_core_s": NOISY},
+    }
+    assert timing.noisy_ways(rates) == ["a", "c"]
+    *_, warning = timing.table(rates, {"per_core_s": "ms"}, "b", "per_core_s", 1)
+    assert " for a; c. " in warning
+
+
+def test_a_busy_machine_is_told():
+    assert timing.warnings([]) == []
+    (line,) = timing.warnings(["b", "c"])
+    assert line.startswith("* WARNING, a busy machine: half the interquartile range is")
+    assert " above 10% of the median for b; c. " in line
+    assert timing.ratio_to_text(2.345, 2, False) == "2.35"
+    assert timing.ratio_to_text(2.345, 2, True) == "2.35*"
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_a_table_of_synthetic_times(noisy):
+    times = {"plain": NOISY if noisy else QUIET, "fast": [5.0] * 5, "slow": [20.0] * 5}
+    rates = {name: {"per_s": [1000 / x for x in ms]} for name, ms in times.items()}
+    _, *lines = timing.table(rates, {"per_s": "ms"}, "plain", "per_s", digits=1)
+    assert len(lines) == (4 if noisy else 3)
+    plain, fast, slow = (line.split() for line in lines[:3])
+    spread, mark = ("2.1", "*") if noisy else ("0.0", "")
+    assert plain == [
+        "plain",
+        "10.0",
+        "+-",
+        spread,
+        f"({min(times['plain'])})",
+        "1.00" + mark,
+    ]
+    assert fast == ["fast", "5.0", "+-", "0.0", "(5.0)", "2.00" + mark]
+    assert slow == ["slow", "20.0", "+-", "0.0", "(20.0)", "0.50" + mark]
+
+
+def test_the_load_is_told_with_the_machine(monkeypatch):
+    monkeypatch.setattr(timing, "LOAD", 1.234)
+    assert timing.machine().endswith(", load 1.23 at start")
 
 
 def test_drawn_clips_are_as_long_as_those_of_see():

@@ -38,6 +38,16 @@ def test_a_point_that_fails_says_why():
 def test_text_by_hand():
     # 2 steps a second take 500 ms; of 8 windows each, 16 windows a second.
     calls = {PLAIN: {"per_s": [2.0]}, HERE: {"per_s": [5.0]}}
-    point = {"calls": calls, "batch_size": 8, "ratio": 2.5, "machine": ""}
-    *_, row = scale.to_text({"batch": {8: point}}).splitlines()
-    assert row.split() == ["batch", "8", "500.0", "200.0", "16.0", "40.0", "2.50"]
+    point = {"calls": calls, "batch_size": 8, "ratio": 2.5, "machine": "M"}
+    first, *_, row = scale.to_text({"batch": {8: point}}).splitlines()
+    ms = ["500.0", "+-", "0.0", "(500.0)", "200.0", "+-", "0.0", "(200.0)"]
+    assert row.split() == ["batch", "8", *ms, "16.0", "40.0", "2.50"]
+    assert first.endswith("; M")
+
+
+def test_a_point_of_a_busy_machine():
+    calls = {PLAIN: {"per_s": [2.0, 4.0]}, HERE: {"per_s": [6.0, 6.0]}}
+    point = {"calls": calls, "batch_size": 8, "ratio": 2.0, "machine": "M"}
+    *_, row, warning = scale.to_text({"batch": {8: point}}).splitlines()
+    assert row.endswith(" 2.00*")
+    assert " for batch 8. " in warning

@@ -80,11 +80,14 @@ def test_text_by_hand():
         HERE: {"per_s": [6.0, 6.0], "per_core_s": [5.0, 5.0]},
     }
     result = {"what": "step", "machine": "none", "versions": {"jax": 1, "torch": 2}}
-    text = side_by_side.to_text(result | {"calls": calls, "ratio": 2.0})
-    *_, plain, here, verdict = text.splitlines()
-    assert plain.split()[2:] == ["375.0", "+-", "62.5", "1,000.0", "+-", "0.0"]
-    assert here.split() == [HERE, "166.7", "+-", "0.0", "200.0", "+-", "0.0"]
-    assert verdict == "JAX is 2.00 times faster than plain PyTorch"
+    text = side_by_side.to_text(result | {"calls": calls, "ratio": 2.25})
+    *_, plain, here, warning, verdict = text.splitlines()
+    plain, here = (" ".join(line.split()) for line in (plain, here))
+    ms = "375.0 +- 62.5 (250.0) 1,000.0 +- 0.0 (1,000.0)"
+    assert plain == f"{PLAIN} {ms} 1.00*"
+    assert here == f"{HERE} 166.7 +- 0.0 (166.7) 200.0 +- 0.0 (200.0) 2.25*"
+    assert warning.endswith("for plain PyTorch. Stop other programs and measure again")
+    assert verdict == "JAX is 2.25* times faster than plain PyTorch"
 
 
 def test_runs_where_tfds_and_grain_are_absent():
