@@ -18,6 +18,7 @@ COMMANDS = {  # command: what it measures
     "epochs": "a whole training and evaluation from the device's memory",
     "scale": "a step of training, by frames, batch, clips and devices",
     "runtime": "a bundle's programs and a plain network, one window at a time",
+    "spikes": "a window's time by spike rate, the kernel in C beside dense programs",
     "data": "windows per second from the store, the records and plain Pillow",
     "evaluation": "seconds of an evaluation of a run, by stage",
     "torch_training": "accuracy after the same training in JAX and in plain PyTorch",

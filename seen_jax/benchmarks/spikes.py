@@ -1,0 +1,157 @@
+"""Time of a window against spike rate: the kernel in C beside dense programs.
+
+    python -m seen_jax.benchmarks spikes --bundle BUNDLE [--json] [--plot FILE.png]
+
+The threshold of all neurons is a multiple of the bundle's: with ten times as much
+hardly a neuron fires, with 0 about every second one does. The windows are those of
+`runtime`, on one core. The dense programs are ONNX Runtime and, where it is installed,
+the plain PyTorch network, both with the bundle's own threshold: they multiply by every
+zero, so that their time is the same at any rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seen_jax.benchmarks import arguments, runtime, timing
+from seen_jax.runtime import seen_runtime
+from seen_jax.runtime.seen_runtime import LAYERS, THRESHOLD
+
+DENSE = "onnxruntime"  # that the kernel is compared with
+MULTIPLES = 10, 3, 2, 1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 256, 0
+BLOCKS, FIRST = seen_runtime.BLOCKS, seen_runtime.CHANNELS
+NEURONS = {  # whose spikes reach the output
+    "LIF1": (len(seen_runtime.PATCHES) - 1) * FIRST,
+    "LIF2": (3 * BLOCKS - 1) ** 2 * 256,
+    "LIF3": BLOCKS**2 * 512,
+}
+
+
+def make_kernels(bundle: Path) -> dict[float, seen_runtime.Kernel]:
+    """Returns a bundle's kernel, as its runtime has it, by threshold."""
+    loaded = runtime.without_network(bundle)
+    empty = np.full((seen_runtime.SIZE,) * 2, seen_runtime.EMPTY, np.uint8)
+    background = float(loaded.prepare("event", empty)[0, 0])
+    library = seen_runtime.compile_kernel(str(bundle / seen_runtime.KERNEL))
+    folded = seen_runtime.read_folded(str(bundle), loaded.manifest)
+    of = library, folded, loaded.lengths[0], background
+    thresholds = (THRESHOLD * x for x in MULTIPLES)
+    return {x: seen_runtime.Kernel(*of, threshold=x) for x in thresholds}
+
+
+def spike_rates(
+    kernel: seen_runtime.Kernel, windows: list[runtime.Window]
+) -> dict[str, float]:
+    """Returns the share of neurons that fire in a time step, 0 to 1, by layer."""
+    spikes = np.mean([kernel(*x)[1][0] for x in windows], axis=0)
+    fired = {x: spikes[LAYERS.index(x)] / kernel.lengths[0] for x in NEURONS}
+    rates = {x: fired[x] / NEURONS[x] for x in NEURONS}
+    return rates | {"all": sum(fired.values()) / sum(NEURONS.values())}
+
+
+def crossing(points: list[tuple[float, float]], dense: float) -> float | None:
+    """Returns the rate at which the kernel becomes slower than dense programs.
+
+    Args:
+      points: rates, ascending, and the kernel's time; straight lines between them.
+      dense: the time of the dense program.
+    """
+    for (rate, time), (next_rate, next_time) in pairwise(points):
+        if time <= dense < next_time:
+            share = (dense - time) / (next_time - time)
+            return rate + share * (next_rate - rate)
+    return None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    runtime.add_bundle(parser)
+    arguments.add_rounds(parser, rounds=15, seconds=0.25)
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Measures all thresholds and the dense programs in turn; times are of the core."""
+    what, clips = runtime.read_clips(args)
+    with runtime.on_one_core():
+        windows = runtime.cut_windows(args.bundle, clips)
+        kernels = make_kernels(args.bundle)
+        fired = {x: spike_rates(kernel, windows) for x, kernel in kernels.items()}
+        ways = {_name(x): runtime.on_all(kernels[x], windows) for x in kernels}
+        ways[DENSE] = runtime.backend_way(args.bundle, DENSE, windows)
+        if find_spec("torch") and (args.bundle / "seen.pt").is_file():
+            ways[runtime.PLAIN] = runtime.plain_way(args.bundle, windows)
+        rates = timing.alternate(ways, args.rounds, args.seconds)
+    ms = {name: timing.times_ms(rate["per_core_s"]) for name, rate in rates.items()}
+    points = [
+        {"threshold": x, "rates": fired[x], "ms": ms.pop(_name(x))} for x in kernels
+    ]
+    points.sort(key=lambda point: point["rates"]["all"])
+    line = [(x["rates"]["all"], median(x["ms"])) for x in points]
+    return {
+        "machine": timing.machine(),
+        "what": what,
+        "points": points,
+        "dense_ms": ms,
+        "crossing": crossing(line, median(ms[DENSE])),
+        "noisy": timing.noisy_ways(rates),
+    }
+
+
+def _name(threshold: float) -> str:
+    return f"threshold {threshold:.4g}"
+
+
+def to_text(result: dict[str, Any]) -> str:
+    """Formats rates, times and how many times faster than the dense program."""
+    dense_ms, noisy = result["dense_ms"], result["noisy"]
+    lines = [
+        f"{result['what']}, one at a time on one core; {result['machine']}",
+        f"{'':20}{'neurons that fire, percent':^32}{'ms of the core':>28}{'ratio':>10}",
+        f"{'':20}" + "".join(f"{x:>8}" for x in [*NEURONS, "all"]),
+    ]
+    for point in result["points"]:
+        name, ms = _name(point["threshold"]), point["ms"]
+        rates = "".join(f"{100 * x:8.2f}" for x in point["rates"].values())
+        ratio, is_noisy = timing.ratio(dense_ms[DENSE], ms), {name, DENSE} & {*noisy}
+        marked = timing.ratio_to_text(ratio, 2, bool(is_noisy))
+        lines.append(f"{name:20}{rates}{timing.to_text(ms, 2):>28}{marked:>10}")
+    lines += [f"{x:52}{timing.to_text(ms, 2):>28}" for x, ms in dense_ms.items()]
+    return "\n".join([*lines, _verdict(result["crossing"]), *timing.warnings(noisy)])
+
+
+def _verdict(rate: float | None) -> str:
+    if rate is None:
+        return f"the kernel and {DENSE} do not cross at these rates"
+    return f"the kernel is faster than {DENSE} until {100 * rate:.0f} % fire"
+
+
+def plot(path: Path, result: dict[str, Any]) -> None:
+    """Draws time against spike rate, with the place where the two cross."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    points, dense_ms, cross = (result[x] for x in ("points", "dense_ms", "crossing"))
+    percent = [100 * x["rates"]["all"] for x in points]
+    rounds = [x["ms"] for x in points]
+    spreads = [timing.spread(x) for x in rounds]
+    axes.errorbar(percent, [*map(median, rounds)], spreads, fmt="o-", label="native")
+    for i, (name, ms) in enumerate(dense_ms.items()):
+        axes.axhline(median(ms), color=f"C{i + 1}", label=name)
+    for x in points:
+        if x["threshold"] == THRESHOLD:
+            own = 100 * x["rates"]["all"], median(x["ms"])
+            axes.plot(*own, "o", ms=12, mfc="none", color="C0", label="as trained")
+    if cross is not None:
+        axes.axvline(100 * cross, color="grey", linestyle=":")
+        axes.annotate(f" {100 * cross:.0f} %", (100 * cross, 0), va="bottom")
+    axes.set(xlabel="neurons of LIF1 to LIF3 that fire in a time step, percent")
+    axes.set(ylabel="ms of a core for one window", ylim=(0, None))
+    axes.set_title(_verdict(cross), fontsize=10)
+    axes.legend()
+    figure.savefig(path, dpi=150)
