@@ -48,29 +48,25 @@ def add_setting(parser: argparse.ArgumentParser) -> None:
 
 def at_least(least: int) -> Callable[[str], int]:
     """Returns an argument type: integers from `least` up."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            rule = f"expected an integer of at least {least}, got {text!r}"
-            raise argparse.ArgumentTypeError(rule)
-        return number
-
-    return parse
+    return _number(int, least, f"an integer of at least {least}")
 
 
 def duration(text: str) -> float:
     """An argument type: seconds, 0 or more."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text!r}")
-    return number
+    return _number(float, 0, "seconds, 0 or more")(text)
+
+
+def _number(kind: type, least: int, rule: str) -> Callable[[str], float]:
+    def parse(text):
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if not least <= number < math.inf:
+            raise argparse.ArgumentTypeError(f"expected {rule}, got {text!r}")
+        return number
+
+    return parse
 
 
 def check_last_batch(num_clips: int, batch_size: int) -> None:
