@@ -68,15 +68,15 @@ def check_processes(task: setup.Task) -> None:
     """Raises a UserError unless this process was given what process 0 was."""
     git = workdir.git_revision()
     mine = {"config": task.config, "records": task.fingerprints, "git": git}
-    mine["devices"] = jax.local_device_count()
+    mine |= {"devices": jax.local_device_count(), "program": task.program}
     main = hosts.facts_of_main(mine)
     where = ("data_dir", "store_dir")  # other fields decide what is waited for
     lines = workdir.different(main["config"], mine["config"], free=where)
     lines += workdir.different(main["records"], mine["records"], "records of ")
-    for name in ("git", "devices"):
+    for name in ("git", "devices", "program"):
         lines += workdir.different({name: main[name]}, {name: mine[name]})
     if lines:
-        rule = "the config, records, code and number of devices of process 0"
+        rule = "the config, records, code, devices and C compiler of process 0"
         what = f"process {jax.process_index()}"
         refuse(what, rule, ", ".join(lines), "give every process the same")
 

@@ -129,14 +129,18 @@ class Dense(nn.Module):
 
     features: int
 
-    @nn.compact
     def __call__(self, x: jax.Array, product: Product = jnp.matmul) -> jax.Array:
         """Multiplies (..., C) by (C, features) with `product`."""
-        shape = (x.shape[-1], self.features)
-        init = uniform_by_fan_in(x.shape[-1])
-        kernel = param(self, "kernel", init, shape, x.dtype)
-        out = product(x, kernel)
-        return out + param(self, "bias", init, shape[1:], x.dtype)
+        kernel, bias = self.weights(x.shape[-1], x.dtype)
+        return product(x, kernel) + bias
+
+    @nn.compact
+    def weights(self, channels: int, dtype) -> tuple[jax.Array, jax.Array]:
+        """Returns the kernel (channels, features) and the bias (features,)."""
+        shape = (channels, self.features)
+        init = uniform_by_fan_in(channels)
+        kernel = param(self, "kernel", init, shape, dtype)
+        return kernel, param(self, "bias", init, shape[1:], dtype)
 
 
 class BatchNorm(nn.Module):

@@ -217,7 +217,13 @@ class SEEN(nn.Module):
         `product` multiplies (..., C) by (C, D) in fc1 and fc2; see `precision`.
         """
         x = fused.reshape(*fused.shape[:2], -1)  # (B, T, h * w * 512), channel last
-        lif4 = self.neuron(self.fc1(x, product))  # (B, T, 256)
+        return self.read_out(self.fc1(x, product), product)
+
+    def read_out(
+        self, currents: jax.Array, product: Callable = jnp.matmul
+    ) -> tuple[jax.Array, LIFState, LIFState]:
+        """Reads what fc1 gives (B, T, 256); otherwise as `classify`."""
+        lif4 = self.neuron(currents)
         lif5 = self.neuron(self.fc2(lif4.spike, product))  # (B, T, K)
         return READOUTS[self.readout](lif5), lif4, lif5
 

@@ -775,7 +775,6 @@ READOUTS = "mean_membrane", "last_membrane", "last_spike", "mean_spike"  # of LI
 LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are counted
 _LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
-EMPTY = 128  # grey level of a pixel without events
 
 
 class _Header(ctypes.Structure):
@@ -785,7 +784,7 @@ class _Header(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_uint32)
         for name in ("version", "real_bytes", *_counts.split(), "unused")
-    ] + [(name, ctypes.c_double) for name in ("decay", "threshold", "background")]
+    ] + [(name, ctypes.c_double) for name in ("decay", "threshold")]
 
 
 class Kernel:
@@ -795,8 +794,6 @@ class Kernel:
       library: of `compile_kernel`, for float32 or float64 as the arrays are.
       folded: of `fold`, checked as by `read_folded`.
       num_event_frames: T.
-      background: normalised level of a pixel without events, NaN if none is known; it
-        changes how much there is to compute, and no result.
       readout: one of `READOUTS`.
       decay, threshold: of all neurons.
 
@@ -809,7 +806,6 @@ class Kernel:
         library: ctypes.CDLL,
         folded: dict,
         num_event_frames: int,
-        background: float = float("nan"),
         readout: str = "mean_membrane",
         decay: float = DECAY,
         threshold: float = THRESHOLD,
@@ -821,8 +817,7 @@ class Kernel:
         pointers = ctypes.c_void_p * len(names), ctypes.c_uint64 * len(names)
         self._arrays = pointers[0](*(x.ctypes.data for x in self._kept))
         counts = (num_event_frames, intensities, classes, READOUTS.index(readout), 0)
-        constants = decay, threshold, background
-        self._header = _Header(1, self._dtype.itemsize, SIZE, *counts, *constants)
+        self._header = _Header(2, self._dtype.itemsize, SIZE, *counts, decay, threshold)
         self.lengths, self.num_classes = (num_event_frames, intensities), classes
         self._call("seen_check", pointers[1](*(x.size for x in self._kept)))
         self._packed = self._memory("seen_packed_bytes")
@@ -879,7 +874,7 @@ class Kernel:
         return memory[-memory.ctypes.data % 64 :]
 
 
-def compile_kernel(source: str, *flags: str) -> ctypes.CDLL:
+def compile_kernel(source: str, *flags: str, included: tuple = ()) -> ctypes.CDLL:
     """Compiles seen_spikes.c for this processor, or takes what was compiled before.
 
     It lies in the user's cache, under a name that the source, the compiler and the
@@ -889,6 +884,7 @@ def compile_kernel(source: str, *flags: str) -> ctypes.CDLL:
     Args:
       source: path of seen_spikes.c.
       flags: for the compiler, after those of `COMPILE`.
+      included: paths of the files that the source includes, if any.
 
     Raises:
       OSError: there is no compiler, it fails, or nothing can be written.
@@ -897,15 +893,17 @@ def compile_kernel(source: str, *flags: str) -> ctypes.CDLL:
     if not compiler or shutil.which(compiler[0]) is None:
         raise FileNotFoundError(f"no {compiler[0] if compiler else 'CC'}")
     version = subprocess.run([*compiler, "--version"], stdout=subprocess.PIPE).stdout
-    with open(source, "rb") as file:
-        parts = [file.read(), version, _processor().encode()]
+    parts = [version, _processor().encode()]
+    for path in (source, *included):
+        with open(path, "rb") as file:
+            parts.append(file.read())
     parts += [x.encode() for x in (*compiler, *COMPILE, *flags)]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
     if digest not in _LIBRARIES:
         with _cache() as folder:
             path = os.path.join(folder, f"seen-{digest}.so")
             if not os.path.isfile(path):
-                _compile([*compiler, *COMPILE], [*flags, source], path)
+                _compile([*compiler, *COMPILE], [*flags, str(source)], path)
             _LIBRARIES[digest] = ctypes.CDLL(path)
     return _LIBRARIES[digest]
 
@@ -966,10 +964,8 @@ def _compile(command, arguments, path):
 def _native(bundle, manifest):
     """The kernel in C, with the weights of seen.npz."""
     library = compile_kernel(os.path.join(bundle, KERNEL))
-    level = np.full(1, EMPTY, np.uint8).astype(np.float32) / 255
-    background = (level - manifest["event_mean"]) / manifest["event_std"]
     folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
-    return "the kernel in C", Kernel(library, folded, length, background[0])
+    return "the kernel in C", Kernel(library, folded, length)
 
 
 def _torch(bundle, manifest):

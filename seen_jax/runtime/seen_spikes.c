@@ -46,7 +46,7 @@ typedef REAL real;
 /* ================================================================== the interface */
 
 enum {
-  VERSION = 1,
+  VERSION = 2,
   SCALES = 3,
   TAPS = 7, /* rows of the first stage's kernel; also of a block's places */
   AREA = TAPS * TAPS,
@@ -69,7 +69,6 @@ typedef struct {
   uint32_t readout; /* of LIF5, as above */
   uint32_t unused;
   double decay, threshold; /* of every neuron */
-  double background; /* level of a pixel without events; NaN if none is known */
 } seen_header;
 
 typedef struct {           /* row-major; n * n blocks */
@@ -537,16 +536,19 @@ static void compose(const seen_header *h, const seen_arrays *a, size_t place, si
     }
 }
 
+static void pack_conv3(const real *in, real *out) {
+  for (size_t s = 0; s < THIRD / SLICE; s++)
+    for (size_t i = 0; i < NINE * SECOND; i++, out += SLICE)
+      memcpy(out, in + i * THIRD + s * SLICE, SLICE * sizeof(real));
+}
+
 static void pack(const seen_header *h, const seen_arrays *a, packed out) {
   const size_t rows = h->num_intensity_frames * LINES * LINES;
   memset(out.spatial, 0, rows * SCALES * THIRD * sizeof(real));
   for (size_t place = 0; place < AREA; place++)
     for (size_t n = 0; n < h->num_intensity_frames; n++)
       for (size_t tap = 0; tap < AREA; tap++) compose(h, a, place, n, tap, out.spatial);
-  for (size_t s = 0; s < THIRD / SLICE; s++)
-    for (size_t i = 0; i < NINE * SECOND; i++)
-      memcpy(out.conv3 + (s * NINE * SECOND + i) * SLICE,
-             a->conv3 + i * THIRD + s * SLICE, SLICE * sizeof(real));
+  pack_conv3(a->conv3, out.conv3);
 }
 
 /* -------------------------------------------------------------- a window, fast */
@@ -685,11 +687,23 @@ INLINE void follow_pixels(real *currents, const real *image, const uint8_t *diff
   memcpy(currents, sum, sizeof sum);
 }
 
-/* T's first stage and LIF1: padded event frames -> spikes. */
+/* A level that more than half of some pixels have, or any of theirs if there is none:
+ * each level outvotes another one once. Note: no result depends on which it is. */
+static real most_common(const real *pixels, size_t count) {
+  real level = 0;
+  for (size_t i = 0, votes = 0; i < count; i++) {
+    if (!votes) level = pixels[i];
+    votes += pixels[i] == level ? 1 : (size_t)-1;
+  }
+  return level;
+}
+
+/* T's first stage and LIF1: padded event frames -> spikes. The background, the level of
+ * a pixel without events, is what most pixels of the first frame have. */
 static void see(const seen_header *h, scratch s, const real *kernel) {
   const size_t n = block_rows(h), padded = padded_rows(h), pixels = padded * padded;
   const size_t length = h->num_event_frames, slots = n * n * AREA;
-  const real background = (real)h->background;
+  const real background = most_common(s.events, pixels);
   real silent[FIRST] = {0};
   product products[AREA];
   uint8_t few[1000];
@@ -731,7 +745,8 @@ static void see(const seen_header *h, scratch s, const real *kernel) {
 }
 
 /* conv2_f2, LIF2, conv3_f2 and LIF3. */
-static void follow(const seen_header *h, const seen_arrays *a, packed weights, scratch s) {
+static void follow(const seen_header *h, const real *conv2, const real *conv3,
+                   size_t slice_stride, size_t stride, scratch s) {
   static const real none[THIRD];
   const size_t length = h->num_event_frames, blocks = num_blocks(h);
   for (size_t b = 0; b < blocks; b++) {
@@ -745,7 +760,7 @@ static void follow(const seen_header *h, const seen_arrays *a, packed weights, s
           num = (uint32_t)append(s.rows, num, words + y * TAPS, 3, 3 * y * FIRST);
       }
     *begin = num;
-    layer(h, a->conv2, SLICE, SECOND, SECOND, none, s.rows, s.begin, NINE,
+    layer(h, conv2, SLICE, SECOND, SECOND, none, s.rows, s.begin, NINE,
           (uint8_t *)s.lif2 + b * NINE * SECOND / 8, blocks * NINE * SECOND / 8);
   }
   const size_t words = NINE * SECOND / 64;
@@ -756,7 +771,7 @@ static void follow(const seen_header *h, const seen_arrays *a, packed weights, s
       num = (uint32_t)append(s.rows, num, s.lif2 + (t * blocks + b) * words, words, 0);
     }
   *begin = num;
-  layer(h, weights.conv3, NINE * SECOND * SLICE, SLICE, THIRD, none, s.rows, s.begin,
+  layer(h, conv3, slice_stride, stride, THIRD, none, s.rows, s.begin,
         blocks, (uint8_t *)s.lif3, blocks * THIRD / 8);
 }
 
@@ -843,7 +858,7 @@ const char *seen_window(const seen_header *h, const seen_arrays *a,
   pad(h, s.events, events, length);
   weigh(kernel, a->event, w, AREA * FIRST);
   see(h, s, kernel);
-  follow(h, a, weights, s);
+  follow(h, a->conv2, weights.conv3, NINE * SECOND * SLICE, SLICE, s);
   fired[LIF5] = classify(h, a, s, logits);
   fired[J_S] = count_bits(s.j_s, blocks * THIRD);
   fired[LIF1] = count_bits(s.lif1, length * blocks * AREA * FIRST);

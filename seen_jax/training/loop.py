@@ -62,9 +62,10 @@ def train(task: Task, folder: Path) -> int:
             config["images"], task.train, task.evaluation
         )
         state, sums, checkpoints = _first_state(task), EpochSums(), None
+        program = task.program
         if is_main:
             checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
-            state, sums = _resume(checkpoints, read_rows(folder), state, task)
+            state, sums, program = _resume(checkpoints, read_rows(folder), state, task)
         state, count = hosts.from_main((state, np.int32(sums.count)))
         count = int(count)
         if not is_main:
@@ -82,7 +83,7 @@ def train(task: Task, folder: Path) -> int:
                 num_windows=count,
             )
             stack.enter_context(contextlib.closing(journal))
-            journal.say(_begin_text(task, train_feed, step, folder))
+            journal.say(_begin_text(task, train_feed, step, folder, program))
             facts = _facts(task)
         state = step_lib.replicate(state)
         take_steps = train_feed.make_train(task.model, task.optimizer)
@@ -171,11 +172,11 @@ def _first_state(task: Task) -> TrainState:
 
 def _resume(
     checkpoints: Checkpoints, rows: list[Row], state: TrainState, task: Task
-) -> tuple[TrainState, EpochSums]:
-    """Returns the latest checkpoint, or `state`, and the epoch so far."""
+) -> tuple[TrainState, EpochSums, str]:
+    """Returns the latest checkpoint, or `state`, the epoch so far, and its program."""
     latest = checkpoints.latest()
     if latest is None:
-        return state, EpochSums()
+        return state, EpochSums(), task.program
     state, run = checkpoints.restore(latest, state)
     labels = list(task.train.clips.labels)
     if run["labels"] != labels:
@@ -183,9 +184,10 @@ def _resume(
         refuse(
             task.config["data_dir"], rule, ", ".join(labels), "give another --workdir"
         )
+    program = run.get("program", "XLA")  # the only one there was, where none is named
     if any(row["step"] == latest for row in rows):  # that epoch has ended
-        return state, EpochSums()
-    return state, EpochSums(**run["epoch_so_far"])
+        return state, EpochSums(), program
+    return state, EpochSums(**run["epoch_so_far"]), program
 
 
 def _facts(task: Task) -> dict[str, Any]:
@@ -194,6 +196,7 @@ def _facts(task: Task) -> dict[str, Any]:
         "config": dict(task.config),
         "labels": list(task.train.clips.labels),
         "git": workdir.git_revision(),
+        "program": task.program,
         "records": task.fingerprints,
     }
 
@@ -223,17 +226,22 @@ def _refuse_loss(
     )
 
 
-def _begin_text(task: Task, feed: Feed, step: int, folder: Path) -> str:
+def _begin_text(task: Task, feed: Feed, step: int, folder: Path, program: str) -> str:
     text = (
         f"{task.train.setting}, {task.train.clips.source} data, "
         f"{len(task.train)} steps per epoch, "
-        f"images {'on the devices' if feed.frames else 'from the host'}"
+        f"images {'on the devices' if feed.frames else 'from the host'}, "
+        f"computed by {task.program}"
         f"\ntraining: {counts_text(**task.train.counts)}"
         f"\n{task.split}: {counts_text(**task.evaluation.counts)}"
     )
     if origin := workdir.load_origin(folder):
         text += f"\nweights imported from {origin['file']}, epoch {origin['epoch']}"
-    return text + (f"\nresumes after step {step}" if step else "")
+    if step:
+        text += f"\nresumes after step {step}"
+    if program != task.program:
+        text += f", which {program} computed: sums are rounded otherwise from here on"
+    return text
 
 
 def _done_text(rows: list[Row], config) -> str:

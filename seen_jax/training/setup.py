@@ -21,7 +21,7 @@ from seen_jax.data.store import open_store
 from seen_jax.data.windows import INTENSITIES, Setting
 from seen_jax.errors import check_option, refuse
 from seen_jax.models import surrogate
-from seen_jax.models.fast.network import network
+from seen_jax.models.fast.network import network, program
 from seen_jax.models.lif import LIF
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS
@@ -78,6 +78,11 @@ class Task:
     train: Batches
     evaluation: Batches
     split: str
+
+    @property
+    def program(self) -> str:
+        """What computes the network: a run is the same bit for bit by the same one."""
+        return program(self.model)
 
     @property
     def fingerprints(self) -> dict[str, str]:

@@ -59,29 +59,24 @@ def assert_forms_agree(kernel, inputs, atol=1e-12):
 def test_fast_and_plain_agree(published, share, flags):
     library = seen_runtime.compile_kernel(KERNEL, DOUBLE, *flags)
     inputs = windows(share=share)
-    logits, spikes = assert_forms_agree(Kernel(library, published, 4), inputs)
-    kernel = Kernel(library, published, 4, BACKGROUND)
-    follows, same = assert_forms_agree(kernel, inputs)
-    np.testing.assert_allclose(follows, logits, rtol=0, atol=1e-12)
-    assert same == spikes
+    _, spikes = assert_forms_agree(Kernel(library, published, 4), inputs)
     assert all(spikes[layer] for layer in LAYERS)
 
 
 def test_frames_of_both_kinds_in_one_window(float64, published):
     events, intensities = windows()
     events[:, [1, 3]] = windows(share=0.02)[0][:, [1, 3]]
-    kernel = Kernel(float64, published, 4, BACKGROUND)
+    kernel = Kernel(float64, published, 4)
     assert_forms_agree(kernel, (events, intensities))
 
 
 @pytest.mark.parametrize("flags", WIDTHS, ids=str)
-@pytest.mark.parametrize("background", [0.0, np.nan])
-def test_float32_where_no_rounding_decides(folded, flags, background):
+def test_float32_where_no_rounding_decides(folded, flags):
     library = seen_runtime.compile_kernel(KERNEL, *flags)
     inputs = [(x.astype(np.float32) - 128) / 127 for x in three_levels(2)]
     whole = seen_runtime.fold(whole_numbers(), np.float64)
     expected = forward(whole, *(x.astype(np.float64) for x in inputs))
-    kernel = Kernel(library, folded, 4, background)
+    kernel = Kernel(library, folded, 4)
     for i in range(2):
         logits, _ = assert_forms_agree(kernel, [x[i : i + 1] for x in inputs], 1e-6)
         np.testing.assert_allclose(logits, expected[i : i + 1], rtol=0, atol=1e-5)
@@ -147,7 +142,7 @@ cases = [(x, 1.0) for x in (noise, np.full_like(noise, 0.5), np.full_like(noise,
 cases += [(noise, scale) for scale in (0.0, 1e300, 1e-310)]
 for events, scale in cases:
     arrays = {name: x * scale for name, x in folded.items()}
-    kernel = seen_runtime.Kernel(library, arrays, 2, background=0.5)
+    kernel = seen_runtime.Kernel(library, arrays, 2)
     with np.errstate(all="ignore"):
         for plain in (False, True):
             logits, spikes = kernel(events, other, plain=plain)

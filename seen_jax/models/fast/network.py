@@ -10,6 +10,8 @@
     conv3_f2 reads 3 of every 4 rows and columns of conv2_f2's output;
       the rest, and what only the rest reads, is not computed            geometry.Grid
     T learns nothing before fc1: no backward pass                        temporal_branch
+    a neuron that does not fire adds nothing: on a CPU, T from its
+      frames on and fc1 add a row of weights for each spike              native
 
 Each line is exact, with its equation in `algebra`; only float rounding differs.
 """
@@ -26,7 +28,7 @@ from flax import linen as nn
 from jax import lax
 
 from seen_jax.errors import check_option, refuse
-from seen_jax.models.fast import algebra
+from seen_jax.models.fast import algebra, native
 from seen_jax.models.fast.algebra import conv2, conv3
 from seen_jax.models.fast.geometry import Grid, make_grid
 from seen_jax.models.lif import LIF, LIFState
@@ -56,12 +58,24 @@ def network(precision: str = "float32", **options: Any) -> nn.Module:
         return SEEN(**options)
     # One example's patches fit into a CPU's cache, those of a batch do not.
     one_by_one = jax.default_backend() == "cpu"
-    return FastSEEN(product=PRODUCTS[precision], one_by_one=one_by_one, **options)
+    follow_spikes = precision == "float32" and native.is_available()
+    return FastSEEN(
+        product=PRODUCTS[precision],
+        one_by_one=one_by_one,
+        follow_spikes=follow_spikes,
+        **options,
+    )
 
 
 def plain(model: nn.Module) -> SEEN:
     """Returns the published network of the same options, for the same variables."""
     return SEEN(**options_of(model))
+
+
+def program(model: nn.Module) -> str:
+    """Names what computes a network of `network` here; each rounds differently."""
+    follows = getattr(model, "follow_spikes", False)
+    return "XLA and the kernel in C" if follows else "XLA"
 
 
 def options_of(model: nn.Module) -> dict[str, Any]:
@@ -85,6 +99,7 @@ class FastSEEN(nn.Module):
       product: multiplies (..., C) by (C, D) in every layer but the scores.
       one_by_one: work on the examples of a batch in turn, so that each stays in the
         cache, instead of all at once.
+      follow_spikes: compute T and fc1 by `native`, where it fits.
     """
 
     num_classes: int = 7
@@ -96,6 +111,7 @@ class FastSEEN(nn.Module):
     axis_name: str | None = None
     product: Product = jnp.matmul
     one_by_one: bool = False
+    follow_spikes: bool = False
 
     def setup(self):
         check_option("kernels", self.kernels, COPIED)
@@ -113,7 +129,7 @@ class FastSEEN(nn.Module):
         convs = self.read(intensities.shape[1], events.dtype)
         weights, j_s = self.spatial_branch(intensities, convs, grid, train, mask)
         lif3 = self.temporal_branch(events, weights, convs, grid)
-        return self.seen.classify(lif3 + j_s, self.product)[0]
+        return self.classify(lif3, j_s, grid)
 
     def read(self, num_intensity_frames: int, dtype) -> Convs:
         """Returns kernel (Y, X, C, D) and bias (D,) of each of SEEN's convolutions."""
@@ -172,6 +188,9 @@ class FastSEEN(nn.Module):
         kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
         kernels = algebra.grey_sum(kernels)[:, :, 0]  # (S, M, C): one frame at a time
         kernels = algebra.fold_cat(kernels, convs["conv1_cat"][0])
+        deep = convs["conv2_f2"][0], convs["conv3_f2"][0]
+        if self.follow_spikes and native.fits(self.neuron, grid):
+            return native.temporal(self.neuron, frames, weights, kernels, *deep, grid)
 
         def spikes(currents):  # of one example: (T, ...)
             return self.neuron(currents[None]).spike[0]
@@ -180,10 +199,18 @@ class FastSEEN(nn.Module):
             patches = algebra.patches(frames[..., None], grid)
             kernel = algebra.first_kernel(weights, kernels)
             x = spikes(self.product(patches, kernel))
-            x = spikes(conv2(x, convs["conv2_f2"][0], self.product))
-            return spikes(conv3(x, convs["conv3_f2"][0], self.product))
+            x = spikes(conv2(x, deep[0], self.product))
+            return spikes(conv3(x, deep[1], self.product))
 
         return self.for_each(branch, frames, weights)
+
+    def classify(self, lif3, j_s, grid: Grid):
+        """Reads spikes (B, T, n, n, 512) and (B, 1, n, n, 512): logits (B, K)."""
+        if not (self.follow_spikes and native.fits(self.neuron, grid)):
+            return self.seen.classify(lif3 + j_s, self.product)[0]
+        lif3, j_s = (x.reshape(*x.shape[:2], -1) for x in (lif3, j_s))
+        kernel, bias = self.seen.fc1.weights(lif3.shape[-1], lif3.dtype)
+        return self.seen.read_out(native.fc1(lif3, j_s[:, 0], kernel) + bias)[0]
 
     def for_each(self, fn: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
         """Calls a function for each example, the leading axis of the arrays."""

@@ -9,6 +9,7 @@ import pytest
 
 from seen_jax.export.convert import variables_from_torch
 from seen_jax.models.counting import count_macs
+from seen_jax.models.fast import native
 from seen_jax.models.fast.network import FastSEEN, network, options_of
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
@@ -28,8 +29,11 @@ from tests.models.variables import (
 SMOOTH = LIF(surrogate=arctan)
 
 
-def both_ways(**options):
-    return [FastSEEN(one_by_one=x, **options) for x in (True, False)]
+def each_way(**options):
+    ways = [dict(one_by_one=x) for x in (True, False)]
+    if native.is_available():
+        ways.append(dict(one_by_one=True, follow_spikes=True))
+    return [FastSEEN(**way, **options) for way in ways]
 
 
 @pytest.mark.parametrize(
@@ -48,22 +52,22 @@ def test_learns_as_the_plain_network(size, batch, options):
     with jax.enable_x64(True):
         inputs = windows(size, batch, intensity=intensity)
         variables = draw(SEEN(**options), inputs)
-        plain, *either_way = (
+        plain, *fast_ones = (
             jax.jit(partial(learn, model=model))(variables, inputs, mask)
-            for model in (SEEN(**options), *both_ways(**options))
+            for model in (SEEN(**options), *each_way(**options))
         )
         assert plain[0].shape == (batch, options.get("num_classes", 7))
-        for fast in either_way:
+        for fast in fast_ones:
             assert_same(fast, plain)
 
 
 def test_two_devices_learn_as_the_plain_network():
     with jax.enable_x64(True):
-        inputs = windows(22)
+        inputs = windows(24)
         variables = draw(SEEN(), inputs)
         run = jax.jit(partial(learn, model=SEEN(neuron=SMOOTH)))
         expected = run(variables, inputs, MASK)
-        for model in both_ways(neuron=SMOOTH, axis_name="devices"):
+        for model in each_way(neuron=SMOOTH, axis_name="devices"):
             run = jax.pmap(partial(learn, model=model), "devices", in_axes=(None, 0, 0))
             logits, *rest = run(variables, *halves((inputs, MASK)))
             assert_same(logits.reshape(expected[0].shape), expected[0])
@@ -72,16 +76,15 @@ def test_two_devices_learn_as_the_plain_network():
                 assert_same(on_device, list(expected[1:]))
 
 
-@pytest.mark.parametrize("size", [1, 9, 22, 45])
+@pytest.mark.parametrize("size", [1, 9, 22, 24, 45])
 def test_evaluates_as_the_plain_network(size):
     with jax.enable_x64(True):
         inputs = windows(size)
         variables = draw(SEEN(), inputs)
-        plain, *either_way = (
-            jax.jit(model.apply)(variables, **inputs)
-            for model in (SEEN(), *both_ways())
+        plain, *fast_ones = (
+            jax.jit(model.apply)(variables, **inputs) for model in (SEEN(), *each_way())
         )
-        for fast in either_way:
+        for fast in fast_ones:
             assert_same(fast, plain)
 
 
@@ -106,7 +109,7 @@ def test_golden_numbers():
     arrays = golden.load()
     with jax.enable_x64(True):
         variables = variables_from_torch(golden.state_dict(int(arrays["seed"])))
-        for model in both_ways():
+        for model in each_way():
             logits = jax.jit(model.apply)(variables, **golden.inputs(arrays))
             golden.agrees(logits, arrays["logits_eval"])
 

@@ -1,0 +1,152 @@
+"""What follows the spikes on a CPU: calls of `seen_xla.c` inside JAX.
+
+Branch T has no backward pass, and what enters fc1 are spikes. There a spike adds a row
+of weights, and a silent neuron costs nothing. With p LIF3, q J_s, W the kernel of fc1
+from N inputs to D outputs x, and g the gradient of x,
+
+    x[B, T, D] = sum_N (p[B, T, N] + q[B, N]) W[N, D]
+               = sum_N p[B, T, N] W[N, D] + sum_N q[B, N] W[N, D]
+    dW[N, D] = sum_BT p[B, T, N] g[B, T, D] + sum_B q[B, N] (sum_T g[B, T, D])
+    dq[B, N] = sum_D (sum_T g[B, T, D]) W[N, D]
+
+so that J_s, which is the same at every time step, is read once.
+
+The source is compiled at the first use, as for the runtime (`compile_kernel`); one
+library for float32, one for float64.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from seen_jax.models.fast.geometry import Grid
+from seen_jax.models.lif import LIF
+from seen_jax.runtime import seen_runtime
+
+SOURCE = Path(__file__).with_name("seen_xla.c")
+FLAGS = {"float32": (), "float64": ("-DREAL=double",)}
+TARGETS = "temporal", "fc1", "fc1_weights"
+
+
+def is_available() -> bool:
+    """Whether JAX runs on a CPU and the library can be compiled; it is, to know."""
+    return jax.default_backend() == "cpu" and _is_compiled()
+
+
+@functools.cache
+def _is_compiled() -> bool:
+    try:
+        _register("float32")
+    except OSError as error:
+        logging.warning(
+            "no kernel in C (%s): dense products take its place, at about half the "
+            "speed; install a C compiler, or name it with CC",
+            error,
+        )
+        return False
+    return True
+
+
+def fits(neuron: Any, grid: Grid) -> bool:
+    """Whether the library has such neurons, and images of the grid's size."""
+    size, last_place = len(grid.row_shares), grid.first[-1, -1, -1, -1]
+    return isinstance(neuron, LIF) and 16 <= size <= 170 and bool(last_place)
+
+
+@functools.cache
+def _register(dtype: str) -> None:
+    """Compiles the library of a type of numbers, and makes its functions known."""
+    kernel = Path(seen_runtime.__file__).with_name(seen_runtime.KERNEL)
+    headers = Path(jax.ffi.include_dir())
+    included = kernel, headers / "xla/ffi/api/c_api.h"
+    flags = "-pthread", f"-I{kernel.parent}", f"-I{headers}", *FLAGS[dtype]
+    library = seen_runtime.compile_kernel(SOURCE, *flags, included=included)
+    for name in TARGETS:
+        function = jax.ffi.pycapsule(getattr(library, f"seen_{name}"))
+        jax.ffi.register_ffi_target(_target(name, dtype), function, platform="cpu")
+
+
+def num_threads() -> int:
+    """Cores of this process for each of its devices."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return max((cores or os.cpu_count() or 1) // jax.local_device_count(), 1)
+
+
+def _target(name: str, dtype: str) -> str:
+    return f"seen_{name}_{dtype}"
+
+
+def _call(
+    name: str,
+    shape: tuple[int, ...],
+    *arrays: jax.Array,
+    decay: float = 0.0,
+    threshold: float = 0.0,
+) -> jax.Array:
+    """Calls a function of the library: arrays of one type -> one of that type."""
+    dtype = str(arrays[0].dtype)
+    _register(dtype)
+    call = jax.ffi.ffi_call(_target(name, dtype), jax.ShapeDtypeStruct(shape, dtype))
+    return call(
+        *arrays,
+        decay=np.float64(decay),
+        threads=np.int64(num_threads()),
+        threshold=np.float64(threshold),
+    )
+
+
+def temporal(
+    neuron: LIF,
+    frames: jax.Array,
+    weights: jax.Array,
+    event: jax.Array,
+    conv2: jax.Array,
+    conv3: jax.Array,
+    grid: Grid,
+) -> jax.Array:
+    """Runs branch T, through which no gradient flows.
+
+    Args:
+      neuron: the constants; it must not fire without a current.
+      frames: (B, T, H, W), normalised event frames.
+      weights: (B, 3), the attention.
+      event: (3, 49, 64), first stage by scale; see `algebra.fold_cat`.
+      conv2, conv3: kernels (3, 3, C, D).
+      grid: of the images' size.
+
+    Returns:
+      Spikes of LIF3 (B, T, n, n, 512).
+    """
+    shape = (*frames.shape[:2], *grid.first.shape[:2], conv3.shape[-1])
+    kernels = [x.reshape(-1, x.shape[-1]) for x in (event, conv2, conv3)]
+    arrays = jax.lax.stop_gradient((frames, weights, *kernels))
+    constants = dict(decay=neuron.decay, threshold=neuron.threshold)
+    return _call("temporal", shape, *arrays, **constants)
+
+
+@jax.custom_vjp
+def fc1(lif3: jax.Array, j_s: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Multiplies spikes LIF3 (B, T, N) plus J_s (B, N) by fc1 (N, 256): (B, T, 256)."""
+    return _call("fc1", (*lif3.shape[:2], kernel.shape[1]), lif3, j_s, kernel)
+
+
+def _forward(lif3, j_s, kernel):
+    return fc1(lif3, j_s, kernel), (lif3, j_s, kernel)
+
+
+def _backward(arrays, gradient):
+    lif3, j_s, kernel = arrays
+    summed = gradient.sum(1)
+    by_kernel = _call("fc1_weights", kernel.shape, lif3, j_s, gradient, summed)
+    return jnp.matmul(gradient, kernel.T), jnp.matmul(summed, kernel.T), by_kernel
+
+
+fc1.defvjp(_forward, _backward)

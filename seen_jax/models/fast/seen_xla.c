@@ -1,0 +1,242 @@
+/* What follows the spikes inside JAX, as custom calls of XLA on a CPU. B examples, T time
+ * steps, N = n * n * 512 neurons of J_s and LIF3, D = 256 of fc1:
+ *
+ *     seen_temporal    frames (B, T, H, H), attention (B, 3), event (3, 49 * 64),
+ *                      conv2 (9 * 64, 256), conv3 (9 * 256, 512)  ->  LIF3 (B, T, N)
+ *     seen_fc1         LIF3 (B, T, N), J_s (B, N), fc1 (N, D)
+ *                      ->  (LIF3 + J_s) fc1, (B, T, D)
+ *     seen_fc1_weights LIF3 (B, T, N), J_s (B, N), gradient (B, T, D), its sum over
+ *                      T (B, D)  ->  gradient of fc1 (N, D)
+ *
+ * `event` are the first stage's kernels by scale. Attributes: `decay` and `threshold` of
+ * the neurons, and the number of `threads`. Each part of a result, an example or some
+ * rows of weights, is computed by one thread from start to end, in one order: results do
+ * not depend on the threads.
+ *
+ * Compiled like seen_spikes.c, whose parts it uses, with the headers of jaxlib. */
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "seen_spikes.c"
+#include "xla/ffi/api/c_api.h"
+
+enum {
+  MAX_INPUTS = 5,
+  MAX_THREADS = 256,
+  PACK_FROM = 4, /* examples; for fewer, packing conv3 costs more than it saves */
+  ROWS = 16,     /* of fc1's gradient that are added up at once, in the nearest cache */
+};
+
+typedef struct {
+  seen_header header;
+  const real *inputs[MAX_INPUTS];
+  real *out;
+  size_t batch, length, size; /* B, T, and N or H */
+  size_t count, next;         /* parts of the result; `next` changes atomically */
+  const real *conv3;          /* packed, or as it came */
+  size_t slice_stride, stride;
+} job;
+
+/* The part that the calling thread computes next; `count` or more if none is left. */
+static size_t take_part(job *j) {
+  return __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
+}
+
+/* Calls `work`, which takes parts until none is left, in several threads. One that has
+ * no memory takes none. Returns what is wrong, or NULL. */
+static const char *share(job *j, void *(*work)(void *), size_t num_threads) {
+  pthread_t others[MAX_THREADS];
+  size_t num = 0;
+  if (num_threads > j->count) num_threads = j->count;
+  while (num + 1 < num_threads && num < MAX_THREADS &&
+         !pthread_create(&others[num], NULL, work, j))
+    num++;
+  work(j); /* this thread alone will do where there is no other */
+  while (num) pthread_join(others[--num], NULL);
+  return j->next < j->count ? "out of memory" : NULL;
+}
+
+/* ------------------------------------------------------------------ seen_temporal */
+
+static void *temporal_work(void *argument) {
+  job *j = argument;
+  const seen_header *h = &j->header;
+  const size_t pixels = j->length * j->size * j->size;
+  const size_t neurons = j->length * num_blocks(h) * THIRD;
+  arena memory = {0};
+  cut_scratch(h, &memory);
+  memory = (arena){aligned_alloc(64, memory.used), 0};
+  if (!memory.base) return NULL;
+  const scratch s = cut_scratch(h, &memory);
+  for (size_t i; (i = take_part(j)) < j->count;) {
+    real kernel[AREA * FIRST];
+    weigh(kernel, j->inputs[2], j->inputs[1] + i * SCALES, AREA * FIRST);
+    pad(h, s.events, j->inputs[0] + i * pixels, j->length);
+    see(h, s, kernel);
+    follow(h, j->inputs[3], j->conv3, j->slice_stride, j->stride, s);
+    real *out = j->out + i * neurons;
+    for (size_t k = 0; k < neurons; k++) out[k] = (real)(s.lif3[k / 64] >> k % 64 & 1);
+  }
+  free(memory.base);
+  return NULL;
+}
+
+static const char *temporal(job *j, size_t num_threads) {
+  j->count = j->batch;
+  j->header.image_size = (uint32_t)j->size;
+  j->header.num_event_frames = (uint32_t)j->length;
+  const char *wrong = check_header(&j->header);
+  if (wrong) return wrong;
+  real *memory = NULL;
+  j->conv3 = j->inputs[4], j->slice_stride = SLICE, j->stride = THIRD;
+  if (j->batch >= PACK_FROM)
+    memory = aligned_alloc(64, (size_t)NINE * SECOND * THIRD * sizeof(real));
+  if (memory) {
+    pack_conv3(j->conv3, memory);
+    j->conv3 = memory, j->slice_stride = (size_t)NINE * SECOND * SLICE, j->stride = SLICE;
+  }
+  wrong = share(j, temporal_work, num_threads);
+  free(memory);
+  return wrong;
+}
+
+/* ----------------------------------------------------------------------- seen_fc1 */
+
+/* Lists the spikes among neurons, whose values are 0 or 1. */
+static size_t list_spikes(const real *neurons, size_t count, uint16_t *rows) {
+  size_t num = 0;
+  for (size_t i = 0; i < count; i++) {
+    rows[num] = (uint16_t)i;
+    num += neurons[i] != 0;
+  }
+  return num;
+}
+
+/* out = start + the listed rows of fc1, or 0 + them. */
+static void add_fc1(real *out, const real *start, const real *fc1, const uint16_t *rows,
+                    size_t num) {
+  for (size_t c = 0; c < FOURTH; c += SLICE) {
+    vec sum[SUM_VECTORS] = {{0}};
+    if (start) memcpy(sum, start + c, sizeof sum);
+    add_rows(sum, fc1 + c, FOURTH, rows, num);
+    memcpy(out + c, sum, sizeof sum);
+  }
+}
+
+static void *fc1_work(void *argument) {
+  job *j = argument;
+  const real *lif3 = j->inputs[0], *j_s = j->inputs[1], *fc1 = j->inputs[2];
+  uint16_t *rows = malloc((j->size + 1) * sizeof *rows);
+  if (!rows) return NULL;
+  real start[FOURTH];
+  for (size_t i; (i = take_part(j)) < j->count;) {
+    add_fc1(start, NULL, fc1, rows, list_spikes(j_s + i * j->size, j->size, rows));
+    for (size_t t = i * j->length; t < (i + 1) * j->length; t++) {
+      const size_t num = list_spikes(lif3 + t * j->size, j->size, rows);
+      add_fc1(j->out + t * FOURTH, start, fc1, rows, num);
+    }
+  }
+  free(rows);
+  return NULL;
+}
+
+static const char *fc1(job *j, size_t num_threads) {
+  j->count = j->batch;
+  return share(j, fc1_work, num_threads);
+}
+
+/* --------------------------------------------------------------- seen_fc1_weights */
+
+/* Adds a gradient to the rows of those of ROWS neurons that spike. */
+static void add_gradient(real *sum, const real *neurons, const real *gradient) {
+  for (size_t r = 0; r < ROWS; r++)
+    if (neurons[r] != 0)
+      for (size_t c = 0; c < FOURTH; c++) sum[r * FOURTH + c] += gradient[c];
+}
+
+static void *fc1_weights_work(void *argument) {
+  job *j = argument;
+  const real *lif3 = j->inputs[0], *j_s = j->inputs[1];
+  const real *gradient = j->inputs[2], *summed = j->inputs[3];
+  for (size_t part; (part = take_part(j)) < j->count;) {
+    const size_t first = part * ROWS;
+    real sum[ROWS * FOURTH] = {0};
+    for (size_t i = 0; i < j->batch; i++) {
+      add_gradient(sum, j_s + i * j->size + first, summed + i * FOURTH);
+      for (size_t t = i * j->length; t < (i + 1) * j->length; t++)
+        add_gradient(sum, lif3 + t * j->size + first, gradient + t * FOURTH);
+    }
+    memcpy(j->out + first * FOURTH, sum, sizeof sum);
+  }
+  return NULL;
+}
+
+static const char *fc1_weights(job *j, size_t num_threads) {
+  if (j->size % ROWS) return "neurons: not whole blocks";
+  j->count = j->size / ROWS;
+  return share(j, fc1_weights_work, num_threads);
+}
+
+/* ------------------------------------------------------------------ what XLA calls */
+
+/* Reads what XLA gives, and computes; returns what is wrong, or NULL. The first argument
+ * has shape (B, T, N) or (B, T, H, H); models/fast/native.py gives the rest to fit. */
+static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
+                           const char *(*fn)(job *, size_t)) {
+  if (frame->args.size != num_inputs || frame->rets.size != 1 || frame->attrs.size != 3)
+    return "another number of arguments, results or attributes";
+  job j = {.header = {.version = VERSION,
+                      .real_bytes = sizeof(real),
+                      .num_intensity_frames = 1,
+                      .num_classes = 1}};
+  const XLA_FFI_DataType dtype =
+      sizeof(real) == 4 ? XLA_FFI_DataType_F32 : XLA_FFI_DataType_F64;
+  for (int64_t i = 0; i < num_inputs; i++) {
+    const XLA_FFI_Buffer *input = frame->args.args[i];
+    if (input->dtype != dtype) return "another type of numbers";
+    j.inputs[i] = input->data;
+  }
+  const XLA_FFI_Buffer *input = frame->args.args[0], *out = frame->rets.rets[0];
+  if (out->dtype != dtype || input->rank < 3) return "another type or shape";
+  j.batch = (size_t)input->dims[0];
+  j.length = (size_t)input->dims[1];
+  j.size = (size_t)input->dims[2];
+  if (j.size > UINT16_MAX) return "size: too large";
+  j.out = out->data;
+  const XLA_FFI_Scalar *attributes[3]; /* decay, threads, threshold: sorted by name */
+  for (size_t i = 0; i < 3; i++) attributes[i] = frame->attrs.attrs[i];
+  j.header.decay = *(const double *)attributes[0]->value;
+  j.header.threshold = *(const double *)attributes[2]->value;
+  return fn(&j, (size_t) * (const int64_t *)attributes[1]->value);
+}
+
+static XLA_FFI_Error *handle(XLA_FFI_CallFrame *frame, int64_t num_inputs,
+                             const char *(*fn)(job *, size_t)) {
+  const XLA_FFI_Extension_Base *extension = frame->extension_start;
+  if (extension && extension->type == XLA_FFI_Extension_Metadata) {
+    /* XLA asks for the version that this was compiled for. */
+    XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+    metadata->api_version.major_version = XLA_FFI_API_MAJOR;
+    metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+    return NULL;
+  }
+  const char *wrong = compute(frame, num_inputs, fn);
+  if (!wrong) return NULL;
+  XLA_FFI_Error_Create_Args error = {
+      .struct_size = XLA_FFI_Error_Create_Args_STRUCT_SIZE,
+      .message = wrong,
+      .errc = XLA_FFI_Error_Code_INVALID_ARGUMENT,
+  };
+  return frame->api->XLA_FFI_Error_Create(&error);
+}
+
+XLA_FFI_Error *seen_temporal(XLA_FFI_CallFrame *frame) {
+  return handle(frame, 5, temporal);
+}
+
+XLA_FFI_Error *seen_fc1(XLA_FFI_CallFrame *frame) { return handle(frame, 3, fc1); }
+
+XLA_FFI_Error *seen_fc1_weights(XLA_FFI_CallFrame *frame) {
+  return handle(frame, 4, fc1_weights);
+}

@@ -1,0 +1,109 @@
+"""The kernel in C inside JAX: its products, its threads, and where there is none."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seen_jax.models.fast import native
+from seen_jax.models.fast.geometry import make_grid
+from seen_jax.models.fast.network import FastSEEN, network, program
+from seen_jax.models.lif import LIF
+from seen_jax.models.seen import SEEN
+from seen_jax.runtime import seen_runtime
+from tests.models.variables import draw, windows
+from tests.runtime.bundles import KERNEL
+
+needs_compiler = pytest.mark.skipif(
+    not native.is_available(), reason="no C compiler, or JAX is not on a CPU"
+)
+
+
+def spikes(seed, *shape, share=0.1):
+    return (np.random.default_rng(seed).random(shape) < share).astype(np.float64)
+
+
+@needs_compiler
+@pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
+def test_fc1_is_the_product_and_its_gradients(share):
+    with jax.enable_x64(True):
+        lif3, j_s = spikes(0, 3, 4, 512, share=share), spikes(1, 3, 512)
+        kernel, gradient = (
+            np.random.default_rng(2).normal(size=shape)
+            for shape in ((512, 256), (3, 4, 256))
+        )
+        x, vjp = jax.vjp(jax.jit(native.fc1), lif3, j_s, kernel)
+        fused = lif3 + j_s[:, None]
+        np.testing.assert_allclose(x, fused @ kernel, rtol=0, atol=1e-12)
+        by_lif3, by_j_s, by_kernel = vjp(jnp.asarray(gradient))
+        back = gradient @ kernel.T
+        np.testing.assert_allclose(by_lif3, back, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(by_j_s, back.sum(1), rtol=0, atol=1e-11)
+        expected = np.einsum("btn,btd->nd", fused, gradient)
+        np.testing.assert_allclose(by_kernel, expected, rtol=0, atol=1e-12)
+
+
+@needs_compiler
+def test_results_do_not_depend_on_the_threads(monkeypatch):
+    """Float32, to the bit; batches of 1 and 3 read conv3_f2 packed otherwise than 5."""
+    inputs = {name: x.astype(np.float32) for name, x in windows(24, 5).items()}
+    model = FastSEEN(one_by_one=True, follow_spikes=True)
+    variables = draw(SEEN(), inputs)
+
+    def run(threads, batch):
+        monkeypatch.setattr(native, "num_threads", lambda: threads)
+        part = jax.tree.map(lambda x: x[:batch], inputs)
+        return np.asarray(jax.jit(model.apply)(variables, **part))
+
+    whole = run(1, 5)
+    for threads, batch in ((2, 5), (7, 5), (2, 3), (2, 1)):
+        np.testing.assert_array_equal(run(threads, batch), whole[:batch])
+
+
+@needs_compiler
+def test_what_fits_is_what_the_kernel_takes():
+    library = seen_runtime.compile_kernel(KERNEL)
+    library.seen_scratch_bytes.restype = ctypes.c_size_t
+    for size in range(1, 200):
+        header = seen_runtime._Header(2, 4, size, 4, 2, 7, 0, 0, 0.2, 0.3)
+        takes = library.seen_scratch_bytes(ctypes.byref(header)) > 0
+        assert native.fits(LIF(), make_grid(size)) == takes, size
+        assert takes or size not in (16, 24, 45, 90, 170)
+    assert not native.fits(lambda currents: currents, make_grid(90))
+
+
+@needs_compiler
+def test_a_neuron_that_fires_from_nothing_is_an_error():
+    inputs = {name: x.astype(np.float32) for name, x in windows(24).items()}
+    model = FastSEEN(neuron=LIF(threshold=-1.0), follow_spikes=True)
+    variables = draw(SEEN(), inputs)
+    with pytest.raises(Exception, match="a neuron would fire without a current"):
+        model.apply(variables, **inputs).block_until_ready()
+
+
+WITHOUT = """
+import jax
+from seen_jax.models.fast.network import network, program
+print(program(network()), "|", program(network()))
+"""
+
+
+def test_without_a_compiler_it_says_so_once(tmp_path):
+    env = {**os.environ, "CC": "no-such-cc", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], env=env, capture_output=True, text=True
+    )
+    assert done.stdout == "XLA | XLA\n", done.stderr
+    assert done.stderr.count("no kernel in C (no no-such-cc)") == 1
+
+
+def test_which_program_computes():
+    for model in (SEEN(), network("bfloat16"), network(kernels="own")):
+        assert program(model) == "XLA"
+    expected = "XLA and the kernel in C" if native.is_available() else "XLA"
+    assert program(network()) == expected
