@@ -1,6 +1,7 @@
 """train.py as a user runs it: real processes, killed and stopped at several moments."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -197,6 +198,17 @@ def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
     assert {int(x.name) for x in (folder / "checkpoints").iterdir()} == {best, 9, 12}
     code, again = lab.run("stopped")  # done is done
     assert code == 0 and "epoch 4/4" in output and "epoch 4/4" not in again
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_run_that_resumes_with_another_program_says_so(lab):
+    code, output = lab.run("program", num_epochs=1, before="export CC=no-such-cc;")
+    assert code == 0 and "from the host, computed by XLA\n" in output, output
+    assert output.count("no kernel in C (no no-such-cc)") == 1
+    assert checkpoint(lab, "program", 3)[1]["program"] == "XLA"
+    code, output = lab.run("program", num_epochs=2)
+    assert code == 0 and "computed by XLA and the kernel in C\n" in output, output
+    assert "resumes after step 3, which XLA computed: sums are rounded" in output
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(lab, whole):

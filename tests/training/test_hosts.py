@@ -112,7 +112,7 @@ def test_another_config_in_one_process_ends_both_with_a_line(lab):
     codes, outputs = outcomes(lab.start_two("differ", second={"seed": 1}))
     assert codes == [1, 1], outputs
     line = (
-        "process 1: expected the config, records, code and number of devices of "
+        "process 1: expected the config, records, code, devices and C compiler of "
         "process 0, got seed: 2022 -> 1; give every process the same\n"
     )
     assert outputs[1].endswith(line) and f"process 1 ended: {line}" in outputs[0]

@@ -86,6 +86,49 @@ def test_a_neuron_that_fires_from_nothing_is_an_error():
         model.apply(variables, **inputs).block_until_ready()
 
 
+SANITIZED = """
+import jax
+import numpy as np
+from seen_jax.models.fast import native
+from seen_jax.models.fast.network import FastSEEN
+from seen_jax.models.seen import SEEN
+from tests.models.variables import draw, windows
+
+flags = "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"
+native.FLAGS = {name: (*x, *flags) for name, x in native.FLAGS.items()}
+for size, batch in ((24, 5), (90, 2), (45, 1)):
+    inputs = {name: x.astype(np.float32) for name, x in windows(size, batch).items()}
+    variables = draw(SEEN(), inputs)
+    model = FastSEEN(one_by_one=True, follow_spikes=True)
+
+    def loss(params):
+        now = {**variables, "params": params}
+        return model.apply(now, **inputs, train=True, mutable=["batch_stats"])[0].sum()
+
+    print(size, jax.jit(jax.grad(loss))(variables["params"])["fc1"]["kernel"].any())
+"""
+
+
+@needs_compiler
+@pytest.mark.environments
+def test_sanitizers_have_nothing_to_say():
+    names = "libasan.so", "libstdc++.so"  # JAX throws, which the first one intercepts
+    libraries = [
+        subprocess.run(
+            ["cc", f"-print-file-name={name}"], capture_output=True, text=True
+        ).stdout.strip()
+        for name in names
+    ]
+    if not all(map(os.path.isabs, libraries)):
+        pytest.skip("the compiler has no sanitizers")
+    env = {**os.environ, "LD_PRELOAD": " ".join(libraries), "JAX_PLATFORMS": "cpu"}
+    env["ASAN_OPTIONS"] = "detect_leaks=0"  # Python's own are none of ours
+    command = [sys.executable, "-c", SANITIZED]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "24 True\n90 True\n45 True\n"
+
+
 WITHOUT = """
 import jax
 from seen_jax.models.fast.network import network, program
