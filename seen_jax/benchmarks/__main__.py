@@ -9,6 +9,8 @@ import importlib
 import json
 from pathlib import Path
 
+from absl import logging
+
 from seen_jax.errors import UserError, run_command
 
 COMMANDS = {  # command: what it measures
@@ -35,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
+    logging.set_verbosity(logging.ERROR)  # Orbax warns that a run is only read
     try:
         return run(args.command, args.arguments)
     except ModuleNotFoundError as error:

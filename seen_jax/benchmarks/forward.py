@@ -1,7 +1,7 @@
 """Predicting a batch, or with `latency` one window, here and in plain PyTorch.
 
-    python -m seen_jax.benchmarks forward [--batch_size 32] [--json] [--plot FILE.png]
-    python -m seen_jax.benchmarks latency [--json] [--plot FILE.png]
+    python -m seen_jax.benchmarks forward [--workdir RUN] [--batch_size 32] [--json]
+    python -m seen_jax.benchmarks latency [--workdir RUN] [--json]
 
 From normalised images to probabilities.
 """

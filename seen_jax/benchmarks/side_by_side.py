@@ -1,8 +1,9 @@
 """How long a call takes here and in plain PyTorch, measured in turn.
 
-Both get the same weights and the same windows of random images, in float32. PyTorch
-gets images that are normalised and RGB already, which favours it. The first call of
-each, which compiles, is not timed.
+Both get the same weights and windows, in float32: drawn ones, or with `--workdir` those
+of a run. On a CPU time follows the spikes here, so the latter is what training and
+predicting take. PyTorch gets images that are normalised and RGB already, which favours
+it. The first call of each, which compiles, is not timed.
 
 Before that, both programs run once in float64, and must agree. Note: in float32 they
 may differ: a membrane within rounding of the threshold fires in one and not the other.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,10 @@ from seen_jax.benchmarks.clips import NUM_FRAMES, draw_batches
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.errors import refuse
+from seen_jax.export.convert import torch_from_variables
+from seen_jax.models.fast.network import options_of
 from seen_jax.models.precision import PRODUCTS
+from seen_jax.models.seen import SEEN
 
 HERE, PLAIN = "JAX", "plain PyTorch"
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # as JAX and PyTorch call their platform
@@ -41,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     arguments.add_setting(parser)
     arguments.add_numbers(parser, batch_size=32)
+    text = "a run, whose weights and training clips are taken; default: drawn ones"
+    parser.add_argument("--workdir", type=Path, metavar="RUN", help=text)
     arguments.add_rounds(parser, rounds=15, seconds=1.0)
 
 
@@ -62,9 +69,8 @@ def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
       RuntimeError: the two programs do not compute the same function.
     """
     choose_device(args.device)
-    weights = torch_seen.draw_weights(seed=0)
-    check_same(weights, args, make_calls)
-    calls = make_calls(weights, draw(args), args)
+    check_same(args, make_calls)
+    calls = make_calls(*start(args), args)
     for call in calls.values():
         call()
     ways = {name: timing.repeat(call) for name, call in calls.items()}
@@ -73,30 +79,53 @@ def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
         "machine": machine(args.device),
         "versions": {"jax": jax.__version__, "torch": torch.__version__},
         "what": f"{args.command}, E{args.setting.num_event_frames}, "
-        f"batch {args.batch_size}",
+        f"batch {args.batch_size}, {args.workdir or 'random images and weights'}",
         "batch_size": args.batch_size,
         "calls": rates,
         "ratio": timing.ratio(rates[HERE]["per_s"], rates[PLAIN]["per_s"]),
     }
 
 
-def check_same(
-    weights: Weights, args: argparse.Namespace, make_calls: MakeCalls
-) -> None:
+def check_same(args: argparse.Namespace, make_calls: MakeCalls) -> None:
     """Raises a RuntimeError unless the first results agree in float64."""
     few = {"batch_size": min(args.batch_size, MOST_CHECKED), "precision": "float32"}
     args = argparse.Namespace(**vars(args) | few)
+    weights, batches = start(args)
     in_full = {
         name: x.astype(np.float64) if x.dtype == np.float32 else x
         for name, x in weights.items()
     }
     with jax.enable_x64(True):
-        calls = make_calls(in_full, draw(args), args)
+        calls = make_calls(in_full, batches, args)
         results = {name: np.asarray(call()) for name, call in calls.items()}
     if not np.allclose(results[HERE], results[PLAIN], rtol=1e-6, atol=1e-9):
         raise RuntimeError(
             f"{HERE} in float64 returned {results[HERE]}, {PLAIN} {results[PLAIN]}"
         )
+
+
+def start(args: argparse.Namespace) -> tuple[Weights, Batches]:
+    """Returns the weights and batches of the run, or drawn ones.
+
+    Raises:
+      UserError: a run of another network than the plain one, or with `--clips`.
+    """
+    if args.workdir is None:
+        return torch_seen.draw_weights(seed=0), draw(args)
+    if getattr(args, "clips", 0):
+        refuse("clips", "0 with a workdir, whose clips are taken", args.clips)
+    from seen_jax.evaluation.restored import open_batches, restore  # grain, for data
+
+    restored = restore(args.workdir)
+    options = options_of(restored.model)
+    given = {k: v for k, v in options.items() if v != getattr(SEEN(), k)}
+    if given.keys() - {"axis_name"}:
+        refuse("workdir", "a run of the published network", given, "give another one")
+    config = {**restored.config, "images": "store"}
+    of_run = open_batches(replace(restored, config=config), "train")
+    shared = args.setting, args.batch_size, 0, "train"
+    batches = Batches(of_run.images, of_run.clips, *shared)
+    return torch_from_variables(restored.variables), batches
 
 
 def draw(args: argparse.Namespace) -> Batches:

@@ -38,11 +38,9 @@ NEURONS = {  # whose spikes reach the output
 def make_kernels(bundle: Path) -> dict[float, seen_runtime.Kernel]:
     """Returns a bundle's kernel, as its runtime has it, by threshold."""
     loaded = runtime.without_network(bundle)
-    empty = np.full((seen_runtime.SIZE,) * 2, seen_runtime.EMPTY, np.uint8)
-    background = float(loaded.prepare("event", empty)[0, 0])
     library = seen_runtime.compile_kernel(str(bundle / seen_runtime.KERNEL))
     folded = seen_runtime.read_folded(str(bundle), loaded.manifest)
-    of = library, folded, loaded.lengths[0], background
+    of = library, folded, loaded.lengths[0]
     thresholds = (THRESHOLD * x for x in MULTIPLES)
     return {x: seen_runtime.Kernel(*of, threshold=x) for x in thresholds}
 

@@ -1,6 +1,6 @@
 """A step of training, here and in plain PyTorch.
 
-    python -m seen_jax.benchmarks step [--batch_size 32] [--json] [--plot FILE.png]
+    python -m seen_jax.benchmarks step [--workdir RUN] [--batch_size 32] [--json]
 
 Each step includes the loss, the gradient and the update of the published recipe, here
 also copying the batch, or with `--clips` gathering it from the device's memory, and

@@ -350,22 +350,21 @@ static void plain_window(const seen_header *h, const seen_arrays *a, arena *memo
  * A vector is as wide as the machine's. Two loops take the time:
  *   dense      products of a few places by a few channels, all sums in registers
  *   add_rows   rows of weights, one for each spike, added up in registers
- * A tile of `dense` is 6 places by WIDTH channels; `add_rows` makes SLICE channels. */
+ * A tile of `dense` is TILE places by WIDTH channels; `add_rows` makes SLICE channels. */
 
 #if defined(__AVX512F__)
-enum { VECTOR = 64, TILE_VECTORS = 4, SUM_VECTORS = 8 }; /* of 32 registers */
+enum { VECTOR = 64, TILE = 6, TILE_VECTORS = 4, SUM_VECTORS = 8 }; /* of 32 registers */
 #elif defined(__AVX__)
-enum { VECTOR = 32, TILE_VECTORS = 2, SUM_VECTORS = 8 }; /* of 16 */
+enum { VECTOR = 32, TILE = 6, TILE_VECTORS = 2, SUM_VECTORS = 8 }; /* of 16 */
 #elif defined(__aarch64__)
-enum { VECTOR = 16, TILE_VECTORS = 4, SUM_VECTORS = 16 }; /* of 32 */
+enum { VECTOR = 16, TILE = 5, TILE_VECTORS = 4, SUM_VECTORS = 16 }; /* of 32 */
 #else
-enum { VECTOR = 16, TILE_VECTORS = 2, SUM_VECTORS = 8 }; /* of 16 */
+enum { VECTOR = 16, TILE = 6, TILE_VECTORS = 2, SUM_VECTORS = 8 }; /* of 16 */
 #endif
 typedef real vec __attribute__((vector_size(VECTOR), aligned(sizeof(real)), may_alias));
 
 enum {
   LANES = VECTOR / sizeof(real),
-  TILE = 6,
   WIDTH = TILE_VECTORS * LANES,
   SLICE = SUM_VECTORS * LANES,
   AHEAD = 4, /* rows from the one that is added to the one that is fetched */
@@ -374,6 +373,8 @@ _Static_assert(FIRST % WIDTH == 0, "FIRST is not a whole number of tiles");
 _Static_assert(FOURTH % SLICE == 0 && SLICE % 8 == 0, "FOURTH is not whole slices");
 
 #define INLINE static inline __attribute__((always_inline))
+/* Of functions with such a loop: inlined into another, it would have fewer registers. */
+#define ALONE static __attribute__((noinline))
 
 /* One product of a sum: x[pixel] kernel[row]. */
 typedef struct {
@@ -400,13 +401,19 @@ INLINE void dense_tile(size_t num, const real *const *at, const product *product
       ((vec *)(out + i * out_stride))[v] = sum[i][v];
 }
 
-static void dense(size_t num, const real *const *at, const product *products,
-                  size_t count, const real *kernel, size_t stride, real *out,
-                  size_t out_stride) {
-#define CASE(n) \
-  case n: dense_tile(n, at, products, count, kernel, stride, out, out_stride); break
-  switch (num) { CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); }
-#undef CASE
+ALONE void dense(size_t num, const real *const *at, const product *products,
+                 size_t count, const real *kernel, size_t stride, real *out,
+                 size_t out_stride) {
+#define TILE_OF(n) dense_tile(n, at, products, count, kernel, stride, out, out_stride)
+  switch (num) {
+    case 1: TILE_OF(1); break;
+    case 2: TILE_OF(2); break;
+    case 3: TILE_OF(3); break;
+    case 4: TILE_OF(4); break;
+    case 5: TILE_OF(5); break;
+    default: TILE_OF(TILE);
+  }
+#undef TILE_OF
 }
 
 /* sum += rows of a table, in the order of the list. */
@@ -455,10 +462,10 @@ INLINE void fire(const seen_header *h, real *membranes, const real *currents,
  *   table   its channel c of row i is at (c / SLICE) slice_stride + i stride + c % SLICE
  *   start   (channels), the currents without any spike
  *   bits    out: spikes (T, places, channels) of one bit; frame_bytes from t to t + 1 */
-static void layer(const seen_header *h, const real *table, size_t slice_stride,
-                  size_t stride, size_t channels, const real *start,
-                  const uint16_t *rows, const uint32_t *begin, size_t places,
-                  uint8_t *bits, size_t frame_bytes) {
+ALONE void layer(const seen_header *h, const real *table, size_t slice_stride,
+                 size_t stride, size_t channels, const real *start, const uint16_t *rows,
+                 const uint32_t *begin, size_t places, uint8_t *bits,
+                 size_t frame_bytes) {
   for (size_t s = 0; s < channels / SLICE; s++, table += slice_stride)
     for (size_t place = 0; place < places; place++) {
       real membranes[SLICE] = {0};
@@ -670,9 +677,9 @@ static void look(const seen_header *h, const seen_arrays *a, packed weights, scr
 
 /* T's first stage at one place where few pixels differ from the background:
  *   sum x k = background sum k + sum over those that differ of (x - background) k */
-INLINE void follow_pixels(real *currents, const real *image, const uint8_t *differs,
-                          const product products[AREA], const real *kernel,
-                          const real *silent, real background) {
+ALONE void follow_pixels(real *currents, const real *image, const uint8_t *differs,
+                         const product products[AREA], const real *kernel,
+                         const real *silent, real background) {
   vec sum[FIRST / LANES];
   uint64_t taps = 0;
   for (size_t y = 0; y < TAPS; y++)

@@ -13,6 +13,10 @@ import pytest
 from seen_jax.benchmarks import __main__ as benchmarks
 from seen_jax.benchmarks.clips import draw_batches
 from seen_jax.data.windows import Setting
+from seen_jax.errors import UserError
+from seen_jax.evaluation.restored import open_batches, restore
+from seen_jax.export.convert import torch_from_variables
+from tests import helpers
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import forward, side_by_side, step  # noqa: E402
@@ -32,7 +36,7 @@ def test_the_commands(command, options, capsys, tmp_path):
     arguments = [command, *FAST, *options, "--json", "--plot", str(plot)]
     assert benchmarks.main(arguments) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["what"] == f"{command}, E1, batch 2"
+    assert result["what"] == f"{command}, E1, batch 2, random images and weights"
     assert list(result["calls"]) == [PLAIN, HERE]
     assert plot.read_bytes().startswith(b"\x89PNG")
 
@@ -47,18 +51,43 @@ def test_latency_is_of_one_window(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("latency, E4, batch 1, ")
 
 
-def test_another_function_is_an_error():
+@pytest.mark.parametrize("command", ["step", "forward"])
+def test_the_weights_and_windows_of_a_run(command, tmp_path, monkeypatch, capsys):
+    folder = helpers.write_run(tmp_path, {3: 0.5}, num_event_frames=1, skip=0)
+    given = {}
+
+    def make_calls(weights, batches, args):
+        given.update(weights=weights, batch=batches.batch(0))
+        return {PLAIN: lambda: np.zeros(1), HERE: lambda: np.zeros(1)}
+
+    module = {"step": step, "forward": forward}[command]
+    monkeypatch.setattr(module, "make_calls", make_calls)
+    assert benchmarks.main([command, *FAST, "--workdir", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith(f"{command}, E1, batch 2, {folder}, ")
+    restored = restore(folder)
+    expected = torch_from_variables(restored.variables)
+    assert given["weights"].keys() == expected.keys()
+    for name, x in expected.items():
+        np.testing.assert_array_equal(given["weights"][name], x)
+    clips = open_batches(restored, "train").clips
+    assert set(given["batch"]["clip"]) <= set(range(len(clips)))
+    with pytest.raises(UserError, match="clips: expected 0 with a workdir"):
+        benchmarks.main(["step", *FAST, "--workdir", str(folder), "--clips", "3"])
+
+
+def test_another_function_is_an_error(monkeypatch):
     def make_calls(weights, batches, args):
         assert weights["fc1.weight"].dtype == np.float64
         assert (args.precision, args.batch_size) == ("float32", 32)
         return {PLAIN: lambda: np.array(1.0), HERE: lambda: np.array(1.00001)}
 
     weights = {"fc1.weight": np.zeros(1, np.float32)}
+    monkeypatch.setattr(side_by_side, "start", lambda args: (weights, None))
     args = argparse.Namespace(
         batch_size=64, precision="bfloat16", setting=Setting(1, 0)
     )
     with pytest.raises(RuntimeError, match=r"JAX in float64 returned 1.00001, plain"):
-        side_by_side.check_same(weights, args, make_calls)
+        side_by_side.check_same(args, make_calls)
 
 
 def test_few_frames_stand_for_those_of_many_clips():

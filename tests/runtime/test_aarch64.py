@@ -69,7 +69,7 @@ def test_float32_where_no_rounding_decides(tmp_path, folded):
     inputs = [(x.astype(np.float32) - 128) / 127 for x in three_levels(2)]
     whole = seen_runtime.fold(whole_numbers(), np.float64)
     expected = forward(whole, *(x.astype(np.float64) for x in inputs))
-    kernel = Kernel(seen_runtime.compile_kernel(KERNEL), folded, 4, background=0.0)
+    kernel = Kernel(seen_runtime.compile_kernel(KERNEL), folded, 4)
     results = on_the_board(tmp_path, kernel, inputs)
     assert_same(kernel, inputs, results, 1e-5)
     for logits, _ in results:
