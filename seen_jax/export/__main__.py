@@ -1,5 +1,6 @@
 """Takes weights out of a run, or into one.
 
+python -m seen_jax.export bundle --workdir=RUN --out=BUNDLE [--formats=native,torch,...]
 python -m seen_jax.export torch --workdir=RUN --out=BUNDLE
 python -m seen_jax.export import --checkpoint=FILE.pth --workdir=RUN
 """
@@ -23,19 +24,20 @@ def main() -> None:
         description="Takes weights out of a run, or into one.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser(
-        "torch",
-        help="write a bundle for torch and the Jetson",
-        description="Writes the selected checkpoint as a bundle, after comparing "
-        "its programs with JAX on windows of the run's data.",
+    text = "Writes the selected checkpoint as a bundle, after comparing its programs "
+    text += "with JAX on windows of the run's data."
+    about = "write a bundle for a board, in the formats that are asked for"
+    command = commands.add_parser("bundle", help=about, description=text)
+    _add_bundle_options(command)
+    command.add_argument(
+        "--formats",
+        type=lambda x: x.split(","),
+        default=(),
+        metavar="NAME,NAME",
+        help=f"of {', '.join(seen_runtime.FORMATS)}; default: all that are installed",
     )
-    command.add_argument("--workdir", type=Path, required=True, metavar="RUN")
-    command.add_argument("--out", type=Path, required=True, metavar="BUNDLE")
-    command.add_argument("--step", type=int, help="default: the selected one")
-    text = "where the records are, if they are not where they were"
-    command.add_argument("--data_dir", metavar="DIR", help=text)
-    text = "where decoded frames are kept; default: as in the training"
-    command.add_argument("--store_dir", metavar="DIR", help=text)
+    about = "write one with weights for torch, and all else that is installed"
+    _add_bundle_options(commands.add_parser("torch", help=about, description=text))
     command = commands.add_parser(
         "import",
         help="make a run of a published checkpoint",
@@ -53,16 +55,34 @@ def main() -> None:
     unknown = [x for x in rest if not x.startswith("--config.")]
     if unknown or (rest and args.command != "import"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if args.command == "torch":
-        bundle.check_ready(args.out)  # before the long part
-        restored = restore(args.workdir, args.step)
-        batches = open_batches(restored, "test", args.data_dir, args.store_dir)
-        manifest = bundle.write_bundle(restored, batches, args.out)
-        print(f"{bundle.to_text(manifest)}\n\n{args.out}")
-    else:
+    if args.command == "import":
         config = _read_config(args.config, rest)
         epoch = published.import_checkpoint(args.checkpoint, args.workdir, config)
         print(f"{args.checkpoint}, epoch {epoch} -> {args.workdir}, step 0")
+    else:
+        _write_bundle(args)
+
+
+def _add_bundle_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--workdir", type=Path, required=True, metavar="RUN")
+    command.add_argument("--out", type=Path, required=True, metavar="BUNDLE")
+    command.add_argument("--step", type=int, help="default: the selected one")
+    text = "where the records are, if they are not where they were"
+    command.add_argument("--data_dir", metavar="DIR", help=text)
+    text = "where decoded frames are kept; default: as in the training"
+    command.add_argument("--store_dir", metavar="DIR", help=text)
+
+
+def _write_bundle(args: argparse.Namespace) -> None:
+    if args.command == "torch":
+        bundle.check_ready(args.out, ["torch"])
+        args.formats = ()
+    formats = bundle.check_ready(args.out, args.formats)  # before the long part
+    restored = restore(args.workdir, args.step)
+    bundle.check_published(restored.model)
+    batches = open_batches(restored, "test", args.data_dir, args.store_dir)
+    manifest = bundle.write_bundle(restored, batches, args.out, formats)
+    print(f"{bundle.to_text(manifest)}\n\n{args.out}")
 
 
 def _read_config(file: str, given: list[str]) -> dict:

@@ -1,22 +1,26 @@
 """A checkpoint -> a bundle: the folder that is copied to the Jetson.
 
-    seen.npz             folded weights of the runtime's network, plain arrays
-    seen.pt              epoch and state_dict, names and layouts as published
-    seen.ts              TorchScript, any number of windows
-    seen.onnx            opset 13, one window; seen_dynamic.onnx, any number
-    seen_runtime.py      the program that runs there
-    seen_spikes.c        its kernel, compiled at its first start
-    manifest.json        what they are, where they come from, how they agree with JAX
+    native, torch   seen.npz          folded weights, plain arrays
+    native          seen_spikes.c     the kernel, compiled at its first start
+    torch           seen.pt           epoch and state_dict, names as published
+    torchscript     seen.ts           any number of windows
+    onnx            seen.onnx         opset 13, one window
+                    seen_dynamic.onnx any number of windows
+    every format    seen_runtime.py   the program that runs there
+                    manifest.json     what they are, where from, how they match JAX
 
 A bundle is complete or absent, and is written only if every program in it gives JAX's
-logits, and names the classes as the records do, on windows of the data.
+logits, and names the classes as the records do, on windows of the data. A format that
+cannot be compared here is not written.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +28,18 @@ from flax import linen as nn
 
 from seen_jax import files, see
 from seen_jax.data.batches import Batches
-from seen_jax.errors import one_of, refuse
+from seen_jax.errors import UserError, check_option, one_of, refuse
 from seen_jax.evaluation.restored import Restored
 from seen_jax.export import compare, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.runtime import seen_runtime
 
+PACKAGES = {  # that a format needs here
+    "native": (),
+    "torch": ("torch",),
+    "torchscript": ("torch",),
+    "onnx": ("torch", "onnx", "onnxruntime"),
+}
 NUM_WINDOWS = 128  # that the programs are compared on
 RULE = "a new folder, an empty one or a bundle to replace"
 
@@ -38,6 +48,7 @@ def write_bundle(
     restored: Restored,
     batches: Batches,
     out: str | os.PathLike,
+    formats: Collection[str] = (),
     num_windows: int = NUM_WINDOWS,
 ) -> dict[str, Any]:
     """Writes a bundle.
@@ -46,6 +57,7 @@ def write_bundle(
       restored: the checkpoint.
       batches: of the clips to compare on, with purpose "eval".
       out: a folder that is new, empty, or a bundle, which is then replaced.
+      formats: of `seen_runtime.FORMATS`; none: all that can be written here.
       num_windows: the most to compare on.
 
     Returns:
@@ -53,32 +65,60 @@ def write_bundle(
 
     Raises:
       UserError: a network that a published checkpoint cannot hold, a folder with other
-        things or that cannot be written, a package that is not installed, or a program
-        that does not agree with JAX.
+        things or that cannot be written, a format that cannot be written here, or a
+        program that does not agree with JAX.
       BackendError: a program does not run at all.
     """
-    check_ready(out)
+    formats = check_ready(out, formats)
     check_published(restored.model)
+    manifest = _describe(restored, batches)
     with files.new_folder(out, RULE, _obstacle) as folder:
-        _write_files(restored, batches, folder)
-        manifest = _describe(restored, batches, folder)
+        _write_files(restored, manifest, formats, folder)
         _write_manifest(folder, manifest)  # without figures, for the runtime to read
-        manifest["parity"] = compare.compare(restored, batches, folder, num_windows)
+        manifest["parity"] = compare.compare(
+            restored, batches, folder, formats, num_windows
+        )
         _write_manifest(folder, manifest)
     return manifest
 
 
-def check_ready(out: str | os.PathLike) -> None:
-    """Raises what `write_bundle` would, as far as it can be known beforehand."""
-    for package in ("torch", "onnx", "onnxruntime"):
-        torch_files.require(package)
+def check_ready(out: str | os.PathLike, formats: Collection[str] = ()) -> list[str]:
+    """Raises what `write_bundle` would, as far as it can be known beforehand.
+
+    Returns:
+      The formats to write, in the order of `seen_runtime.FORMATS`.
+    """
+    for name in formats:
+        check_option("formats", name, seen_runtime.FORMATS)
     files.check_free(out, RULE, _obstacle)
+    asked = [x for x in seen_runtime.FORMATS if x in formats or not formats]
+    lacks = {name: text for name in asked if (text := missing(name))}
+    if lacks and (formats or len(lacks) == len(asked)):
+        name, text = next(iter(lacks.items()))
+        raise UserError(f"{name}: {text}")
+    return [name for name in asked if name not in lacks]
+
+
+def missing(name: str) -> str:
+    """Says what writing a format and comparing it lacks here, and the remedy, or ""."""
+    if name == "native":
+        try:
+            seen_runtime.compile_kernel(compare.KERNEL)
+        except OSError as error:
+            return (
+                f"expected a C compiler, to compare it with JAX, got {error}; install "
+                "gcc or clang (and name it in CC), or give --formats=torch"
+            )
+    for package in PACKAGES[name]:
+        if importlib.util.find_spec(package) is None:
+            return torch_files.not_installed(package)
+    return ""
 
 
 def _obstacle(folder: Path) -> str:
     """Says what a folder holds, if it is neither empty nor a bundle."""
     ours = {path.name: _is_ours(path) for path in folder.iterdir()}
-    bundle = ours.get("seen.pt") and ours.get(seen_runtime.MANIFEST)
+    bundle = ours.get(seen_runtime.PROGRAM) and ours.get(seen_runtime.MANIFEST)
     others = [name for name in ours if not (bundle and ours[name])]
     return f"one with {min(others)} in it" if others else ""
 
@@ -96,21 +136,24 @@ def _is_ours(path: Path) -> bool:
 
 
 def check_published(model: nn.Module) -> None:
-    """Raises a UserError if the network is none that a published checkpoint holds."""
-    known = {
-        "readout": ("mean_membrane",),
-        "kernels": ("copied", "shared"),
-        "attention": ("copied",),
-    }
+    """Raises a UserError if the network is none that a published checkpoint holds.
+
+    Its readout and its neurons are no part of such a file; the manifest tells them.
+    """
+    known = {"kernels": ("copied", "shared"), "attention": ("copied",)}
     for option, values in known.items():
         value = getattr(model, option)
         if value not in values:
             rule = f"{one_of(values)}, as the published network has"
             refuse(option, rule, repr(value), "only that is exported")
+    for name, value in compare.constants(model).items():
+        rule, holds = seen_runtime.FIELDS[name]
+        if not holds(value, {}):
+            refuse(name, rule, repr(value), "only that is exported")
 
 
 def to_text(manifest: dict[str, Any]) -> str:
-    """Says how the programs of a bundle agree with JAX."""
+    """Says how the programs of a bundle agree with JAX, and which formats it lacks."""
     lines = [
         f"{name}: {figures['num_windows']} windows, largest difference of a logit "
         f"{figures['largest_relative']:.1e} of the window's largest, "
@@ -118,26 +161,43 @@ def to_text(manifest: dict[str, Any]) -> str:
         + (f", {len(x)} decided by rounding" if (x := figures["by_rounding"]) else "")
         for name, figures in manifest["parity"].items()
     ]
+    formats = seen_runtime.formats_of(manifest["files"])
+    lines.append(f"formats: {', '.join(formats)}")
+    left_out = {}
+    for name in [x for x in seen_runtime.FORMATS if x not in formats]:
+        left_out.setdefault(missing(name) or "not asked for", []).append(name)
+    lines += [f"left out: {', '.join(x)}: {why}" for why, x in left_out.items()]
     trust = f"--trust={manifest['sha256']}"
     return "\n".join([*lines, f"to run this bundle and no other: {trust}"])
 
 
-def _write_files(restored: Restored, batches: Batches, folder: Path) -> None:
+def _write_files(
+    restored: Restored, manifest: dict[str, Any], formats: list[str], folder: Path
+) -> None:
+    """Writes the files of the formats, and their hashes into the manifest."""
     state_dict = torch_from_variables(restored.variables)
     folded = seen_runtime.fold(state_dict)
-    count, epoch = batches.setting.num_event_frames, int(restored.facts["epoch"])
-    torch_files.write_weights(folder / "seen.npz", folded)
-    torch_files.write_checkpoint(folder / "seen.pt", state_dict, epoch)
-    torch_files.write_torchscript(folder / "seen.ts", folded, count)
-    for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
-        torch_files.write_onnx(folder / name, folded, count, dynamic=dynamic)
-    runtime = Path(seen_runtime.__file__)
-    for name in (runtime.name, seen_runtime.KERNEL):
-        shutil.copyfile(runtime.with_name(name), folder / name)
+    count, constants = manifest["num_event_frames"], seen_runtime.constants(manifest)
+    for name in seen_runtime.files_of(formats):
+        path = folder / name
+        if name == "seen.npz":
+            torch_files.write_weights(path, folded)
+        elif name == "seen.pt":
+            epoch = manifest["trained"]["epoch"]
+            torch_files.write_checkpoint(path, state_dict, epoch)
+        elif name == "seen.ts":
+            torch_files.write_torchscript(path, folded, count, **constants)
+        elif name in seen_runtime.ONNX:
+            dynamic = name == seen_runtime.ONNX[1]
+            torch_files.write_onnx(path, folded, count, dynamic=dynamic, **constants)
+        else:
+            shutil.copyfile(Path(seen_runtime.__file__).with_name(name), path)
+        size, sha256 = path.stat().st_size, seen_runtime.file_hash(path)
+        manifest["files"][name] = {"bytes": size, "sha256": sha256}
 
 
-def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, Any]:
-    """Makes the manifest, without the figures and its own hash."""
+def _describe(restored: Restored, batches: Batches) -> dict[str, Any]:
+    """Makes the manifest, without files, figures and its own hash."""
     setting, facts = batches.setting, restored.facts
     kept = ("dataset", "epoch", "step", "choice", "seed")
     trained = {"source": batches.clips.source, "revision": facts["trained_at"]}
@@ -154,15 +214,10 @@ def _describe(restored: Restored, batches: Batches, folder: Path) -> dict[str, A
         "event_std": see.EVENT_STD,
         "intensity_mean": see.INTENSITY_MEAN,
         "intensity_std": see.INTENSITY_STD,
+        **compare.constants(restored.model),
         "trained": {**trained, **{name: facts[name] for name in kept}},
         "exported_at": facts["evaluated_at"],
-        "files": {
-            name: {
-                "bytes": (folder / name).stat().st_size,
-                "sha256": seen_runtime.file_hash(folder / name),
-            }
-            for name in seen_runtime.FILES
-        },
+        "files": {},
     }
 
 

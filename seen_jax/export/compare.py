@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
+from flax import linen as nn
 
 from seen_jax.data.batches import Batches
 from seen_jax.errors import refuse
@@ -22,11 +23,16 @@ from seen_jax.models.precision import PRODUCTS
 from seen_jax.runtime import seen_runtime
 
 PROGRAMS = ("torch", "torchscript", "native", "onnxruntime")
+KERNEL = Path(seen_runtime.__file__).with_name(seen_runtime.KERNEL)
 BATCH_SIZE = 16  # windows that JAX predicts at once
 
 
 def compare(
-    restored: Restored, batches: Batches, bundle: str | os.PathLike, num_windows: int
+    restored: Restored,
+    batches: Batches,
+    bundle: str | os.PathLike,
+    formats: Collection[str],
+    num_windows: int,
 ) -> dict[str, dict[str, Any]]:
     """Compares every program with JAX on the first windows of an evaluation.
 
@@ -34,6 +40,7 @@ def compare(
       restored: the checkpoint that was exported.
       batches: of purpose "eval".
       bundle: its folder.
+      formats: those in it.
       num_windows: the most to compare on.
 
     Returns:
@@ -46,33 +53,33 @@ def compare(
     names, inputs = windows(batches, num_windows)
     expected = jax_logits(restored, *inputs)
 
-    def by_rounding(numbers):
-        return same_in_float64(restored, *(x[numbers] for x in inputs))
+    def check(program, logits):
+        def by_rounding(numbers):
+            return same_in_float64(restored, program, *(x[numbers] for x in inputs))
+
+        return parity.check(program, expected, logits, names, by_rounding).to_json()
 
     figures = {}
     for program in PROGRAMS:
-        if program == "native" and not can_compile(bundle):
+        if seen_runtime.BACKENDS[program].format not in formats:
             continue
         runtime = seen_runtime.load(bundle, program)
         logits = runtime.logits(*inputs)
-        figures[program] = parity.check(program, expected, logits, names, by_rounding)
+        figures[program] = check(program, logits) | {"program": runtime.device}
         check_names(runtime, batches.clips.labels, logits)
-        figures[program] = figures[program].to_json() | {"program": runtime.device}
-    each = zip(*(np.split(x, len(x)) for x in inputs), strict=True)
-    singly = np.concatenate([runtime.logits(*window) for window in each])
-    program = f"{PROGRAMS[-1]}, one window at a time"
-    single = parity.check(program, expected, singly, names, by_rounding)
-    return figures | {program: single.to_json()}
+        if program == "onnxruntime":  # of two models
+            each = zip(*(np.split(x, len(x)) for x in inputs), strict=True)
+            singly = np.concatenate([runtime.logits(*window) for window in each])
+            program = f"{program}, one window at a time"
+            figures[program] = check(program, singly)
+    return figures
 
 
-def can_compile(bundle: str | os.PathLike) -> bool:
-    """Says whether the kernel in C can run here, and logs why if it cannot."""
-    try:
-        seen_runtime.compile_kernel(os.path.join(bundle, seen_runtime.KERNEL))
-    except OSError as error:
-        logging.warning("native is not compared with JAX: %s", error)
-        return False
-    return True
+def constants(model: nn.Module) -> dict[str, Any]:
+    """Returns what the weights do not tell of a network, by its name in a manifest."""
+    neuron = model.neuron
+    named = {"decay": neuron.decay, "threshold": neuron.threshold}
+    return {"readout": model.readout, **named}
 
 
 def check_names(
@@ -132,15 +139,27 @@ def _apply(model, variables, event_frames, intensity_frames):
 
 
 def same_in_float64(
-    restored: Restored, event_frames: np.ndarray, intensity_frames: np.ndarray
+    restored: Restored,
+    program: str,
+    event_frames: np.ndarray,
+    intensity_frames: np.ndarray,
 ) -> np.ndarray:
-    """Says of windows whether JAX and the runtime's network agree in float64: (N,)."""
-    torch = torch_files.require("torch")
+    """Says of windows whether JAX and a program agree in float64: (N,).
+
+    The kernel in C has a form of its own for that; the other programs are all made of
+    the network in torch.
+    """
     inputs = [x.astype(np.float64) for x in (event_frames, intensity_frames)]
     folded = seen_runtime.fold(torch_from_variables(restored.variables), np.float64)
-    network = seen_runtime.make_network(folded, event_frames.shape[1])
-    with torch.no_grad():
-        logits = network(*map(torch.from_numpy, inputs)).numpy()
+    count, options = event_frames.shape[1], constants(restored.model)
+    if program == "native":
+        library = seen_runtime.compile_kernel(KERNEL, "-DREAL=double")
+        logits, _ = seen_runtime.Kernel(library, folded, count, **options)(*inputs)
+    else:
+        torch = torch_files.require("torch")
+        network = seen_runtime.make_network(folded, count, **options)
+        with torch.no_grad():
+            logits = network(*map(torch.from_numpy, inputs)).numpy()
     with jax.enable_x64(True):
         variables = jax.tree.map(_as_float64, restored.variables)
         expected = jax_logits(replace(restored, variables=variables), *inputs)

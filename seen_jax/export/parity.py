@@ -44,8 +44,15 @@ class Parity:
 
 
 def relative(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
-    """Returns the largest difference of each window by its largest logit: (N,)."""
-    return np.abs(got - expected).max(1) / np.abs(expected).max(1)
+    """Returns the largest difference of each window by its largest logit: (N,).
+
+    It is 0 where both are 0, as where the spikes of LIF5 are read and none fired.
+    """
+    difference, size = np.abs(got - expected).max(1), np.abs(expected).max(1)
+    with np.errstate(divide="ignore"):
+        return np.divide(
+            difference, size, out=np.zeros_like(size), where=difference != 0
+        )
 
 
 def differs(expected: np.ndarray, got: np.ndarray) -> np.ndarray:

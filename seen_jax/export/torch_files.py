@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -38,10 +39,14 @@ def require(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"{package} is not installed; run python -m pip install -r "
-            "requirements-export.txt"
-        ) from error
+        raise UserError(not_installed(package)) from error
+
+
+def not_installed(package: str) -> str:
+    return (
+        f"{package} is not installed; run python -m pip install -r "
+        "requirements-export.txt"
+    )
 
 
 def write_weights(path: Path, folded: Mapping[str, np.ndarray]) -> None:
@@ -125,11 +130,19 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
 
 
 def write_torchscript(
-    path: Path, folded: Mapping[str, np.ndarray], num_event_frames: int
+    path: Path,
+    folded: Mapping[str, np.ndarray],
+    num_event_frames: int,
+    **constants: Any,
 ) -> None:
-    """Writes the network as TorchScript, for any number of windows at once."""
-    torch = require("torch")
-    network, file = seen_runtime.make_network(folded, num_event_frames), io.BytesIO()
+    """Writes the network as TorchScript, for any number of windows at once.
+
+    Args:
+      path: of the file.
+      folded, num_event_frames, constants: as of `seen_runtime.make_network`.
+    """
+    torch, file = require("torch"), io.BytesIO()
+    network = seen_runtime.make_network(folded, num_event_frames, **constants)
     with _quiet():
         traced = torch.jit.trace(network, _example(folded, num_event_frames, 2))
         torch.jit.save(traced, file)
@@ -142,10 +155,14 @@ def write_onnx(
     num_event_frames: int,
     *,
     dynamic: bool,
+    **constants: Any,
 ) -> None:
-    """Writes the network as ONNX: for one window, or for any number (`dynamic`)."""
+    """Writes the network as ONNX: for one window, or for any number (`dynamic`).
+
+    Other arguments as of `write_torchscript`.
+    """
     torch, onnx = require("torch"), require("onnx")
-    network = seen_runtime.make_network(folded, num_event_frames, exported=True)
+    network = seen_runtime.make_network(folded, num_event_frames, True, **constants)
     inputs, outputs = list(seen_runtime.INPUTS), ["logits"]
     axes = {name: {0: "windows"} for name in inputs + outputs} if dynamic else None
     file = io.BytesIO()

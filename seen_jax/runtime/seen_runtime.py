@@ -43,7 +43,7 @@ import tempfile
 import time
 import warnings
 import zipfile
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Iterable, NamedTuple, Optional
 
 import numpy as np
 
@@ -52,11 +52,17 @@ try:
 except ImportError:  # may be absent on the board: then only .npy and .pgm are read
     Image = None
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 ONNX = "seen.onnx", "seen_dynamic.onnx"  # for one window, and for any number
-KERNEL = "seen_spikes.c"
-FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, KERNEL, "seen_runtime.py")
+KERNEL, PROGRAM = "seen_spikes.c", "seen_runtime.py"
+FORMATS = {  # that a bundle has at least one of: the files of each
+    "native": ("seen.npz", KERNEL),
+    "torch": ("seen.npz", "seen.pt"),
+    "torchscript": ("seen.ts",),
+    "onnx": ONNX,
+}
+FILES = ("seen.npz", "seen.pt", "seen.ts", *ONNX, KERNEL, PROGRAM)
 INPUTS, KINDS = ("event_frames", "intensity_frames"), ("event", "intensity")
 # Of JPEG and PNG. Pillow is shown nothing else: it would start Ghostscript for
 # PostScript, whatever the name, and its `formats` came with 8.0 (the TX2 has 5.1).
@@ -71,6 +77,7 @@ MAX_NUMBER = 2**63 - 1  # of a frame
 MAX_SPAN = 1000  # numbers from a window's first frame to its last: 33 s
 MAX_CLASSES = 1000
 MAX_MANIFEST_BYTES = 16 << 20
+EXPORT = "python -m seen_jax.export bundle --workdir=RUN --out=BUNDLE"
 
 
 class UserError(ValueError):
@@ -117,7 +124,8 @@ SIZE = 90  # rows and columns of an image
 FIRST, BLOCKS, TAPS = 45, 6, 7  # rows of the first stage and of conv3_f2; of a kernel
 AREA = TAPS * TAPS
 CHANNELS = 64  # of the first stage
-DECAY, THRESHOLD = 0.2, 0.3  # of the neurons
+DECAY, THRESHOLD = 0.2, 0.3  # of the published neurons
+READOUTS = "mean_membrane", "last_membrane", "last_spike", "mean_spike"  # of LIF5
 EPSILON = 1e-5  # of BatchNorm
 SCALES = (("conv1_f2", "mlp_f1"), ("conv1_f3", "mlp_f2"), ("conv1_f4", "mlp_f3"))
 
@@ -268,7 +276,14 @@ def num_intensity_frames(folded: dict) -> int:
     return len(folded["hidden"]) // AREA
 
 
-def make_network(folded: dict, num_event_frames: int, exported: bool = False):
+def make_network(
+    folded: dict,
+    num_event_frames: int,
+    exported: bool = False,
+    readout: str = READOUTS[0],
+    decay: float = DECAY,
+    threshold: float = THRESHOLD,
+):
     """Makes the network as a torch module, of float32 or float64 as the arrays are.
 
     It takes normalised event frames (B, T, 90, 90) and intensity frames
@@ -281,6 +296,8 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
       folded: as of `fold`.
       num_event_frames: T.
       exported: use no operation that ONNX lacks.
+      readout: one of `READOUTS`.
+      decay, threshold: of all neurons.
     """
     import torch
 
@@ -313,7 +330,10 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
             x = lif(self.product(x, "conv3"))
             x = x.reshape(-1, num_event_frames, BLOCKS**2 * 512)
             x = lif((x + spatial) @ self.fc1 + self.fc1_bias)
-            return torch.stack(integrate(x @ self.fc2 + self.fc2_bias)[0], 1).mean(1)
+            states = integrate(x @ self.fc2 + self.fc2_bias)
+            mean_or_last, kind = readout.split("_")
+            x = states[kind == "spike"]
+            return x[-1] if mean_or_last == "last" else torch.stack(x, 1).mean(1)
 
         def attend(self, images):
             """Weighs the three scales, by the means of what they see: (B, 3)."""
@@ -331,7 +351,7 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
             x = gather(x, self.reads, (1, BLOCKS**2, AREA * CHANNELS))
             current = self.product(x, "deep").reshape(-1, 1, BLOCKS**2 * 512)
             current = current + (attention @ self.deep_bias).unsqueeze(1)
-            return (current > THRESHOLD).to(current.dtype)
+            return (current > threshold).to(current.dtype)
 
         def product(self, x, name):
             """One of the three large products; `_pack` has a faster way."""
@@ -363,9 +383,9 @@ def make_network(folded: dict, num_event_frames: int, exported: bool = False):
             membrane = currents[:, t]
             if t:
                 rest = membranes[-1] * (1 - spikes[-1])
-                membrane = torch.add(membrane, rest, alpha=DECAY)
+                membrane = torch.add(membrane, rest, alpha=decay)
             membranes.append(membrane)
-            spikes.append((membrane > THRESHOLD).to(membrane.dtype))
+            spikes.append((membrane > threshold).to(membrane.dtype))
         return membranes, spikes
 
     return Network().eval()
@@ -506,18 +526,33 @@ def _are_places(x, m):
 
 
 def _are_files(x, m):
-    kinds = {"bytes": int, "sha256": str}
-    return x.keys() == set(FILES) and all(
-        {name: type(fact) for name, fact in facts.items()} == kinds
-        for facts in x.values()
+    kinds, formats = {"bytes": int, "sha256": str}, formats_of(x)
+    return (
+        formats
+        and x.keys() == set(files_of(formats))
+        and all(
+            {name: type(fact) for name, fact in facts.items()} == kinds
+            for facts in x.values()
+        )
     )
+
+
+def formats_of(names: Iterable) -> list:
+    """Returns those of `FORMATS` whose files are all among the names."""
+    return [name for name, files in FORMATS.items() if set(files) <= set(names)]
+
+
+def files_of(formats: Iterable) -> list:
+    """Returns the names of all files but the manifest of a bundle of formats."""
+    names = {PROGRAM}.union(*(FORMATS[name] for name in formats))
+    return [name for name in FILES if name in names]
 
 
 _REAL = int, float
 _MEAN = "a grey level from 0 to 1", _within(0, 1, *_REAL)
 _STD = "a grey level from 0.001 to 1", _within(0.001, 1, *_REAL)
 FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
-    "format": (f"{FORMAT}, of this {FILES[-1]}", _within(FORMAT, FORMAT, int)),
+    "format": (f"{FORMAT}, of this {PROGRAM}", _within(FORMAT, FORMAT, int)),
     "sha256": ("the SHA-256 of all else in it", lambda x, m: x == manifest_hash(m)),
     "classes": (f"1 to {MAX_CLASSES} names, each once", _are_names),
     "num_event_frames": (f"1 to {MAX_SPAN}", _within(1, MAX_SPAN, int)),
@@ -532,7 +567,14 @@ FIELDS = {  # of a manifest m: what each must be; a test that is false or raises
     "event_std": _STD,
     "intensity_mean": _MEAN,
     "intensity_std": _STD,
-    "files": (f"bytes and sha256 of {', '.join(FILES)}", _are_files),
+    "readout": (f"one of {', '.join(READOUTS)}", lambda x, m: x in READOUTS),
+    "decay": ("the share of a membrane that is left, 0 to 1", _within(0, 1, *_REAL)),
+    "threshold": ("of a membrane, 0 to 1000", _within(0, 1000, *_REAL)),
+    "files": (
+        f"bytes and sha256 of {PROGRAM} and of the files of some of "
+        + "; ".join(f"{name}: {', '.join(files)}" for name, files in FORMATS.items()),
+        _are_files,
+    ),
 }
 
 
@@ -549,7 +591,7 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
     """
     path = os.path.join(bundle, MANIFEST)
     if not os.path.isfile(path):
-        remedy = "write one with python -m seen_jax.export torch"
+        remedy = f"write one with {EXPORT}"
         _refuse_bundle(bundle, f"a bundle, with {MANIFEST}", "none", remedy)
     try:
         manifest = _checked_manifest(path)
@@ -609,6 +651,11 @@ def manifest_hash(manifest: dict) -> str:
 def window_lengths(manifest: dict) -> tuple:
     """Returns T and N, how many event frames and intensity frames a window has."""
     return manifest["num_event_frames"], len(manifest["intensity_places"])
+
+
+def constants(manifest: dict) -> dict:
+    """Returns the readout and the neurons' constants, as `make_network` takes them."""
+    return {name: manifest[name] for name in ("readout", "decay", "threshold")}
 
 
 def read_folded(bundle: str, manifest: dict) -> dict:
@@ -771,7 +818,6 @@ def _failures(what, expected):
 
 # ---------------------------------------------------------------------- the kernel in C
 
-READOUTS = "mean_membrane", "last_membrane", "last_spike", "mean_spike"  # of LIF5
 LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are counted
 _LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
@@ -965,14 +1011,16 @@ def _native(bundle, manifest):
     """The kernel in C, with the weights of seen.npz."""
     library = compile_kernel(os.path.join(bundle, KERNEL))
     folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
-    return "the kernel in C", Kernel(library, folded, length)
+    kernel = Kernel(library, folded, length, **constants(manifest))
+    return "the kernel in C", kernel
 
 
 def _torch(bundle, manifest):
     """The network of this file, with the weights of seen.npz."""
     import torch
 
-    network = make_network(read_folded(bundle, manifest), manifest["num_event_frames"])
+    folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
+    network = make_network(folded, length, **constants(manifest))
     if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
         _pack(network)
     return _run_torch(network)
@@ -1124,6 +1172,7 @@ def _compiled(package, bundle):
 class Backend(NamedTuple):
     """A way to compute the network; all functions take a bundle, two its manifest."""
 
+    format: str  # of `FORMATS`: in it its parity with JAX was shown
     package: str  # that it needs
     start: Callable  # gives the device in words, and what turns both inputs into logits
     auto: Callable = lambda bundle, manifest: True  # whether auto tries it
@@ -1131,11 +1180,11 @@ class Backend(NamedTuple):
 
 
 BACKENDS = {  # in the order in which auto tries them
-    "tensorrt": Backend("tensorrt", _tensorrt, auto=_has_engine),
-    "native": Backend("a C compiler", _native, find=_compiled),
-    "onnxruntime": Backend("onnxruntime", _onnxruntime),
-    "torch": Backend("torch", _torch),
-    "torchscript": Backend("torch", _torchscript, auto=lambda *bundle: False),
+    "tensorrt": Backend("onnx", "tensorrt", _tensorrt, auto=_has_engine),
+    "native": Backend("native", "a C compiler", _native, find=_compiled),
+    "onnxruntime": Backend("onnx", "onnxruntime", _onnxruntime),
+    "torch": Backend("torch", "torch", _torch),
+    "torchscript": Backend("torchscript", "torch", _torchscript, lambda *x: False),
 }
 
 
@@ -1151,22 +1200,23 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
 
     Args:
       bundle: its folder.
-      backend: one of `BACKENDS`, or auto: the first that is installed, TensorRT only
-        where its engine was written. Where the kernel in C cannot be compiled, auto
-        says so in a line, once, and takes the next.
+      backend: one of `BACKENDS` whose format is in the bundle, or auto: the first that
+        is installed, TensorRT only where its engine was written. It says in a line,
+        once, what it takes; and, where the kernel in C cannot be compiled, that it
+        takes the next.
       trust: as of `read_manifest`.
 
     Raises:
-      BundleError: the bundle is damaged, or its engine is not for this TensorRT.
+      BundleError: the bundle is damaged, has other formats, or its engine is not for
+        this TensorRT.
       ValueError: the backend is not known or not installed.
       BackendError: it is installed, but cannot start.
     """
-    manifest, names = read_manifest(bundle, trust), [backend]
-    if backend == "auto":
-        names = [name for name, x in BACKENDS.items() if x.auto(bundle, manifest)]
-    elif backend not in BACKENDS:
+    if backend not in ("auto", *BACKENDS):
         rule = f"auto or one of {', '.join(BACKENDS)}"
         _refuse("backend", rule, repr(backend), "choose one of them")
+    manifest = read_manifest(bundle, trust)
+    names = _candidates(bundle, manifest, backend)
     for name in names:
         x = BACKENDS[name]
         with _failures(f"backend {name}", "to start"), warnings.catch_warnings():
@@ -1180,10 +1230,27 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
                     _say_once(f"backend native left out, {x.package} needed: {error}")
                 continue
             device, run = x.start(bundle, manifest)
+            if backend == "auto":
+                _say_once(f"backend {name}: {device}")
             return Runtime(manifest, name, device, run)
     packages = sorted({BACKENDS[name].package for name in names})
     rule = f"{' or '.join(packages)} to be installed"
     _refuse("backend", rule, got, "install it, or choose another backend")
+
+
+def _candidates(bundle, manifest, backend):
+    """Names of the backends that may be tried: those whose format is in the bundle."""
+    formats = formats_of(manifest["files"])
+    wanted = BACKENDS if backend == "auto" else [backend]
+    names = [x for x in wanted if BACKENDS[x].format in formats]
+    if backend == "auto":
+        names = [x for x in names if BACKENDS[x].auto(bundle, manifest)]
+    if not names:
+        rule = f"a bundle with a format for the backend {backend}"
+        wanted = "native" if backend == "auto" else BACKENDS[backend].format
+        remedy = f"write it with {EXPORT} --formats={wanted}"
+        _refuse_bundle(bundle, rule, f"one of {', '.join(formats)}", remedy)
+    return names
 
 
 # ---------------------------------------------------------------------- the stream

@@ -2,69 +2,33 @@
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import subprocess
 import sys
-import warnings
 from functools import partial
-from unittest import mock
 
 import jax
 import numpy as np
 import pytest
-from absl import logging
 
 from configs import default
-from seen_jax.errors import UserError, run_command
+from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import evaluate, open_batches, restore
 from seen_jax.export import bundle, compare, published, torch_files
-from seen_jax.export.__main__ import main
 from seen_jax.images import normalise_events, normalise_intensity
+from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import loop, setup, workdir
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.step import AXIS
-from tests.helpers import ROOT, ROTATED, in_float64, write_run
-from tests.models.variables import whole, windows
+from tests.export.command import export
+from tests.helpers import ROOT, ROTATED, in_float64
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-
-
-def export(*arguments):
-    """Runs the command in this process; returns its exit code and what it said."""
-    said, verbosity = io.StringIO(), logging.get_verbosity()
-    with contextlib.ExitStack() as stack:
-        stack.callback(logging.set_verbosity, verbosity)
-        stack.enter_context(contextlib.redirect_stdout(said))
-        stack.enter_context(contextlib.redirect_stderr(said))
-        stack.enter_context(contextlib.chdir(ROOT))  # where configs/ is
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", DeprecationWarning)  # of ml_collections
-        argv = ["export", *map(str, arguments)]
-        stack.enter_context(mock.patch.object(sys, "argv", argv))
-        code = run_command(main, seen_runtime.ERRORS)
-        return code, said.getvalue()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A run of E2_S1, four clips to evaluate, classes in another order than SEE's.
-
-    Its weights are whole numbers and its images have two levels, with which rounding
-    decides nothing: see `test_no_neuron_hangs_on_rounding`.
-    """
-    root = tmp_path_factory.mktemp("export")
-    variables = jax.device_get(whole(SEEN(), windows(90, 1)))
-    fc2 = variables["params"]["fc2"]
-    fc2["bias"] = fc2["bias"] + np.linspace(0, 0.1, 7, dtype=np.float32)
-    fields = dict(num_event_frames=2, skip=1, batch_size=3, num_epochs=1)
-    options = dict(labels=ROTATED, levels=(64, 192))
-    return write_run(root, {4: 0.5}, {4: variables}, **options, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +71,14 @@ def test_no_neuron_hangs_on_rounding(folder, evaluated):
 
 def write(restored, out, **options):
     return bundle.write_bundle(restored, open_batches(restored), out, **options)
+
+
+def other(folder, **options):
+    """The run with a network of other options, and the same weights."""
+    restored = restore(folder)
+    if options.keys() == {"kernels"}:
+        return dataclasses.replace(restored, model=SEEN(**options))
+    return dataclasses.replace(restored, model=restored.model.clone(**options))
 
 
 def config_of(folder, **fields):
@@ -226,12 +198,27 @@ def test_what_is_not_exported(folder, tmp_path):
     (tmp_path / "manifest.json").write_text('{"name": "of another program"}')
     assert export("torch", "--workdir", folder, "--out", tmp_path)[0] == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    restored = restore(folder)
-    other = restored.model.clone(readout="last_spike")
-    restored = dataclasses.replace(restored, model=other)
-    with pytest.raises(ValueError, match="readout: expected one of mean_membrane"):
-        write(restored, tmp_path / "new")
+    for options, words in (
+        ({"kernels": "own"}, "kernels: expected one of copied, shared, as the"),
+        ({"neuron": LIF(decay=1.5)}, "decay: expected the share .*, got 1.5; only"),
+        ({"neuron": LIF(threshold=-1.0)}, "threshold: expected .*, got -1.0; only"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            write(other(folder, **options), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_another_readout_and_neuron(folder, tmp_path):
+    """The comparison with JAX, which `write` makes, shows that every program has it."""
+    neuron = {"decay": 0.5, "threshold": 0.7}  # with halves of thirds: never met
+    restored = other(folder, readout="last_spike", neuron=LIF(**neuron))
+    manifest = write(restored, tmp_path / "new")
+    assert manifest["parity"].keys() >= {*compare.PROGRAMS}
+    read = seen_runtime.read_manifest(tmp_path / "new")
+    assert seen_runtime.constants(read) == {"readout": "last_spike", **neuron}
+    published = write(restore(folder), tmp_path / "published", formats=["torch"])
+    seen_pt = "seen.pt"  # weights alone
+    assert read["files"][seen_pt] == published["files"][seen_pt]
 
 
 def test_the_command_in_its_own_process(folder, tmp_path):
@@ -284,13 +271,21 @@ def test_a_bundle_that_does_not_agree_is_not_written(folder, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_the_same_network_in_float64(folder):
-    restored = restore(folder)
+PROGRAMS = pytest.mark.parametrize("program", ["torch", "native"])
+
+
+@PROGRAMS
+@pytest.mark.parametrize("readout", seen_runtime.READOUTS)
+def test_the_same_network_in_float64(folder, program, readout):
+    neuron = LIF() if readout == "mean_membrane" else LIF(decay=0.5, threshold=0.7)
+    restored = other(folder, readout=readout, neuron=neuron)
     _, inputs = compare.windows(open_batches(restored), 2)
-    assert compare.same_in_float64(restored, *inputs).tolist() == [True, True]
+    same = compare.same_in_float64(restored, program, *inputs)
+    assert same.tolist() == [True, True]
 
 
-def test_another_network_is_not_excused_by_rounding(folder, monkeypatch):
+@PROGRAMS
+def test_another_network_is_not_excused_by_rounding(folder, monkeypatch, program):
     fold = seen_runtime.fold
 
     def wrong(state_dict, *args):
@@ -301,7 +296,8 @@ def test_another_network_is_not_excused_by_rounding(folder, monkeypatch):
     monkeypatch.setattr(seen_runtime, "fold", wrong)
     restored = restore(folder)
     _, inputs = compare.windows(open_batches(restored), 2)
-    assert compare.same_in_float64(restored, *inputs).tolist() == [False, False]
+    same = compare.same_in_float64(restored, program, *inputs)
+    assert same.tolist() == [False, False]
 
 
 def test_a_bundle_is_replaced_whole(folder, written):

@@ -36,6 +36,15 @@ def test_not_a_number():
         parity.check("torch", LOGITS, LOGITS * [[np.nan], [1]], NAMES, never)
 
 
+def test_windows_in_which_no_output_fired():
+    silent = np.zeros((2, 3))
+    assert parity.check("torch", silent, silent, NAMES, never).largest_relative == 0
+    fired = np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    for expected, got in ((silent, fired), (fired, silent)):
+        with pytest.raises(ValueError, match="1 of 2 windows\n  two: "):
+            parity.check("torch", expected, got, NAMES, never)
+
+
 def test_another_emotion_first():
     close = np.array([[1.0, 1.0005]])  # the margin is within the tolerance
     swapped = np.array([[1.0, 0.9998]])

@@ -114,6 +114,9 @@ def make_manifest(**changes):
         "event_std": see.EVENT_STD,
         "intensity_mean": see.INTENSITY_MEAN,
         "intensity_std": see.INTENSITY_STD,
+        "readout": "mean_membrane",
+        "decay": 0.2,
+        "threshold": 0.3,
         "files": {},
         **changes,
     }
@@ -127,6 +130,7 @@ def write_manifest(folder, **changes):
             "sha256": seen_runtime.file_hash(folder / name),
         }
         for name in seen_runtime.FILES
+        if (folder / name).exists()
     }
     manifest = make_manifest(**{"files": files, **changes})
     manifest["sha256"] = seen_runtime.manifest_hash(manifest)

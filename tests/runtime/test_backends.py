@@ -140,8 +140,10 @@ def test_auto_without_a_compiler_says_so_once(bundle, monkeypatch, capsys):
     monkeypatch.setenv("CC", "no-such-compiler")
     seen_runtime._say_once.cache_clear()
     for _ in range(2):
-        assert seen_runtime.load(str(bundle)).backend == "onnxruntime"
+        runtime = seen_runtime.load(str(bundle))
+        assert runtime.backend == "onnxruntime"
     said = "backend native left out, a C compiler needed: no no-such-compiler\n"
+    said += f"backend onnxruntime: {runtime.device}\n"
     assert capsys.readouterr().err == said
 
 

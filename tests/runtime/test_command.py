@@ -116,7 +116,7 @@ def cannot_compute(bundle, manifest):
 def test_the_command_and_a_backend_that_fails(
     dummy, tmp_path, monkeypatch, capsys, start, words
 ):
-    backend = seen_runtime.Backend("json", start)
+    backend = seen_runtime.Backend("torch", "json", start)
     monkeypatch.setitem(seen_runtime.BACKENDS, "torch", backend)
     options = [*write_clip(tmp_path / "clip", 1), "--bundle", str(dummy)]
     assert seen_runtime.main([*options, "--backend", "torch"]) == 1

@@ -1,13 +1,23 @@
 """The program for the board: the manifest of a bundle, its files and its weights."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import FILES, MANIFEST, BundleError, read_manifest
+from seen_jax.runtime.seen_runtime import (
+    FILES,
+    FORMATS,
+    MANIFEST,
+    PROGRAM,
+    BundleError,
+    read_manifest,
+)
 from tests.runtime.bundles import make_manifest, write_manifest
+
+ALONE = PROGRAM, "seen.npz", "seen.onnx", "seen_dynamic.onnx"  # others need these
 
 
 def test_a_whole_bundle(dummy):
@@ -107,6 +117,9 @@ ABSURD = {
     "event_std": [0, 1.1, "1"],
     "intensity_mean": ["0", [0]],
     "intensity_std": [1e8, float("inf")],
+    "readout": ["mean", "", None, 0, ["last_spike"]],
+    "decay": [-0.1, 1.1, float("nan"), "0.2", None, True],
+    "threshold": [-1e-9, 1001, float("inf"), float("nan"), "0.3", None, False],
     "files": ["seen.pt", list(FILES), {}, None],
 }
 
@@ -128,13 +141,44 @@ def test_files_that_the_manifest_may_not_name(dummy, tmp_path_factory):
     odd = "none", None, {}, {"bytes": 1}, {"bytes": "17", "sha256": 1}
     for changed in (
         *({**files, name: files["seen.pt"]} for name in names),
-        *({x: files[x] for x in files if x != name} for name in files),
+        # The rest of a format, or no format at all:
+        *({x: files[x] for x in files if x != name} for name in ALONE),
+        *(
+            {x: files[x] for x in (PROGRAM, name)}
+            for name in files
+            if name != "seen.ts"
+        ),
         *({**files, "seen.ts": facts} for facts in odd),
     ):
         write_manifest(dummy, files=changed)
-        words = r"json, files: expected bytes and sha256 of seen\.npz, seen\.pt, "
+        words = r"json, files: expected bytes and sha256 of seen_runtime\.py and of "
         with pytest.raises(BundleError, match=words):
             read_manifest(str(dummy))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_bundle_of_some_formats(dummy, count):
+    every = json.loads((dummy / MANIFEST).read_text())["files"]
+    for formats in itertools.combinations(FORMATS, count):
+        wanted = {PROGRAM}.union(*(FORMATS[name] for name in formats))
+        write_manifest(dummy, files={x: every[x] for x in every if x in wanted})
+        files = read_manifest(str(dummy))["files"]
+        assert tuple(seen_runtime.formats_of(files)) == formats
+        for name, backend in seen_runtime.BACKENDS.items():
+            if backend.format in formats:
+                continue
+            words = f"a format for the backend {name}, got one of {', '.join(formats)};"
+            words += f" write it with .*seen_jax.export .* --formats={backend.format}$"
+            with pytest.raises(BundleError, match=words):
+                seen_runtime.load(str(dummy), name)
+
+
+def test_auto_never_takes_torchscript(dummy):
+    files = json.loads((dummy / MANIFEST).read_text())["files"]
+    write_manifest(dummy, files={x: files[x] for x in (PROGRAM, "seen.ts")})
+    words = "a format for the backend auto, got one of torchscript; write it with pyt"
+    with pytest.raises(BundleError, match=words):
+        seen_runtime.load(str(dummy))
 
 
 def with_nan(x):
