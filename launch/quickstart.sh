@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # From a clean clone and nothing but Python 3.11 to 3.13: makes a virtual environment,
 # installs, simulates the demonstration set, checks it, builds it with the TFDS builder,
-# draws a sheet of it, trains on it, evaluates on people who were never seen in training
-# and writes a report. Rerun it to resume.
+# draws a sheet of it, trains on it, evaluates on people who were never seen in training,
+# writes a report and, where there is a C compiler, a bundle for a board, through which it
+# replays a clip. Rerun it to resume.
 #
 #   bash launch/quickstart.sh [--tiny] [--cuda] [--export] [FOLDER]
 #
 # --tiny   three volunteers, a few clips, one epoch: to see that everything runs
 # --cuda   installs JAX's CUDA wheels, for a machine with an NVIDIA GPU
-# --export also writes a bundle for torch and the Jetson and replays a clip through it;
-#          installs torch, a large download
+# --export installs torch, a large download, and writes the bundle for torch, TorchScript
+#          and ONNX (and so TensorRT), too
 # FOLDER   where everything is written; default: data/quickstart, data/quickstart_tiny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +23,7 @@ for argument in "$@"; do
       options=(--config.num_epochs=1 --config.eval_passes=1)
       ;;
     --cuda) export EXTRA_PACKAGES="jax[cuda12]" ;;
-    --export) export=1 REQUIREMENTS="requirements.txt requirements-export.txt" ;;
+    --export) export=torch REQUIREMENTS="requirements.txt requirements-export.txt" ;;
     -*)
       echo "$argument: expected --tiny, --cuda, --export or a folder; see launch/quickstart.sh" >&2
       exit 2
@@ -42,8 +43,9 @@ python train.py --config=configs/demo.py --workdir="$folder/run" \
 python eval.py --workdir="$folder/run" --passes=$passes --out="$folder/evaluation"
 python -m seen_jax.evaluation report "$folder/evaluation" \
   --html "$folder/report.html" >/dev/null
-if [ "$export" ]; then
-  python -m seen_jax.export torch --workdir="$folder/run" --out="$folder/bundle"
+if command -v ${CC:-cc} >/dev/null || [ "$export" ]; then
+  python -m seen_jax.export ${export:-bundle --formats=native} --workdir="$folder/run" \
+    --out="$folder/bundle"
   clip=$(find "$folder/see/event" -mindepth 2 -maxdepth 2 | sort | head -n 1)
   python "$folder/bundle/seen_runtime.py" --events="$clip" \
     --frames="$folder/see/frame/${clip#"$folder/see/event/"}"
@@ -56,9 +58,12 @@ echo "records         $folder/tfds"
 echo "training        $folder/run (curves.png, metrics.jsonl, checkpoints)"
 echo "evaluation      $folder/evaluation"
 echo "report          $folder/report.html"
-if [ "$export" ]; then
+if [ -d "$folder/bundle" ]; then
   echo "bundle          $folder/bundle (launch/jetson.md)"
 else
-  echo "for the Jetson  bash launch/quickstart.sh ${*:+$* }--export"
+  echo "no bundle       no ${CC:-cc}: install a C compiler, such as gcc, or:"
+fi
+if [ -z "$export" ]; then
+  echo "for TensorRT    bash launch/quickstart.sh ${*:+$* }--export"
 fi
 echo "in a new shell  cd $(printf %q "$PWD") && source $(printf %q "$VENV")/bin/activate && seen --help"
