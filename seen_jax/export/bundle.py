@@ -20,10 +20,11 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flax import linen as nn
 
 from seen_jax import files, see
@@ -73,7 +74,8 @@ def write_bundle(
     check_published(restored.model)
     manifest = _describe(restored, batches)
     with files.new_folder(out, RULE, _obstacle) as folder:
-        _write_files(restored, manifest, formats, folder)
+        state_dict = torch_from_variables(restored.variables)
+        write_files(folder, state_dict, manifest, formats)
         _write_manifest(folder, manifest)  # without figures, for the runtime to read
         manifest["parity"] = compare.compare(
             restored, batches, folder, formats, num_windows
@@ -171,11 +173,20 @@ def to_text(manifest: dict[str, Any]) -> str:
     return "\n".join([*lines, f"to run this bundle and no other: {trust}"])
 
 
-def _write_files(
-    restored: Restored, manifest: dict[str, Any], formats: list[str], folder: Path
+def write_files(
+    folder: Path,
+    state_dict: Mapping[str, np.ndarray],
+    manifest: dict[str, Any],
+    formats: Collection[str],
 ) -> None:
-    """Writes the files of the formats, and their hashes into the manifest."""
-    state_dict = torch_from_variables(restored.variables)
+    """Writes the files of formats, and their hashes into the manifest.
+
+    Args:
+      folder: of the bundle.
+      state_dict: as of `torch_from_variables`.
+      manifest: of `_describe`; changed.
+      formats: of `seen_runtime.FORMATS`.
+    """
     folded = seen_runtime.fold(state_dict)
     count, constants = manifest["num_event_frames"], seen_runtime.constants(manifest)
     for name in seen_runtime.files_of(formats):

@@ -1,15 +1,12 @@
 """A bundle of dummy files, one of networks that run, and a clock without waiting."""
 
-import shutil
-
 import pytest
 
 from seen_jax.runtime import seen_runtime
 from tests.runtime.bundles import (
-    KERNEL,
-    SOURCE,
     THREE_LEVELS,
     Clock,
+    make_manifest,
     plain_runtime,
     whole_numbers,
     write_manifest,
@@ -32,21 +29,16 @@ def folded():
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory, folded):
+def bundle(tmp_path_factory):
     """A bundle of `whole_numbers`, with networks that run."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
     torch.set_num_threads(1)  # more of them wait for a busy processor
-    from seen_jax.export import torch_files
+    from seen_jax.export import bundle
 
     folder = tmp_path_factory.mktemp("bundle")
-    torch_files.write_weights(folder / "seen.npz", folded)
-    torch_files.write_checkpoint(folder / "seen.pt", whole_numbers(), 1)
-    torch_files.write_torchscript(folder / "seen.ts", folded, 4)
-    for name, dynamic in (("seen.onnx", False), ("seen_dynamic.onnx", True)):
-        torch_files.write_onnx(folder / name, folded, 4, dynamic=dynamic)
-    for path in (SOURCE, KERNEL):
-        shutil.copyfile(path, folder / path.name)
+    manifest = make_manifest(trained={"epoch": 1})
+    bundle.write_files(folder, whole_numbers(), manifest, seen_runtime.FORMATS)
     write_manifest(folder, **THREE_LEVELS)
     return folder
 
