@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 
+BACKENDS = "native", "torch", "torchscript"
 DROPPED = 5  # the event frame that never comes
 
 
@@ -53,7 +54,7 @@ def main(folder):
     if "--images" in sys.argv:
         return
     clip = np.load(folder + "/clip.npy")
-    for backend in ("torch", "torchscript"):
+    for backend in BACKENDS:
         probabilities, said = streamed(seen_runtime, ".", backend, *clip)
         np.save(folder + "/" + backend + ".npy", probabilities)
         with open(folder + "/" + backend + ".json", "w") as file:

@@ -113,7 +113,7 @@ def test_images_bit_by_bit(python36, copied, frames, pillow):
 @pytest.mark.environments
 def test_a_stream_with_a_gap(python36, copied, bundle, frames):
     python36(copied, "board.py", frames)
-    for backend in ("torch", "torchscript"):
+    for backend in board.BACKENDS:
         expected, said = board.streamed(
             seen_runtime, str(bundle), backend, *np.load(frames / "clip.npy")
         )
