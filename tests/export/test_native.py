@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
-from seen_jax.export import bundle
+from seen_jax.evaluation.restored import open_batches, restore
+from seen_jax.export import bundle, compare
+from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 from tests.export.command import export
-from tests.helpers import ROOT
+from tests.helpers import ROOT, write_run
+from tests.models.variables import draw, windows
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 NO_TORCH = "run python -m pip install -r requirements-export.txt"
@@ -67,6 +71,25 @@ def test_written_and_run(folder, tmp_path, asked):
     done = without_torch(out / "seen_runtime.py", *clip, "--rate=0", "--json")
     assert done.stderr == "backend native: the kernel in C\n"
     assert len(json.loads(done.stdout)["predictions"]) == 4
+
+
+@pytest.mark.parametrize(
+    "count, intensity, readout", [(3, "all", "mean_spike"), (1, "first", "last_spike")]
+)
+def test_what_else_a_config_allows(tmp_path, no_torch, count, intensity, readout):
+    """One window must agree in float64; in float32 rounding may decide a spike."""
+    frames = windows(90, 1, count, intensity)
+    variables = jax.device_get(draw(SEEN(intensity=intensity), frames))
+    options = {"intensity": intensity, "readout": readout, "num_event_frames": count}
+    folder = write_run(tmp_path, {4: 0.5}, {4: variables}, skip=1, **options)
+    restored, out = restore(folder), tmp_path / "new"
+    batches = open_batches(restored)
+    manifest = bundle.write_bundle(restored, batches, out, num_windows=1)
+    assert seen_runtime.formats_of(manifest["files"]) == ["native"]
+    assert manifest["intensity_places"] == [*range(count)]
+    assert manifest["readout"] == readout
+    _, inputs = compare.windows(batches, 1)
+    assert compare.same_in_float64(restored, "native", *inputs).tolist() == [True]
 
 
 def test_what_is_asked_for_and_not_installed(folder, tmp_path, no_torch, monkeypatch):
