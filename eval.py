@@ -5,7 +5,7 @@
 
 Restores the selected checkpoint, shows it the split by the published protocol, writes a
 result file per pass and prints the report on them. With --export_dir it also writes the
-weights for torch and the Jetson, as python -m seen_jax.export torch does.
+weights for torch and the Jetson, as python -m seen_jax.export bundle does.
 """
 
 import shlex

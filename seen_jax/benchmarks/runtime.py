@@ -102,6 +102,9 @@ def plain_way(bundle: Path, windows: Sequence[Window]) -> Callable[[float], int]
 
     from seen_jax.benchmarks import torch_seen
 
+    if not (bundle / "seen.pt").is_file():
+        remedy = f"write one with {seen_runtime.EXPORT}"
+        refuse(bundle, "a bundle with weights for torch", "none", remedy)
     checkpoint = torch.load(bundle / "seen.pt", weights_only=True)
     weights = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
     network = torch_seen.restore(weights)

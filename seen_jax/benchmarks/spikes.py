@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from seen_jax.benchmarks import arguments, runtime, timing
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import LAYERS, THRESHOLD
+from seen_jax.runtime.seen_runtime import LAYERS
 
 DENSE = "onnxruntime"  # that the kernel is compared with
 MULTIPLES = 10, 3, 2, 1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 256, 0
@@ -41,8 +41,9 @@ def make_kernels(bundle: Path) -> dict[float, seen_runtime.Kernel]:
     library = seen_runtime.compile_kernel(str(bundle / seen_runtime.KERNEL))
     folded = seen_runtime.read_folded(str(bundle), loaded.manifest)
     of = library, folded, loaded.lengths[0]
-    thresholds = (THRESHOLD * x for x in MULTIPLES)
-    return {x: seen_runtime.Kernel(*of, threshold=x) for x in thresholds}
+    own = seen_runtime.constants(loaded.manifest)
+    thresholds = (own["threshold"] * x for x in MULTIPLES)
+    return {x: seen_runtime.Kernel(*of, **own | {"threshold": x}) for x in thresholds}
 
 
 def spike_rates(
@@ -95,6 +96,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "machine": timing.machine(),
         "what": what,
+        "threshold": seen_runtime.read_manifest(str(args.bundle))["threshold"],
         "points": points,
         "dense_ms": ms,
         "crossing": crossing(line, median(ms[DENSE])),
@@ -142,7 +144,7 @@ def plot(path: Path, result: dict[str, Any]) -> None:
     for i, (name, ms) in enumerate(dense_ms.items()):
         axes.axhline(median(ms), color=f"C{i + 1}", label=name)
     for x in points:
-        if x["threshold"] == THRESHOLD:
+        if x["threshold"] == result["threshold"]:
             own = 100 * x["rates"]["all"], median(x["ms"])
             axes.plot(*own, "o", ms=12, mfc="none", color="C0", label="as trained")
     if cross is not None:

@@ -124,6 +124,7 @@ def test_text_and_figure_by_hand(tmp_path):
         {"threshold": 0.0, "rates": rates, "ms": [8.0, 10.0, 16.0]},
     ]
     result = {"what": "windows", "machine": "M", "points": points, "crossing": 0.123}
+    result["threshold"] = THRESHOLD
     result |= {"dense_ms": {"onnxruntime": [5.0, 5.0, 6.0]}, "noisy": ["threshold 0"]}
     text = [" ".join(line.split()) for line in spikes.to_text(result).splitlines()]
     assert text[0] == "windows, one at a time on one core; M"
