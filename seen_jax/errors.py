@@ -14,10 +14,11 @@ class UserError(ValueError):
     exception is a fault of this program and keeps its traceback.
 
     Attributes:
-      expected, got: as `refuse` was given them, for lists of problems; else empty.
+      what, expected, got, remedy: as `refuse` was given them, for lists of problems;
+        else empty.
     """
 
-    expected = got = ""
+    what = expected = got = remedy = ""
 
 
 def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoReturn:
@@ -31,7 +32,8 @@ def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoR
     """
     text = f"{what}: expected {expected}, got {got}"
     error = UserError(f"{text}; {remedy}" if remedy else text)
-    error.expected, error.got = str(expected), str(got)
+    error.what, error.expected = str(what), str(expected)
+    error.got, error.remedy = str(got), remedy
     raise error
 
 

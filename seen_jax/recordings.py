@@ -16,7 +16,6 @@ resumes.
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import hashlib
 import json
@@ -24,23 +23,19 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seen_jax import see
 from seen_jax.aedat4 import read_once
-from seen_jax.errors import UserError, one_of, refuse, run_command
+from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.event_folder import (
     ClipImages,
     add_image_arguments,
     centre_square,
     clip_images,
     cut,
-    parse_crop,
 )
 from seen_jax.files import (
     explained,
@@ -48,145 +43,19 @@ from seen_jax.files import (
     in_use,
     move_into_place,
     read_json,
-    read_text,
     write_whole,
 )
 from seen_jax.images import save_frames
 from seen_jax.processes import map_in_processes
+from seen_jax.recording_table import COLUMNS, OVERRIDES, Row, read_table
+from seen_jax.split import SUBSETS
+from seen_jax.volunteers import draw_testing
 
-COLUMNS = ("recording", "start_s", "end_s", "label", "volunteer")
-OVERRIDES = ("subset", "crop")
 SOURCES_FILE = "recordings.json"
 SPLIT_FILE = "emotion.json"
 _STAGING = ".staging"
 _SHOWN = 50  # problems in a message
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,8}")  # within int32
-# A label names a folder.
-_LABEL = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,99}")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table, a clip.
-
-    Attributes:
-      line: where it is in the table.
-      name: the clip's folder.
-      recording: an .aedat4 file.
-      written: its path as the table has it.
-      start_s, end_s: seconds from the recording's first event or intensity frame.
-      label, volunteer: not empty.
-      subset: one of `see.SUBSETS`, or None for the split by volunteer.
-      crop: (x, y, size) in pixels, or None for the centre.
-      metadata: text of the further columns.
-    """
-
-    line: int
-    name: str
-    recording: Path
-    written: str
-    start_s: float
-    end_s: float
-    label: str
-    volunteer: str
-    subset: str | None
-    crop: tuple[int, int, int] | None
-    metadata: dict[str, str]
-
-
-def read_table(
-    path: Path, crop: tuple[int, int, int] | None = None
-) -> tuple[list[Row], list[tuple[int, str]]]:
-    """Reads a table of clips.
-
-    Args:
-      path: CSV with the columns `COLUMNS`, perhaps `OVERRIDES`, and any others, which
-        become metadata. Paths are relative to it.
-      crop: of rows without one.
-
-    Returns:
-      The rows that are right, and (line, problem) of each other one.
-
-    Raises:
-      UserError: it is no such table, or has no rows.
-    """
-    text = read_text(path, "name a CSV file").removeprefix("\ufeff")
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    rows, problems, line = [], [], 1
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        missing = [name for name in COLUMNS if name not in header]
-        if missing or "" in header or len(set(header)) < len(header):
-            rule = f"a first line of different names, among them {','.join(COLUMNS)}"
-            refuse(path, rule, ",".join(header) or "nothing")
-        line = reader.line_num + 1
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                try:
-                    rows.append(_parse_row(path, line, header, fields, crop))
-                except UserError as error:
-                    problems.append((line, str(error)))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        refuse(path, "CSV", f"{error} at line {line}")
-    if not rows and not problems:
-        refuse(path, "at least one clip", "none", "add a row for each clip")
-    spelled: dict[str, str] = {}
-    for row in rows:
-        first = spelled.setdefault(row.label.lower(), row.label)
-        if row.label != first:
-            text = f"label: expected {first!r} spelled as before, got {row.label!r}"
-            problems.append((row.line, text))
-    return rows, problems
-
-
-def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
-    if len(fields) != len(header):
-        refuse("row", f"{len(header)} fields, as in the first line", len(fields))
-    cells = {n: x.strip() for n, x in zip(header, fields, strict=True)}
-    for name in ("recording", "volunteer"):
-        if not cells[name]:
-            refuse(name, "a name", "nothing")
-    if not _LABEL.fullmatch(cells["label"]):
-        rule = "a name of at most 100 letters without / or \\, not beginning with a dot"
-        refuse("label", rule, repr(cells["label"]))
-    start_s, end_s = (_seconds(name, cells[name]) for name in ("start_s", "end_s"))
-    if not 0 <= start_s < end_s < float("inf"):  # a nan is in no order
-        got = f"{start_s:g} and {end_s:g}"
-        refuse("start_s, end_s", "0 <= start_s < end_s", got)
-    subset = cells.get("subset") or None
-    if subset not in (None, *see.SUBSETS):
-        refuse("subset", f"nothing or {one_of(see.SUBSETS)}", repr(subset))
-    if cells.get("crop"):
-        try:
-            crop = parse_crop(cells["crop"])
-        except argparse.ArgumentTypeError as error:
-            raise UserError(f"crop: {error}") from error
-    recording = path.parent / cells["recording"]
-    if not recording.is_file():
-        got = "no regular file" if recording.exists() else "none"
-        refuse("recording", "a file", f"{got} at {recording}")
-    others = cells.keys() - {*COLUMNS, *OVERRIDES}
-    return Row(
-        line=line,
-        name=f"clip_{line - 1:05d}",
-        recording=recording,
-        written=cells["recording"],
-        start_s=start_s,
-        end_s=end_s,
-        label=cells["label"],
-        volunteer=cells["volunteer"],
-        subset=subset,
-        crop=crop,
-        metadata={name: x for name, x in cells.items() if name in others},
-    )
-
-
-def _seconds(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        refuse(name, "seconds", repr(text))
 
 
 def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
@@ -253,7 +122,7 @@ def divide(rows: Sequence[Row], test_share: float, seed: int) -> dict[str, str]:
     """Chooses each clip's subset so that no volunteer is in both.
 
     A row that names its subset keeps it, and its volunteer's other rows follow it. The
-    other volunteers are drawn, see `see.draw_testing`.
+    other volunteers are drawn, see `draw_testing`.
 
     Args:
       rows: all clips.
@@ -286,18 +155,11 @@ def divide(rows: Sequence[Row], test_share: float, seed: int) -> dict[str, str]:
         refuse("split by volunteer", "at least 2 volunteers", 1, remedy)
     if drawn:
         free = [row for row in rows if row.volunteer in drawn]
-        testing = _draw(drawn, free, test_share, seed)
+        who, labels = [x.volunteer for x in free], [x.label for x in free]
+        share = Fraction(test_share).limit_denominator(10**6)
+        testing = draw_testing(who, labels, share, seed)
         subset_of |= {x: "testing" if x in testing else "training" for x in drawn}
     return {row.name: row.subset or subset_of[row.volunteer] for row in rows}
-
-
-def _draw(volunteers, rows, test_share: float, seed: int) -> set[str]:
-    labels = sorted({row.label for row in rows})
-    counts = np.zeros((len(volunteers), len(labels)), np.int64)
-    for row in rows:
-        counts[volunteers.index(row.volunteer), labels.index(row.label)] += 1
-    share = Fraction(test_share).limit_denominator(10**6)
-    return {volunteers[i] for i in see.draw_testing(counts, len(labels), share, seed)}
 
 
 def split_content(
@@ -438,13 +300,13 @@ def summary(content: dict[str, Any]) -> str:
     database = content["database"].values()
     counts = Counter((x["annotations"]["label"], x["subset"]) for x in database)
     width = max(map(len, (*content["labels"], "volunteers")))
-    lines = [" ".join([" " * width, *(f"{x:>9}" for x in see.SUBSETS)])]
+    lines = [" ".join([" " * width, *(f"{x:>9}" for x in SUBSETS)])]
     for label in content["labels"]:
-        numbers = (f"{counts[label, x]:9}" for x in see.SUBSETS)
+        numbers = (f"{counts[label, x]:9}" for x in SUBSETS)
         lines.append(" ".join([f"{label:{width}}", *numbers]))
     people = [
         {x["metadata"]["volunteer"] for x in database if x["subset"] == subset}
-        for subset in see.SUBSETS
+        for subset in SUBSETS
     ]
     numbers = (f"{len(x):9}" for x in people)
     lines.append(" ".join([f"{'volunteers':{width}}", *numbers]))

@@ -9,30 +9,43 @@
 
 Folders of labels match without regard to case. Images are numbered from 0 or 1, each
 clip by itself, as .jpg, .jpeg or .png in any case. `check` decodes every image of every
-clip and lists all problems before any program trusts the folder.
+clip and lists all problems before any program trusts the folder. The builder asks it
+too: what it passes can be built.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import re
+import os
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from seen_jax import images, see
+from seen_jax import see
+from seen_jax.clip_files import (
+    Clip,
+    Modality,
+    as_published,
+    list_images,
+    list_modality,
+    read_images,
+    unlisted,
+)
 from seen_jax.errors import UserError, check_option, printable, refuse, run_command
-from seen_jax.files import explained, write_whole
+from seen_jax.files import explained, read_json, write_whole
+from seen_jax.problems import Problem, SeeError, excerpt, excerpt_of
 from seen_jax.processes import map_in_processes
-from seen_jax.see import Problem
+from seen_jax.split import SUBSETS, Split, entry_place, load_split, split_to_json
+from seen_jax.volunteers import split_by_volunteer, volunteers_of
 
 ON_PROBLEM = ("refuse", "leave_out", "as_published")
-JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # and hidden files: of file managers
-_IMAGE = re.compile(r"([0-9]{5})\.(jpg|jpeg|png)", re.IGNORECASE)
+HOW_TO_GET = (
+    "SEE is handed out on request by its authors (see datasets/see_tfds/README.md); "
+    "python -m seen_jax.simulator --out DIR writes a folder of the same form"
+)
 
 
 @dataclass(frozen=True)
@@ -66,34 +79,13 @@ class SeeFolder:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One labelled recording of a SEE folder.
-
-    Attributes:
-      name, annotation: what the split file says.
-      event_files, frame_files: its images, in order and equal in number.
-      sha256: of the bytes of the event files, then of the frame files.
-    """
-
-    name: str
-    annotation: see.Annotation
-    event_files: tuple[Path, ...]
-    frame_files: tuple[Path, ...]
-    sha256: str = ""
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        return self.annotation.all_metadata(self.name)
-
-
-@dataclass(frozen=True)
 class Contents:
     """A SEE folder after the check.
 
     Attributes:
       split: the split file.
       clips: by name, in the split file's order, those left out excepted.
-      provenance: where the data come from, see `see.load_provenance`.
+      provenance: where the data come from, see `load_provenance`.
       problems: what stands in the way; empty for a folder that can be used.
       passed_over: problems that `on_problem` allows.
       left_out: names of the clips that `leave_out` left out, with the reason.
@@ -102,7 +94,7 @@ class Contents:
       num_junk: files of file managers that were passed over.
     """
 
-    split: see.Split
+    split: Split
     clips: Mapping[str, Clip]
     provenance: dict[str, Any]
     problems: tuple[Problem, ...]
@@ -112,7 +104,7 @@ class Contents:
     num_junk: int = 0
 
     @property
-    def used_split(self) -> see.Split:
+    def used_split(self) -> Split:
         """The split file with the clips that `leave_out` left out marked so."""
         left_out = {
             name: replace(self.split.clips[name], end=0)
@@ -123,73 +115,150 @@ class Contents:
 
     def raise_problems(self) -> None:
         if self.problems:
-            raise see.SeeError(self.problems)
+            raise SeeError(self.problems)
 
 
 def check(
-    folder: SeeFolder, num_workers: int | None = None, progress: bool = False
+    folder: SeeFolder,
+    num_workers: int | None = None,
+    progress: bool = False,
+    by_volunteer: bool = False,
 ) -> Contents:
     """Reads the whole folder, each image once, and lists every problem.
+
+    A folder without problems can be built.
 
     Args:
       folder: where the parts are, and what problems mean.
       num_workers: processes that decode images; None takes one per processor.
       progress: shows a progress bar over the clips.
+      by_volunteer: the clips will be divided by volunteer, and the subsets of the
+        split file do not matter.
+
+    Raises:
+      UserError: there is no such folder.
     """
     check_option("on_problem", folder.on_problem, ON_PROBLEM)
-    split, problems = see.load_split(folder.split_path)
+    root, path = Path(folder.root), str(folder.split_path)
+    if not root.is_dir():
+        refuse(root, "a SEE folder", "a file" if root.exists() else "none", HOW_TO_GET)
+    split, problems = load_split(folder.split_path)
     problems = [_with_hint(x, folder, "split_file") for x in problems]
     places = {problem.path for problem in problems}
-    provenance, wrong = see.load_provenance(Path(folder.root) / see.PROVENANCE_FILE)
+    provenance, wrong = load_provenance(root / see.PROVENANCE_FILE)
     problems += wrong
-    clip_dirs, junk = {}, []
-    for directory, option in zip(
-        folder.modality_dirs(), ("event_dir", "frame_dir"), strict=True
-    ):
-        clip_dirs[directory], wrong = _clip_dirs(directory, split, junk)
-        problems += [_with_hint(x, folder, option) for x in wrong]
-        problems += _unlisted(clip_dirs[directory], split, folder, places)
-    clips, dropped = {}, {}
-    for name, annotation in split.clips.items():
-        if not annotation.left_out:
-            files, wrong = _modality_files(name, annotation, clip_dirs, junk)
-            problems += wrong
-            clip = Clip(name, annotation, *(tuple(x.values()) for x in files))
-            if folder.on_problem == "as_published":
-                clip, dropped[name] = _as_published(name, annotation, files)
-                if not clip.event_files:
-                    rule = "images of the segment, of each modality"
-                    problems.append(Problem(name, rule, "none", clip=name))
-            clips[name] = clip
+    modalities = [list_modality(x, split) for x in folder.modality_dirs()]
+    for modality, option in zip(modalities, ("event_dir", "frame_dir"), strict=True):
+        problems += [_with_hint(x, folder, option) for x in modality.problems]
+    for problem in unlisted(modalities, split, path):
+        # Nothing is added for an entry or a split file that is a problem already.
+        if not places & {path, entry_place(path, Path(problem.path).name)}:
+            problems.append(problem)
+    clips, dropped, wrong = _list_clips(folder, split, modalities)
+    problems += wrong
     # Many clips at a time, in several processes.
     of_each = [clip.event_files + clip.frame_files for clip in clips.values()]
-    results = map_in_processes(_read_images, of_each, "check", num_workers, progress)
+    results = map_in_processes(read_images, of_each, "check", num_workers, progress)
     for name, (sha256, wrong) in zip(clips, results, strict=True):
         problems += [replace(problem, clip=name) for problem in wrong]
         clips[name] = replace(clips[name], sha256=sha256)
-    passed_over = [x for x in problems if _passes(x, folder.on_problem)]
+    contents = Contents(
+        split,
+        clips,
+        provenance,
+        tuple(problems),
+        dropped=dropped,
+        num_junk=sum(len(modality.junk) for modality in modalities),
+    )
+    contents = _judge(contents, folder.on_problem)
+    wrong = _division_problems(contents, path, by_volunteer)
+    return replace(contents, problems=tuple(sorted({*contents.problems, *wrong})))
+
+
+def _list_clips(
+    folder: SeeFolder, split: Split, modalities: Sequence[Modality]
+) -> tuple[dict[str, Clip], dict[str, tuple[int, int]], list[Problem]]:
+    """Returns the clips of the split file, the numbers of dropped images, problems."""
+    clips, dropped, problems = {}, {}, []
+    for name, annotation in split.clips.items():
+        if annotation.left_out:
+            continue
+        files, wrong = list_images(name, annotation, modalities)
+        problems += wrong
+        clips[name] = Clip(name, annotation, *(tuple(x.values()) for x in files))
+        if folder.on_problem == "as_published":
+            clips[name], counts = as_published(name, annotation, files)
+            if any(counts):
+                dropped[name] = counts
+            if not clips[name].event_files and all(x.tolerated for x in wrong):
+                rule = "images of the segment, of each modality"
+                problems.append(Problem(name, rule, "none", clip=name))
+    return clips, dropped, problems
+
+
+def _judge(contents: Contents, on_problem: str) -> Contents:
+    """Divides the problems as `on_problem` says, and takes their clips out."""
+    passed_over = sorted(x for x in contents.problems if _passes(x, on_problem))
+    problems = [x for x in contents.problems if not _passes(x, on_problem)]
     left_out = {}
-    if folder.on_problem == "leave_out":
-        for problem in sorted(passed_over):
-            note = split.clips.get(problem.clip)
+    if on_problem == "leave_out":
+        for problem in passed_over:
+            note = contents.split.clips.get(problem.clip)
             if problem.clip and not (note and note.left_out):
                 left_out.setdefault(problem.clip, str(problem))
-    spoilt = {x.clip for x in problems if not x.tolerated} | {*left_out}
-    used = {name: clip for name, clip in clips.items() if name not in spoilt}
-    problems = [x for x in problems if not _passes(x, folder.on_problem)]
-    if not used and not problems:
-        rule = "at least one clip that is not left out"
-        problems.append(Problem(str(folder.split_path), rule, "none"))
-    return Contents(
-        split,
-        used,
-        provenance,
-        tuple(sorted(problems)),
-        tuple(sorted(passed_over)),
-        left_out,
-        {name: counts for name, counts in dropped.items() if any(counts)},
-        len(junk),
+    spoilt = {x.clip for x in contents.problems if not x.tolerated} | {*left_out}
+    return replace(
+        contents,
+        clips={x: clip for x, clip in contents.clips.items() if x not in spoilt},
+        # A problem that several clips share is one.
+        problems=tuple(dict.fromkeys(problems)),
+        passed_over=tuple(dict.fromkeys(passed_over)),
+        left_out=left_out,
     )
+
+
+def _division_problems(
+    contents: Contents, path: str, by_volunteer: bool
+) -> list[Problem]:
+    """Says why the clips that are left make no training and no testing part."""
+    if any(x.path.startswith(path) for x in contents.problems):
+        return []  # what is missing may be what is wrong there
+    split = contents.used_split
+    subsets = {clip.subset for clip in split.clips.values() if not clip.left_out}
+    if not subsets:
+        return [Problem(path, "at least one clip that is not left out", "none")]
+    if by_volunteer:
+        try:
+            volunteers_of(split)
+        except UserError as error:
+            return [Problem(error.what, error.expected, error.got, remedy=error.remedy)]
+        return []
+    remedy = "--config=by_volunteer of the build divides the clips anew"
+    return [
+        Problem(path, f"clips of the subset {subset}", "none", remedy=remedy)
+        for subset in SUBSETS
+        if subset not in subsets
+    ]
+
+
+def load_provenance(path: str | os.PathLike) -> tuple[dict[str, Any], list[Problem]]:
+    """Reads a folder's `PROVENANCE_FILE`; a folder without one holds real data.
+
+    Returns:
+      Plain values, with "source": `simulated`, or `real` where there is no file; and
+      what is wrong with the file.
+    """
+    if not os.path.lexists(path):
+        return {"source": "real"}, []
+    try:
+        content = read_json(path)
+    except UserError as error:
+        return {}, [Problem(str(path), error.expected, error.got)]
+    plain = isinstance(content, dict) and isinstance(content.get("source"), str)
+    if not plain or any(isinstance(x, dict | list) for x in content.values()):
+        rule = 'a JSON object of plain values with the text "source"'
+        return {}, [Problem(str(path), rule, excerpt(content))]
+    return content, []
 
 
 def _passes(problem: Problem, on_problem: str) -> bool:
@@ -201,7 +270,7 @@ def _passes(problem: Problem, on_problem: str) -> bool:
 
 def _with_hint(problem: Problem, folder: SeeFolder, option: str) -> Problem:
     """Adds the options that would find a part which is not where it is looked for."""
-    root, name = Path(folder.root), getattr(folder, option)
+    root, name = folder.root, getattr(folder, option)
     if problem.path != str(root / name) or problem.got != "none" or not root.is_dir():
         return problem
     if option == "split_file":
@@ -213,206 +282,7 @@ def _with_hint(problem: Problem, folder: SeeFolder, option: str) -> Problem:
     if not others:
         return problem
     options = " or ".join(shlex.quote(f"--{option}={x}") for x in sorted(others))
-    return replace(problem, got=f"none; there is one for {options}")
-
-
-def _as_published(
-    name: str, annotation: see.Annotation, files: list[dict[int, Path]]
-) -> tuple[Clip, tuple[int, int]]:
-    """Drops images as the published loader does, of each modality by itself.
-
-    Index i of a window is then the i-th image of the segment that is there, in either
-    modality, and no longer the same 1/30 s. Images at the end of the longer list have
-    no partner and are dropped too, so that a clip has as many of each.
-    """
-    segment = range(annotation.start, annotation.end)
-    kept = [[of[i] for i in segment if i in of] for of in files]
-    count = min(map(len, kept))
-    whole = [[*of] == [*range(len(files[0]))] for of in files]
-    if all(whole) and count == len(segment):  # as it is, frames outside it too
-        return Clip(name, annotation, *(tuple(of.values()) for of in files)), (0, 0)
-    note = replace(annotation, start=0, end=max(count, 1))
-    parts = (tuple(x[:count]) for x in kept)
-    return Clip(name, note, *parts), tuple(len(segment) - len(of) for of in kept)
-
-
-def _unlisted(
-    clip_dirs: Mapping[str, Path], split: see.Split, folder: SeeFolder, places: set[str]
-) -> list[Problem]:
-    """Lists the clips without an entry.
-
-    Nothing is added for an entry or a split file that is among the `places` of other
-    problems.
-    """
-    path, strict, problems = str(folder.split_path), see.is_see(split.labels), []
-    strict = strict and not any(clip.metadata for clip in split.clips.values())
-    for name in sorted(set(clip_dirs) - set(split.clips)):
-        rule, got = f"an entry in {path}", "none"
-        if strict:
-            try:
-                see.ClipName.parse(name)
-            except UserError as error:
-                rule, got = error.expected, error.got
-        if not places & {path, see.entry_place(path, name)}:
-            problems.append(Problem(str(clip_dirs[name]), rule, got, tolerated=True))
-    return problems
-
-
-def _modality_files(
-    name: str,
-    annotation: see.Annotation,
-    clip_dirs: Mapping[Path, Mapping[str, Path]],
-    junk: list[Path],
-) -> tuple[list[dict[int, Path]], list[Problem]]:
-    """Lists the images of one clip by index, of each modality that has it."""
-    files, problems = [], []
-    dirs = [of_name.get(name) for of_name in clip_dirs.values()]
-    for directory, clip_dir in zip(clip_dirs, dirs, strict=True):
-        numbers, wrong = _numbered_files(clip_dir, junk) if clip_dir else ({}, [])
-        files.append(numbers)
-        problems += wrong
-        if clip_dir is None and directory.is_dir():  # else that is a problem already
-            where = directory / annotation.label / name
-            problems.append(Problem(str(where), "a folder of the clip", "none"))
-    # Both modalities alike: an image 0 of either says that both are numbered from 0.
-    first = 1 if any(1 in x for x in files) and not any(0 in x for x in files) else 0
-    for directory, numbers in zip(dirs, files, strict=True):
-        problems += _gap_problems(directory, numbers, first)
-    files = [{i - first: path for i, path in sorted(x.items())} for x in files]
-    if all(dirs):
-        problems += _count_problems(name, annotation, files)
-    return files, [replace(problem, clip=name) for problem in problems]
-
-
-def _clip_dirs(
-    directory: Path, split: see.Split, junk: list[Path]
-) -> tuple[dict[str, Path], list[Problem]]:
-    """Lists the clip folders of one modality; folders of labels match in any case."""
-    if not directory.is_dir():
-        return {}, [Problem(str(directory), "a folder of emotion folders", "none")]
-    labels = split.labels or see.EMOTIONS
-    clips: dict[str, Path] = {}
-    problems = []
-    for label_dir in _entries(directory, junk):
-        label = see.label_from_text(label_dir.name, labels)
-        if label is None or not label_dir.is_dir():
-            if split.labels or not label_dir.is_dir():
-                rule = f"an emotion folder, {see.shortened(see.one_of(labels))}"
-                got = label_dir.name
-                problems.append(Problem(str(label_dir), rule, got, tolerated=True))
-            continue
-        for clip_dir in _entries(label_dir, junk):
-            name = clip_dir.name
-            note = split.clips.get(name)
-            of_clip = {"clip": name if note else "", "tolerated": not note}
-            fields = see.parse_name(name)
-            true = note.label if note else label
-            if not note and fields and see.is_see(labels):
-                true = fields.emotion
-            if true != label:
-                rule = f"a clip of the emotion {label}"
-                problems.append(Problem(str(clip_dir), rule, true, **of_clip))
-            elif name in clips:
-                rule = f"the clip once, at {clips[name]}"
-                problems.append(Problem(str(clip_dir), rule, "it again", **of_clip))
-            elif not clip_dir.is_dir():
-                problems.append(Problem(str(clip_dir), "a folder", "a file", **of_clip))
-            clips.setdefault(name, clip_dir)
-    return clips, problems
-
-
-def _entries(directory: Path, junk: list[Path]) -> list[Path]:
-    """Lists a folder in order; files of file managers are added to `junk` instead."""
-    entries = []
-    for path in sorted(directory.iterdir()):
-        is_junk = path.name.startswith(".") or path.name.lower() in JUNK
-        (junk if is_junk else entries).append(path)
-    return entries
-
-
-def _numbered_files(
-    clip_dir: Path, junk: list[Path]
-) -> tuple[dict[int, Path], list[Problem]]:
-    """Lists a clip's images by the number in their name."""
-    if not clip_dir.is_dir():
-        return {}, []  # a problem of its own
-    files: dict[int, Path] = {}
-    problems = []
-    for path in _entries(clip_dir, junk):
-        match = _IMAGE.fullmatch(path.name)
-        if match is None:
-            rule = "only images 00000.jpg, 00001.jpg, ..."
-            problems.append(Problem(str(path), rule, path.name, tolerated=True))
-        elif (other := files.setdefault(int(match[1]), path)) != path:
-            rule = f"one image of the number {match[1]}"
-            got = f"{other.name} and {path.name}"
-            problems.append(Problem(str(clip_dir), rule, got))
-    return files, problems
-
-
-def _gap_problems(
-    clip_dir: Path | None, numbers: Mapping[int, Path], first: int
-) -> list[Problem]:
-    """Says which images are missing before the last one."""
-    last = max(numbers, default=-1)
-    missing = [f"{i:05d}.jpg" for i in range(first, last) if i not in numbers]
-    if not missing:
-        return []
-    rule = f"images {first:05d}.jpg to {last:05d}.jpg without a gap"
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    got = f"no {', '.join(missing[:5])}{more}"
-    return [Problem(str(clip_dir), rule, got, tolerated=True)]
-
-
-def _count_problems(
-    name: str, annotation: see.Annotation, files: list[dict[int, Path]]
-) -> list[Problem]:
-    """Compares the image counts with each other, the name and the segment."""
-    num_events, num_frames = map(len, files)
-    fields, problems = see.parse_name(name), []
-
-    def add(rule, got):
-        problems.append(Problem(name, rule, str(got), tolerated=True))
-
-    if num_events != num_frames:
-        got = f"{num_events} event frames, {num_frames} intensity frames"
-        add("as many event frames as intensity frames", got)
-    for kind, count in (("event", num_events), ("intensity", num_frames)):
-        if fields and count != fields.length:
-            add(f"{fields.length} {kind} frames, as in the name", count)
-        if count < annotation.end:
-            add(f"{kind} frames up to the segment's end {annotation.end}", count)
-    return problems
-
-
-def _read_images(files: tuple[Path, ...]) -> tuple[str, list[Problem]]:
-    """Reads the images of one clip: their hash, and what is wrong with them."""
-    sha256, problems, sizes = hashlib.sha256(), [], {}
-    for path in files:
-        try:
-            if not path.is_file():  # a pipe would be waited for
-                raise OSError("no regular file")
-            if (size := path.stat().st_size) > images.MAX_BYTES:
-                refuse(path, f"an image of at most {images.MAX_BYTES} bytes", size)
-            data = path.read_bytes()
-            sha256.update(data)
-            height, width = images.decode_jpeg(data).shape
-            sizes[path] = width, height
-        except OSError as error:
-            why = error.strerror or str(error)
-            problems.append(Problem(str(path), "a readable file", why))
-        except UserError as error:
-            problems.append(Problem(str(path), error.expected, error.got))
-    if sizes:
-        (width, height), _ = Counter(sizes.values()).most_common(1)[0]
-        usual = f"{width} x {height}"
-        if width != height:
-            problems.append(Problem(str(files[0].parent), "square images", usual))
-        rule = f"{usual}, the size of most of the clip's images"
-        for path, size in sizes.items():
-            if size != (width, height):
-                problems.append(Problem(str(path), rule, f"{size[0]} x {size[1]}"))
-    return sha256.hexdigest(), problems
+    return replace(problem, remedy=f"there is one for {options}")
 
 
 def summary(contents: Contents) -> str:
@@ -434,11 +304,15 @@ def summary(contents: Contents) -> str:
         f"volunteers  {len(volunteers - {''})}",
         f"frames      {frames} ({frames / split.frames_per_s / 60:.1f} minutes)",
     ]
-    orders = {group: split.labels, "lighting": see.LIGHTINGS, "split": see.SUBSETS}
+    orders = {group: split.labels, "lighting": see.LIGHTINGS, "split": SUBSETS}
     for name, order in orders.items():
         if any(counts[name][x] for x in order):
             shown = "  ".join(f"{x} {counts[name][x]}" for x in order)
             lines.append(f"{name:11} {shown}")
+    try:
+        volunteers_of(contents.used_split)
+    except UserError as error:
+        lines.append(printable(f"no config by_volunteer: {error}"))
     return "\n".join(lines + passed_over_lines(contents))
 
 
@@ -465,7 +339,7 @@ def passed_over_lines(contents: Contents) -> list[str]:
     if others:
         plural = "s" if len(others) != 1 else ""
         lines.append(f"{len(others)} problem{plural} passed over:")
-        lines += [f"  {x}" for x in see.excerpt_of(others)]
+        lines += [f"  {x}" for x in excerpt_of(others)]
     return [printable(line) for line in lines]
 
 
@@ -507,23 +381,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--problems", type=Path, metavar="FILE", help="write all to it")
     parser.add_argument("--workers", type=int, help="processes; default: processors")
     args = parser.parse_args(argv)
-    contents = check(folder_from_arguments(args), args.workers, progress=True)
+    path = args.write_volunteer_split
+    folder = folder_from_arguments(args)
+    contents = check(folder, args.workers, progress=True, by_volunteer=bool(path))
     if args.problems:
         every = sorted(contents.problems + contents.passed_over)
         with explained(args.problems):
             write_whole(args.problems, "".join(f"{x}\n" for x in every))
     if contents.problems:
-        print(*see.excerpt_of(contents.problems), sep="\n")
+        print(*excerpt_of(contents.problems), sep="\n")
         count = len(contents.problems)
         if any(x.clip or x.tolerated for x in contents.problems):
             print("--on_problem=leave_out leaves the clips out that have one")
         print(f"{count} problem{'s' if count != 1 else ''}")
         return 1
-    path = args.write_volunteer_split
     if path:
-        split = see.split_by_volunteer(contents.used_split, args.seed)
+        split = split_by_volunteer(contents.used_split, args.seed)
         with explained(path):
-            write_whole(path, see.split_to_json(split))
+            write_whole(path, split_to_json(split))
     print(summary(contents))
     if path:
         print(f"wrote {path}")

@@ -10,6 +10,7 @@ from seen_jax.data.clips import FIELDS
 from seen_jax.evaluation import provenance
 from seen_jax.evaluation.results import Results
 from seen_jax.events import Events
+from seen_jax.split import Annotation, Split, split_to_json
 
 
 def clip_names(
@@ -63,16 +64,16 @@ def write_see_folder(
                 small = rng.integers(0, 256, (6, 6), np.uint8)
                 image = Image.fromarray(small).resize((size, size), Image.BILINEAR)
                 image.save(clip_dir / f"{i:05d}.jpg", quality=75)
-    split = see.Split(
+    split = Split(
         see.EMOTIONS,
         {
-            str(name): see.Annotation(
+            str(name): Annotation(
                 "testing" if i % 3 == 2 else "training", name.emotion, 0, name.length
             )
             for i, name in enumerate(names)
         },
     )
-    (root / "emotion.json").write_text(see.split_to_json(split))
+    (root / "emotion.json").write_text(split_to_json(split))
     return root
 
 

@@ -14,6 +14,10 @@ from PIL import EpsImagePlugin, Image
 
 from seen_jax import see, see_folder
 from seen_jax.errors import UserError
+from seen_jax.problems import SeeError
+from seen_jax.see_folder import load_provenance
+from seen_jax.split import load_split
+from seen_jax.volunteers import split_by_volunteer
 from tests import samples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,7 +92,7 @@ def edit_split(root, change):
 
 
 NOT_GREY = "{event}/00001.jpg: expected a complete grey JPEG or PNG, got"
-IN_NAME = "frames, as in the name, got"
+OF_3 = "expected 3 images, 00000.jpg to 00002.jpg, as in the name"
 
 
 @problems(f"{NOT_GREY} 12 bytes (no JPEG or PNG)")
@@ -138,9 +142,7 @@ def numbered_from_1_with_other_endings(root, event, frame):
             (folder / f"0000{i}.jpg").rename(folder / f"0000{i + 1}.{ending}")
 
 
-@problems(
-    "{event}: expected images 00000.jpg to 00003.jpg without a gap, got no 00000.jpg"
-)
+@problems(f"{{event}}: {OF_3}, got 3: 1 missing (00000.jpg) and 1 too many (00003.jpg)")
 def numbered_from_1_in_one_modality(root, event, frame):
     for i in (2, 1, 0):
         (event / f"0000{i}.jpg").rename(event / f"0000{i + 1}.jpg")
@@ -162,35 +164,86 @@ def a_pipe_and_a_folder(root, event, frame):
     (event / "00001.jpg").mkdir()
 
 
-GAP = (
-    "expected images 00000.jpg to 00009.jpg without a gap, got no 00001.jpg, "
-    "00003.jpg, 00004.jpg, 00005.jpg, 00006.jpg and 2 more"
-)
+OF_EACH = OF_3.replace("images", "images of each modality")
 
 
-@problems(f"{{event}}: {GAP}", f"{{frame}}: {GAP}")
+@problems(f"{CLIP}: {OF_EACH}, got 3: 1 missing (00001.jpg) and 1 too many (00009.jpg)")
 def a_gap(root, event, frame):
     for folder in (event, frame):
         shutil.copy(folder / "00000.jpg", folder / "00009.jpg")
         (folder / "00001.jpg").unlink()
 
 
-@problems(
-    f"{CLIP}: expected 3 event {IN_NAME} 2",
-    f"{CLIP}: expected as many event frames as intensity frames, got 2 event frames, "
-    "3 intensity frames",
-    f"{CLIP}: expected event frames up to the segment's end 3, got 2",
-)
+@problems(f"{{event}}: {OF_3}, got 2: 1 missing (00002.jpg)")
 def counts_of_the_modalities_differ(root, event, frame):
     (event / "00002.jpg").unlink()
 
 
 @problems(
-    f"{CLIP}: expected 3 event {IN_NAME} 4", f"{CLIP}: expected 3 intensity {IN_NAME} 4"
+    f"{{event}}: {OF_3}, got 2: 1 missing (00001.jpg)",
+    f"{{frame}}: {OF_3}, got none",
 )
+def other_images_are_missing_in_either(root, event, frame):
+    (event / "00001.jpg").unlink()
+    for path in frame.iterdir():
+        path.unlink()
+
+
+@problems(f"{CLIP}: {OF_EACH}, got 4: 1 too many (00003.jpg)")
 def count_differs_from_the_name(root, event, frame):
     for folder in (event, frame):
         shutil.copy(folder / "00002.jpg", folder / "00003.jpg")
+
+
+def rename_clip(root, name, **metadata):
+    """Gives the first clip a name that says no length, and a segment of 9 frames."""
+    for kind in ("event", "frame"):
+        clip_dir(root, kind).rename(root / kind / "angry" / name)
+
+    def change(content):
+        entry = content["database"].pop(CLIP)
+        entry["annotations"]["segment"] = [0, 9]
+        content["database"][name] = entry | {"metadata": {"volunteer": 1} | metadata}
+
+    edit_split(root, change)
+
+
+@problems(
+    "my clip: expected 9 images of each modality, 00000.jpg to 00008.jpg, the "
+    "segment's end, got 3: 6 missing (00003.jpg, 00004.jpg, 00005.jpg, 00006.jpg, "
+    "00007.jpg, ...)"
+)
+def the_segment_of_a_free_name_is_longer(root, event, frame):
+    rename_clip(root, "my clip")
+
+
+@problems(
+    "{root}/frame/angry/my clip: expected 10 images, 00000.jpg to 00009.jpg, got 9: 1 "
+    "missing (00004.jpg)"
+)
+def a_gap_in_a_free_name(root, event, frame):
+    for folder in (event, frame):
+        for i in range(3, 10):
+            shutil.copy(folder / "00000.jpg", folder / f"{i:05d}.jpg")
+    (frame / "00004.jpg").unlink()
+    rename_clip(root, "my clip")
+
+
+@problems(f"{{root}}/emotion.json: database['{CLIP}']: expected a segment within the 3")
+def the_segment_ends_after_the_name(root, event, frame):
+    edit_split(
+        root,
+        lambda x: x["database"][CLIP]["annotations"].update(segment=[0, 2**31 - 1]),
+    )
+
+
+@problems(
+    "{root}/event/angry: expected a folder of the clips of angry, got none",
+    "{root}/frame: expected a folder of emotion folders, got none",
+)
+def no_folder_of_an_emotion_and_none_of_a_modality(root, event, frame):
+    shutil.rmtree(event.parent)
+    shutil.rmtree(root / "frame")
 
 
 NO_IMAGES = ("000003.jpg", "00003.gif", "3.jpg", "notes")
@@ -212,6 +265,14 @@ def files_that_are_no_images_of_the_clip(root, event, frame):
 )
 def an_image_of_another_size(root, event, frame):
     Image.new("L", (9, 9)).save(event / "00000.jpg")
+
+
+@problems(
+    "{event}: expected 8 x 8, the size of most of the clip's images, got 2 of 9 x 9"
+)
+def images_of_other_sizes(root, event, frame):
+    for i in range(2):
+        Image.new("L", (9, 9)).save(event / f"0000{i}.jpg")
 
 
 @problems("{event}: expected square images, got 8 x 6")
@@ -250,9 +311,15 @@ def entry_without_folder(root, event, frame):
 
 
 @problems(
-    "{event}: expected an entry in {root}/emotion.json, got none",
-    "{frame}: expected an entry in {root}/emotion.json, got none",
+    f"{CLIP}: expected a folder of the clip in {{root}}/event/angry and in "
+    "{root}/frame/angry, got none"
 )
+def entry_without_folders(root, event, frame):
+    shutil.rmtree(event)
+    shutil.rmtree(frame)
+
+
+@problems("{event}: expected an entry in {root}/emotion.json, got none")
 def folder_without_entry(root, event, frame):
     edit_split(root, lambda content: content["database"].pop(CLIP))
 
@@ -290,6 +357,15 @@ def no_clip(root, event, frame):
         shutil.rmtree(root / kind)
         (root / kind).mkdir()
     edit_split(root, lambda content: content.update(database={}))
+
+
+@problems(
+    "{root}/emotion.json: expected clips of the subset testing, got none; --config=by_v"
+)
+def nobody_for_testing(root, event, frame):
+    edit_split(
+        root, lambda x: [y.update(subset="training") for y in x["database"].values()]
+    )
 
 
 @problems()
@@ -347,7 +423,7 @@ def test_several_problems_are_all_listed(see_dir):
         content["labels"][0] = "a/b"
 
     edit_split(see_dir, change)
-    with pytest.raises(see.SeeError, match="6 problems in the SEE data") as caught:
+    with pytest.raises(SeeError, match="6 problems in the SEE data") as caught:
         see_folder.check(see_folder.SeeFolder(see_dir), 1).raise_problems()
     assert [problem.path for problem in caught.value.problems] == [
         f"{see_dir}/emotion.json: database['{fourth}']",
@@ -407,10 +483,11 @@ def test_command(see_dir):
     path.unlink()
     wrong = run(see_dir, "--workers=1")
     assert wrong.returncode == 1
-    assert wrong.stdout.startswith(
-        f"{clip_dir(see_dir)}: expected images 00000.jpg to "
-    )
-    assert wrong.stdout.endswith("\n4 problems\n")
+    assert wrong.stdout.splitlines() == [
+        f"{clip_dir(see_dir)}: {OF_3}, got 2: 1 missing (00000.jpg)",
+        "--on_problem=leave_out leaves the clips out that have one",
+        "1 problem",
+    ]
     refused = run(see_dir, "--workers=0")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "workers: expected at least 1, got 0\n"
@@ -427,10 +504,10 @@ def test_command_writes_a_split_by_volunteer(see_dir, capsys):
     path = see_dir / "by_volunteer.json"
     assert see_folder.main([str(see_dir), f"--write_volunteer_split={path}"]) == 0
     assert capsys.readouterr().out.endswith(f"wrote {path}\n")
-    split, problems = see.load_split(path)
-    published, _ = see.load_split(see_dir / "emotion.json")
+    split, problems = load_split(path)
+    published, _ = load_split(see_dir / "emotion.json")
     assert not problems
-    assert split == see.split_by_volunteer(published, seed=0)
+    assert split == split_by_volunteer(published, seed=0)
     assert problems_of(see_dir, split_file="by_volunteer.json") == []
 
 
@@ -494,3 +571,41 @@ def test_the_hash_of_a_clip_is_that_of_its_files(see_dir):
         for path in sorted(clip_dir(see_dir, kind).iterdir())
     )
     assert clip.sha256 == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+class TestProvenance:
+    def test_real_and_simulated(self, tmp_path):
+        path = tmp_path / see.PROVENANCE_FILE
+        assert load_provenance(path) == ({"source": "real"}, [])
+        path.write_text('{"source": "simulated", "seed": 7}')
+        assert load_provenance(path) == ({"source": "simulated", "seed": 7}, [])
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("{", "expected JSON, got Expecting"),
+            ("[" * 10**5, "expected JSON, got values nested too deep"),
+            ('{"source": "real", "source": "simulated"}', "named more than once"),
+            ("[]", "plain values"),
+            ("{}", "plain values"),
+            ('{"source": null}', "plain values"),
+            ('{"source": ["real"]}', "plain values"),
+            ('{"source": "real", "x": {"y": 1}}', "plain values"),
+        ],
+    )
+    def test_a_broken_file_is_a_problem(self, tmp_path, text, message):
+        path = tmp_path / see.PROVENANCE_FILE
+        path.write_text(text)
+        _, (problem,) = load_provenance(path)
+        assert str(problem).startswith(f"{path}: expected ")
+        assert message in str(problem)
+
+    def test_neither_a_pipe_nor_a_broken_link_is_taken_for_no_file(self, tmp_path):
+        pipe, link = tmp_path / "pipe", tmp_path / "link"
+        os.mkfifo(pipe)
+        link.symlink_to(tmp_path / "none")
+        for path in (pipe, link):
+            _, (problem,) = load_provenance(path)
+            assert str(problem).startswith(f"{path}: expected a file, got ")
+        _, (problem,) = load_split(pipe)
+        assert str(problem) == f"{pipe}: expected a file, got a folder or a device"

@@ -18,6 +18,8 @@ from see_tfds.see_tfds_dataset_builder import Builder
 from seen_jax import see, see_folder
 from seen_jax.data import windows
 from seen_jax.errors import refuse, run_command
+from seen_jax.see_folder import load_provenance
+from seen_jax.split import load_split
 
 
 def is_built_from(builder: Builder, folder: see_folder.SeeFolder) -> bool:
@@ -26,7 +28,7 @@ def is_built_from(builder: Builder, folder: see_folder.SeeFolder) -> bool:
     Records of version 2.0.0 are never asked: the version is in their place's name.
     """
     metadata = builder.info.metadata
-    split, _ = see.load_split(folder.split_path)
+    split, _ = load_split(folder.split_path)
     clips = {
         name: [clip.start, clip.end]
         for name, clip in split.clips.items()
@@ -37,7 +39,7 @@ def is_built_from(builder: Builder, folder: see_folder.SeeFolder) -> bool:
         built |= dict(zip(records["names"], records["segments"], strict=True))
     for name in metadata["dropped"]:  # their segments are counted anew
         clips[name] = built.get(name)
-    provenance, _ = see.load_provenance(folder.root / see.PROVENANCE_FILE)
+    provenance, _ = load_provenance(folder.root / see.PROVENANCE_FILE)
     here = clips, provenance, folder.on_problem
     return here == (built, metadata["provenance"], metadata["on_problem"])
 

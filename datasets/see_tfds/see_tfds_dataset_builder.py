@@ -25,6 +25,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 
 from seen_jax import see, see_folder
 from seen_jax.errors import refuse
+from seen_jax.volunteers import split_by_volunteer
 
 CLIPS_PER_SHARD = 64  # about 40 MB of the published images
 # Testing first: TFDS runs a Beam pipeline per split, and its second one writes the
@@ -62,8 +63,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         "1.0.0": "One record per clip.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "SEE is handed out on request by its authors (see README.md). Give its folder, "
-        "or one that `python -m seen_jax.simulator` wrote, as manual_dir."
+        f"Give a SEE folder as manual_dir. {see_folder.HOW_TO_GET}."
     )
     BUILDER_CONFIGS: ClassVar = [
         SeeConfig(name="published", description="The split of the split file."),
@@ -136,7 +136,8 @@ class Builder(tfds.core.ShardBasedBuilder):
           **kwargs: as for any TFDS builder.
 
         Raises:
-          UserError: there is no such folder, or it has no clips for a split.
+          UserError: there is no such folder, or the records to be replaced have other
+            labels.
           SeeError: lists every problem of the folder.
         """
         config = download_config or tfds.download.DownloadConfig()
@@ -148,17 +149,15 @@ class Builder(tfds.core.ShardBasedBuilder):
         )
 
     def _read_folder(self, root: Path) -> None:
-        root = root.expanduser()
-        if not root.is_dir():
-            refuse(root, "a SEE folder", "none", self.MANUAL_DOWNLOAD_INSTRUCTIONS)
-        folder = see_folder.SeeFolder(root, **self._names)
-        contents = see_folder.check(folder, progress=True)
+        folder = see_folder.SeeFolder(root.expanduser(), **self._names)
+        by_volunteer = self.builder_config.by_volunteer
+        contents = see_folder.check(folder, progress=True, by_volunteer=by_volunteer)
         contents.raise_problems()
         for line in see_folder.passed_over_lines(contents):
             print(line)
         split = contents.used_split
-        if self.builder_config.by_volunteer:
-            split = see.split_by_volunteer(split)
+        if by_volunteer:
+            split = split_by_volunteer(split)
         self._contents, self._labels = contents, split.labels
         self._clips, self._left_out = {}, {part: [] for part in SUBSET_OF_SPLIT}
         for part, subset in SUBSET_OF_SPLIT.items():
@@ -167,10 +166,6 @@ class Builder(tfds.core.ShardBasedBuilder):
             note = split.clips.get(name)  # none where its entry is wrong
             in_test = note is not None and note.subset == SUBSET_OF_SPLIT["test"]
             self._left_out["test" if in_test else "train"].append(name)
-        for part, clips in self._clips.items():
-            if not clips:
-                rule = f"clips of the subset {SUBSET_OF_SPLIT[part]}"
-                refuse(folder.split_path, rule, "none")
         label = self.info.features["label"]
         built = label.names if label.num_classes else None
         if self.data_path.exists() and built != list(split.labels):

@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from seen_jax import see
 from seen_jax.data.clips import counts_text
 from seen_jax.errors import refuse
 from seen_jax.evaluation import efficiency, results
 from seen_jax.files import explained, read_json, write_whole
+from seen_jax.problems import excerpt
 
 FILE = results.BESIDE
 REMEDY = "evaluate again or remove it"
@@ -65,7 +65,7 @@ def read(directory: str | os.PathLike) -> dict[str, Any] | None:
     facts = facts if isinstance(facts, dict) else {}
     wrong = _wrong(facts)
     if wrong is not None:
-        got = see.excerpt(facts[wrong]) + f" as {wrong}" if wrong in facts else None
+        got = excerpt(facts[wrong]) + f" as {wrong}" if wrong in facts else None
         rule = f"an object with {', '.join(FACTS)}, as eval.py writes it"
         refuse(path, rule, got or f"no {wrong}", REMEDY)
     return facts

@@ -29,6 +29,7 @@ from seen_jax import see
 from seen_jax.data.clips import FIELDS
 from seen_jax.errors import UserError, one_of, refuse
 from seen_jax.files import explained, read_json, write_whole
+from seen_jax.problems import excerpt
 
 FILE_NAME = re.compile(r"test_(?:epoch_(0|[1-9]\d*)_)?([1-9]\d*)\.json")
 BESIDE = "evaluation.json"  # of `provenance`, which says what the files hold
@@ -277,7 +278,7 @@ def _read_pass(path: Path, labels: Sequence[str]) -> dict[str, Ranking]:
     content = read_json(path, "copy it again or evaluate again")
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
-        refuse(path, FORM, see.excerpt(content))
+        refuse(path, FORM, excerpt(content))
     try:
         return {
             name: _parse_ranking(name, entries, labels)
@@ -293,7 +294,7 @@ def _parse_ranking(name: str, ranking: Any, labels: Sequence[str]) -> Ranking:
     scores = [float(e["score"]) for e in entries if _is_entry(e)]
     if len(scores) < max(len(entries), 1) or scores != sorted(scores, reverse=True):
         rule = 'a list of {"label": ..., "score": 0 to 1}, best first'
-        refuse(name, rule, see.excerpt(ranking))
+        refuse(name, rule, excerpt(ranking))
     by_class = {}
     for entry, score in zip(entries, scores, strict=True):
         text = entry["label"]

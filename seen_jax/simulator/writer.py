@@ -31,8 +31,10 @@ from seen_jax.files import (
     write_whole,
 )
 from seen_jax.images import save_frames
+from seen_jax.problems import excerpt
 from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
+from seen_jax.split import Annotation, Split, split_to_json
 
 # Raise it with every change to the images that the same seed gives.
 SIMULATOR_VERSION = 1
@@ -92,7 +94,7 @@ def _write_missing(out, clips, seed, raw, num_workers, progress) -> None:
         write, missing, "simulate", num_workers, progress, few=0, env=_WORKER_ENV
     ):
         pass
-    write_whole(out / "emotion.json", see.split_to_json(_split(clips)))
+    write_whole(out / "emotion.json", split_to_json(_split(clips)))
     staging.rmdir()
 
 
@@ -109,7 +111,7 @@ def _claim(out: Path, asked: dict) -> None:
         refuse(out, rule, f"one without {note.name}", "give another --out")
     begun = read_json(note, "give another --out")
     if not isinstance(begun, dict):
-        got = see.excerpt(begun)
+        got = excerpt(begun)
         refuse(note, "the JSON object of the simulator", got, "give another --out")
     others = [
         f"{key} {begun.get(key)} there, {value} now"
@@ -158,11 +160,11 @@ def _clip_dir(out: Path, kind: str, clip: PlannedClip) -> Path:
     return out / kind / clip.name.emotion / str(clip.name)
 
 
-def _split(clips: list[PlannedClip]) -> see.Split:
-    return see.Split(
+def _split(clips: list[PlannedClip]) -> Split:
+    return Split(
         see.EMOTIONS,
         {
-            str(clip.name): see.Annotation(
+            str(clip.name): Annotation(
                 clip.subset, clip.name.emotion, 0, clip.name.length
             )
             for clip in clips

@@ -15,7 +15,9 @@ from seen_jax.data import records as records_lib
 from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
 from seen_jax.data.windows import Setting
-from seen_jax.errors import UserError
+from seen_jax.errors import UserError, run_command
+from seen_jax.problems import NUM_SHOWN, SeeError
+from seen_jax.split import load_split
 from tests import samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +101,7 @@ def test_the_check_says_which_options_find_the_parts(worst, capsys):
 
 
 def test_refused_by_default(worst, tmp_path):
-    with pytest.raises(see.SeeError) as caught:
+    with pytest.raises(SeeError) as caught:
         build(worst, tmp_path / "data", *PARTS)
     spoilt = {problem.clip for problem in caught.value.problems}
     assert spoilt == {BROKEN, GAPPY}
@@ -147,7 +149,7 @@ def test_leave_out_by_volunteer_and_the_split_writer_agree(worst, tmp_path, caps
     assert see_folder.main(arguments) == 0
     capsys.readouterr()
     build(worst, tmp_path / "data", *options, "--config=by_volunteer")
-    split, problems = see.load_split(written)
+    split, problems = load_split(written)
     assert not problems
     for part, subset in (("train", "training"), ("test", "testing")):
         records = records_lib.open_records(tmp_path / "data", part, "by_volunteer")
@@ -163,7 +165,7 @@ def test_leave_out_by_volunteer_and_the_split_writer_agree(worst, tmp_path, caps
 def test_as_published(worst, right, tmp_path, capsys):
     whole = shutil.copytree(worst, tmp_path / "SEE")
     options = (*PARTS, "--on_problem=as_published")
-    with pytest.raises(see.SeeError) as caught:  # no image, as published or not
+    with pytest.raises(SeeError) as caught:  # no image, as published or not
         build(whole, tmp_path / "data", *options)
     assert [problem.clip for problem in caught.value.problems] == [BROKEN]
     shutil.copy(
@@ -294,13 +296,87 @@ def test_many_problems_are_counted_and_written_to_a_file(tmp_path, capsys):
     out = tmp_path / "problems.txt"
     assert see_folder.main([str(root), f"--problems={out}"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == see.NUM_SHOWN + 3
-    assert lines[0].startswith(f"{root}/event/\\x1b[31m00\\u202e: expected an emotion ")
-    assert lines[-3].startswith("and 60 more; ") and lines[-1] == "80 problems"
+    assert len(lines) == NUM_SHOWN + 3
+    assert lines[0].startswith(f"{root}/emotion.json: expected at least one clip")
+    assert lines[1].startswith(f"{root}/event/\\x1b[31m00\\u202e: expected an emotion ")
+    assert lines[-3].startswith("and 61 more; ") and lines[-1] == "81 problems"
     assert lines[-2].startswith("--on_problem=leave_out leaves ")
     text = out.read_text()
-    assert len(text.splitlines()) == 80 and "\x1b" not in text
-    with pytest.raises(see.SeeError) as caught:
+    assert len(text.splitlines()) == 81 and "\x1b" not in text
+    with pytest.raises(SeeError) as caught:
         see_folder.check(see_folder.SeeFolder(root)).raise_problems()
-    assert len(caught.value.problems) == 80
-    assert len(str(caught.value).splitlines()) == see.NUM_SHOWN + 2
+    assert len(caught.value.problems) == 81
+    assert len(str(caught.value).splitlines()) == NUM_SHOWN + 2
+
+
+def entries(root):
+    content = json.loads((root / "emotion.json").read_text())
+    yield from content["database"].items()
+    (root / "emotion.json").write_text(json.dumps(content))
+
+
+def all_for_training(root):
+    for _, entry in entries(root):
+        entry["subset"] = "training"
+
+
+def break_testing_clips(root):
+    for name, entry in entries(root):
+        if entry["subset"] == "testing":
+            (clip_dir(root, "event", name) / "00000.jpg").write_bytes(b"")
+
+
+def one_volunteer(root):
+    for name, _ in entries(root):
+        if name.split("_")[1] != "001":
+            for kind in ("event", "frame"):
+                shutil.rmtree(clip_dir(root, kind, name))
+
+
+def nobody_is_named(root):
+    for i, (name, entry) in enumerate(entries(root)):
+        if i == 0:
+            entry["metadata"] = {"age": 3}
+            for kind in ("event", "frame"):
+                clip_dir(root, kind, name).rename(root / kind / "angry" / "clip")
+    text = (root / "emotion.json").read_text()
+    (root / "emotion.json").write_text(text.replace(str(SMALL[0]), "clip"))
+
+
+SMALL = samples.clip_names(2, (2,))
+NO_FOLDER = "SEE: expected a SEE folder, got none; SEE is handed out on request by"
+ALONE = "split by volunteer: expected clips of at least 2 volunteers, got 1; use the"
+NO_TESTING = "emotion.json: expected clips of the subset testing, got none; --config="
+NO_VOLUNTEER = "clip 'clip': expected a volunteer in the name or the metadata, got none"
+
+
+@pytest.mark.parametrize("is_built", [False, True], ids=["check", "build"])
+@pytest.mark.parametrize(
+    ("change", "options", "refused", "refused_by_volunteer"),
+    [
+        (lambda root: None, [], None, None),
+        (shutil.rmtree, [], NO_FOLDER, NO_FOLDER),
+        (all_for_training, [], NO_TESTING, None),
+        (break_testing_clips, [], "4 problems", "4 problems"),
+        (break_testing_clips, ["--on_problem=leave_out"], NO_TESTING, None),
+        (one_volunteer, [], "7 problems", "7 problems"),
+        (one_volunteer, ["--on_problem=leave_out"], None, ALONE),
+        (nobody_is_named, [], None, NO_VOLUNTEER),
+    ],
+)
+def test_check_and_builder_refuse_the_same(
+    change, options, refused, refused_by_volunteer, is_built, tmp_path, capsys
+):
+    root = samples.write_see_folder(tmp_path / "SEE", SMALL, size=8)
+    change(root)
+    for by_volunteer, text in ((False, refused), (True, refused_by_volunteer)):
+        if is_built:
+            main, others = build_lib.main, [str(tmp_path / "data")]
+            others += ["--config=by_volunteer"] if by_volunteer else []
+        else:
+            main = see_folder.main
+            others = [f"--write_volunteer_split={tmp_path}/s.json"] * by_volunteer
+        code = run_command(lambda: main([str(root), *others, *options]))  # noqa: B023
+        printed = capsys.readouterr()
+        assert code == (text is not None)
+        assert text is None or text in printed.out + printed.err

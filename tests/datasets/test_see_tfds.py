@@ -18,6 +18,9 @@ import tensorflow_datasets as tfds
 from seen_jax import see
 from seen_jax.data import records as records_lib
 from seen_jax.errors import UserError
+from seen_jax.problems import SeeError
+from seen_jax.split import load_split
+from seen_jax.volunteers import split_by_volunteer
 from tests import samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,8 +172,8 @@ def test_order_is_the_split_files_across_shards(data_dir):
 
 def test_by_volunteer(see_dir, data_dir, tmp_path):
     build(see_dir, tmp_path, config="by_volunteer")
-    split, _ = see.load_split(see_dir / "emotion.json")
-    divided = see.split_by_volunteer(split)
+    split, _ = load_split(see_dir / "emotion.json")
+    divided = split_by_volunteer(split)
     people = []
     for part, subset in (("train", "training"), ("test", "testing")):
         records = records_lib.open_records(tmp_path, part, "by_volunteer")
@@ -203,7 +206,7 @@ class TestAllOrNothing:
         images = sorted((bad / "frame").rglob("*.jpg"))[:2]
         for path in images:
             path.write_bytes(b"")
-        with pytest.raises(see.SeeError) as caught:
+        with pytest.raises(SeeError) as caught:
             build_lib.main([str(bad), str(tmp_path / "data")])
         paths = [problem.path for problem in caught.value.problems]
         assert paths == [*map(str, images)]
@@ -300,7 +303,7 @@ class TestAllOrNothing:
         assert second.clips.fingerprint != first.clips.fingerprint
 
         images[0].unlink()
-        with pytest.raises(see.SeeError):
+        with pytest.raises(SeeError):
             build_lib.main([str(changed), arguments[1], "--overwrite"])
         third = records_lib.open_records(tmp_path / "data", "train")
         assert third.clips.fingerprint == second.clips.fingerprint
@@ -352,9 +355,7 @@ class TestProvenance:
     def test_a_broken_note(self, see_dir, tmp_path):
         broken = shutil.copytree(see_dir, tmp_path / "SEE")
         (broken / "simulation.json").write_text("{}")
-        with pytest.raises(
-            see.SeeError, match=r"simulation\.json: expected a JSON obj"
-        ):
+        with pytest.raises(SeeError, match=r"simulation\.json: expected a JSON obj"):
             build(broken, tmp_path / "data")
         assert not (tmp_path / "data").exists()
 

@@ -1,0 +1,74 @@
+"""What is wrong with data in SEE's form, as lines that a user reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from seen_jax.errors import UserError, printable
+
+NUM_SHOWN = 20  # problems in a message
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong with a SEE folder.
+
+    Attributes:
+      path: the file, folder or entry.
+      expected: the rule.
+      got: what is there instead.
+      clip: the clip of the split file that it spoils; "" if it is none.
+      tolerated: the published loader passes over it silently.
+      remedy: what to do, where that is no matter of course.
+    """
+
+    path: str
+    expected: str
+    got: str
+    clip: str = field(default="", compare=False)
+    tolerated: bool = field(default=False, compare=False)
+    remedy: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        text = f"{self.path}: expected {self.expected}, got {self.got}"
+        return printable(f"{text}; {self.remedy}" if self.remedy else text)
+
+
+class SeeError(UserError):
+    """Data that does not follow the format of SEE; `problems` lists all of them."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count != 1 else ''} in the SEE data:"
+        super().__init__("\n  ".join([head, *excerpt_of(self.problems)]))
+
+    def __reduce__(self):  # the default one would pass the text as the problems
+        return type(self), (self.problems,)
+
+
+def excerpt_of(problems: Iterable[Problem]) -> list[str]:
+    """Returns a line for each of the first problems, and one for the others."""
+    problems = tuple(problems)
+    lines = [str(problem) for problem in problems[:NUM_SHOWN]]
+    if more := len(problems) - len(lines):
+        option = "python -m seen_jax.see_folder with --problems=FILE writes all"
+        lines.append(f"and {more} more; {option}")
+    return lines
+
+
+def excerpt(value: Any) -> str:
+    """Returns a value as JSON, or its beginning."""
+    try:
+        text = "nothing" if value is None else json.dumps(value)
+    except RecursionError:  # parsing allows a few levels more
+        text = "values nested too deep"
+    return shortened(text)
+
+
+def shortened(text: str, length: int = 120) -> str:
+    """Returns a text, or its beginning."""
+    return text if len(text) <= length else text[: length - 3] + "..."
