@@ -147,7 +147,7 @@ def test_overexposed_clips_have_saturated_areas():
 
 def test_a_run_killed_before_its_first_file_resumes(tmp_path):
     (tmp_path / f".{see.PROVENANCE_FILE}.part").write_text("{")  # as write_whole does
-    writer.write_see_folder(tmp_path, 1, 1, num_workers=1)
+    writer.write_see_folder(tmp_path, 1, 2, num_workers=1)
     contents = see_folder.check(see_folder.SeeFolder(tmp_path), num_workers=1)
     assert contents.problems == ()
     assert contents.provenance["source"] == "simulated"
