@@ -388,11 +388,41 @@ def test_beam_writes_the_same_records(see_dir, data_dir, tmp_path, monkeypatch):
     assert_same_records(data_dir, tmp_path)
 
 
-@pytest.mark.tensorflow
-@pytest.mark.skipif(
-    not all(map(importlib.util.find_spec, ("tensorflow", "dill"))),
-    reason="TFDS's own test case needs tensorflow-cpu and dill",
+needs_tensorflow = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("tensorflow", "dill", "mlcroissant"))),
+    reason="TFDS's test case and command need tensorflow-cpu, dill and mlcroissant",
 )
+
+
+@pytest.mark.tensorflow
+@needs_tensorflow
+@pytest.mark.parametrize("config", ["published", "by_volunteer"])
+def test_tfds_build_writes_the_same_records(see_dir, tmp_path, config):
+    broken = shutil.copytree(see_dir, tmp_path / "SEE")
+    sorted((broken / "event").rglob("*.jpg"))[0].write_bytes(b"")
+    imports = "--imports=see_tfds.see_tfds_dataset_builder"
+    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build"]
+    command += [imports, f"--manual_dir={broken}", f"--data_dir={tmp_path / 'tfds'}"]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "datasets")])
+
+    def tfds_build(name):
+        env = os.environ | {"PYTHONPATH": path}
+        return subprocess.run([*command, name], env=env, capture_output=True, text=True)
+
+    refused = tfds_build(f"see_tfds/{config}")
+    assert refused.returncode == 1
+    assert "SeeError: 1 problem in the SEE data:" in refused.stderr
+    assert not (tmp_path / "tfds" / "see_tfds" / config / str(Builder.VERSION)).exists()
+    done = tfds_build(f"see_tfds/{config}/on_problem=leave_out")
+    assert done.returncode == 0, done.stderr
+    assert "19 of 20 clips, 1 left out:" in done.stdout
+    arguments = [str(broken), str(tmp_path / "script"), f"--config={config}"]
+    assert build_lib.main([*arguments, "--on_problem=leave_out"]) == 0
+    assert_same_records(tmp_path / "tfds", tmp_path / "script", config)
+
+
+@pytest.mark.tensorflow
+@needs_tensorflow
 def test_tfds_own_test_case(see_dir):
     class TestSee(tfds.testing.DatasetBuilderTestCase):
         DATASET_CLASS = Builder
