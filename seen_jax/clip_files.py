@@ -67,11 +67,11 @@ class Modality:
 def list_modality(directory: Path, split: Split) -> Modality:
     """Lists the clip folders of one modality."""
     modality = Modality(directory)
+    labels, rule = split.labels or see.EMOTIONS, "a folder of emotion folders"
     if not directory.is_dir():
-        rule = "a folder of emotion folders"
-        modality.problems.append(Problem(str(directory), rule, "none"))
+        got = "a file" if directory.exists() else "none"
+        modality.problems.append(Problem(str(directory), rule, got))
         return modality
-    labels = split.labels or see.EMOTIONS
     for label_dir in _entries(directory, modality.junk):
         label = see.label_from_text(label_dir.name, labels)
         if label is not None and label_dir.is_dir():
@@ -79,10 +79,11 @@ def list_modality(directory: Path, split: Split) -> Modality:
             for clip_dir in _entries(label_dir, modality.junk):
                 _add_clip_dir(modality, clip_dir, label, split)
         elif split.labels or not label_dir.is_dir():
-            rule = f"an emotion folder, {shortened(one_of(labels))}"
-            got = label_dir.name
-            problem = Problem(str(label_dir), rule, got, tolerated=True)
-            modality.problems.append(problem)
+            place, got = str(label_dir), label_dir.name
+            one = f"an emotion folder, {shortened(one_of(labels))}"
+            modality.problems.append(Problem(place, one, got, tolerated=True))
+    if not modality.label_dirs and split.clips:
+        modality.problems.append(Problem(str(directory), rule, "none"))
     return modality
 
 
@@ -159,7 +160,7 @@ def _no_clip_dirs(
 ) -> list[Problem]:
     """Names what is missing: the clip's folders, or those of all clips of its label."""
     without = [  # a modality that is not there is a problem already
-        x for x in modalities if name not in x.clip_dirs and x.directory.is_dir()
+        x for x in modalities if name not in x.clip_dirs and x.label_dirs
     ]
     rule = f"a folder of the clips of {label}"
     problems = [
@@ -210,9 +211,12 @@ def _count_problems(
     """
     fields = see.parse_name(name)
     longest = max(1 + max(x, default=-1) for x in files)
-    count = fields.length if fields else max(annotation.end, longest)
+    if fields:  # a segment that ends later is a problem of the entry
+        count = fields.length if annotation.end <= fields.length else longest
+    else:
+        count = max(annotation.end, longest)
     span = f"{first:05d}.jpg to {first + count - 1:05d}.jpg"
-    if fields:
+    if fields and count == fields.length:
         span += ", as in the name"
     elif count == annotation.end:
         span += ", the segment's end"

@@ -152,7 +152,8 @@ def check(
         problems += [_with_hint(x, folder, option) for x in modality.problems]
     for problem in unlisted(modalities, split, path):
         # Nothing is added for an entry or a split file that is a problem already.
-        if not places & {path, entry_place(path, Path(problem.path).name)}:
+        own = entry_place(path, Path(problem.path).name)
+        if not places & {path, f"{path}: database", own}:
             problems.append(problem)
     clips, dropped, wrong = _list_clips(folder, split, modalities)
     problems += wrong
@@ -190,7 +191,8 @@ def _list_clips(
             clips[name], counts = as_published(name, annotation, files)
             if any(counts):
                 dropped[name] = counts
-            if not clips[name].event_files and all(x.tolerated for x in wrong):
+            dirs = [x.clip_dirs.get(name) for x in modalities]
+            if not clips[name].event_files and all(x and x.is_dir() for x in dirs):
                 rule = "images of the segment, of each modality"
                 problems.append(Problem(name, rule, "none", clip=name))
     return clips, dropped, problems

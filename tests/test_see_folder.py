@@ -237,6 +237,22 @@ def the_segment_ends_after_the_name(root, event, frame):
     )
 
 
+def change_length(root, name):
+    for kind in ("event", "frame"):
+        clip_dir(root, kind).rename(root / kind / "angry" / name)
+    edit_split(root, lambda x: x["database"].update({name: x["database"].pop(CLIP)}))
+
+
+@problems("{root}/emotion.json: database[*]: expected a segment within the 0 frames")
+def a_name_of_no_frames(root, event, frame):
+    change_length(root, CLIP.replace("_3_", "_0_"))
+
+
+@problems("*expected 999999999 images of each modality, 00000.jpg to 999999998.jpg, as")
+def a_name_of_too_many_frames(root, event, frame):
+    change_length(root, CLIP.replace("_3_", "_999999999_"))
+
+
 @problems(
     "{root}/event/angry: expected a folder of the clips of angry, got none",
     "{root}/frame: expected a folder of emotion folders, got none",
@@ -244,6 +260,22 @@ def the_segment_ends_after_the_name(root, event, frame):
 def no_folder_of_an_emotion_and_none_of_a_modality(root, event, frame):
     shutil.rmtree(event.parent)
     shutil.rmtree(root / "frame")
+
+
+@problems(
+    "{root}/event: expected a folder of emotion folders, got a file",
+    "{root}/frame: expected a folder of emotion folders, got none",
+)
+def a_file_and_an_empty_folder_as_modalities(root, event, frame):
+    shutil.rmtree(root / "event")
+    (root / "event").touch()
+    shutil.rmtree(root / "frame")
+    (root / "frame").mkdir()
+
+
+@problems("{root}/emotion.json: database: expected an object with an entry per clip, ")
+def a_list_of_entries(root, event, frame):
+    edit_split(root, lambda content: content.update(database=[]))
 
 
 NO_IMAGES = ("000003.jpg", "00003.gif", "3.jpg", "notes")

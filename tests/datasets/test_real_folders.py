@@ -207,6 +207,9 @@ def test_as_published_needs_an_image_of_each_modality(worst, tmp_path):
     problems = see_folder.check(folder).problems
     wrong = [x for x in problems if x.clip == GAPPY]
     assert [x.expected for x in wrong] == ["images of the segment, of each modality"]
+    shutil.rmtree(root / "frame")  # then that is the problem
+    paths = [x.path for x in see_folder.check(folder).problems]
+    assert f"{root}/frame" in paths and GAPPY not in paths
 
 
 def test_own_labels(tmp_path, capsys):
