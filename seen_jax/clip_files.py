@@ -266,7 +266,7 @@ def as_published(
       The clip, and how many event and intensity frames of its segment are not there.
     """
     segment = range(annotation.start, annotation.end)
-    kept = [[of[i] for i in segment if i in of] for of in files]
+    kept = [[path for i, path in of.items() if i in segment] for of in files]
     count = min(map(len, kept))
     whole = [[*of] == [*range(len(files[0]))] for of in files]
     if all(whole) and count == len(segment):  # as it is, frames outside it too

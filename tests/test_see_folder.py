@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from seen_jax import see, see_folder
+from seen_jax import clip_files, see, see_folder
 from seen_jax.errors import UserError
 from seen_jax.problems import SeeError
 from seen_jax.see_folder import load_provenance
@@ -441,6 +441,28 @@ def test_folder_with_the_name_of_no_clip(see_dir, name, expected):
     path.mkdir()
     (problem,) = problems_of(see_dir)
     assert problem.startswith(f"{path}: expected a clip name {expected}")
+
+
+def test_a_clip_that_no_record_can_hold(see_dir, monkeypatch):
+    files = [*clip_dir(see_dir).iterdir(), *clip_dir(see_dir, "frame").iterdir()]
+    size = sum(path.stat().st_size for path in files)
+    monkeypatch.setattr(clip_files, "MAX_CLIP_BYTES", size - 1)
+    (problem,) = (x for x in problems_of(see_dir) if CLIP in x)
+    rule = f"a clip of at most {size - 1} bytes of images"
+    assert problem == f"{clip_dir(see_dir)}: expected {rule}, got {size}"
+
+
+def test_a_segment_of_years_as_published(see_dir):
+    edit_split(
+        see_dir,
+        lambda x: x["database"][CLIP]["annotations"].update(segment=[1, 2**31 - 1]),
+    )
+    folder = see_folder.SeeFolder(see_dir, on_problem="as_published")
+    contents = see_folder.check(folder, num_workers=1)
+    assert contents.problems == ()
+    assert contents.dropped == {CLIP: (2**31 - 4, 2**31 - 4)}
+    names = [path.name for path in contents.clips[CLIP].event_files]
+    assert names == ["00001.jpg", "00002.jpg"]
 
 
 def test_several_problems_are_all_listed(see_dir):
