@@ -38,7 +38,7 @@ from seen_jax.errors import UserError, check_option, printable, refuse, run_comm
 from seen_jax.files import explained, read_json, write_whole
 from seen_jax.problems import Problem, SeeError, excerpt, excerpt_of
 from seen_jax.processes import map_in_processes
-from seen_jax.split import SUBSETS, Split, entry_place, load_split, split_to_json
+from seen_jax.split import SUBSETS, Split, load_split, split_to_json
 from seen_jax.volunteers import split_by_volunteer, volunteers_of
 
 ON_PROBLEM = ("refuse", "leave_out", "as_published")
@@ -145,6 +145,7 @@ def check(
     split, problems = load_split(folder.split_path)
     problems = [_with_hint(x, folder, "split_file") for x in problems]
     places = {problem.path for problem in problems}
+    wrong_entries = {problem.clip for problem in problems}
     provenance, wrong = load_provenance(root / see.PROVENANCE_FILE)
     problems += wrong
     modalities = [list_modality(x, split) for x in folder.modality_dirs()]
@@ -152,8 +153,8 @@ def check(
         problems += [_with_hint(x, folder, option) for x in modality.problems]
     for problem in unlisted(modalities, split, path):
         # Nothing is added for an entry or a split file that is a problem already.
-        own = entry_place(path, Path(problem.path).name)
-        if not places & {path, f"{path}: database", own}:
+        name = Path(problem.path).name
+        if not places & {path, f"{path}: database"} and name not in wrong_entries:
             problems.append(problem)
     clips, dropped, wrong = _list_clips(folder, split, modalities)
     problems += wrong

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,7 +114,7 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     for name, entry in database.items():
         wrong = _entry_problem(name, entry, labels)
         if wrong:
-            place = entry_place(path, name)
+            place = f"{path}: database[{name!r}]"
             problem = Problem(place, *wrong[:2], clip=name, tolerated=len(wrong) > 2)
             problems.append(problem)
             if not problem.tolerated:
@@ -126,7 +127,30 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     if len(fields) > MAX_FIELDS:
         rule = f"at most {MAX_FIELDS} different fields of metadata"
         problems.append(Problem(f"{path}: database", rule, str(len(fields))))
-    return Split(labels, clips, float(rate)), problems
+    return Split(labels, clips, float(rate)), _shared(problems, labels, path)
+
+
+def _label_rule(labels: Collection[str]) -> str:
+    return f"a label, {shortened(one_of(labels))}"
+
+
+def _shared(
+    problems: list[Problem], labels: Collection[str], path: str
+) -> list[Problem]:
+    """Makes one problem, of `labels`, of a label that several clips have."""
+    rule = _label_rule(labels)
+    counts = Counter(x.got for x in problems if x.expected == rule)
+    return [
+        Problem(
+            f"{path}: labels",
+            "the labels of all clips",
+            f"no {x.got}, which {counts[x.got]} clips have",
+            clip=x.clip,
+        )
+        if x.expected == rule and counts[x.got] > 1
+        else x
+        for x in problems
+    ]
 
 
 def _parse_labels(labels: Any) -> tuple[tuple[str, ...], str]:
@@ -156,11 +180,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def entry_place(path: str, name: str) -> str:
-    """Returns the place of a clip's entry, as problems name it."""
-    return f"{path}: database[{name!r}]"
-
-
 def _entry_problem(name: str, entry: Any, labels: Collection[str]) -> tuple | None:
     """Returns (expected, got) of the first thing wrong with one split entry.
 
@@ -185,7 +204,7 @@ def _entry_problem(name: str, entry: Any, labels: Collection[str]) -> tuple | No
     if clip and (see.is_see(labels) or not labels) and label != clip.emotion:
         return f"label {clip.emotion}, as in the clip's name", excerpt(text)
     if not isinstance(text, str) or (labels and label is None):
-        return f"a label, {shortened(one_of(labels))}", excerpt(text)
+        return _label_rule(labels), excerpt(text)
     if not isinstance(metadata, dict) or not all(
         map(_is_plain, (*metadata, *metadata.values()))
     ):

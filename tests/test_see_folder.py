@@ -92,6 +92,7 @@ def edit_split(root, change):
 
 
 NOT_GREY = "{event}/00001.jpg: expected a complete grey JPEG or PNG, got"
+NO_EMOTION = f"expected an emotion folder, one of {', '.join(see.EMOTIONS)}, got"
 OF_3 = "expected 3 images, 00000.jpg to 00002.jpg, as in the name"
 
 
@@ -273,6 +274,16 @@ def a_file_and_an_empty_folder_as_modalities(root, event, frame):
     (root / "frame").mkdir()
 
 
+@problems(
+    '{root}/emotion.json: labels: expected the labels of all clips, got no "angry", '
+    "which 3 clips have",
+    f"{{root}}/event/angry: {NO_EMOTION.replace('angry, ', '')} angry",
+    f"{{root}}/frame/angry: {NO_EMOTION.replace('angry, ', '')} angry",
+)
+def a_label_that_is_not_listed(root, event, frame):
+    edit_split(root, lambda content: content["labels"].remove("angry"))
+
+
 @problems("{root}/emotion.json: database: expected an object with an entry per clip, ")
 def a_list_of_entries(root, event, frame):
     edit_split(root, lambda content: content.update(database=[]))
@@ -311,9 +322,6 @@ def images_of_other_sizes(root, event, frame):
 def not_square(root, event, frame):
     for path in (*event.iterdir(), *frame.iterdir()):
         Image.new("L", (8, 6)).save(path)
-
-
-NO_EMOTION = f"expected an emotion folder, one of {', '.join(see.EMOTIONS)}, got"
 
 
 @problems(
