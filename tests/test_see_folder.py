@@ -473,6 +473,16 @@ def test_a_segment_of_years_as_published(see_dir):
     assert names == ["00001.jpg", "00002.jpg"]
 
 
+def test_the_summary_says_that_nobody_can_be_divided(tmp_path):
+    root = samples.write_see_folder(tmp_path / "SEE", samples.clip_names(1, (2,)), 8)
+    contents = see_folder.check(see_folder.SeeFolder(root))
+    assert contents.problems == ()
+    assert see_folder.summary(contents).splitlines()[-1] == (
+        "no config by_volunteer: split by volunteer: expected clips of at least 2 "
+        "volunteers, got 1; use the folder's split"
+    )
+
+
 def test_several_problems_are_all_listed(see_dir):
     second, third, fourth = (str(name) for name in samples.clip_names(1, (3,))[1:4])
     (clip_dir(see_dir) / "00000.jpg").write_bytes(b"")
