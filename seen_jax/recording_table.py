@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from seen_jax.errors import UserError, one_of, refuse
 from seen_jax.event_folder import parse_crop
 from seen_jax.files import read_text
-from seen_jax.split import SUBSETS
+from seen_jax.split import FOLDER_NAME, SUBSETS, names_a_folder
 
 COLUMNS = ("recording", "start_s", "end_s", "label", "volunteer")
 OVERRIDES = ("subset", "crop")
-# A label names a folder.
-_LABEL = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -101,9 +98,11 @@ def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
     for name in ("recording", "volunteer"):
         if not cells[name]:
             refuse(name, "a name", "nothing")
-    if not _LABEL.fullmatch(cells["label"]):
-        rule = "a name of at most 100 letters without / or \\, not beginning with a dot"
-        refuse("label", rule, repr(cells["label"]))
+    if not names_a_folder(cells["label"]):
+        refuse("label", f"a name of {FOLDER_NAME}", repr(cells["label"]))
+    for name, text in cells.items():  # the split file takes no other
+        if name != "recording" and not text.isprintable():
+            refuse(name, "printable text", repr(text))
     start_s, end_s = (_seconds(name, cells[name]) for name in ("start_s", "end_s"))
     if not 0 <= start_s < end_s < float("inf"):  # a nan is in no order
         got = f"{start_s:g} and {end_s:g}"

@@ -46,9 +46,10 @@ from seen_jax.files import (
     write_whole,
 )
 from seen_jax.images import save_frames
+from seen_jax.problems import SeeError
 from seen_jax.processes import map_in_processes
 from seen_jax.recording_table import COLUMNS, OVERRIDES, Row, read_table
-from seen_jax.split import SUBSETS
+from seen_jax.split import SUBSETS, parse_split
 from seen_jax.volunteers import draw_testing
 
 SOURCES_FILE = "recordings.json"
@@ -230,6 +231,8 @@ def write_folder(
     content = split_content(
         rows, subsets, {r.name: s["num_frames"] for r, s in todo}, period_us
     )
+    if wrong := parse_split(content, str(clips))[1]:
+        raise SeeError(wrong)
     options = {"period_us": str(period_us), "pixel": pixel}
     options |= {"test_share": test_share, "seed": seed}
     plan = {"table": clips.name, "options": options}

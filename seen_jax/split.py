@@ -21,7 +21,9 @@ from seen_jax.problems import Problem, excerpt, shortened
 
 SUBSETS = ("training", "testing")
 MAX_LABELS, MAX_FIELDS = 1000, 100  # so that no file makes the check slow or large
-_FOLDER_NAME = "at most 200 printable letters that can name a folder, without / or \\"
+FOLDER_NAME = (
+    "at most 200 bytes of printable letters without / or \\, not beginning with a dot"
+)
 
 
 @dataclass(frozen=True)
@@ -164,12 +166,13 @@ def _parse_labels(labels: Any) -> tuple[tuple[str, ...], str]:
         labels = [x.lower() for x in labels]
     if len(labels) < 2 or len({x.lower() for x in labels}) < len(labels):
         return (), "a list of 2 or more different names, whatever their case"
-    if len(labels) > MAX_LABELS or not all(map(_names_a_folder, labels)):
-        return (), f"at most {MAX_LABELS} names of {_FOLDER_NAME}"
+    if len(labels) > MAX_LABELS or not all(map(names_a_folder, labels)):
+        return (), f"at most {MAX_LABELS} names of {FOLDER_NAME}"
     return tuple(labels), ""
 
 
-def _names_a_folder(name: str) -> bool:
+def names_a_folder(name: str) -> bool:
+    """Says whether a label or a clip's name follows `FOLDER_NAME`."""
     plain = name.isprintable() and name == name.strip() and not {*"/\\"} & {*name}
     return plain and 0 < len(name.encode()) <= 200 and not name.startswith(".")
 
@@ -192,8 +195,8 @@ def _entry_problem(name: str, entry: Any, labels: Collection[str]) -> tuple | No
             see.ClipName.parse(name)
     except UserError as error:
         return f"{error.expected}, or metadata in its entry", error.got
-    if not _names_a_folder(name):
-        return f"a clip name of {_FOLDER_NAME}", excerpt(name)
+    if not names_a_folder(name):
+        return f"a clip name of {FOLDER_NAME}", excerpt(name)
     if not isinstance(entry, dict) or entry.get("subset") not in SUBSETS:
         return f"a subset, {one_of(SUBSETS)}", excerpt(entry)
     note = entry.get("annotations")

@@ -96,17 +96,20 @@ def test_every_wrong_row_is_listed_and_nothing_written(folder):
         "a.aedat4,0.2,0.2,left,anna,,",
         "a.aedat4,0,nan,left,anna,,",
         "a.aedat4,0,0.2,../left,anna,,",
+        "a.aedat4,0,0.2,\u202eleft,anna,,",
+        f"a.aedat4,0,0.2,{'左' * 67},anna,,",  # 201 bytes
+        "a.aedat4,0,0.2,left,an\x1bna,,",
         "a.aedat4,0,0.2,left,,,",
         "a.aedat4,0,0.2,left,anna,test,",
         "a.aedat4,0,0.2,left,anna,,1;2;3",
         "a.aedat4,0,0.2,left",
         header=HEADER + ",subset,crop",
     )
-    with pytest.raises(UserError, match="9 problems, nothing was written") as error:
+    with pytest.raises(UserError, match="12 problems, nothing was written") as error:
         command(folder)
     lines = str(error.value).splitlines()[1:]
     words = ["recording", "start_s", "start_s, end_s", "start_s, end_s", "label"]
-    words += ["volunteer", "subset", "crop", "row"]
+    words += ["label", "label", "volunteer", "volunteer", "subset", "crop", "row"]
     assert [line.split(": ")[:2] for line in lines] == [
         [f"  line {line}", word] for line, word in enumerate(words, start=3)
     ]
