@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from seen_jax import see
-from seen_jax.aedat4 import read_aedat4
+from seen_jax.cameras.sources import read_recording
 from seen_jax.errors import refuse, run_command
 from seen_jax.events import (
     PIXEL_RULES,
@@ -319,7 +319,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.start_s is not None and args.start_us is not None:
         parser.error("expected one of --start_s and --start_us, got both")
     check_free(args.out)
-    recording = read_aedat4(args.recording)
+    recording = read_recording(args.recording)
     crop = args.crop or centre_square(recording.resolution)
     options = {"crop": crop, "period_us": args.period_us, "pixel": args.pixel}
     if args.start_s is None:

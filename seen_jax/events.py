@@ -63,6 +63,12 @@ class Events:
     def __len__(self) -> int:
         return len(self.t)
 
+    def join(self, later: Events) -> Events:
+        """Puts later events behind these."""
+        return Events(
+            *(np.concatenate([getattr(x, k) for x in (self, later)]) for k in _FIELDS)
+        )
+
     def take(self, here: slice | np.ndarray) -> Events:
         """Keeps a part of the events: a slice, or where a mask (N,) is true."""
         return Events(self.t[here], self.x[here], self.y[here], self.p[here])
@@ -76,13 +82,17 @@ class Events:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A recording of a DAVIS camera, both modalities on one clock; F intensity frames.
+    """What a DAVIS camera sent, both modalities on one clock; F intensity frames.
+
+    It may be a packet, a short part of a stream, which `seen_jax.cameras` gives: then
+    either may be empty.
 
     Attributes:
       events: all events.
       times_us: int64 (F,), when the exposures begin, never decreasing.
       intensity_frames: uint8 (F, H, W).
       resolution: (width, height) of the sensor, pixels.
+      notes: what a reader changed or left out, a sentence each, for people.
 
     Raises:
       UserError: a shape, type or order differs, or an event is off the sensor.
@@ -92,6 +102,7 @@ class Recording:
     times_us: np.ndarray
     intensity_frames: np.ndarray
     resolution: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         width, height = self.resolution
@@ -151,8 +162,13 @@ def period_edges(
         remedy = "num_periods_of counts those that hold all events"
         refuse("num_periods", "at least 0", num_periods, remedy)
     return np.array(
-        [start_us + math.ceil(i * period_us) for i in range(num_periods + 1)], np.int64
+        [edge_us(start_us, period_us, i) for i in range(num_periods + 1)], np.int64
     )
+
+
+def edge_us(start_us: int, period_us: int | Fraction, index: int) -> int:
+    """Returns the first microsecond of the period of an index, which starts at 0."""
+    return start_us + math.ceil(index * period_us)
 
 
 def num_periods_of(events: Events, start_us: int, period_us: int | Fraction) -> int:

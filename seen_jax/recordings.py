@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import see
-from seen_jax.aedat4 import read_once
+from seen_jax.cameras.sources import read_once
 from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.event_folder import (
     ClipImages,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from seen_jax import event_folder, see
-from seen_jax.aedat4 import write_aedat4
+from seen_jax.cameras.aedat4 import write_aedat4
 from seen_jax.errors import UserError
 from seen_jax.event_folder import (
     centre_square,
@@ -166,7 +166,7 @@ def test_real_recordings(name, num_events, num_periods, shared, tmp_path, capsys
     told = capsys.readouterr().out
     assert f"{num_events} events" in told
     assert "crop 83,40,180" in told
-    whole = event_folder.read_aedat4(path)
+    whole = event_folder.read_recording(path)
     part = whole.crop(83, 40, 180)
     images = clip_images(whole, crop=(83, 40, 180))
     assert images.counts.sum() == len(part.events)
@@ -187,7 +187,7 @@ def test_command_line_refuses(file, tmp_path, capsys):
     ):
         with pytest.raises(UserError, match=text):
             main([str(file), "--out", str(out), *options])
-    with pytest.raises(UserError, match=r"expected an \.aedat4 file, got no such file"):
+    with pytest.raises(UserError, match=r"expected a recording, got no such file"):
         main([str(tmp_path / "no.aedat4"), "--out", str(out)])
     for options, text in (
         (["--crop", "1,2"], "expected X,Y,SIZE in pixels"),
@@ -215,7 +215,8 @@ def test_a_failed_write_leaves_no_folder(file, tmp_path, monkeypatch):
     out = tmp_path / "clip"
     with pytest.raises(UserError, match="no space left"):
         main([str(file), "--out", str(out), "--crop", "0,0,20"])
-    assert sorted(x.name for x in tmp_path.iterdir()) == ["a.aedat4"]
+    left = sorted(x.name for x in tmp_path.iterdir())
+    assert left == ["a.aedat4", "a.aedat4.sha256"]
 
 
 def test_an_empty_folder_is_used(file, tmp_path):

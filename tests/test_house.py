@@ -21,9 +21,10 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
     {"files", "processes"},
     {"see", "problems"},
     {"images", "events", "metrics", "models.surrogate", "data.windows", "split"},
-    {"volunteers", "clip_files", "aedat4", "models.lif", "runtime.seen_runtime"},
-    {"see_folder", "event_folder"},
+    {"volunteers", "clip_files", "cameras", "models.lif", "runtime.seen_runtime"},
+    {"see_folder"},
     {"models", "data", "simulator"},
+    {"event_folder"},
     {"protocol", "curves", "recording_table"},
     {"recordings"},
     {"training"},
@@ -33,7 +34,7 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
     {"__main__"},
 ]
 NO_JAX = {"errors", "files", "processes", "see", "problems", "split", "volunteers"}
-NO_JAX |= {"clip_files", "see_folder", "images", "events", "event_folder", "aedat4"}
+NO_JAX |= {"clip_files", "see_folder", "images", "events", "event_folder", "cameras"}
 NO_JAX |= {"recording_table", "recordings", "cli", "metrics", "data.windows", "runtime"}
 ALLOWED = {  # package: the modules (by prefix) that may import it
     "tensorflow": set(),
@@ -43,7 +44,7 @@ ALLOWED = {  # package: the modules (by prefix) that may import it
     "onnxruntime": {"export", "runtime", "benchmarks"},
     "tensorflow_datasets": {"data"},
     "grain": {"data"},
-    "dv_processing": {"aedat4"},
+    "dv_processing": {"cameras"},
     "datasets": set(),  # an installed Hugging Face `datasets` would come first
 }
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from seen_jax import recordings
-from seen_jax.aedat4 import read_aedat4, write_aedat4
+from seen_jax.cameras.aedat4 import write_aedat4
+from seen_jax.cameras.sources import read_recording
 from seen_jax.errors import UserError
 from seen_jax.events import accumulate
 from tests.samples import random_events
@@ -68,7 +69,7 @@ def test_images_and_split_file(folder, capsys):
     assert (clip["sha256"], clip["crop"]) == (digest, [4, 2, 16])
     # The origin is the intensity frame at FIRST_US: no event is earlier.
     assert clip["start_us"] == FIRST_US + 100_000
-    events = read_aedat4(folder / "a.aedat4").events
+    events = read_recording(folder / "a.aedat4").events
     inside = (events.t >= FIRST_US + 100_000) & (events.t < FIRST_US + 340_000)
     part = type(events)(*(x[inside] for x in (events.t, events.x, events.y, events.p)))
     expected = accumulate(

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from seen_jax import see
-from seen_jax.aedat4 import read_aedat4
+from seen_jax.cameras.sources import read_recording
 from seen_jax.errors import run_command
 from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
 from seen_jax.events import PIXEL_RULES
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
     frames_per_s = Fraction(runtime.manifest["frames_per_s"])
     usual = see.FRAME_PERIOD_US if frames_per_s == see.FRAMES_PER_S else None
-    recording = read_aedat4(args.recording)
+    recording = read_recording(args.recording)
     images = clip_images(
         recording,
         crop=args.crop or centre_square(recording.resolution),

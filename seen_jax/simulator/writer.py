@@ -4,7 +4,7 @@
                                                simulated for every later program
     OUT/event/<emotion>/<clip name>/*.jpg      as published
     OUT/frame/<emotion>/<clip name>/*.jpg
-    OUT/raw/<emotion>/<clip name>.aedat4       with raw=True
+    OUT/raw/<emotion>/<clip name>.aedat4       with raw=True, and its SHA-256
     OUT/emotion.json                           written last: the folder is complete
 
 A clip is written to OUT/.staging and moved when complete, its event folder last, so
@@ -139,9 +139,11 @@ def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
     ):
         save_frames(staging / kind, frames)
     if raw:
-        _write_raw(staging / "raw", recorded)
-        final = _clip_dir(out, "raw", clip).with_name(f"{clip.name}.aedat4")
-        move_into_place(staging / "raw", final)
+        name = f"{clip.name}.aedat4"
+        _write_raw(staging / name, recorded)
+        for written in (f"{name}.sha256", name):
+            final = _clip_dir(out, "raw", clip).with_name(written)
+            move_into_place(staging / written, final)
     for kind in ("frame", "event"):  # in this order: see the module's docstring
         move_into_place(staging / kind, _clip_dir(out, kind, clip))
     staging.rmdir()
@@ -149,7 +151,7 @@ def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
 
 def _write_raw(path: Path, recorded) -> None:
     """Writes AEDAT4 with a frame at the end of each period, inside it by 1 us."""
-    from seen_jax.aedat4 import write_aedat4
+    from seen_jax.cameras.aedat4 import write_aedat4
 
     count = len(recorded.intensity_frames)
     times_us = (np.arange(count) + 1) * see.FRAME_PERIOD_US - 1

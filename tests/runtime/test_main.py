@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from seen_jax.aedat4 import write_aedat4
+from seen_jax.cameras.aedat4 import write_aedat4
 from seen_jax.errors import run_command
 from seen_jax.event_folder import clip_images
 from seen_jax.events import Recording

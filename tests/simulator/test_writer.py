@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from seen_jax import event_folder, files, see, see_folder
-from seen_jax.aedat4 import read_aedat4
+from seen_jax.cameras.sources import read_recording
 from seen_jax.errors import UserError
 from seen_jax.events import accumulate
 from seen_jax.simulator import calibration, writer
@@ -70,7 +70,7 @@ def test_raw_events_accumulate_to_the_event_frames(folder):
     clip = plan(VOLUNTEERS, CLIPS, 0)[1].name
     recorded = simulate_clip(clip, seed=0)
     assert set(np.unique(recorded.event_frames)) == {0, 128, 255}
-    recording = read_aedat4(folder / "raw" / clip.emotion / f"{clip}.aedat4")
+    recording = read_recording(folder / "raw" / clip.emotion / f"{clip}.aedat4")
     frames = accumulate(
         recording.events, start_us=0, num_periods=clip.length, shape=(180, 180)
     )

@@ -10,9 +10,11 @@ import dv_processing as dv
 import numpy as np
 import pytest
 
-from seen_jax.aedat4 import read_aedat4, write_aedat4
+from seen_jax.cameras.aedat4 import write_aedat4
+from seen_jax.cameras.sources import open_source, read_recording
 from seen_jax.errors import UserError
 from seen_jax.events import Events
+from tests.cameras.writing import region, write_streams
 from tests.samples import events_of, random_events
 
 RECORDINGS = {  # name: (events, intensity frames)
@@ -56,7 +58,7 @@ def file(parts, tmp_path):
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_real_recordings_against_an_independent_reader(name, shared):
     path = shared / "recordings" / f"{name}.aedat4"
-    recording = read_aedat4(path)
+    recording = read_recording(path)
     assert (len(recording.events), len(recording.times_us)) == RECORDINGS[name]
     assert recording.resolution == (346, 260)
     events, frames = read_independently(path)
@@ -70,7 +72,7 @@ def test_real_recordings_against_an_independent_reader(name, shared):
 
 def test_round_trip_is_exact(parts, file):
     events, times_us, frames = parts
-    recording = read_aedat4(file)
+    recording = read_recording(file)
     assert (np.diff(events.t) == 0).sum() > 10_000
     assert_same_events(recording.events, events)
     np.testing.assert_array_equal(recording.times_us, times_us)
@@ -84,7 +86,8 @@ def test_round_trip_is_exact(parts, file):
 def test_writing_is_deterministic_and_leaves_nothing_else(parts, file, tmp_path):
     write_aedat4(tmp_path / "raw", *parts)  # any name can be written
     assert (tmp_path / "raw").read_bytes() == file.read_bytes()
-    assert sorted(os.listdir(tmp_path)) == ["a.aedat4", "raw"]
+    names = ["a.aedat4", "a.aedat4.sha256", "raw", "raw.sha256"]
+    assert sorted(os.listdir(tmp_path)) == names
 
 
 def test_writing_refuses(parts, tmp_path):
@@ -110,7 +113,7 @@ def test_a_file_cut_anywhere_is_refused(file):
     for cut in [*cuts, table + 1, (table + size) // 2, size - 5]:
         file.write_bytes(data[:cut])
         with pytest.raises(ValueError, match=r"a\.aedat4: expected a") as error:
-            read_aedat4(file)
+            read_recording(file)
         assert "Stacktrace" not in str(error.value)
         assert len(str(error.value)) < 400
 
@@ -126,7 +129,7 @@ def test_a_file_whose_recorder_died_is_refused(file):
         count += batch.size()
     assert 0 < count < 25_000
     with pytest.raises(ValueError, match="table of packets at the end, got none"):
-        read_aedat4(file)
+        read_recording(file)
 
 
 def test_a_killed_recorder_leaves_such_a_file(tmp_path):
@@ -140,27 +143,7 @@ def test_a_killed_recorder_leaves_such_a_file(tmp_path):
     )
     subprocess.run([sys.executable, "-c", program, path], timeout=60)
     with pytest.raises(ValueError, match=r"k\.aedat4: expected a"):
-        read_aedat4(path)
-
-
-def write_streams(path, events=None, frames=None, compression=None):
-    """Writes only the streams that are given."""
-    compression = compression or dv.CompressionType.LZ4
-    config = dv.io.MonoCameraWriter.Config("DAVIS346", compression)
-    if events is not None:
-        config.addEventStream((8, 6))
-    if frames is not None:
-        config.addFrameStream((8, 6))
-    writer = dv.io.MonoCameraWriter(str(path), config)
-    if events:
-        store = dv.EventStore()
-        for event in events:
-            store.push_back(*event)
-        writer.writeEvents(store)
-    for i, frame in enumerate(frames or []):
-        writer.writeFrame(dv.Frame(i, frame))
-    del writer
-    return path
+        read_recording(path)
 
 
 def test_missing_streams_and_odd_frames(tmp_path):
@@ -171,13 +154,60 @@ def test_missing_streams_and_odd_frames(tmp_path):
         ([event], None, "expected a stream of intensity frames, got none"),
         ([event], [], "at least one of each, got 1 events and 0 intensity frames"),
         ([], [frame], "at least one of each, got 0 events and 1 intensity frames"),
-        ([event], [np.zeros((6, 8, 3), np.uint8)], r"got uint8 \(1, 6, 8, 3\)"),
-        ([event], [frame, frame[:5]], r"expected one shape, got \[\(5, 8\), \(6, 8\)"),
+        ([event], [region(0, 0, 2, frame[:5])], "within the 8 x 6 .* got 8 x 5 at 0,2"),
     ):
         write_streams(path, events, frames)
         with pytest.raises(ValueError, match=text) as error:
-            read_aedat4(path)
+            read_recording(path)
         assert str(error.value).startswith(str(path))
+
+
+def test_kinds_of_frames_and_events_off_the_sensor(tmp_path):
+    grey = np.random.default_rng(0).integers(1, 255, (6, 8), np.uint8)
+    colour = np.stack([grey] * 3, -1)
+    tall = (grey.astype(np.uint16) << 2) + 1
+    events = [(1, 0, 0, True), (2, 8, 0, True), (3, 7, 5, False), (4, 0, 6, True)]
+    part = region(9, 3, 2, grey[:4, :5])
+    for name, frame, note, expected in (
+        ("gray16", tall, "1 intensity frame of 10 bits scaled to 8", grey),
+        ("colour", colour, "1 intensity frame in colour turned into grey", grey),
+        ("roi", part, "1 intensity frame of the region 5 x 4 at 3,2, black", None),
+    ):
+        path = write_streams(tmp_path / f"{name}.aedat4", events, [frame])
+        recording = read_recording(path)
+        assert_same_events(recording.events, events_of((1, 0, 0, 1), (3, 7, 5, 0)))
+        off, changed = recording.notes
+        assert off == "2 of 4 events were off the sensor and left out"
+        assert changed.startswith(note)
+        if expected is None:
+            expected = np.zeros((6, 8), np.uint8)
+            expected[2:6, 3:8] = grey[:4, :5]
+        np.testing.assert_array_equal(recording.intensity_frames[0], expected)
+
+
+def test_packets_come_in_time(tmp_path):
+    events = random_events(25_000, 1_000_000, 12, 20)  # 10,000 of them a packet
+    times_us = np.arange(0, 1_000_000, 40_000)
+    frames = np.zeros((25, 12, 20), np.uint8)
+    write_aedat4(tmp_path / "a.aedat4", events, times_us, frames)
+    *packets, last = open_source(tmp_path / "a.aedat4")
+    assert not len(last.events) and not len(last.times_us)
+    firsts = [int(x.events.t[0] if len(x.events) else x.times_us[0]) for x in packets]
+    assert firsts == sorted(firsts)
+    assert sum(len(x.events) for x in packets) == 25_000
+    assert sum(len(x.times_us) for x in packets) == 25
+
+
+def test_a_digest_beside_a_file(file):
+    beside = file.with_name("a.aedat4.sha256")
+    command = ["sha256sum", "--check", "--quiet", beside]
+    subprocess.run(command, check=True, cwd=file.parent)
+    # One bit of a pixel or an event that no library would miss.
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(UserError, match=r"a file of the SHA-256 in a\.aedat4\.sha256"):
+        read_recording(file)
 
 
 def test_unsorted_timestamps_in_a_file(tmp_path):
@@ -196,32 +226,32 @@ def test_unsorted_timestamps_in_a_file(tmp_path):
     with pytest.raises(
         ValueError, match="never decrease, got 1000003 us after 1000009 us at event 2"
     ):
-        read_aedat4(path)
+        read_recording(path)
 
 
 def test_other_files(tmp_path):
-    with pytest.raises(UserError, match=r"expected an \.aedat4 file, got no"):
-        read_aedat4(tmp_path / "none.aedat4")
+    with pytest.raises(UserError, match="expected a recording, got no such file"):
+        read_recording(tmp_path / "none.aedat4")
     other = tmp_path / "text.aedat4"
     other.write_text("hello, this is no recording")
     with pytest.raises(ValueError, match="got 27 bytes that start with b'hello"):
-        read_aedat4(other)
+        read_recording(other)
     other.write_bytes(b"")
     with pytest.raises(ValueError, match="got 0 bytes that start with b''"):
-        read_aedat4(other)
+        read_recording(other)
     other.write_bytes(b"#!AER-DAT4.0\r\n" + struct.pack("<I", 40) + b"\xff" * 40)
     with pytest.raises(ValueError, match="expected a complete AEDAT4 file, got a bro"):
-        read_aedat4(other)
+        read_recording(other)
     renamed = tmp_path / "text.dat"
     renamed.write_bytes(b"#!AER-DAT4.0\r\n")
     with pytest.raises(ValueError, match=r"ends in \.aedat4, got '\.dat'"):
-        read_aedat4(renamed)
+        read_recording(renamed)
 
 
 def test_one_event_and_one_frame_are_a_recording(tmp_path):
     path = tmp_path / "a.aedat4"
     frame = np.full((1, 6, 8), 7, np.uint8)
     write_aedat4(path, events_of((0, 7, 5, 1)), np.array([0]), frame)
-    recording = read_aedat4(path)
+    recording = read_recording(path)
     assert_same_events(recording.events, events_of((0, 7, 5, 1)))
     np.testing.assert_array_equal(recording.intensity_frames, frame)

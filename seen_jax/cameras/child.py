@@ -1,0 +1,152 @@
+"""A file is read in a process of its own, which ends where it makes no progress.
+
+    python -m seen_jax.cameras.child FILE FD LIMIT_S [--recover]
+
+The library of a format may loop for ever in a broken file, deaf to Ctrl-C, or end its
+process. The child sets the alarm of its process before every packet and leaves the
+signal's default in place: the kernel ends it, whatever its threads hold. Each packet
+crosses a pipe as a line of JSON and the bytes of its arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+from seen_jax.errors import UserError, refuse
+from seen_jax.events import Events, Recording
+from seen_jax.files import RECOPY
+
+LIMIT_S = 30.0
+_BYTES_PER_S = 10e6  # to open a file: its digest, and its table made anew
+_WHOLE = "a recording that is not broken"
+_TYPES = (np.int64, np.int16, np.int16, np.bool_, np.int64, np.uint8)
+
+
+def read_in_child(
+    path: Path, recover: bool = False, limit_s: float = LIMIT_S
+) -> Iterator[Recording]:
+    """Yields what `formats.packets_of` does, read by a child process.
+
+    Args:
+      path: a file.
+      recover: see `formats.packets_of`.
+      limit_s: seconds within which every packet has to come; more for a large file.
+
+    Raises:
+      UserError: as `formats.packets_of`, and where the child was ended or ended itself.
+    """
+    ours, theirs = os.pipe()
+    command = [sys.executable, "-P", "-m", "seen_jax.cameras.child", str(path)]
+    command += [str(theirs), str(limit_s)] + ["--recover"] * recover
+    root = str(Path(__file__).resolve().parents[2])
+    # A folder for what the child leaves where it is ended.
+    with tempfile.TemporaryDirectory() as folder, Connection(ours) as pipe:
+        places = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, "TMPDIR": folder, "PYTHONPATH": places},
+            pass_fds=[theirs],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        try:
+            yield from _receive(pipe, child, path, limit_s)
+        finally:
+            child.kill()
+            child.wait()
+
+
+def _receive(
+    pipe: Connection, child: subprocess.Popen, path: Path, limit_s: float
+) -> Iterator[Recording]:
+    count = 0
+    while True:
+        try:
+            head = json.loads(pipe.recv_bytes())
+        except EOFError:
+            break
+        if "error" in head:
+            raise UserError(head["error"])
+        if "end" in head:
+            return
+        yield _unpacked(head, [pipe.recv_bytes() for _ in _TYPES])
+        count += 1
+    status = -child.wait()
+    got = f"a reader that ended with {status} after {count} packets"
+    if status == signal.SIGALRM:
+        got = f"a reader without progress for {limit_s:g} s after {count} packets"
+    elif status > 0:
+        got = f"a reader that died of {signal.Signals(status).name}"
+        got += f" after {count} packets"
+    refuse(path, _WHOLE, got, RECOPY)
+
+
+def _unpacked(head: dict, content: list[bytes]) -> Recording:
+    width, height = head["resolution"]
+    *columns, times_us, pixels = map(np.frombuffer, content, _TYPES)
+    frames = pixels.reshape(len(times_us), height, width)
+    notes = tuple(head["notes"])
+    return Recording(Events(*columns), times_us, frames, (width, height), notes)
+
+
+def _send(pipe: Connection, packet: Recording) -> None:
+    head = {"resolution": packet.resolution, "notes": packet.notes}
+    pipe.send_bytes(json.dumps(head).encode())
+    events = packet.events
+    arrays = (events.t, events.x, events.y, events.p)
+    for array in (*arrays, packet.times_us, packet.intensity_frames):
+        pipe.send_bytes(np.ascontiguousarray(array).tobytes())
+
+
+def _send_all(pipe: Connection, path: Path, limit_s: float, recover: bool) -> None:
+    from seen_jax.cameras.formats import packets_of
+
+    try:
+        size = path.stat().st_size if path.is_file() else 0
+        signal.setitimer(signal.ITIMER_REAL, limit_s + size / _BYTES_PER_S)
+        for packet in packets_of(path, recover):
+            signal.setitimer(signal.ITIMER_REAL, 0)  # who reads may take its time
+            _send(pipe, packet)
+            signal.setitimer(signal.ITIMER_REAL, limit_s)
+        answer = {"end": True}
+    except UserError as error:
+        text = str(error)
+        answer = {"error": text if str(path) in text else f"{path}: {text}"}
+    except BrokenPipeError:  # nobody reads any more
+        return
+    except Exception as error:  # of a library of a format, in bytes it cannot read
+        got = f"{type(error).__name__}: {error}"
+        answer = {"error": f"{path}: expected {_WHOLE}, got {got}; {RECOPY}"}
+    pipe.send_bytes(json.dumps(answer).encode())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path", type=Path)
+    parser.add_argument("fd", type=int)
+    parser.add_argument("limit_s", type=float)
+    parser.add_argument("--recover", action="store_true")
+    args = parser.parse_args()
+    # The kernel's way: a library that loops leaves Python no turn to act on them.
+    for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    with Connection(args.fd) as pipe, contextlib.suppress(BrokenPipeError):
+        _send_all(pipe, args.path, args.limit_s, args.recover)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The SHA-256 beside a file: FILE.sha256, as `sha256sum --check` reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from seen_jax.errors import refuse
+from seen_jax.files import RECOPY, read_text, write_whole
+
+
+def of(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def beside(path: Path) -> Path:
+    """Returns where the digest of a file is."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def replace(part: Path, path: Path) -> None:
+    """Moves a finished file to its place and writes its digest beside it.
+
+    A process that is killed in between leaves the file without a digest, never with
+    that of another one.
+    """
+    text = f"{of(part)}  {path.name}\n"
+    beside(path).unlink(missing_ok=True)
+    os.replace(part, path)
+    write_whole(beside(path), text)
+
+
+def check(path: Path) -> None:
+    """Raises a `UserError` if there is a digest beside a file and it is another one."""
+    name = beside(path).name
+    if beside(path).exists():
+        words = read_text(beside(path)).split()
+        if words[:1] != [sha256 := of(path)]:
+            remedy = f"{RECOPY}, or remove {name} if it was changed on purpose"
+            refuse(path, f"a file of the SHA-256 in {name}", sha256, remedy)

@@ -1,0 +1,167 @@
+"""Packets -> periods: the events of 1/30 s each and the intensity frame at its end.
+
+Periods are counted by the camera's timestamps, not by arrival, as
+`seen_jax.events.period_edges` counts those of a whole recording: a stream that is read
+packet by packet gives the same periods as `seen_jax.event_folder.clip_images`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from seen_jax.cameras.packets import RECORD_BOTH, no_events
+from seen_jax.errors import refuse
+from seen_jax.events import Events, Recording, edge_us, period_edges
+
+PERIOD_US = Fraction(10**6, 30)  # exact, so that it never drifts from a 30 Hz clock
+_FIRST_FRAME_WAIT_US = 2_000_000
+_GAP = 2  # periods without anything that are more than a quiet scene
+
+
+@dataclass(frozen=True, eq=False)
+class Period:
+    """One period of a stream.
+
+    Attributes:
+      index: from 0; where it jumps, the stream had a gap: these periods were dropped.
+      start_us, end_us: the first microsecond, and the first of the next period.
+      events: all of the period, of the whole sensor.
+      intensity_frame: uint8 (H, W), the last one at or before `end_us`; the stream's
+        first one where none is.
+      intensity_us: its time.
+    """
+
+    index: int
+    start_us: int
+    end_us: int
+    events: Events
+    intensity_frame: np.ndarray
+    intensity_us: int
+
+
+def periods(
+    packets: Iterable[Recording],
+    *,
+    period_us: int | Fraction = PERIOD_US,
+    start_us: int | None = None,
+    patience_us: int | None = None,
+) -> Iterator[Period]:
+    """Divides a stream into periods, from the first event to the last one.
+
+    Args:
+      packets: a stream, in time.
+      period_us: length of a period.
+      start_us: where the first period begins; None takes the first event.
+      patience_us: None for a file: a period ends when both modalities are beyond it,
+        and a gap is empty periods. For a live stream, how long past the end of a
+        period, in the camera's time, a late modality is waited for; a gap in both is
+        dropped periods.
+
+    Raises:
+      UserError: an event comes before the start; a stream without intensity frames.
+    """
+    period_edges(0, period_us, 0)  # checks the period
+    stream = _Stream(start_us, period_us, patience_us)
+    for packet in packets:
+        stream.add(packet)
+        while stream.is_ready():
+            yield stream.take()
+    while len(stream.events):
+        yield stream.take()
+
+
+class _Stream:
+    """What has arrived and is in no period yet."""
+
+    def __init__(self, start_us, period_us, patience_us):
+        self.start_us, self.period_us = start_us, period_us
+        self.patience_us = patience_us
+        self.index = 0
+        self.events = no_events()
+        self.frames: list[tuple[int, np.ndarray]] = []
+        self.last_event_us = self.last_frame_us = -1
+
+    def add(self, packet: Recording) -> None:
+        if count := len(packet.events):
+            first_us, self.last_event_us = map(int, packet.events.t[[0, count - 1]])
+            if self.start_us is None:
+                self.start_us = first_us
+            if first_us < self.start_us:
+                rule = f"at most {first_us}, the first event's time"
+                refuse("start_us", rule, self.start_us, "no event is left out")
+            self.events = self.events.join(packet.events)
+        if len(packet.times_us):
+            times = packet.times_us.tolist()
+            self.frames += zip(times, packet.intensity_frames, strict=True)
+            self.last_frame_us = times[-1]
+
+    def is_ready(self) -> bool:
+        """Tells whether the next period is over and known."""
+        if self.start_us is None:
+            return False
+        end = self._edge(self.index + 1)
+        if self.last_event_us >= end and self.last_frame_us > end:
+            return True
+        if self.patience_us is None:
+            return False
+        waited_us = max(self.last_event_us, self.last_frame_us) - end
+        if not self.frames and waited_us > _FIRST_FRAME_WAIT_US:
+            got = f"none in {waited_us / 1e6:.1f} s"
+            refuse("stream", "intensity frames", got, RECORD_BOTH)
+        return bool(self.frames) and waited_us >= self.patience_us
+
+    def take(self) -> Period:
+        """Takes the next period out; there is an intensity frame."""
+        if not self.frames:
+            refuse("stream", "an intensity frame", "none", RECORD_BOTH)
+        if self.patience_us is not None:
+            self._skip_gap()
+        begin, end = (self._edge(self.index + i) for i in (0, 1))
+        bound = int(np.searchsorted(self.events.t, end))
+        events = self.events.take(slice(bound))
+        self.events = self.events.take(slice(bound, None))
+        while len(self.frames) > 1 and self.frames[1][0] <= end:
+            self.frames.pop(0)
+        intensity_us, image = self.frames[0]
+        self.index += 1
+        return Period(self.index - 1, begin, end, events, image, intensity_us)
+
+    def _skip_gap(self) -> None:
+        begin = self._edge(self.index)
+        times = [x for x, _ in self.frames if x > begin]
+        times += self.events.t[:1].tolist()
+        if times:
+            there = int((min(times) - self.start_us) // self.period_us)
+            if there - self.index >= _GAP:
+                self.index = there
+
+    def _edge(self, index: int) -> int:
+        return edge_us(self.start_us, self.period_us, index)
+
+
+def paced(
+    stream: Iterable[Period],
+    rate: float = 1.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Period]:
+    """Yields the periods of a file when a camera would have ended them.
+
+    Args:
+      stream: periods.
+      rate: 2 plays twice as fast; 0 as fast as it goes.
+      clock, sleep: seconds.
+    """
+    begin = None
+    for period in stream:
+        if rate:
+            if begin is None:
+                begin = clock(), period.start_us
+            due = begin[0] + (period.end_us - begin[1]) / 1e6 / rate
+            sleep(max(0.0, due - clock()))
+        yield period
