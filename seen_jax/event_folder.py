@@ -36,6 +36,7 @@ from seen_jax.events import (
 )
 from seen_jax.files import check_free, explained, new_folder
 from seen_jax.images import save_frames
+from seen_jax.staleness import add_reading_arguments, check_stale
 
 _MAX_PERIODS = 100_000  # 00000 to 99999
 _SHEET_COLUMNS = 8
@@ -300,7 +301,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m seen_jax.event_folder",
         description="Turns a DAVIS recording into event frames and intensity frames.",
     )
-    parser.add_argument("recording", type=Path, help="an .aedat4 file")
+    parser.add_argument("recording", type=Path, help="a recording, such as .aedat4")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     text = "timestamp where the first period begins; default: the first event's"
     parser.add_argument("--start_us", type=int, help=text)
@@ -309,6 +310,7 @@ def main(argv: list[str] | None = None) -> int:
         text += "frame; a period that the end cuts is left out"
         parser.add_argument(name, type=float, metavar="SECONDS", help=text)
     add_image_arguments(parser)
+    add_reading_arguments(parser)
     parser.add_argument("--format", choices=("jpg", "png"), default="jpg")
     parser.add_argument(
         "--preview", type=parse_preview, metavar="FILE.png", help="a contact sheet"
@@ -319,7 +321,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.start_s is not None and args.start_us is not None:
         parser.error("expected one of --start_s and --start_us, got both")
     check_free(args.out)
-    recording = read_recording(args.recording)
+    recording = read_recording(args.recording, recover=args.recover)
+    for note in recording.notes:
+        print(f"note        {note}")
     crop = args.crop or centre_square(recording.resolution)
     options = {"crop": crop, "period_us": args.period_us, "pixel": args.pixel}
     if args.start_s is None:
@@ -328,12 +332,15 @@ def main(argv: list[str] | None = None) -> int:
         span = args.start_s, args.end_s, args.period_us
         recording, start_us, count = cut(recording, *span)
         images = clip_images(recording, start_us=start_us, num_periods=count, **options)
+    stale = check_stale(recording.times_us, images.edges_us, args.max_stale_s)
     if args.preview:  # first, so that a preview that fails leaves no folder
         with explained(args.preview):
             args.preview.parent.mkdir(parents=True, exist_ok=True)
             contact_sheet(images).save(args.preview)
     write_clip_images(images, args.out, args.format)
     print(summary(recording, images))
+    if stale:
+        print(f"note        {stale}")
     print("options     crop {},{},{}".format(*crop), end=", ")
     print(f"period {float(args.period_us):g} us, pixel {args.pixel}")
     count = len(images.event_frames)

@@ -23,7 +23,7 @@ class Row:
     Attributes:
       line: where it is in the table.
       name: the clip's folder.
-      recording: an .aedat4 file.
+      recording: its file.
       written: its path as the table has it.
       start_s, end_s: seconds from the recording's first event or intensity frame.
       label, volunteer: not empty.

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
 import json
 import re
 import shutil
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import see
+from seen_jax.cameras import digest
 from seen_jax.cameras.sources import read_once
 from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.event_folder import (
@@ -50,6 +50,7 @@ from seen_jax.problems import SeeError
 from seen_jax.processes import map_in_processes
 from seen_jax.recording_table import COLUMNS, OVERRIDES, Row, read_table
 from seen_jax.split import SUBSETS, parse_split
+from seen_jax.staleness import MAX_STALE_S, add_reading_arguments, check_stale
 from seen_jax.volunteers import draw_testing
 
 SOURCES_FILE = "recordings.json"
@@ -68,19 +69,24 @@ def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
         raise UserError("\n".join([f"{path}: {what}, nothing was written:", *lines]))
 
 
-def _crop(row: Row) -> tuple[int, int, int]:
-    return row.crop or centre_square(read_once(row.recording).resolution)
-
-
-def _images(row: Row, period_us: int | Fraction, pixel: str) -> ClipImages:
-    span = row.start_s, row.end_s, period_us
-    recording, start_us, count = cut(read_once(row.recording), *span)
-    options = {"crop": _crop(row), "period_us": period_us, "pixel": pixel}
-    return clip_images(recording, start_us=start_us, num_periods=count, **options)
+def _images(
+    row: Row, period_us: int | Fraction, pixel: str, recover: bool
+) -> tuple[ClipImages, tuple[int, int, int]]:
+    """Cuts a clip; returns its images and crop."""
+    whole = read_once(row.recording, recover)
+    crop = row.crop or centre_square(whole.resolution)
+    recording, start_us, count = cut(whole, row.start_s, row.end_s, period_us)
+    options = {"crop": crop, "period_us": period_us, "pixel": pixel}
+    images = clip_images(recording, start_us=start_us, num_periods=count, **options)
+    return images, crop
 
 
 def _examine(
-    rows: Sequence[Row], period_us: int | Fraction, pixel: str
+    rows: Sequence[Row],
+    period_us: int | Fraction,
+    pixel: str,
+    recover: bool,
+    max_stale_s: float,
 ) -> tuple[list[tuple[Row, dict[str, Any]]], list[tuple[int, str]]]:
     """Cuts the clips of one recording without writing them.
 
@@ -90,14 +96,15 @@ def _examine(
     """
     sources, problems = [], []
     try:
-        read_once(rows[0].recording)
-        with open(rows[0].recording, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        recording = read_once(rows[0].recording, recover)
+        sha256 = digest.of(rows[0].recording)
     except (UserError, OSError) as error:
         return [], [(row.line, str(error)) for row in rows]
     for row in rows:
         try:
-            images = _images(row, period_us, pixel)
+            images, crop = _images(row, period_us, pixel, recover)
+            times_us = recording.times_us
+            stale = check_stale(times_us, images.edges_us, max_stale_s)
             if not images.counts.sum():
                 refuse("crop", "at least one event", "none")
         except UserError as error:
@@ -111,10 +118,12 @@ def _examine(
             "end_s": row.end_s,
             "start_us": int(images.edges_us[0]),
             "end_us": int(images.edges_us[-1]),
-            "crop": [*_crop(row)],
+            "crop": [*crop],
             "num_frames": len(images.counts),
             "num_events": int(images.counts.sum()),
         }
+        if notes := [*recording.notes, *filter(None, [stale])]:
+            source["notes"] = notes
         sources.append((row, source))
     return sources, problems
 
@@ -201,6 +210,8 @@ def write_folder(
     pixel: str = "last",
     test_share: float = 0.3,
     seed: int = 0,
+    recover: bool = False,
+    max_stale_s: float = MAX_STALE_S,
     num_workers: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -212,6 +223,8 @@ def write_folder(
       crop: (x, y, size) in pixels of rows without one; None takes the centre.
       period_us, pixel: see `seen_jax.event_folder.clip_images`.
       test_share, seed: see `divide`.
+      recover: whether to read what is left of recordings that are not complete.
+      max_stale_s: see `check_stale`.
       num_workers: processes; None takes one per processor.
       progress: shows progress bars.
 
@@ -223,7 +236,9 @@ def write_folder(
         process writes there, or it cannot be written.
     """
     rows, problems = read_table(clips, crop)
-    todo, wrong = _examine_all(rows, period_us, pixel, num_workers, progress)
+    reading = {"period_us": period_us, "pixel": pixel, "recover": recover}
+    examine = functools.partial(_examine, **reading, max_stale_s=max_stale_s)
+    todo, wrong = _examine_all(rows, examine, num_workers, progress)
     _raise_problems(clips, problems + wrong)
     if len(labels := sorted({row.label for row in rows})) < 2:
         refuse(clips, "at least 2 labels", labels)
@@ -237,7 +252,7 @@ def write_folder(
     options |= {"test_share": test_share, "seed": seed}
     plan = {"table": clips.name, "options": options}
     plan["clips"] = {row.name: source | {"label": row.label} for row, source in todo}
-    write = functools.partial(_write_clip, out=out, period_us=period_us, pixel=pixel)
+    write = functools.partial(_write_clip, out=out, **reading)
     with explained(out, "make room or give another --out; the same command resumes"):
         _claim(out, plan)
         with held(out / SOURCES_FILE, in_use(out)):
@@ -252,12 +267,11 @@ def write_folder(
     return content
 
 
-def _examine_all(rows: Sequence[Row], period_us, pixel, num_workers, progress):
+def _examine_all(rows: Sequence[Row], examine, num_workers, progress):
     """Examines the rows of each recording together; returns what `_examine` does."""
     by_recording = defaultdict(list)
     for row in rows:
         by_recording[row.recording.resolve()].append(row)
-    examine = functools.partial(_examine, period_us=period_us, pixel=pixel)
     todo, problems = [], []
     for sources, wrong in map_in_processes(
         examine, list(by_recording.values()), "check", num_workers, progress
@@ -289,8 +303,10 @@ def _is_written(out: Path, row: Row) -> bool:
     return all(place.is_dir() for place in _places(out, row))
 
 
-def _write_clip(row: Row, out: Path, period_us: int | Fraction, pixel: str) -> None:
-    images = _images(row, period_us, pixel)
+def _write_clip(
+    row: Row, out: Path, period_us: int | Fraction, pixel: str, recover: bool
+) -> None:
+    images, _ = _images(row, period_us, pixel, recover)
     staging = out / _STAGING / row.name
     save_frames(staging / "event", images.event_frames)
     save_frames(staging / "frame", images.intensity_frames)
@@ -318,6 +334,19 @@ def summary(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def notes(out: Path) -> list[str]:
+    """Formats what was changed or stale, each once, with the clips that it is about."""
+    about = defaultdict(list)
+    for name, source in read_json(out / SOURCES_FILE)["clips"].items():
+        for note in source.get("notes", ()):
+            about[source["recording"], note].append(name)
+    return [
+        f"note: {recording}, {names[0]}"
+        f"{f' and {len(names) - 1} more' if names[1:] else ''}: {note}"
+        for (recording, note), names in about.items()
+    ]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.recordings",
@@ -335,6 +364,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     add_image_arguments(parser)
+    add_reading_arguments(parser)
     text = "share of the clips in the testing part; default: %(default)s"
     parser.add_argument("--test_share", type=float, default=0.3, help=text)
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -342,7 +372,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, dest="num_workers", help=text)
     args = parser.parse_args(argv)
     content = write_folder(**vars(args), progress=True)
-    print(summary(content))
+    print("\n".join([*notes(args.out), summary(content)]))
     print(f"{len(content['database'])} clips in {args.out}")
     return 0
 

@@ -88,6 +88,26 @@ def test_images_and_split_file(folder, capsys):
             assert abs(int(image.getpixel((8, 8))) - 10 * ((140 + 40 * i) // 50)) <= 1
 
 
+def test_notes_and_stale_images_are_kept_told_and_refused(folder, capsys):
+    events = read_recording(folder / "a.aedat4").events
+    times_us = np.array([0, 40, 100, 330, 400, 500, 600, 700, 800, 900]) * 1000
+    frames = np.zeros((10, 20, 30), np.uint8)
+    write_aedat4(folder / "a.aedat4", events, times_us + FIRST_US, frames)
+    write_table(folder, "a.aedat4,0,0.4,left,anna", "a.aedat4,0.5,0.9,right,ben")
+    text = (
+        r"line 2: intensity frames: .* 4 of 10 periods .* 00004 to 00007; .* 0\.220 s"
+    )
+    with pytest.raises(UserError, match=text):
+        command(folder, "--period_us=40000")
+    options = ["--period_us=40000", "--max_stale_s=0.22"]
+    assert command(folder, *options) == 0
+    note = "4 of 10 periods show an intensity frame older than 2 periods"
+    assert f"note: a.aedat4, clip_00001: {note}" in capsys.readouterr().out
+    source = json.loads((folder / "out" / "recordings.json").read_text())["clips"]
+    assert [x.startswith(note) for x in source["clip_00001"]["notes"]] == [True]
+    assert "notes" not in source["clip_00002"]
+
+
 def test_every_wrong_row_is_listed_and_nothing_written(folder):
     write_table(
         folder,

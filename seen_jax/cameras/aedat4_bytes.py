@@ -114,7 +114,7 @@ def recover(path: Path, layout: Layout, copy: Path) -> str:
         target.write(_POSITION.pack(-1))
     complete = layout.table > 0
     lost = (layout.table if complete else layout.size) - end
-    what = "is missing" if complete else "follows them that is no whole packet"
+    what = "are missing" if complete else "that follow are no whole packet"
     if not complete and not lost:
         return f"recovered {count} packets; how many never reached the file is unknown"
     share = f"recovered {count} packets, {end - layout.packets} bytes"

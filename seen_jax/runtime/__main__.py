@@ -22,6 +22,7 @@ from seen_jax.errors import run_command
 from seen_jax.event_folder import centre_square, clip_images, parse_crop, parse_period
 from seen_jax.events import PIXEL_RULES
 from seen_jax.runtime import seen_runtime
+from seen_jax.staleness import add_reading_arguments, check_stale
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
         prog="python -m seen_jax.runtime",
         description="Plays a DAVIS recording through a bundle.",
     )
-    parser.add_argument("recording", type=Path, help="an .aedat4 file")
+    parser.add_argument("recording", type=Path, help="such as .aedat4")
     seen_runtime.add_options(parser, required=True)
     parser.add_argument(
         "--crop",
@@ -46,11 +47,14 @@ def main(argv: list[str] | None = None) -> None:
         help="length of a period; default: of the bundle",
     )
     parser.add_argument("--pixel", choices=PIXEL_RULES, default="last")
+    add_reading_arguments(parser)
     args = parser.parse_args(argv)
     runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
     frames_per_s = Fraction(runtime.manifest["frames_per_s"])
     usual = see.FRAME_PERIOD_US if frames_per_s == see.FRAMES_PER_S else None
-    recording = read_recording(args.recording)
+    recording = read_recording(args.recording, recover=args.recover)
+    for note in recording.notes:
+        print(f"{args.recording}: {note}", file=sys.stderr)
     images = clip_images(
         recording,
         crop=args.crop or centre_square(recording.resolution),
@@ -58,6 +62,9 @@ def main(argv: list[str] | None = None) -> None:
         period_us=args.period_us or Fraction(usual or 10**6 / frames_per_s),
         pixel=args.pixel,
     )
+    stale = check_stale(recording.times_us, images.edges_us, args.max_stale_s)
+    if stale:
+        print(f"{args.recording}: {stale}", file=sys.stderr)
     frames = [
         dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
     ]
