@@ -33,7 +33,8 @@ def packets_of(path: Path, recover: bool = False) -> Iterator[Recording]:
 
     Args:
       path: AEDAT4, by its first bytes.
-      recover: whether to read the whole packets of a file that is not complete.
+      recover: whether to read the whole packets of a file that is not complete, and
+        one that is not that of its digest.
 
     Raises:
       UserError: it is not complete or not that of the digest beside it and `recover`
@@ -41,15 +42,15 @@ def packets_of(path: Path, recover: bool = False) -> Iterator[Recording]:
     """
     layout = aedat4_bytes.read_layout(path)
     with tempfile.TemporaryDirectory() as folder:
-        notes = ()
-        if recover:
-            copy = Path(folder) / "recovered.aedat4"
-            notes = (aedat4_bytes.recover(path, layout, copy),)
-        else:
+        notes, readable = (), path
+        if recover and not layout.is_complete:
+            readable = Path(folder) / "recovered.aedat4"
+            notes = (aedat4_bytes.recover(path, layout, readable),)
+        elif not recover:
             aedat4_bytes.check_closed(path, layout)
             digest.check(path)
         try:
-            camera = dv.io.MonoCameraRecording(str(copy if recover else path))
+            camera = dv.io.MonoCameraRecording(str(readable))
             yield from _read(camera, path, notes)
         except RuntimeError as error:
             # The library puts a trace of addresses around its one line.

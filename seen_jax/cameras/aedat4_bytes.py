@@ -44,6 +44,10 @@ class Layout:
     packets: int
     size: int
 
+    @property
+    def is_complete(self) -> bool:
+        return 0 <= self.table < self.size
+
 
 def read_layout(path: Path) -> Layout:
     """Reads the header.
@@ -83,7 +87,7 @@ def check_closed(path: Path, layout: Layout) -> None:
     if layout.table < 0:
         got = "none: the recorder was stopped before it closed the file"
         refuse(path, "a table of packets at the end", got, remedy)
-    if layout.table >= layout.size:
+    if not layout.is_complete:
         got = f"{layout.size} bytes of more than {layout.table}"
         refuse(path, _COMPLETE, got, f"{RECOPY}, or read what there is with --recover")
 
@@ -112,13 +116,12 @@ def recover(path: Path, layout: Layout, copy: Path) -> str:
             target.write(source.read(min(1 << 24, end - at)))
         target.seek(layout.position)
         target.write(_POSITION.pack(-1))
-    complete = layout.table > 0
-    lost = (layout.table if complete else layout.size) - end
-    what = "are missing" if complete else "that follow are no whole packet"
-    if not complete and not lost:
-        return f"recovered {count} packets; how many never reached the file is unknown"
-    share = f"recovered {count} packets, {end - layout.packets} bytes"
-    return f"{share}; {lost} bytes {what}" if lost else f"{share}; none is missing"
+    text = f"recovered {count} packets, {end - layout.packets} bytes; "
+    if layout.table > 0:
+        return f"{text}{layout.table - end} bytes are missing"
+    if rest := layout.size - end:
+        text += f"{rest} bytes that follow are no whole packet; "
+    return f"{text}how many never reached the file is unknown"
 
 
 def _end_of_packets(path: Path, layout: Layout) -> tuple[int, int]:

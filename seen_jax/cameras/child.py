@@ -92,7 +92,8 @@ def _receive(
     elif status > 0:
         got = f"a reader that died of {signal.Signals(status).name}"
         got += f" after {count} packets"
-    refuse(path, _WHOLE, got, RECOPY)
+    remedy = f"{RECOPY}, or read what comes before with --recover" if count else RECOPY
+    refuse(path, _WHOLE, got, remedy)
 
 
 def _unpacked(head: dict, content: list[bytes]) -> Recording:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from seen_jax.cameras.child import LIMIT_S, read_in_child
@@ -39,15 +40,25 @@ def read_recording(
 ) -> Recording:
     """Reads a source that ends, to its end; arguments as of `open_source`.
 
+    With `recover`, what comes before a packet that cannot be read is enough.
+
     Raises:
       UserError: as `open_source`, or it lacks events or intensity frames, or timestamps
         decrease.
     """
-    packets = list(open_source(source, recover=recover, limit_s=limit_s))
+    packets, lost = [], ()
     try:
-        return gather(packets)
+        for packet in open_source(source, recover=recover, limit_s=limit_s):
+            packets.append(packet)
+    except UserError as error:
+        if not recover or not packets:
+            raise
+        lost = (f"what comes after {len(packets)} packets is lost: {error}",)
+    try:
+        recording = gather(packets)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
+    return replace(recording, notes=recording.notes + lost)
 
 
 @functools.lru_cache(maxsize=1)
