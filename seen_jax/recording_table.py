@@ -7,6 +7,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from seen_jax.cameras import digest
 from seen_jax.errors import UserError, one_of, refuse
 from seen_jax.event_folder import parse_crop
 from seen_jax.files import read_text
@@ -116,7 +117,7 @@ def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
         except argparse.ArgumentTypeError as error:
             raise UserError(f"crop: {error}") from error
     recording = path.parent / cells["recording"]
-    if not recording.is_file():
+    if not recording.is_file() and not digest.is_bag_folder(recording):
         got = "no regular file" if recording.exists() else "none"
         refuse("recording", "a file", f"{got} at {recording}")
     others = cells.keys() - {*COLUMNS, *OVERRIDES}

@@ -46,6 +46,8 @@ ALLOWED = {  # package: the modules (by prefix) that may import it
     "tensorflow_datasets": {"data"},
     "grain": {"data"},
     "dv_processing": {"cameras"},
+    "h5py": {"cameras.arrays"},
+    "rosbags": {"cameras.rosbag"},
     "datasets": set(),  # an installed Hugging Face `datasets` would come first
 }
 

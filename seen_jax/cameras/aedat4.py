@@ -8,7 +8,6 @@ decompresses, only the digest that `write_aedat4` leaves beside its files tells.
 
 from __future__ import annotations
 
-import heapq
 import os
 import tempfile
 from collections import deque
@@ -19,7 +18,7 @@ import dv_processing as dv
 import numpy as np
 
 from seen_jax.cameras import aedat4_bytes, digest
-from seen_jax.cameras.packets import RECORD_BOTH, Packets
+from seen_jax.cameras.packets import RECORD_BOTH, Packets, in_time
 from seen_jax.errors import refuse
 from seen_jax.events import Events, Recording
 from seen_jax.files import RECOPY, explained
@@ -64,15 +63,11 @@ def _read(camera: dv.io.MonoCameraRecording, path, notes) -> Iterator[Recording]
     if not camera.isFrameStreamAvailable():
         refuse(path, "a stream of intensity frames", "none", RECORD_BOTH)
     packets = Packets(camera.getEventResolution())
-    batches = (x for x in iter(camera.getNextEventBatch, None) if x.size())
-    frames = iter(camera.getNextFrame, None)
-    for item in heapq.merge(batches, frames, key=_first_us):
-        yield packet_of(packets, item)
+    yield from in_time(
+        (packet_of(packets, item) for item in iter(camera.getNextEventBatch, None)),
+        (packet_of(packets, item) for item in iter(camera.getNextFrame, None)),
+    )
     yield packets.end(*notes)
-
-
-def _first_us(item: dv.EventStore | dv.Frame) -> int:
-    return item.timestamp if isinstance(item, dv.Frame) else item.getLowestTime()
 
 
 def packet_of(packets: Packets, item: dv.EventStore | dv.Frame) -> Recording:

@@ -114,10 +114,11 @@ def _send(pipe: Connection, packet: Recording) -> None:
 
 
 def _send_all(pipe: Connection, path: Path, limit_s: float, recover: bool) -> None:
+    from seen_jax.cameras.digest import files_of
     from seen_jax.cameras.formats import packets_of
 
     try:
-        size = path.stat().st_size if path.is_file() else 0
+        size = sum(x.stat().st_size for x in files_of(path)) if path.exists() else 0
         signal.setitimer(signal.ITIMER_REAL, limit_s + size / _BYTES_PER_S)
         for packet in packets_of(path, recover):
             signal.setitimer(signal.ITIMER_REAL, 0)  # who reads may take its time

@@ -1,4 +1,8 @@
-"""The SHA-256 beside a file: FILE.sha256, as `sha256sum --check` reads it."""
+"""The SHA-256 beside a file: FILE.sha256, as `sha256sum --check` reads it.
+
+A bag of ROS 2 is a folder; its SHA-256 is that of the lines that `sha256sum` prints for
+its files, by name.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,22 @@ from seen_jax.files import RECOPY, read_text, write_whole
 
 
 def of(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal digits."""
+    """Returns the SHA-256 of a file or a bag's folder in hexadecimal digits."""
+    if is_bag_folder(path):
+        lines = [f"{of(x)}  {x.name}\n" for x in files_of(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_bag_folder(path: Path) -> bool:
+    """Tells whether a path is the folder of a bag of ROS 2."""
+    return (path / "metadata.yaml").is_file()
+
+
+def files_of(path: Path) -> list[Path]:
+    """Returns a file itself, or the files of a bag's folder, by name."""
+    return sorted(x for x in path.iterdir() if x.is_file()) if path.is_dir() else [path]
 
 
 def beside(path: Path) -> Path:

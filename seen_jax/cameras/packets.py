@@ -8,7 +8,8 @@ gives, `gather` joins them to a recording.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -86,6 +87,18 @@ def no_events() -> Events:
     """Returns events of which there are none."""
     xy = np.zeros(0, np.int16)
     return Events(np.zeros(0, np.int64), xy, xy, np.zeros(0, bool))
+
+
+def in_time(*streams: Iterable[Recording]) -> Iterator[Recording]:
+    """Merges streams of packets by the first timestamp; empty packets are left out."""
+    kept = (
+        (x for x in stream if len(x.events) or len(x.times_us)) for stream in streams
+    )
+    return heapq.merge(*kept, key=_first_us)
+
+
+def _first_us(packet: Recording) -> int:
+    return int(packet.events.t[0] if len(packet.events) else packet.times_us[0])
 
 
 def gather(packets: Iterable[Recording]) -> Recording:
