@@ -1,6 +1,6 @@
-"""A file is read in a process of its own, which ends where it makes no progress.
+"""A source is read in a process of its own, which ends where it makes no progress.
 
-    python -m seen_jax.cameras.child FILE FD LIMIT_S [--recover]
+    python -m seen_jax.cameras.child SOURCE FD LIMIT_S [--recover]
 
 The library of a format may loop for ever in a broken file, deaf to Ctrl-C, or end its
 process. The child sets the alarm of its process before every packet and leaves the
@@ -24,6 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
+from seen_jax.cameras import formats, network, usb
+from seen_jax.cameras.digest import files_of
+from seen_jax.cameras.network import is_live
 from seen_jax.errors import UserError, refuse
 from seen_jax.events import Events, Recording
 from seen_jax.files import RECOPY
@@ -35,20 +38,20 @@ _TYPES = (np.int64, np.int16, np.int16, np.bool_, np.int64, np.uint8)
 
 
 def read_in_child(
-    path: Path, recover: bool = False, limit_s: float = LIMIT_S
+    source: str, recover: bool = False, limit_s: float = LIMIT_S
 ) -> Iterator[Recording]:
-    """Yields what `formats.packets_of` does, read by a child process.
+    """Yields packets as `formats`, `network` and `usb` do, read by a child process.
 
     Args:
-      path: a file.
+      source: see `seen_jax.cameras.sources`.
       recover: see `formats.packets_of`.
       limit_s: seconds within which every packet has to come; more for a large file.
 
     Raises:
-      UserError: as `formats.packets_of`, and where the child was ended or ended itself.
+      UserError: as these, and where the child was ended or ended itself.
     """
     ours, theirs = os.pipe()
-    command = [sys.executable, "-P", "-m", "seen_jax.cameras.child", str(path)]
+    command = [sys.executable, "-P", "-m", "seen_jax.cameras.child", source]
     command += [str(theirs), str(limit_s)] + ["--recover"] * recover
     root = str(Path(__file__).resolve().parents[2])
     # A folder for what the child leaves where it is ended.
@@ -64,14 +67,14 @@ def read_in_child(
         )
         os.close(theirs)
         try:
-            yield from _receive(pipe, child, path, limit_s)
+            yield from _receive(pipe, child, source, limit_s)
         finally:
             child.kill()
             child.wait()
 
 
 def _receive(
-    pipe: Connection, child: subprocess.Popen, path: Path, limit_s: float
+    pipe: Connection, child: subprocess.Popen, source: str, limit_s: float
 ) -> Iterator[Recording]:
     count = 0
     while True:
@@ -85,6 +88,8 @@ def _receive(
             return
         yield _unpacked(head, [pipe.recv_bytes() for _ in _TYPES])
         count += 1
+    if count and is_live(source):  # as if the stream had ended
+        return
     status = -child.wait()
     got = f"a reader that ended with {status} after {count} packets"
     if status == signal.SIGALRM:
@@ -92,8 +97,10 @@ def _receive(
     elif status > 0:
         got = f"a reader that died of {signal.Signals(status).name}"
         got += f" after {count} packets"
+    if is_live(source):
+        refuse(source, "a server of iniVation's protocol", got, "see what runs there")
     remedy = f"{RECOPY}, or read what comes before with --recover" if count else RECOPY
-    refuse(path, _WHOLE, got, remedy)
+    refuse(source, _WHOLE, got, remedy)
 
 
 def _unpacked(head: dict, content: list[bytes]) -> Recording:
@@ -113,32 +120,38 @@ def _send(pipe: Connection, packet: Recording) -> None:
         pipe.send_bytes(np.ascontiguousarray(array).tobytes())
 
 
-def _send_all(pipe: Connection, path: Path, limit_s: float, recover: bool) -> None:
-    from seen_jax.cameras.digest import files_of
-    from seen_jax.cameras.formats import packets_of
+def _opened(source: str, recover: bool) -> tuple[Iterator[Recording], int]:
+    """Returns the packets of a source, and bytes that have to be read first."""
+    if is_live(source):
+        return (usb.packets_of() if source == "usb" else network.packets_of(source)), 0
+    path = Path(source)
+    size = sum(x.stat().st_size for x in files_of(path)) if path.exists() else 0
+    return formats.packets_of(path, recover), size
 
+
+def _send_all(pipe: Connection, source: str, limit_s: float, recover: bool) -> None:
     try:
-        size = sum(x.stat().st_size for x in files_of(path)) if path.exists() else 0
+        packets, size = _opened(source, recover)
         signal.setitimer(signal.ITIMER_REAL, limit_s + size / _BYTES_PER_S)
-        for packet in packets_of(path, recover):
+        for packet in packets:
             signal.setitimer(signal.ITIMER_REAL, 0)  # who reads may take its time
             _send(pipe, packet)
             signal.setitimer(signal.ITIMER_REAL, limit_s)
         answer = {"end": True}
     except UserError as error:
         text = str(error)
-        answer = {"error": text if str(path) in text else f"{path}: {text}"}
+        answer = {"error": text if source in text else f"{source}: {text}"}
     except BrokenPipeError:  # nobody reads any more
         return
     except Exception as error:  # of a library of a format, in bytes it cannot read
         got = f"{type(error).__name__}: {error}"
-        answer = {"error": f"{path}: expected {_WHOLE}, got {got}; {RECOPY}"}
+        answer = {"error": f"{source}: expected {_WHOLE}, got {got}; {RECOPY}"}
     pipe.send_bytes(json.dumps(answer).encode())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("path", type=Path)
+    parser.add_argument("source")
     parser.add_argument("fd", type=int)
     parser.add_argument("limit_s", type=float)
     parser.add_argument("--recover", action="store_true")
@@ -147,7 +160,7 @@ def main() -> None:
     for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     with Connection(args.fd) as pipe, contextlib.suppress(BrokenPipeError):
-        _send_all(pipe, args.path, args.limit_s, args.recover)
+        _send_all(pipe, args.source, args.limit_s, args.recover)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,10 @@ class Packets:
         if self._num_off:
             text = f"{self._num_off} of {self._num_events} events were off the sensor"
             notes += (f"{text} and left out",)
-        notes += self._grey.notes()
+        return self.nothing(*notes, *self._grey.notes())
+
+    def nothing(self, *notes: str) -> Recording:
+        """Makes an empty packet."""
         return Recording(no_events(), *self._no_frames(), self.resolution, notes)
 
     def _no_frames(self) -> tuple[np.ndarray, np.ndarray]:

@@ -60,7 +60,8 @@ def periods(
       patience_us: None for a file: a period ends when both modalities are beyond it,
         and a gap is empty periods. For a live stream, how long past the end of a
         period, in the camera's time, a late modality is waited for; a gap in both is
-        dropped periods.
+        dropped periods, and earlier timestamps, of a camera that started again, begin
+        new periods behind one that is dropped.
 
     Raises:
       UserError: an event comes before the start; a stream without intensity frames.
@@ -68,6 +69,8 @@ def periods(
     period_edges(0, period_us, 0)  # checks the period
     stream = _Stream(start_us, period_us, patience_us)
     for packet in packets:
+        if patience_us is not None and stream.is_behind(packet):
+            stream = stream.started_again()
         stream.add(packet)
         while stream.is_ready():
             yield stream.take()
@@ -78,13 +81,25 @@ def periods(
 class _Stream:
     """What has arrived and is in no period yet."""
 
-    def __init__(self, start_us, period_us, patience_us):
+    def __init__(self, start_us, period_us, patience_us, first_index=0):
+        self.first_index = first_index
         self.start_us, self.period_us = start_us, period_us
         self.patience_us = patience_us
         self.index = 0
         self.events = no_events()
         self.frames: list[tuple[int, np.ndarray]] = []
         self.last_event_us = self.last_frame_us = -1
+
+    def is_behind(self, packet: Recording) -> bool:
+        """Tells whether a packet has timestamps before those that were there."""
+        firsts = packet.events.t[:1].tolist(), packet.times_us[:1].tolist()
+        lasts = self.last_event_us, self.last_frame_us
+        return any(x and x[0] < last for x, last in zip(firsts, lasts, strict=True))
+
+    def started_again(self) -> _Stream:
+        """Returns a stream without anything, whose index shows a dropped period."""
+        first_index = self.first_index + self.index + 1
+        return _Stream(None, self.period_us, self.patience_us, first_index)
 
     def add(self, packet: Recording) -> None:
         if count := len(packet.events):
@@ -128,8 +143,9 @@ class _Stream:
         while len(self.frames) > 1 and self.frames[1][0] <= end:
             self.frames.pop(0)
         intensity_us, image = self.frames[0]
+        index = self.first_index + self.index
         self.index += 1
-        return Period(self.index - 1, begin, end, events, image, intensity_us)
+        return Period(index, begin, end, events, image, intensity_us)
 
     def _skip_gap(self) -> None:
         begin = self._edge(self.index)

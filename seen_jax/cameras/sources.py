@@ -1,6 +1,9 @@
 """The one way in: a SOURCE, as a person writes it, -> packets.
 
-    FILE            a recording, see `seen_jax.cameras.formats`
+    FILE                     a recording, see `seen_jax.cameras.formats`
+    tcp://HOST:PORT[,PORT]   see `seen_jax.cameras.network`
+    unix:PATH,PATH           the same by local sockets
+    usb                      a camera at this computer
 
 Everything behind works on the packets, and cannot tell which source they are from.
 """
@@ -9,20 +12,28 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from seen_jax.cameras.child import LIMIT_S, read_in_child
+from seen_jax.cameras.network import is_live
 from seen_jax.cameras.packets import gather
-from seen_jax.errors import UserError
+from seen_jax.errors import UserError, refuse
 from seen_jax.events import Recording
+
+_CONNECT_S = 10.0
+_RECONNECT_S, _RETRY_S = 30.0, 0.3
 
 
 def open_source(
     source: str | os.PathLike, *, recover: bool = False, limit_s: float = LIMIT_S
 ) -> Iterator[Recording]:
     """Yields the packets of a source; the last one of a file holds its notes.
+
+    A live source that ends is connected again for 30 s; the first packet of the new
+    connection has a note. Its timestamps may be earlier, see `periods`.
 
     Args:
       source: see the module.
@@ -32,7 +43,28 @@ def open_source(
     Raises:
       UserError: there is no such source, or it is broken; what came before is good.
     """
-    yield from read_in_child(Path(source), recover, limit_s)
+    source = os.fspath(source)
+    if is_live(source):
+        yield from _reconnected(source, min(limit_s, _CONNECT_S))
+    else:
+        yield from read_in_child(source, recover, limit_s)
+
+
+def _reconnected(source: str, limit_s: float) -> Iterator[Recording]:
+    """Reads a live source; where it ends, waits for it to come back."""
+    last = None  # when a packet came
+    while True:
+        notes, count = (), 0
+        if last is not None:
+            notes = ("the stream ended and came back: what it sent meanwhile is lost",)
+        try:
+            for packet in read_in_child(source, limit_s=limit_s):
+                yield replace(packet, notes=packet.notes + notes)
+                last, notes, count = time.monotonic(), (), count + 1
+        except UserError:  # with packets before it, it is about what they hold
+            if last is None or count or time.monotonic() - last > _RECONNECT_S:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def read_recording(
@@ -46,6 +78,8 @@ def read_recording(
       UserError: as `open_source`, or it lacks events or intensity frames, or timestamps
         decrease.
     """
+    if is_live(os.fspath(source)):
+        refuse(source, "a recording", "a stream without an end", "record it first")
     packets, lost = [], ()
     try:
         for packet in open_source(source, recover=recover, limit_s=limit_s):

@@ -1,0 +1,221 @@
+"""Live sources: servers of iniVation's protocol, and a stand-in for a camera."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+
+import dv_processing as dv
+import numpy as np
+import pytest
+
+from seen_jax.cameras import network, sources, usb
+from seen_jax.cameras.packets import gather
+from seen_jax.cameras.periods import periods
+from seen_jax.cameras.sources import open_source, read_recording
+from seen_jax.errors import UserError
+from tests.helpers import ROOT
+
+ORIGIN = 10**15
+
+
+def free_ports():
+    with contextlib.ExitStack() as stack:
+        both = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for one in both:
+            one.bind(("127.0.0.1", 0))
+        return [str(x.getsockname()[1]) for x in both]
+
+
+@contextlib.contextmanager
+def served(*arguments):
+    command = [sys.executable, "-m", "tests.cameras.server", *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
+        try:
+            assert process.stdout.readline() == "up\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def until(stream, num_frames):
+    """The packets of a stream up to that many intensity frames and their events."""
+    packets, deadline = [], time.monotonic() + 60
+    for packet in stream:
+        packets.append(packet)
+        counts = [
+            sum(len(x.times_us) for x in packets),
+            sum(len(x.events) for x in packets),
+        ]
+        if counts == [num_frames, 1_000 * num_frames]:
+            return packets
+        assert time.monotonic() < deadline, counts
+    raise AssertionError("the stream ended")
+
+
+def assert_all(recording, origin=ORIGIN):
+    i, j = np.divmod(np.arange(30_000), 1_000)
+    events = recording.events
+    np.testing.assert_array_equal(events.t, origin + 10_000 * i + 10 * j)
+    np.testing.assert_array_equal(events.x, j % 40)
+    np.testing.assert_array_equal(events.y, i)
+    np.testing.assert_array_equal(events.p, j % 3 == 0)
+    np.testing.assert_array_equal(recording.times_us, origin + 10_000 * np.arange(30))
+    np.testing.assert_array_equal(recording.intensity_frames[:, 0, 0], np.arange(30))
+    assert recording.resolution == (40, 30)
+
+
+@pytest.mark.parametrize("kind", ["ports", "ports in the other order", "sockets"])
+def test_nothing_is_lost_on_loopback(kind, tmp_path):
+    first, second = free_ports()
+    source = f"tcp://127.0.0.1:{first},{second}"
+    if "other" in kind:
+        source = f"tcp://127.0.0.1:{second},{first}"
+    if kind == "sockets":
+        first, second = tmp_path / "events", tmp_path / "frames"
+        source = f"unix:{first},{second}"
+    with served(ORIGIN, first, second):
+        stream = open_source(source)
+        assert_all(gather(until(stream, 30)))
+        stream.close()
+
+
+def test_a_server_that_starts_again_with_earlier_timestamps():
+    ports = free_ports()
+    stream, packets, boundary = open_source(f"tcp://127.0.0.1:{','.join(ports)}"), [], 0
+    with served(ORIGIN, *ports):
+        packets += until(stream, 30)
+        boundary = len(packets)
+    with served(ORIGIN - 10**9, *ports):
+        packets += until(stream, 30)
+    stream.close()
+    assert_all(gather(packets[:boundary]))
+    assert_all(gather(packets[boundary:]), ORIGIN - 10**9)
+    (note,) = (x for packet in packets for x in packet.notes)
+    assert note == "the stream ended and came back: what it sent meanwhile is lost"
+    live = [*periods(packets, period_us=10_000, patience_us=200_000)]
+    # Each part has 30 periods of 10 ms; the last ones of the first part are dropped
+    # with the connection, and the index shows that.
+    jumps = np.flatnonzero(np.diff([x.index for x in live]) > 1)
+    (jump,) = jumps.tolist()
+    assert live[jump].start_us > ORIGIN > live[jump + 1].start_us == ORIGIN - 10**9
+    levels = [int(x.intensity_frame[0, 0]) for x in live[jump + 1 :]]
+    assert levels == [*range(1, len(levels)), 29]
+
+
+def test_servers_that_are_refused(monkeypatch):
+    monkeypatch.setattr(sources, "_CONNECT_S", 5.0)
+    first, second = free_ports()
+    source = f"tcp://127.0.0.1:{first},{second}"
+    with pytest.raises(
+        UserError, match=rf"a server at 127\.0\.0\.1:{first}, got connect"
+    ):
+        next(open_source(source))
+    with (
+        served(0, first, second, "events"),
+        pytest.raises(UserError, match="one of intensity frames, got two of events"),
+    ):
+        next(open_source(source))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and says nothing
+        port = silent.getsockname()[1]
+        with pytest.raises(
+            UserError, match="a server of iniVation's protocol, got a re"
+        ):
+            next(open_source(f"tcp://127.0.0.1:{port}"))
+    with pytest.raises(UserError, match="expected a recording, got a stream without"):
+        read_recording(source)
+
+
+def test_a_server_that_does_not_come_back_ends_the_stream(monkeypatch):
+    monkeypatch.setattr(sources, "_RECONNECT_S", 1.0)
+    ports = free_ports()
+    stream = open_source(f"tcp://127.0.0.1:{','.join(ports)}")
+    with served(ORIGIN, *ports):
+        next(stream)
+    with pytest.raises(
+        UserError, match=r"a server at .* got connect: Connection refused"
+    ):
+        for _ in stream:
+            pass
+
+
+def test_addresses():
+    for text, expected in (
+        (
+            "tcp://camera.local:7777,7780",
+            [("camera.local", 7777), ("camera.local", 7780)],
+        ),
+        ("tcp://10.0.0.1:7777", [("10.0.0.1", 7777), ("10.0.0.1", 7778)]),
+        ("tcp://[::1]:1,2", [("::1", 1), ("::1", 2)]),
+        ("tcp:/h:1,2", None),
+        ("unix:/tmp/a,/tmp/b", [("/tmp/a",), ("/tmp/b",)]),
+        ("unix:/tmp/a", None),
+        ("tcp://h", None),
+        ("tcp://h:0", None),
+        ("tcp://h:65535", None),
+        ("tcp://h:x", None),
+    ):
+        if expected:
+            assert network.addresses(text) == expected
+            continue
+        with pytest.raises(
+            UserError, match=r"source: expected (tcp://HOST|ports from)"
+        ):
+            network.addresses(text)
+
+
+class Camera:
+    """A stand-in for dv-processing's camera: the methods that `usb` calls."""
+
+    def __init__(self, has_frames=True):
+        self.has_frames, self.batches, self.frames = has_frames, [], []
+        for i in range(3):
+            store = dv.EventStore()
+            store.push_back(ORIGIN + i, i, 0, True)
+            self.batches.append(store)
+            self.frames.append(dv.Frame(ORIGIN + i, np.full((30, 40), i, np.uint8)))
+
+    def isFrameStreamAvailable(self):
+        return self.has_frames
+
+    def getCameraName(self):
+        return "DVXplorer_1"
+
+    def getEventResolution(self):
+        return 40, 30
+
+    def isRunning(self):
+        return bool(self.batches)
+
+    def getNextEventBatch(self):
+        return self.batches.pop(0) if self.batches else None
+
+    def getNextFrame(self):
+        return self.frames.pop(0) if self.frames else None
+
+
+def test_usb_by_a_stand_in(monkeypatch):
+    monkeypatch.setattr(dv.io.camera, "open", Camera)
+    recording = gather(usb.packets_of())
+    assert recording.events.x.tolist() == [0, 1, 2]
+    assert recording.intensity_frames[:, 0, 0].tolist() == [0, 1, 2]
+    monkeypatch.setattr(dv.io.camera, "open", lambda: Camera(has_frames=False))
+    with pytest.raises(
+        UserError, match="intensity frames, got DVXplorer_1, which has n"
+    ):
+        next(usb.packets_of())
+
+
+def test_no_camera_says_what_was_looked_for_and_how_to_give_permission(monkeypatch):
+    def closed():
+        raise RuntimeError("no device with permission\nStacktrace")
+
+    monkeypatch.setattr(dv.io.camera, "open", closed)
+    monkeypatch.setattr(dv.io.camera, "discover", list)
+    with pytest.raises(UserError) as error:
+        next(usb.packets_of())
+    text = str(error.value)
+    assert "a DAVIS346 or DAVIS240, got none (no device with permission); plug" in text
+    assert text.endswith("sudo udevadm trigger")
