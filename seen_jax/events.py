@@ -93,6 +93,7 @@ class Recording:
       intensity_frames: uint8 (F, H, W).
       resolution: (width, height) of the sensor, pixels.
       notes: what a reader changed or left out, a sentence each, for people.
+      label: what a simulated packet shows, "" where that is not known.
 
     Raises:
       UserError: a shape, type or order differs, or an event is off the sensor.
@@ -103,6 +104,7 @@ class Recording:
     intensity_frames: np.ndarray
     resolution: tuple[int, int]
     notes: tuple[str, ...] = ()
+    label: str = ""
 
     def __post_init__(self):
         width, height = self.resolution

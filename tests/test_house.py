@@ -24,7 +24,7 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
     {"volunteers", "clip_files", "cameras", "models.lif", "runtime.seen_runtime"},
     {"see_folder"},
     {"models", "data", "simulator"},
-    {"event_folder"},
+    {"event_folder", "cameras.simulated"},
     {"protocol", "curves", "recording_table"},
     {"recordings"},
     {"training"},

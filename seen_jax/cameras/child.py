@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seen_jax.cameras import formats, network, usb
+from seen_jax.cameras import formats, network, simulated, usb
 from seen_jax.cameras.digest import files_of
 from seen_jax.cameras.network import is_live
 from seen_jax.errors import UserError, refuse
@@ -107,12 +107,12 @@ def _unpacked(head: dict, content: list[bytes]) -> Recording:
     width, height = head["resolution"]
     *columns, times_us, pixels = map(np.frombuffer, content, _TYPES)
     frames = pixels.reshape(len(times_us), height, width)
-    notes = tuple(head["notes"])
-    return Recording(Events(*columns), times_us, frames, (width, height), notes)
+    rest = (width, height), tuple(head["notes"]), head["label"]
+    return Recording(Events(*columns), times_us, frames, *rest)
 
 
 def _send(pipe: Connection, packet: Recording) -> None:
-    head = {"resolution": packet.resolution, "notes": packet.notes}
+    head = {name: getattr(packet, name) for name in ("resolution", "notes", "label")}
     pipe.send_bytes(json.dumps(head).encode())
     events = packet.events
     arrays = (events.t, events.x, events.y, events.p)
@@ -122,8 +122,12 @@ def _send(pipe: Connection, packet: Recording) -> None:
 
 def _opened(source: str, recover: bool) -> tuple[Iterator[Recording], int]:
     """Returns the packets of a source, and bytes that have to be read first."""
+    if source == "usb":
+        return usb.packets_of(), 0
+    if simulated.is_simulated(source):
+        return simulated.packets_of(source), 0
     if is_live(source):
-        return (usb.packets_of() if source == "usb" else network.packets_of(source)), 0
+        return network.packets_of(source), 0
     path = Path(source)
     size = sum(x.stat().st_size for x in files_of(path)) if path.exists() else 0
     return formats.packets_of(path, recover), size

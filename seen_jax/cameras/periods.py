@@ -34,6 +34,7 @@ class Period:
       intensity_frame: uint8 (H, W), the last one at or before `end_us`; the stream's
         first one where none is.
       intensity_us: its time.
+      label: what it shows, of a simulated stream.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Period:
     events: Events
     intensity_frame: np.ndarray
     intensity_us: int
+    label: str
 
 
 def periods(
@@ -87,7 +89,7 @@ class _Stream:
         self.patience_us = patience_us
         self.index = 0
         self.events = no_events()
-        self.frames: list[tuple[int, np.ndarray]] = []
+        self.frames: list[tuple[int, np.ndarray, str]] = []
         self.last_event_us = self.last_frame_us = -1
 
     def is_behind(self, packet: Recording) -> bool:
@@ -111,8 +113,9 @@ class _Stream:
                 refuse("start_us", rule, self.start_us, "no event is left out")
             self.events = self.events.join(packet.events)
         if len(packet.times_us):
-            times = packet.times_us.tolist()
-            self.frames += zip(times, packet.intensity_frames, strict=True)
+            times, label = packet.times_us.tolist(), packet.label
+            images = zip(times, packet.intensity_frames, strict=True)
+            self.frames += [(time_us, image, label) for time_us, image in images]
             self.last_frame_us = times[-1]
 
     def is_ready(self) -> bool:
@@ -142,14 +145,14 @@ class _Stream:
         self.events = self.events.take(slice(bound, None))
         while len(self.frames) > 1 and self.frames[1][0] <= end:
             self.frames.pop(0)
-        intensity_us, image = self.frames[0]
+        intensity_us, image, label = self.frames[0]
         index = self.first_index + self.index
         self.index += 1
-        return Period(index, begin, end, events, image, intensity_us)
+        return Period(index, begin, end, events, image, intensity_us, label)
 
     def _skip_gap(self) -> None:
         begin = self._edge(self.index)
-        times = [x for x, _ in self.frames if x > begin]
+        times = [x for x, *_ in self.frames if x > begin]
         times += self.events.t[:1].tolist()
         if times:
             there = int((min(times) - self.start_us) // self.period_us)

@@ -4,6 +4,7 @@
     tcp://HOST:PORT[,PORT]   see `seen_jax.cameras.network`
     unix:PATH,PATH           the same by local sockets
     usb                      a camera at this computer
+    simulator[:SEED]         a virtual volunteer before a virtual camera, in real time
 
 Everything behind works on the packets, and cannot tell which source they are from.
 """
@@ -20,10 +21,11 @@ from pathlib import Path
 from seen_jax.cameras.child import LIMIT_S, read_in_child
 from seen_jax.cameras.network import is_live
 from seen_jax.cameras.packets import gather
+from seen_jax.cameras.simulated import is_simulated
 from seen_jax.errors import UserError, refuse
 from seen_jax.events import Recording
 
-_CONNECT_S = 10.0
+_CONNECT_S, _COMPILE_S = 10.0, 120.0
 _RECONNECT_S, _RETRY_S = 30.0, 0.3
 
 
@@ -44,7 +46,9 @@ def open_source(
       UserError: there is no such source, or it is broken; what came before is good.
     """
     source = os.fspath(source)
-    if is_live(source):
+    if is_simulated(source):
+        yield from read_in_child(source, limit_s=max(limit_s, _COMPILE_S))
+    elif is_live(source):
         yield from _reconnected(source, min(limit_s, _CONNECT_S))
     else:
         yield from read_in_child(source, recover, limit_s)
@@ -78,7 +82,7 @@ def read_recording(
       UserError: as `open_source`, or it lacks events or intensity frames, or timestamps
         decrease.
     """
-    if is_live(os.fspath(source)):
+    if is_live(os.fspath(source)) or is_simulated(os.fspath(source)):
         refuse(source, "a recording", "a stream without an end", "record it first")
     packets, lost = [], ()
     try:

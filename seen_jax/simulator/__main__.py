@@ -1,4 +1,4 @@
-"""python -m seen_jax.simulator --out DIR: a simulated SEE folder."""
+"""python -m seen_jax.simulator --out DIR: a simulated SEE folder; --serve: a camera."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from seen_jax import see
+from seen_jax.cameras import server
 from seen_jax.errors import run_command
-from seen_jax.simulator import writer
+from seen_jax.simulator import stream, writer
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +19,15 @@ def main(argv: list[str] | None = None) -> int:
         "Depends on the seed alone; if killed, rerun the same command to resume.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="the folder to write")
+    target.add_argument(
+        "--serve",
+        type=server.parse_address,
+        metavar="HOST:PORT",
+        help="serve a virtual DAVIS in real time instead: events on PORT, intensity "
+        "frames on PORT + 1, for any client of iniVation's protocol",
+    )
     parser.add_argument("--volunteers", type=int, default=see.NUM_VOLUNTEERS)
     parser.add_argument("--clips", type=int, default=see.NUM_CLIPS)
     parser.add_argument("--seed", type=int, default=0)
@@ -27,6 +36,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--workers", type=int, help="processes; default: processors")
     args = parser.parse_args(argv)
+    if args.serve:
+        server.serve(stream.stream(args.seed, time.time_ns() // 1000), *args.serve)
+        return 0
     began = time.monotonic()
     writer.write_see_folder(
         args.out, args.volunteers, args.clips, args.seed, args.raw, args.workers

@@ -1,0 +1,76 @@
+"""A virtual volunteer before a virtual camera, in real time and without an end.
+
+One person of the cast goes through the emotions, a clip of 3 s each. The next clip is
+simulated while the last one is given, by a thread: JAX computes without Python's lock.
+Between two clips the scene jumps, and the camera is blind to that as at a clip's start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from seen_jax import see
+from seen_jax.events import Recording
+from seen_jax.simulator import cast
+from seen_jax.simulator.clip import SimulatedClip, simulate_clip
+
+CLIP_LENGTH = 90  # periods
+
+
+def stream(
+    seed: int = 0,
+    origin_us: int = 0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Recording]:
+    """Yields a packet for each period when it is over; its label is the emotion.
+
+    Args:
+      seed: at least 0; gives the volunteer and all movements.
+      origin_us: the first timestamp.
+      clock, sleep: seconds.
+
+    Yields:
+      Events of a period and the intensity frame of its end, as a folder of the
+      simulator has them.
+    """
+    (planned,) = cast.plan(1, 1, seed)
+    period_s, count, begin_s = see.FRAME_PERIOD_US / 1e6, 0, None
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(_clip, planned.name, 0, seed)
+        for number in range(1, 10**9):
+            clip, coming = (
+                coming.result(),
+                pool.submit(_clip, planned.name, number, seed),
+            )
+            if begin_s is None:
+                begin_s = clock()
+            label = see.EMOTIONS[(number - 1) % len(see.EMOTIONS)]
+            for i in range(CLIP_LENGTH):
+                count += 1
+                sleep(max(0.0, begin_s + count * period_s - clock()))
+                yield _packet(clip, i, origin_us, label)
+            origin_us += CLIP_LENGTH * see.FRAME_PERIOD_US
+
+
+def _clip(name: see.ClipName, number: int, seed: int) -> SimulatedClip:
+    emotion = see.EMOTIONS[number % len(see.EMOTIONS)]
+    fields = {"sequence": number + 1, "emotion": emotion, "length": CLIP_LENGTH}
+    return simulate_clip(dataclasses.replace(name, **fields), seed)
+
+
+def _packet(clip: SimulatedClip, i: int, origin_us: int, label: str) -> Recording:
+    begin, end = i * see.FRAME_PERIOD_US, (i + 1) * see.FRAME_PERIOD_US
+    events = clip.events.take(slice(*np.searchsorted(clip.events.t, [begin, end])))
+    return Recording(
+        dataclasses.replace(events, t=events.t + origin_us),
+        np.array([origin_us + end - 1]),
+        clip.intensity_frames[i : i + 1],
+        (see.IMAGE_SIZE, see.IMAGE_SIZE),
+        label=label,
+    )
