@@ -51,8 +51,8 @@ def read_in_child(
       UserError: as these, and where the child was ended or ended itself.
     """
     ours, theirs = os.pipe()
-    command = [sys.executable, "-P", "-m", "seen_jax.cameras.child", source]
-    command += [str(theirs), str(limit_s)] + ["--recover"] * recover
+    command = [sys.executable, "-P", "-m", "seen_jax.cameras.child"]
+    command += [*["--recover"] * recover, "--", source, str(theirs), str(limit_s)]
     root = str(Path(__file__).resolve().parents[2])
     # A folder for what the child leaves where it is ended.
     with tempfile.TemporaryDirectory() as folder, Connection(ours) as pipe:
@@ -80,13 +80,14 @@ def _receive(
     while True:
         try:
             head = json.loads(pipe.recv_bytes())
-        except EOFError:
+            content = [pipe.recv_bytes() for _ in range(head["arrays"])]
+        except (EOFError, OSError):  # the child is no more, perhaps within a packet
             break
         if "error" in head:
             raise UserError(head["error"])
-        if "end" in head:
+        if not content:
             return
-        yield _unpacked(head, [pipe.recv_bytes() for _ in _TYPES])
+        yield _unpacked(head, content)
         count += 1
     if count and is_live(source):  # as if the stream had ended
         return
@@ -113,7 +114,7 @@ def _unpacked(head: dict, content: list[bytes]) -> Recording:
 
 def _send(pipe: Connection, packet: Recording) -> None:
     head = {name: getattr(packet, name) for name in ("resolution", "notes", "label")}
-    pipe.send_bytes(json.dumps(head).encode())
+    pipe.send_bytes(json.dumps(head | {"arrays": len(_TYPES)}).encode())
     events = packet.events
     arrays = (events.t, events.x, events.y, events.p)
     for array in (*arrays, packet.times_us, packet.intensity_frames):
@@ -141,7 +142,7 @@ def _send_all(pipe: Connection, source: str, limit_s: float, recover: bool) -> N
             signal.setitimer(signal.ITIMER_REAL, 0)  # who reads may take its time
             _send(pipe, packet)
             signal.setitimer(signal.ITIMER_REAL, limit_s)
-        answer = {"end": True}
+        answer = {}
     except UserError as error:
         text = str(error)
         answer = {"error": text if source in text else f"{source}: {text}"}
@@ -150,7 +151,7 @@ def _send_all(pipe: Connection, source: str, limit_s: float, recover: bool) -> N
     except Exception as error:  # of a library of a format, in bytes it cannot read
         got = f"{type(error).__name__}: {error}"
         answer = {"error": f"{source}: expected {_WHOLE}, got {got}; {RECOPY}"}
-    pipe.send_bytes(json.dumps(answer).encode())
+    pipe.send_bytes(json.dumps(answer | {"arrays": 0}).encode())
 
 
 def main() -> None:
