@@ -76,6 +76,8 @@ def test_ctrl_c_ends_a_command_whose_reader_hangs(file, stub, tmp_path):
         [*command, f"--out={tmp_path / 'out'}"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ['PYTHONPATH']}"},
+        # In a shell's background Ctrl-C is ignored, which programs inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not children_of(process.pid) and time.monotonic() < deadline:
