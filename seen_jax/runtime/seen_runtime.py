@@ -40,6 +40,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 import zipfile
@@ -823,13 +824,15 @@ _LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
 
 
+_VERSION = 1  # of the interface
+
+
 class _Header(ctypes.Structure):
     """`seen_header` of seen_spikes.c."""
 
     _counts = "image_size num_event_frames num_intensity_frames num_classes readout"
     _fields_ = [
-        (name, ctypes.c_uint32)
-        for name in ("version", "real_bytes", *_counts.split(), "unused")
+        (name, ctypes.c_uint32) for name in ("version", "real_bytes", *_counts.split())
     ] + [(name, ctypes.c_double) for name in ("decay", "threshold")]
 
 
@@ -862,9 +865,11 @@ class Kernel:
         self._kept = [np.ascontiguousarray(folded[x], self._dtype) for x in names]
         pointers = ctypes.c_void_p * len(names), ctypes.c_uint64 * len(names)
         self._arrays = pointers[0](*(x.ctypes.data for x in self._kept))
-        counts = (num_event_frames, intensities, classes, READOUTS.index(readout), 0)
-        self._header = _Header(2, self._dtype.itemsize, SIZE, *counts, decay, threshold)
+        counts = (num_event_frames, intensities, classes, READOUTS.index(readout))
+        sizes = self._dtype.itemsize, SIZE, *counts
+        self._header = _Header(_VERSION, *sizes, decay, threshold)
         self.lengths, self.num_classes = (num_event_frames, intensities), classes
+        self._lock = threading.Lock()  # calls share the scratch memory
         self._call("seen_check", pointers[1](*(x.size for x in self._kept)))
         self._packed = self._memory("seen_packed_bytes")
         self._scratch = self._memory("seen_scratch_bytes")
@@ -898,7 +903,8 @@ class Kernel:
         if plain:
             name, memory = "seen_plain", (self._memory("seen_plain_bytes"),)
         for window in zip(*inputs, logits, spikes):
-            self._call(name, self._arrays, *memory, *window)
+            with self._lock:
+                self._call(name, self._arrays, *memory, *window)
         return logits, spikes
 
     def _call(self, name, *arguments):
@@ -925,7 +931,8 @@ def compile_kernel(source: str, *flags: str, included: tuple = ()) -> ctypes.CDL
 
     It lies in the user's cache, under a name that the source, the compiler and the
     processor decide. It is written under another name first, so that two processes and
-    a full disk do no harm.
+    a full disk do no harm. Where the cache cannot be used, it is compiled at every
+    start, which is said.
 
     Args:
       source: path of seen_spikes.c.
@@ -935,9 +942,13 @@ def compile_kernel(source: str, *flags: str, included: tuple = ()) -> ctypes.CDL
     Raises:
       OSError: there is no compiler, it fails, or nothing can be written.
     """
-    compiler = shlex.split(os.environ.get("CC") or "cc")
+    try:
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+    except ValueError as error:
+        raise OSError(f"CC is {os.environ['CC']!r}: {error}") from None
     if not compiler or shutil.which(compiler[0]) is None:
-        raise FileNotFoundError(f"no {compiler[0] if compiler else 'CC'}")
+        name = compiler[0] if compiler else "a C compiler"
+        raise FileNotFoundError(f"{name} is not installed")
     version = subprocess.run([*compiler, "--version"], stdout=subprocess.PIPE).stdout
     parts = [version, _processor().encode()]
     for path in (source, *included):
@@ -946,12 +957,27 @@ def compile_kernel(source: str, *flags: str, included: tuple = ()) -> ctypes.CDL
     parts += [x.encode() for x in (*compiler, *COMPILE, *flags)]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
     if digest not in _LIBRARIES:
-        with _cache() as folder:
-            path = os.path.join(folder, f"seen-{digest}.so")
-            if not os.path.isfile(path):
-                _compile([*compiler, *COMPILE], [*flags, str(source)], path)
-            _LIBRARIES[digest] = ctypes.CDLL(path)
+        parts = [*compiler, *COMPILE], [*flags, str(source)]
+        compile_in = functools.partial(_compile, *parts, f"seen-{digest}-")
+        _LIBRARIES[digest] = _load(compile_in)
     return _LIBRARIES[digest]
+
+
+def _load(compile_in):
+    """Loads what is compiled in the cache, or where that fails in another folder."""
+    try:
+        return ctypes.CDLL(compile_in(_cache()))
+    except OSError as error:
+        problem = error
+    with tempfile.TemporaryDirectory() as folder:
+        library = ctypes.CDLL(compile_in(folder))
+    _say_once(f"the kernel is compiled at every start: {problem}; set XDG_CACHE_HOME")
+    return library
+
+
+def _hash(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[:32]
 
 
 def _processor():
@@ -964,26 +990,32 @@ def _processor():
     return "".join([platform.machine(), platform.processor(), *sorted(lines)])
 
 
-@contextlib.contextmanager
 def _cache():
-    """A folder of this user alone: the cache, or else a temporary one."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    """A folder that this user alone can write to; an OSError if there is none."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(home):  # as XDG's specification says
+        home = os.path.expanduser("~/.cache")
     folder = os.path.join(home, "seen")
-    try:
-        os.makedirs(folder, 0o700, exist_ok=True)
-        ours = os.stat(folder).st_uid == os.getuid() and os.access(folder, os.W_OK)
-    except OSError:
-        ours = False
-    if ours:
-        yield folder
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            yield folder
+    os.makedirs(folder, 0o700, exist_ok=True)
+    facts = os.stat(folder)
+    if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+        raise OSError(f"{folder} can be written by others")
+    return folder
 
 
-def _compile(command, arguments, path):
-    """Compiles under a temporary name, and then puts the library in its place."""
-    handle, temporary = tempfile.mkstemp(".so", dir=os.path.dirname(path))
+def _compile(command, arguments, prefix, folder):
+    """Returns the path of the library in a folder, compiled if it is not there.
+
+    Its name ends with its hash: a damaged library could end the process that loads it.
+    It is written under a temporary name first.
+    """
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if name.startswith(prefix):
+            if name == f"{prefix}{_hash(path)}.so":
+                return path
+            os.remove(path)
+    handle, temporary = tempfile.mkstemp(".so", dir=folder)
     os.close(handle)
     try:
         for native in (["-march=native"], []):  # not every compiler knows its processor
@@ -995,10 +1027,12 @@ def _compile(command, arguments, path):
             if done.returncode == 0:
                 with open(temporary, "rb") as file:
                     os.fsync(file.fileno())  # no crash leaves half a library there
+                path = os.path.join(folder, f"{prefix}{_hash(temporary)}.so")
                 os.replace(temporary, path)
-                return
+                return path
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
-        raise OSError(f"{command[0]} failed: {''.join(lines[-1:]) or 'silently'}")
+        words = [x for x in lines if "error" in x.lower()] or lines or ["silently"]
+        raise OSError(f"{command[0]} failed: {words[0].strip()}")
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
@@ -1234,8 +1268,8 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
                 _say_once(f"backend {name}: {device}")
             return Runtime(manifest, name, device, run)
     packages = sorted({BACKENDS[name].package for name in names})
-    rule = f"{' or '.join(packages)} to be installed"
-    _refuse("backend", rule, got, "install it, or choose another backend")
+    rule = f"{' or '.join(packages)} to be installed and to work"
+    _refuse("backend", rule, got, "install or fix it, or choose another backend")
 
 
 def _candidates(bundle, manifest, backend):

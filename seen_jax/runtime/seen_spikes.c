@@ -1,8 +1,7 @@
 /* SEEN on a CPU: the frames of one window -> logits and spike counts.
  *
- * After training about 2 % of the neurons fire in a time step. From LIF1 on, nothing
- * here multiplies: a spike adds a row of weights, and a neuron that stays silent costs
- * nothing. The arrays are those of `fold` in seen_runtime.py (seen.npz), the network is
+ * After training about 2 % of the neurons fire in a time step. From LIF1 on, no weight
+ * is multiplied here: a spike adds a row of weights, and a silent neuron adds nothing. The arrays are those of `fold` in seen_runtime.py (seen.npz), the network is
  * the published one, for images of H x H:
  *
  *     S   intensity frames -> attention w                               attend
@@ -20,7 +19,7 @@
  * places of conv2_f2 and one of conv3_f2. Negative rows are padding: no neuron is there.
  *
  * There are two forms. `seen_plain` is the definition: scalars, in the order of the
- * equations. `seen_window` is what runs. Tests hold one against the other.
+ * equations that `fold` leaves. `seen_window` is what runs. Tests hold one against the other.
  *
  * C11 with the vector extensions of GCC (7 or newer) and Clang; needs libm alone. It
  * allocates nothing and keeps no state: the caller owns all memory. Every sum has one
@@ -46,7 +45,7 @@ typedef REAL real;
 /* ================================================================== the interface */
 
 enum {
-  VERSION = 2,
+  VERSION = 1,
   SCALES = 3,
   TAPS = 7, /* rows of the first stage's kernel; also of a block's places */
   AREA = TAPS * TAPS,
@@ -67,12 +66,11 @@ typedef struct {
   uint32_t image_size; /* H */
   uint32_t num_event_frames, num_intensity_frames, num_classes; /* T, N, K */
   uint32_t readout; /* of LIF5, as above */
-  uint32_t unused;
   double decay, threshold; /* of every neuron */
 } seen_header;
 
 typedef struct {           /* row-major; n * n blocks */
-  const real *moments;     /* (H, 7), share of the places whose tap reads the row */
+  const real *moments;     /* (H, 7), share of a scale's rows whose tap reads the row */
   const real *hidden;      /* (N * 49, 24) */
   const real *hidden_bias; /* (24) */
   const real *scores;      /* (24, 3) */
@@ -163,7 +161,7 @@ static void *take(arena *memory, size_t count, size_t size) {
 
 /* One neuron in one time step: V = decay V (1 - P) + X and P = V > threshold. */
 static inline void step(const seen_header *h, real *v, uint8_t *p, real x) {
-  *v = (real)h->decay * *v * (1 - *p) + x;
+  *v = (*p ? 0 : (real)h->decay * *v) + x; /* also where V overflowed */
   *p = *v > (real)h->threshold;
 }
 
@@ -174,8 +172,8 @@ static void weigh(real *out, const real *in, const real w[SCALES], size_t count)
 }
 
 /* The attention w of the three scales: a softmax of scores, each of the mean of what
- * its scale sees. The mean is linear in the image X; by tap it is V' X V with V the
- * moments. BatchNorm is in `hidden`. */
+ * its scale sees. The mean is linear in the image X: what tap (y, x) reads is, on the
+ * mean, sum_ij V[i, y] V[j, x] X[i, j], with V the moments. BatchNorm is in `hidden`. */
 static void attend(const seen_header *h, const seen_arrays *a, const real *frames,
                    real w[SCALES]) {
   const size_t side = h->image_size;
@@ -494,8 +492,11 @@ enum {
   OUTSIDE = 3 * MARGIN,                       /* rows of it outside, in block 0 */
   TWICE = 2 * (MARGIN - 1) + TAPS - OUTSIDE,  /* rows that padding reaches */
   LINES = SPAN + TWICE,
-  KINDS = 4, /* of blocks: in row 0 or not, in column 0 or not */
+  KINDS = 4, /* of blocks, see below */
 };
+
+static int in_row_0(size_t kind) { return kind < 2; }
+static int in_column_0(size_t kind) { return kind % 2 == 0; }
 
 typedef struct {
   real *spatial; /* (512 / WIDTH, N, 21, 21, 3, WIDTH) */
@@ -533,10 +534,11 @@ static void compose(const seen_header *h, const seen_arrays *a, size_t place, si
       real sum[WIDTH];
       dense(1, &from, channels, FIRST, a->deep + place * FIRST * THIRD + s * WIDTH,
             THIRD, sum, WIDTH);
-      for (int first = 0; first < 4; first++) { /* block row 0 or not, column or not */
-        if (first / 2 && !is_twice(row, y)) continue;
-        if (first % 2 && !is_twice(column, x)) continue;
-        const size_t i = line_of(row, first / 2), j = line_of(column, first % 2);
+      for (size_t kind = 0; kind < KINDS; kind++) {
+        if (in_row_0(kind) && !is_twice(row, y)) continue;
+        if (in_column_0(kind) && !is_twice(column, x)) continue;
+        const size_t i = line_of(row, in_row_0(kind));
+        const size_t j = line_of(column, in_column_0(kind));
         real *out = table + (((s * num + n) * LINES + i) * LINES + j) * SCALES * WIDTH;
         for (size_t c = 0; c < WIDTH; c++) out[scale * WIDTH + c] += sum[c];
       }
@@ -612,19 +614,20 @@ static void pad(const seen_header *h, real *out, const real *in, size_t num) {
              in + (n * side + i) * side, side * sizeof(real));
 }
 
-/* Lists the products of a kind of block: in block row 0 (kind / 2 is 0) or another,
- * and in block column 0 (kind % 2 is 0) or another. */
+/* Lists the products of a kind of block. */
 static size_t list_products(const seen_header *h, size_t kind, product *out) {
   const size_t padded = padded_rows(h);
-  const size_t top = kind / 2 ? 0 : OUTSIDE, left = kind % 2 ? 0 : OUTSIDE;
+  const size_t top = in_row_0(kind) ? OUTSIDE : 0;
+  const size_t left = in_column_0(kind) ? OUTSIDE : 0;
   size_t num = 0;
   for (size_t n = 0; n < h->num_intensity_frames; n++)
     for (size_t row = top; row < SPAN; row++) {
-      const size_t line = n * LINES + line_of(row, !(kind / 2));
+      const size_t line = n * LINES + line_of(row, in_row_0(kind));
       const size_t pixel = (n * padded + row - top) * padded;
-      for (size_t column = left; column < SPAN; column++)
-        out[num++] = (product){(int32_t)(pixel + column - left),
-                               (int32_t)(line * LINES + line_of(column, !(kind % 2)))};
+      for (size_t column = left; column < SPAN; column++) {
+        const size_t place = line * LINES + line_of(column, in_column_0(kind));
+        out[num++] = (product){(int32_t)(pixel + column - left), (int32_t)place};
+      }
     }
   return num;
 }
@@ -633,7 +636,8 @@ static size_t list_products(const seen_header *h, size_t kind, product *out) {
 static void look_slice(const seen_header *h, scratch s, size_t kind, size_t num_products,
                        real *currents) {
   const size_t n = block_rows(h), padded = padded_rows(h);
-  const size_t columns = kind % 2 ? n - 1 : 1, count = (kind / 2 ? n - 1 : 1) * columns;
+  const size_t y0 = !in_row_0(kind), x0 = !in_column_0(kind); /* the first block */
+  const size_t columns = x0 ? n - 1 : 1, count = (y0 ? n - 1 : 1) * columns;
   if (!count) return;
   const size_t tiles = (count + TILE - 1) / TILE, each = (count + tiles - 1) / tiles;
   for (size_t begin = 0; begin < count; begin += each) {
@@ -642,10 +646,10 @@ static void look_slice(const seen_header *h, scratch s, size_t kind, size_t num_
     real *to[TILE], sum[TILE * WIDTH];
     for (size_t i = 0; i < num; i++) {
       const size_t row = (begin + i) / columns, column = (begin + i) % columns;
-      const size_t y = kind / 2 ? 16 * (row + 1) - OUTSIDE : 0; /* of the image */
-      const size_t x = kind % 2 ? 16 * (column + 1) - OUTSIDE : 0;
+      const size_t y = y0 ? 16 * (row + 1) - OUTSIDE : 0; /* of the image */
+      const size_t x = x0 ? 16 * (column + 1) - OUTSIDE : 0;
       at[i] = s.intensities + (y + MARGIN) * padded + x + MARGIN;
-      to[i] = currents + ((row + kind / 2) * n + column + kind % 2) * THIRD;
+      to[i] = currents + ((row + y0) * n + column + x0) * THIRD;
     }
     dense(num, at, s.products[kind], num_products, s.mixed, WIDTH, sum, WIDTH);
     for (size_t i = 0; i < num; i++)
@@ -657,11 +661,11 @@ static void look_slice(const seen_header *h, scratch s, size_t kind, size_t num_
 static void look(const seen_header *h, const seen_arrays *a, packed weights, scratch s,
                  const real w[SCALES]) {
   const size_t rows = h->num_intensity_frames * LINES * LINES;
-  const size_t neurons = num_blocks(h) * THIRD;
+  const size_t count = num_blocks(h) * THIRD;
   size_t num_products[KINDS];
   for (size_t kind = 0; kind < KINDS; kind++)
     num_products[kind] = list_products(h, kind, s.products[kind]);
-  weigh(s.spatial, a->deep_bias, w, neurons);
+  weigh(s.spatial, a->deep_bias, w, count);
   for (size_t slice = 0; slice < THIRD / WIDTH; slice++) {
     const real *from = weights.spatial + slice * rows * SCALES * WIDTH;
     for (size_t i = 0; i < rows; i++)
@@ -669,7 +673,7 @@ static void look(const seen_header *h, const seen_arrays *a, packed weights, scr
     for (size_t kind = 0; kind < KINDS; kind++)
       look_slice(h, s, kind, num_products[kind], s.spatial + slice * WIDTH);
   }
-  for (size_t i = 0; i < neurons; i += FIRST) { /* one step from rest */
+  for (size_t i = 0; i < count; i += FIRST) { /* one step from rest */
     real membranes[FIRST] = {0};
     fire(h, membranes, s.spatial + i, FIRST, (uint8_t *)s.j_s + i / 8);
   }
@@ -694,23 +698,23 @@ ALONE void follow_pixels(real *currents, const real *image, const uint8_t *diffe
   memcpy(currents, sum, sizeof sum);
 }
 
-/* A level that more than half of some pixels have, or any of theirs if there is none:
- * each level outvotes another one once. Note: no result depends on which it is. */
+/* A level that more than half of some pixels have, every 16th of a list, or any of
+ * theirs if there is none: each outvotes another one once. Note: in real numbers no
+ * result depends on which it is. */
 static real most_common(const real *pixels, size_t count) {
   real level = 0;
-  for (size_t i = 0, votes = 0; i < count; i++) {
+  for (size_t i = 0, votes = 0; i < count; i += 16) {
     if (!votes) level = pixels[i];
     votes += pixels[i] == level ? 1 : (size_t)-1;
   }
   return level;
 }
 
-/* T's first stage and LIF1: padded event frames -> spikes. The background, the level of
- * a pixel without events, is what most pixels of the first frame have. */
-static void see(const seen_header *h, scratch s, const real *kernel) {
+/* T's first stage and LIF1: padded event frames -> spikes. The background is the level
+ * of a pixel without events. */
+static void see(const seen_header *h, scratch s, const real *kernel, real background) {
   const size_t n = block_rows(h), padded = padded_rows(h), pixels = padded * padded;
   const size_t length = h->num_event_frames, slots = n * n * AREA;
-  const real background = most_common(s.events, pixels);
   real silent[FIRST] = {0};
   product products[AREA];
   uint8_t few[1000];
@@ -864,7 +868,7 @@ const char *seen_window(const seen_header *h, const seen_arrays *a,
   look(h, a, weights, s, w);
   pad(h, s.events, events, length);
   weigh(kernel, a->event, w, AREA * FIRST);
-  see(h, s, kernel);
+  see(h, s, kernel, most_common(events, length * h->image_size * h->image_size));
   follow(h, a->conv2, weights.conv3, NINE * SECOND * SLICE, SLICE, s);
   fired[LIF5] = classify(h, a, s, logits);
   fired[J_S] = count_bits(s.j_s, blocks * THIRD);

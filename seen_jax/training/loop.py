@@ -237,8 +237,9 @@ def _begin_text(task: Task, feed: Feed, step: int, folder: Path, program: str) -
     )
     if origin := workdir.load_origin(folder):
         text += f"\nweights imported from {origin['file']}, epoch {origin['epoch']}"
-    if step:
-        text += f"\nresumes after step {step}"
+    if not step:
+        return text
+    text += f"\nresumes after step {step}"
     if program != task.program:
         text += f", which {program} computed: sums are rounded otherwise from here on"
     return text

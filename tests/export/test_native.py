@@ -12,6 +12,7 @@ import pytest
 
 from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.export import bundle, compare
+from seen_jax.models.fast import native
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 from tests.export.command import export
@@ -104,7 +105,8 @@ def test_what_is_asked_for_and_not_installed(folder, tmp_path, no_torch, monkeyp
         code, said = export(*arguments)
         assert code == 1 and said.startswith(words) and said.count("\n") == 1, said
     monkeypatch.setenv("CC", "no-such-cc")
-    words = "native: expected a C compiler, to compare it with JAX, got no no-such-cc; "
+    words = "native: expected a C compiler, to compare it with JAX, got no-such-cc is "
+    words += "not installed; "
     for asked in ([], ["--formats=native"]):  # and nothing else is left
         code, said = export("bundle", *place, *asked)
         assert code == 1 and said.startswith(words) and said.count("\n") == 1, said
@@ -118,3 +120,13 @@ def test_which_formats_are_written(tmp_path, monkeypatch):
     assert bundle.check_ready(tmp_path, ["onnx", "native"]) == ["native", "onnx"]
     lacks["native"] = "expected a C compiler"
     assert bundle.check_ready(tmp_path) == ["torch", "torchscript", "onnx"]
+
+
+def test_the_kernel_is_not_compared_with_itself(folder, monkeypatch):
+    restored = restore(folder)
+    assert restored.model.follow_spikes
+    monkeypatch.setattr(native, "_call", lambda *arrays, **options: 1 / 0)
+    _, inputs = compare.windows(open_batches(restored), 1)
+    assert compare.jax_logits(restored, *inputs).shape == (1, 7)
+    with pytest.raises(ZeroDivisionError):  # as training and evaluation do
+        compare._apply(restored.model, restored.variables, *inputs)

@@ -142,8 +142,8 @@ def test_auto_without_a_compiler_says_so_once(bundle, monkeypatch, capsys):
     for _ in range(2):
         runtime = seen_runtime.load(str(bundle))
         assert runtime.backend == "onnxruntime"
-    said = "backend native left out, a C compiler needed: no no-such-compiler\n"
-    said += f"backend onnxruntime: {runtime.device}\n"
+    said = "backend native left out, a C compiler needed: no-such-compiler "
+    said += f"is not installed\nbackend onnxruntime: {runtime.device}\n"
     assert capsys.readouterr().err == said
 
 

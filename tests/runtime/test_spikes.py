@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -65,7 +66,8 @@ def test_fast_and_plain_agree(published, share, flags):
 
 def test_frames_of_both_kinds_in_one_window(float64, published):
     events, intensities = windows()
-    events[:, [1, 3]] = windows(share=0.02)[0][:, [1, 3]]
+    events[:, [0, 2, 3]] = windows(share=0.02)[0][:, [0, 2, 3]]  # what most pixels are
+    assert 2 * (events != BACKGROUND).sum() < events.size
     kernel = Kernel(float64, published, 4)
     assert_forms_agree(kernel, (events, intensities))
 
@@ -105,6 +107,17 @@ def test_it_is_the_plain_network(float64, options, num_event_frames, neuron):
     logits, spikes = kernel(*inputs.values())
     np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-9)
     assert all(spikes[0, :-1])
+
+
+def test_several_threads_may_call_it(float64, published):
+    kernel, inputs = Kernel(float64, published, 4), [windows(seed=i) for i in range(4)]
+    expected = [kernel(*x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for got, other in zip(
+                pool.map(lambda x: kernel(*x), inputs), expected, strict=True
+            ):
+                jax.tree.map(np.testing.assert_array_equal, got, other)
 
 
 def test_readouts_have_the_names_of_a_config():
@@ -187,6 +200,34 @@ def test_it_is_compiled_once(cache, monkeypatch):
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_damaged_library_is_made_anew(cache, monkeypatch):
+    # By another process: what this one has loaded it would take again.
+    lines = "import sys; from seen_jax.runtime import seen_runtime as r; "
+    lines += "r.COMPILE = '-O0', '-shared', '-fPIC'; r.compile_kernel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", lines, str(KERNEL)], check=True)
+    (library,) = cache.iterdir()
+    whole = library.read_bytes()
+    library.write_bytes(whole[:1000])
+    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
+    assert seen_runtime.compile_kernel(KERNEL).seen_check
+    (library,) = cache.iterdir()
+    assert library.stat().st_size == len(whole)
+
+
+def test_a_cache_that_cannot_be_used_is_done_without(cache, monkeypatch, capsys):
+    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
+    seen_runtime._say_once.cache_clear()
+    cache.mkdir(mode=0o777)
+    cache.chmod(0o777)  # others could put a library there
+    assert seen_runtime.compile_kernel(KERNEL).seen_check
+    assert not list(cache.iterdir())
+    said = capsys.readouterr().err
+    assert said == (
+        f"the kernel is compiled at every start: {cache} can be written by others; set "
+        "XDG_CACHE_HOME\n"
+    )
+
+
 def test_two_processes_at_once(cache):
     lines = "import sys; from seen_jax.runtime import seen_runtime as r; "
     lines += "r.COMPILE = '-O0', '-shared', '-fPIC'; r.compile_kernel(sys.argv[1])"
@@ -210,7 +251,11 @@ def test_a_full_disk_leaves_nothing(cache, monkeypatch):
 
 
 def test_compilers_that_are_not_there_or_fail(cache, monkeypatch):
-    for compiler, words in (("no-such-cc", "no no-such-cc"), ("false", "false failed")):
+    for compiler, words in (
+        ("no-such-cc", "no-such-cc is not installed"),
+        ("false", "false failed"),
+        ('gcc "', "No closing"),
+    ):
         monkeypatch.setenv("CC", compiler)
         with pytest.raises(OSError, match=words):
             seen_runtime.compile_kernel(KERNEL)

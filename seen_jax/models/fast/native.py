@@ -11,6 +11,9 @@ from N inputs to D outputs x, and g the gradient of x,
 
 so that J_s, which is the same at every time step, is read once.
 
+Note: a weight that is not finite shows only where a neuron fires that reads it; the
+training loop checks all of them before it saves.
+
 The source is compiled at the first use, as for the runtime (`compile_kernel`); one
 library for float32, one for float64.
 """
@@ -46,16 +49,18 @@ def _is_compiled() -> bool:
     try:
         _register("float32")
     except OSError as error:
-        remedy = "install a C compiler, or name it with CC, to train twice as fast"
-        print(f"no kernel in C ({error}): all is dense; {remedy}", file=sys.stderr)
+        remedy = "with a C compiler (gcc, or what CC names) it takes half the time"
+        print(f"no kernel in C: {error}; XLA computes all; {remedy}", file=sys.stderr)
         return False
     return True
 
 
-def fits(neuron: Any, grid: Grid) -> bool:
-    """Whether the library has such neurons, and images of the grid's size."""
+def fits(neuron: Any, grid: Grid, dtype: Any) -> bool:
+    """Whether the library has such neurons, images of the grid's size, and numbers."""
+    if not isinstance(neuron, LIF) or str(dtype) not in FLAGS:
+        return False
     size, last_place = len(grid.row_shares), grid.first[-1, -1, -1, -1]
-    return isinstance(neuron, LIF) and 16 <= size <= 170 and bool(last_place)
+    return 16 <= size <= 170 and bool(last_place)
 
 
 @functools.cache

@@ -189,7 +189,7 @@ class FastSEEN(nn.Module):
         kernels = algebra.grey_sum(kernels)[:, :, 0]  # (S, M, C): one frame at a time
         kernels = algebra.fold_cat(kernels, convs["conv1_cat"][0])
         deep = convs["conv2_f2"][0], convs["conv3_f2"][0]
-        if self.follow_spikes and native.fits(self.neuron, grid):
+        if self.follow_spikes and native.fits(self.neuron, grid, frames.dtype):
             return native.temporal(self.neuron, frames, weights, kernels, *deep, grid)
 
         def spikes(currents):  # of one example: (T, ...)
@@ -206,7 +206,7 @@ class FastSEEN(nn.Module):
 
     def classify(self, lif3, j_s, grid: Grid):
         """Reads spikes (B, T, n, n, 512) and (B, 1, n, n, 512): logits (B, K)."""
-        if not (self.follow_spikes and native.fits(self.neuron, grid)):
+        if not (self.follow_spikes and native.fits(self.neuron, grid, lif3.dtype)):
             return self.seen.classify(lif3 + j_s, self.product)[0]
         lif3, j_s = (x.reshape(*x.shape[:2], -1) for x in (lif3, j_s))
         kernel, bias = self.seen.fc1.weights(lif3.shape[-1], lif3.dtype)

@@ -31,6 +31,7 @@ enum {
 typedef struct {
   seen_header header;
   const real *inputs[MAX_INPUTS];
+  size_t elements[MAX_INPUTS], num_out; /* of the inputs, and of the result */
   real *out;
   size_t batch, length, size; /* B, T, and N or H */
   size_t count, next;         /* parts of the result; `next` changes atomically */
@@ -41,6 +42,11 @@ typedef struct {
 /* The part that the calling thread computes next; `count` or more if none is left. */
 static size_t take_part(job *j) {
   return __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
+}
+
+/* Says whether inputs and result have the sizes that a function reads and writes. */
+static int are_sizes(const job *j, size_t num, const size_t elements[], size_t num_out) {
+  return !memcmp(j->elements, elements, num * sizeof *elements) && j->num_out == num_out;
 }
 
 /* Calls `work`, which takes parts until none is left, in several threads. One that has
@@ -63,7 +69,7 @@ static void *temporal_work(void *argument) {
   job *j = argument;
   const seen_header *h = &j->header;
   const size_t pixels = j->length * j->size * j->size;
-  const size_t neurons = j->length * num_blocks(h) * THIRD;
+  const size_t count = j->length * num_blocks(h) * THIRD;
   arena memory = {0};
   cut_scratch(h, &memory);
   memory = (arena){aligned_alloc(64, memory.used), 0};
@@ -72,11 +78,12 @@ static void *temporal_work(void *argument) {
   for (size_t i; (i = take_part(j)) < j->count;) {
     real kernel[AREA * FIRST];
     weigh(kernel, j->inputs[2], j->inputs[1] + i * SCALES, AREA * FIRST);
-    pad(h, s.events, j->inputs[0] + i * pixels, j->length);
-    see(h, s, kernel);
+    const real *events = j->inputs[0] + i * pixels;
+    pad(h, s.events, events, j->length);
+    see(h, s, kernel, most_common(events, pixels));
     follow(h, j->inputs[3], j->conv3, j->slice_stride, j->stride, s);
-    real *out = j->out + i * neurons;
-    for (size_t k = 0; k < neurons; k++) out[k] = (real)(s.lif3[k / 64] >> k % 64 & 1);
+    real *out = j->out + i * count;
+    for (size_t k = 0; k < count; k++) out[k] = (real)(s.lif3[k / 64] >> k % 64 & 1);
   }
   free(memory.base);
   return NULL;
@@ -88,6 +95,11 @@ static const char *temporal(job *j, size_t num_threads) {
   j->header.num_event_frames = (uint32_t)j->length;
   const char *wrong = check_header(&j->header);
   if (wrong) return wrong;
+  const size_t frames = j->batch * j->length * j->size * j->size;
+  const size_t sizes[] = {frames, j->batch * SCALES, SCALES * AREA * FIRST,
+                          NINE * FIRST * SECOND, (size_t)NINE * SECOND * THIRD};
+  const size_t num_out = j->batch * j->length * num_blocks(&j->header) * THIRD;
+  if (!are_sizes(j, 5, sizes, num_out)) return "arrays of other sizes";
   real *memory = NULL;
   j->conv3 = j->inputs[4], j->slice_stride = SLICE, j->stride = THIRD;
   if (j->batch >= PACK_FROM)
@@ -104,11 +116,11 @@ static const char *temporal(job *j, size_t num_threads) {
 /* ----------------------------------------------------------------------- seen_fc1 */
 
 /* Lists the spikes among neurons, whose values are 0 or 1. */
-static size_t list_spikes(const real *neurons, size_t count, uint16_t *rows) {
+static size_t list_spikes(const real *values, size_t count, uint16_t *rows) {
   size_t num = 0;
   for (size_t i = 0; i < count; i++) {
     rows[num] = (uint16_t)i;
-    num += neurons[i] != 0;
+    num += values[i] != 0;
   }
   return num;
 }
@@ -142,6 +154,9 @@ static void *fc1_work(void *argument) {
 }
 
 static const char *fc1(job *j, size_t num_threads) {
+  const size_t windows = j->batch * j->length;
+  const size_t sizes[] = {windows * j->size, j->batch * j->size, j->size * FOURTH};
+  if (!are_sizes(j, 3, sizes, windows * FOURTH)) return "arrays of other sizes";
   j->count = j->batch;
   return share(j, fc1_work, num_threads);
 }
@@ -149,9 +164,9 @@ static const char *fc1(job *j, size_t num_threads) {
 /* --------------------------------------------------------------- seen_fc1_weights */
 
 /* Adds a gradient to the rows of those of ROWS neurons that spike. */
-static void add_gradient(real *sum, const real *neurons, const real *gradient) {
+static void add_gradient(real *sum, const real *values, const real *gradient) {
   for (size_t r = 0; r < ROWS; r++)
-    if (neurons[r] != 0)
+    if (values[r] != 0)
       for (size_t c = 0; c < FOURTH; c++) sum[r * FOURTH + c] += gradient[c];
 }
 
@@ -173,15 +188,25 @@ static void *fc1_weights_work(void *argument) {
 }
 
 static const char *fc1_weights(job *j, size_t num_threads) {
-  if (j->size % ROWS) return "neurons: not whole blocks";
+  const size_t windows = j->batch * j->length;
+  const size_t sizes[] = {windows * j->size, j->batch * j->size, windows * FOURTH,
+                          j->batch * FOURTH};
+  if (!are_sizes(j, 4, sizes, j->size * FOURTH) || j->size % ROWS)
+    return "arrays of other sizes";
   j->count = j->size / ROWS;
   return share(j, fc1_weights_work, num_threads);
 }
 
 /* ------------------------------------------------------------------ what XLA calls */
 
+static size_t num_elements(const XLA_FFI_Buffer *array) {
+  size_t count = 1;
+  for (int64_t i = 0; i < array->rank; i++) count *= (size_t)array->dims[i];
+  return count;
+}
+
 /* Reads what XLA gives, and computes; returns what is wrong, or NULL. The first argument
- * has shape (B, T, N) or (B, T, H, H); models/fast/native.py gives the rest to fit. */
+ * has shape (B, T, N) or (B, T, H, H). */
 static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
                            const char *(*fn)(job *, size_t)) {
   if (frame->args.size != num_inputs || frame->rets.size != 1 || frame->attrs.size != 3)
@@ -196,6 +221,7 @@ static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
     const XLA_FFI_Buffer *input = frame->args.args[i];
     if (input->dtype != dtype) return "another type of numbers";
     j.inputs[i] = input->data;
+    j.elements[i] = num_elements(input);
   }
   const XLA_FFI_Buffer *input = frame->args.args[0], *out = frame->rets.rets[0];
   if (out->dtype != dtype || input->rank < 3) return "another type or shape";
@@ -204,6 +230,7 @@ static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
   j.size = (size_t)input->dims[2];
   if (j.size > UINT16_MAX) return "size: too large";
   j.out = out->data;
+  j.num_out = num_elements(out);
   const XLA_FFI_Scalar *attributes[3]; /* decay, threads, threshold: sorted by name */
   for (size_t i = 0; i < 3; i++) attributes[i] = frame->attrs.attrs[i];
   j.header.decay = *(const double *)attributes[0]->value;
