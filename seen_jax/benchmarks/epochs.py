@@ -90,6 +90,9 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
     # counted; 0 seconds are one epoch.
     once = {name: timing.repeat(epoch) for name, epoch in ways.items()}
     rates = timing.alternate(once, args.rounds, seconds=0)
+    rates[LOADING]["others"] = [0.0]  # its processes that load are no others
+    for rate in rates.values():
+        del rate["per_core_s"]  # a device or those processes work, too
     rest = args.epochs - 1
     rest_s = seconds(lambda: train_epochs(training, rest))
     machine = side_by_side.machine(args.device)
@@ -103,6 +106,7 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
         "other_epochs_s": rest_s,
         "all_s": set_up_s + rest_s,
         "epoch_s": {name: [1 / x for x in rates[name]["per_s"]] for name in ways},
+        "noisy": timing.noisy_ways(rates),
         "evaluation_s": evaluation_s(training, test, args.passes),
         "steps_per_s": rest * len(train) / rest_s,
         "step": work(training),
@@ -208,9 +212,10 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
     lines = [result["what"]]
     lines += [f"{what:36}{result[name]:9.2f} s" for name, what in names.items()]
     epoch_s, here_s = result["epoch_s"], result["epoch_s"][HERE]
+    noisy = result["noisy"]
     for name, rounds in epoch_s.items():
-        times, is_noisy = timing.ratio(rounds, here_s), timing.is_noisy(rounds, here_s)
-        marked = timing.ratio_to_text(times, 1, is_noisy)
+        times, is_noisy = timing.ratio(rounds, here_s), {name, HERE} & {*noisy}
+        marked = timing.ratio_to_text(times, 1, bool(is_noisy))
         value = timing.to_text(rounds, 3)
         lines.append(f"{f'an epoch, {name}':36}{value:>24} s, {marked} x")
     step_work, most = result["step"], result["ceilings"]
@@ -220,5 +225,4 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
             percent = f"{100 * rate / most[ceiling]:.0f} %"
             of = f"{percent} of {most[ceiling] / 1e12:.2f} T{unit}/s measured"
             lines.append(f"{what:36}{rate / 1e12:9.2f} T{unit}/s, {of}")
-    noisy = [name for name, rounds in epoch_s.items() if timing.is_noisy(rounds)]
     return "\n".join(lines + timing.warnings(noisy))

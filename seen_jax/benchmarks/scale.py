@@ -93,18 +93,18 @@ def curves(result: Mapping[str, Any]) -> dict[str, Mapping[int, Mapping[str, Any
 def to_text(result: Mapping[str, Any]) -> str:
     """Formats the time of a step, windows per second, and the ratio."""
     lines = [
-        f"{'':20}{'ms':>52}{'windows per s':>24}{'ratio':>8}",
-        f"{'':20}" + f"{'plain':>26}{'JAX':>26}" + f"{'plain':>12}{'JAX':>12}",
+        f"{'':20}{'ms':>60}{'windows per s':>24}{'ratio':>8}",
+        f"{'':20}" + f"{'plain':>30}{'JAX':>30}" + f"{'plain':>12}{'JAX':>12}",
     ]
-    noisy, machines = [], []
+    noisy, machines = {}, []
     for what, points in curves(result).items():
         for value, point in points.items():
-            ms = "".join(f"{timing.to_text(x, 1):>26}" for x in rounds_ms(point))
+            ms = "".join(f"{timing.to_text(x, 1):>30}" for x in rounds_ms(point))
             rates = "".join(f"{x:12.1f}" for x in windows_per_s(point))
-            is_noisy = bool(timing.noisy_ways(point["calls"]))
-            ratio = timing.ratio_to_text(point["ratio"], 2, is_noisy)
+            busy = timing.noisy_ways(point["calls"])
+            ratio = timing.ratio_to_text(point["ratio"], 2, bool(busy))
             lines.append(f"{what:12}{value:>8}{ms}{rates}{ratio:>8}")
-            noisy += [f"{what} {value}"] * is_noisy
+            noisy |= {f"{what} {value}, {name}": why for name, why in busy.items()}
             machines.append(point["machine"])
     if not machines:
         return "no point could be measured"

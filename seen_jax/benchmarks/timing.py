@@ -1,14 +1,16 @@
 """Rates of several ways to do the same work, measured in turn, and how they are told.
 
 A time is told as `median +- spread (smallest)`, a rate with its largest. On a busy
-machine the spread grows and a ratio means little: there a warning says so, and a mark
-stands behind the ratio. What nothing disturbed is the smallest time.
+machine a ratio means little: where the spread is large or other programs work, a
+warning says so, and a mark stands behind the ratio. What nothing disturbed is the
+smallest time.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +18,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-NOISY = 0.1  # share of the median; a larger spread shows a busy machine
+NOISY = 0.1  # of the median, or of a core for others: more shows a busy machine
+FEWEST = 3  # rounds that have a spread
 MARK = "*"  # behind a ratio of such numbers
 LOAD = os.getloadavg()[0]  # of the last minute, before anything is measured
+CLOCKS = {"per_s": "by the clock", "per_core_s": "in processor time"}
 
 # Units of work per second of each round: "per_s" by the clock; "per_core_s" by the
-# processor time of all threads of this process, which other programs hardly change.
+# processor time of all threads of this process, which other programs hardly change. And
+# "others": how many cores everything else on this machine used meanwhile.
 Rate = dict[str, list[float]]
 
 
@@ -38,15 +43,38 @@ def alternate(
     """
     for way in ways.values():
         way(seconds / 4)
-    rates: dict[str, Rate] = {name: {"per_s": [], "per_core_s": []} for name in ways}
+    rates: dict[str, Rate] = {name: {} for name in ways}
     for _ in range(num_rounds):
         for name, way in ways.items():
-            start, core_start = time.perf_counter(), time.process_time()
-            units = way(seconds)
-            core_s = time.process_time() - core_start
-            rates[name]["per_s"].append(units / (time.perf_counter() - start))
-            rates[name]["per_core_s"].append(units / core_s)
+            for kind, rate in _measure(way, seconds).items():
+                rates[name].setdefault(kind, []).append(rate)
     return rates
+
+
+def _measure(way, seconds):
+    """Returns one round of a `Rate`."""
+    others, start, core_start = _others_s(), time.perf_counter(), time.process_time()
+    units = way(seconds)
+    core_s, wall_s = time.process_time() - core_start, time.perf_counter() - start
+    per_s = {"per_s": units / wall_s, "per_core_s": units / core_s}
+    return per_s | {"others": (_others_s() - others) / wall_s}
+
+
+def _others_s():
+    """Returns processor seconds since the start of Linux that are not this process's.
+
+    They count in steps of 10 ms, so that a difference may be below 0. What a virtual
+    machine's host took from it is included.
+    """
+    try:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+    except OSError:
+        return 0.0  # not Linux: the spread alone tells
+    user, nice, system, _, _, *interrupts_and_host = map(int, first.split()[1:9])
+    busy = sum((user, nice, system, *interrupts_and_host))
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own_s = time.process_time() + ended.ru_utime + ended.ru_stime
+    return busy / os.sysconf("SC_CLK_TCK") - own_s
 
 
 def repeat(call: Callable[[], object], units: int = 1) -> Callable[[float], int]:
@@ -68,25 +96,30 @@ def repeat(call: Callable[[], object], units: int = 1) -> Callable[[float], int]
 
 
 def spread(rounds: Sequence[float]) -> float:
-    """Returns half the interquartile range."""
-    if len(rounds) < 2:
+    """Returns half the interquartile range; 0 where there are too few for one."""
+    if len(rounds) < FEWEST:
         return 0.0
     low, _, high = statistics.quantiles(rounds, n=4, method="inclusive")
     return (high - low) / 2
 
 
-def is_noisy(*measurements: Sequence[float]) -> bool:
-    """Says whether the rounds of any of them show a busy machine."""
-    return any(spread(x) > NOISY * statistics.median(x) for x in measurements)
+def noisy_ways(rates: Mapping[str, Rate]) -> dict[str, str]:
+    """Returns the ways that were disturbed, and what shows it.
 
-
-def noisy_ways(rates: Mapping[str, Rate]) -> list[str]:
-    """Names the ways that were disturbed, by the clock or in processor time.
-
-    Note: processor time alone would hide it. Other programs take the cache and half of
-    a core with two threads, so it grows, but evenly.
+    Note: the spread alone would hide it. Steady programs beside this one take the cache
+    and half of a core with two threads, so that every round takes longer, evenly.
     """
-    return [name for name, rate in rates.items() if is_noisy(*rate.values())]
+    return {name: why for name, rate in rates.items() if (why := _why_noisy(rate))}
+
+
+def _why_noisy(rate):
+    known = {kind: rate[kind] for kind in CLOCKS if kind in rate}
+    is_wide = {k: spread(x) > NOISY * statistics.median(x) for k, x in known.items()}
+    reasons = [f"spread {CLOCKS[kind]}" for kind, is_so in is_wide.items() if is_so]
+    others = statistics.mean(rate.get("others", [0.0]))
+    if others > NOISY:
+        reasons.append(f"others used {others:.1f} cores")
+    return ", ".join(reasons)
 
 
 def to_text(
@@ -94,9 +127,11 @@ def to_text(
     digits: int,
     best: Callable[[Sequence[float]], float] = min,
 ) -> str:
-    """Formats the median, the spread, and the smallest or the best otherwise."""
-    median, half = statistics.median(rounds), spread(rounds)
-    return f"{median:,.{digits}f} +- {half:,.{digits}f} ({best(rounds):,.{digits}f})"
+    """Formats the median, the spread if any, and the smallest or the best otherwise."""
+    values = statistics.median(rounds), spread(rounds), best(rounds)
+    median, half, best_one = (f"{x:,.{digits}f}" for x in values)
+    middle = f"+- {half}" if len(rounds) >= FEWEST else "no spread"
+    return f"{median} {middle} ({best_one})"
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:
@@ -113,14 +148,15 @@ def ratio_to_text(value: float, digits: int, is_noisy: bool) -> str:
     return f"{value:.{digits}f}{MARK if is_noisy else ''}"
 
 
-def warnings(noisy: Sequence[str]) -> list[str]:
-    """Returns a line about a busy machine, or none, from the names of noisy ways."""
+def warnings(noisy: Mapping[str, str]) -> list[str]:
+    """Returns a line about a busy machine, or none, from what `noisy_ways` returned."""
     if not noisy:
         return []
+    each = "; ".join(f"{name} ({why})" for name, why in noisy.items())
     return [
         f"{MARK} WARNING, a busy machine: half the interquartile range is above "
-        f"{NOISY:.0%} of the median for {'; '.join(noisy)}. Stop other programs and "
-        "measure again"
+        f"{NOISY:.0%} of the median, or others used more of a core, for {each}. Stop "
+        "other programs and measure again"
     ]
 
 
@@ -143,11 +179,11 @@ def table(
       as_ms: in ms per unit of work; else in units of work per second.
     """
     best, noisy = min if as_ms else max, noisy_ways(rates)
-    headings = "".join(f"{x:>28}" for x in columns.values())
+    headings = "".join(f"{x:>30}" for x in columns.values())
     lines = [f"{'':24}{headings}{'ratio':>10}"]
     for name, rate in rates.items():
         shown = (times_ms(rate[x]) if as_ms else rate[x] for x in columns)
-        cells = "".join(f"{to_text(x, digits, best):>28}" for x in shown)
+        cells = "".join(f"{to_text(x, digits, best):>30}" for x in shown)
         is_marked = name in noisy or plain in noisy
         times = ratio_to_text(ratio(rate[by], rates[plain][by]), 2, is_marked)
         lines.append(f"{name:24}{cells}{times:>10}")

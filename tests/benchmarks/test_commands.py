@@ -1,5 +1,6 @@
 """What all commands share: arguments, errors in a line, rates and drawn clips."""
 
+import argparse
 import sys
 
 import numpy as np
@@ -62,7 +63,32 @@ def test_rates_are_units_by_seconds_in_turn():
 
     rates = timing.alternate({"a": way("a"), "b": way("b")}, 2, 1.0)
     assert calls[2:] == [("a", 1.0), ("b", 1.0), ("a", 1.0), ("b", 1.0)]
+    assert rates["a"].pop("others")
     assert rates["a"] == {"per_s": [0.0, 0.0], "per_core_s": [0.0, 0.0]}
+
+
+def test_what_others_work_is_measured(monkeypatch):
+    """Of 100 steps a second; this process and its children are no others."""
+    lines = iter(["cpu 100 0 50 7 7 1 2 3 9 9\ncpu0", "cpu 300 0 80 9 9 2 3 11 9 9\n"])
+    monkeypatch.setattr(timing.Path, "read_text", lambda *a, **k: next(lines))
+    monkeypatch.setattr(timing.os, "sysconf", lambda name: 100)
+    monkeypatch.setattr(timing.time, "perf_counter", iter([10.0, 14.0]).__next__)
+    # Asked for before others, at the start, at the end, and before others again.
+    monkeypatch.setattr(
+        timing.time, "process_time", iter([5.0, 5.0, 6.0, 6.0]).__next__
+    )
+    ended = iter([(0.25, 0.25), (0.5, 0.4)])
+
+    def getrusage(who):
+        assert who == timing.resource.RUSAGE_CHILDREN
+        user_s, system_s = next(ended)
+        return argparse.Namespace(ru_utime=user_s, ru_stime=system_s)
+
+    monkeypatch.setattr(timing.resource, "getrusage", getrusage)
+    # (300 + 80 + 2 + 3 + 11 - 156) / 100 = 2.4 s, less 1 s and 0.4 s, in 4 s.
+    measured = timing._measure(lambda seconds: 2, 1.0)
+    expected = {"per_s": 0.5, "per_core_s": 2.0, "others": 0.25}
+    assert measured == pytest.approx(expected)
 
 
 def test_calls_are_repeated_until_the_time_is_over_once_at_least(monkeypatch):
@@ -80,7 +106,8 @@ def test_median_half_the_middle_half_and_the_best():
     rounds = [4.0, 100.0, 3.0, 2.0, 1.0]
     assert timing.to_text(rounds, 1) == "3.0 +- 1.0 (1.0)"
     assert timing.to_text(rounds, 1, max) == "3.0 +- 1.0 (100.0)"
-    assert timing.to_text([1234.5], 0) == "1,234 +- 0 (1,234)"
+    assert timing.to_text([1234.5] * 3, 0) == "1,234 +- 0 (1,234)"
+    assert timing.to_text([2.0, 4.0], 0) == "3 no spread (2)"
 
 
 def test_a_ratio_is_of_the_rounds_one_by_one():
@@ -94,9 +121,12 @@ NOISY = [7.0, 8.0, 10.0, 12.25, 13.0]  # quartiles 8 and 12.25: half is 2.125
 
 
 def test_a_spread_above_a_tenth_of_the_median_is_noisy():
-    assert not timing.is_noisy(QUIET, [8.0, 9.0, 10.0, 11.0, 12.0])  # 1 of 10
-    assert timing.is_noisy(QUIET, [8.0, 8.9, 10.0, 11.0, 12.0])
-    assert not timing.is_noisy([5.0])  # one round has no spread
+    rates = {
+        "not": {"per_s": [8.0, 9.0, 10.0, 11.0, 12.0]},  # 1 of 10
+        "is": {"per_s": [8.0, 8.9, 10.0, 11.0, 12.0]},
+        "few": {"per_s": [5.0, 50.0]},
+    }
+    assert timing.noisy_ways(rates) == {"is": "spread by the clock"}
 
 
 def test_noise_by_the_clock_counts_where_processor_time_is_even():
@@ -105,16 +135,27 @@ def test_noise_by_the_clock_counts_where_processor_time_is_even():
         "b": {"per_s": QUIET, "per_core_s": QUIET},
         "c": {"per_s": QUIET, "per_core_s": NOISY},
     }
-    assert timing.noisy_ways(rates) == ["a", "c"]
+    why = {"a": "spread by the clock", "c": "spread in processor time"}
+    assert timing.noisy_ways(rates) == why
     *_, warning = timing.table(rates, {"per_core_s": "ms"}, "b", "per_core_s", 1)
-    assert " for a; c. " in warning
+    assert f" for a ({why['a']}); c ({why['c']}). " in warning
+
+
+@pytest.mark.parametrize("rounds", [1, 5])
+def test_others_are_told_where_their_load_is_steady(rounds):
+    steady = {"per_s": [9.0] * rounds, "per_core_s": [9.0] * rounds}
+    of = {"a": 0.09, "b": 0.11, "c": 1.5}
+    rates = {name: steady | {"others": [x] * rounds} for name, x in of.items()}
+    why = {"b": "others used 0.1 cores", "c": "others used 1.5 cores"}
+    assert timing.noisy_ways(rates) == why
 
 
 def test_a_busy_machine_is_told():
-    assert timing.warnings([]) == []
-    (line,) = timing.warnings(["b", "c"])
+    assert timing.warnings({}) == []
+    (line,) = timing.warnings({"b": "spread by the clock", "c": "x"})
     assert line.startswith("* WARNING, a busy machine: half the interquartile range is")
-    assert " above 10% of the median for b; c. " in line
+    assert " above 10% of the median, or others used more of a core, for b (" in line
+    assert " for b (spread by the clock); c (x). " in line
     assert timing.ratio_to_text(2.345, 2, False) == "2.35"
     assert timing.ratio_to_text(2.345, 2, True) == "2.35*"
 

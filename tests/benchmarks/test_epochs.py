@@ -95,7 +95,8 @@ def test_text_by_hand():
         "other_epochs_s": 17.9,
         "all_s": 22.0,
         "evaluation_s": 0.8,
-        "epoch_s": {"JAX": [0.1, 0.1], "PyTorch, resident": [1.0, 3.0]},
+        "epoch_s": {"JAX": [0.1, 0.1, 0.1], "PyTorch, resident": [1.0, 2.0, 3.0]},
+        "noisy": {"PyTorch, resident": "spread by the clock"},
         "steps_per_s": 500.0,
         "step": {"flops": 4e10, "bytes": 4e9},
         "ceilings": {"flops_per_s": 5e13, "bytes_per_s": 4e12},
@@ -103,6 +104,6 @@ def test_text_by_hand():
     *_, one, resident, products, memory, warning = epochs.to_text([result]).splitlines()
     assert one.endswith("0.100 +- 0.000 (0.100) s, 1.0 x")
     assert resident.endswith("2.000 +- 0.500 (1.000) s, 20.0* x")
-    assert " for PyTorch, resident. " in warning
+    assert " for PyTorch, resident (spread by the clock). " in warning
     assert products.endswith("20.00 TFLOP/s, 40 % of 50.00 TFLOP/s measured")
     assert memory.endswith("2.00 TB/s, 50 % of 4.00 TB/s measured")

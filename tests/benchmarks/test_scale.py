@@ -40,14 +40,14 @@ def test_text_by_hand():
     calls = {PLAIN: {"per_s": [2.0]}, HERE: {"per_s": [5.0]}}
     point = {"calls": calls, "batch_size": 8, "ratio": 2.5, "machine": "M"}
     first, *_, row = scale.to_text({"batch": {8: point}}).splitlines()
-    ms = ["500.0", "+-", "0.0", "(500.0)", "200.0", "+-", "0.0", "(200.0)"]
+    ms = ["500.0", "no", "spread", "(500.0)", "200.0", "no", "spread", "(200.0)"]
     assert row.split() == ["batch", "8", *ms, "16.0", "40.0", "2.50"]
     assert first.endswith("; M")
 
 
 def test_a_point_of_a_busy_machine():
-    calls = {PLAIN: {"per_s": [2.0, 4.0]}, HERE: {"per_s": [6.0, 6.0]}}
+    calls = {PLAIN: {"per_s": [2.0, 3.0, 4.0]}, HERE: {"per_s": [6.0] * 3}}
     point = {"calls": calls, "batch_size": 8, "ratio": 2.0, "machine": "M"}
     *_, row, warning = scale.to_text({"batch": {8: point}}).splitlines()
     assert row.endswith(" 2.00*")
-    assert " for batch 8. " in warning
+    assert f" for batch 8, {PLAIN} (spread by the clock). " in warning
