@@ -3,8 +3,9 @@
     python -m seen_jax.benchmarks runtime --bundle BUNDLE [--seconds_at_30 60]
 
 Windows of clips, from --data_dir or simulated: how many neurons fire decides the time
-of the kernel in C. All of it runs on one core, taken before libraries are loaded, since
-that is when they count the cores.
+of the kernel in C. Without torch, or its weights in the bundle, the plain network is
+left out, and ratios are to the first program. All of it runs on one core, taken before
+libraries are loaded, since that is when they count the cores.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +98,26 @@ def on_all(predict: Callable, windows: Sequence[Window]) -> Callable[[float], in
     return timing.repeat(lambda: [predict(*x) for x in windows], len(windows))
 
 
-def plain_way(bundle: Path, windows: Sequence[Window]) -> Callable[[float], int]:
-    """Returns the plain network, on windows that are RGB already."""
+def plain_way(bundle: Path, windows: Sequence[Window]) -> dict[str, Callable]:
+    """Returns the plain network, on windows that are RGB already, where it can run."""
+    if find_spec("torch") is None or not (bundle / "seen.pt").is_file():
+        return {}
     import torch  # after the core is taken
 
     from seen_jax.benchmarks import torch_seen
 
-    if not (bundle / "seen.pt").is_file():
-        remedy = f"write one with {seen_runtime.EXPORT}"
-        refuse(bundle, "a bundle with weights for torch", "none", remedy)
     checkpoint = torch.load(bundle / "seen.pt", weights_only=True)
     weights = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
     network = torch_seen.restore(weights)
     rgb = [tuple(map(torch_seen.rgb, x)) for x in windows]
-    return on_all(lambda *x: torch_seen.predict(network, *x), rgb)
+    return {PLAIN: on_all(lambda *x: torch_seen.predict(network, *x), rgb)}
+
+
+def backends_of(bundle: Path) -> list[str]:
+    """Returns the backends of a bundle's formats, without TensorRT: it has no core."""
+    formats = seen_runtime.formats_of(seen_runtime.read_manifest(str(bundle))["files"])
+    known = seen_runtime.BACKENDS.items()
+    return [name for name, x in known if x.format in formats and name != "tensorrt"]
 
 
 def backend_way(
@@ -131,8 +139,8 @@ def replay(bundle: Path, backend: str, seconds: float, clips: Sequence[Clip]) ->
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
-    names = ["native", "onnxruntime", "torch", "torchscript"]
-    parser.add_argument("--backends", nargs="+", default=names)
+    text = "default: all of the bundle's formats"
+    parser.add_argument("--backends", nargs="+", metavar="NAME", help=text)
     arguments.add_rounds(parser, rounds=15, seconds=0.5)
     text, kind = "of a replay at 30 frames/s", arguments.duration
     parser.add_argument("--seconds_at_30", type=kind, default=60.0, help=text)
@@ -142,12 +150,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     what, clips = read_clips(args)
     with on_one_core():
         windows = cut_windows(args.bundle, clips)
-        ways = {PLAIN: plain_way(args.bundle, windows)}
-        ways |= {x: backend_way(args.bundle, x, windows) for x in args.backends}
+        names = args.backends or backends_of(args.bundle)
+        ways = plain_way(args.bundle, windows)
+        ways |= {x: backend_way(args.bundle, x, windows) for x in names}
         rates = timing.alternate(ways, args.rounds, args.seconds)
-        held = {
-            x: replay(args.bundle, x, args.seconds_at_30, clips) for x in args.backends
-        }
+        held = {x: replay(args.bundle, x, args.seconds_at_30, clips) for x in names}
     return {
         "machine": timing.machine(),
         "what": what,
@@ -160,8 +167,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def to_text(result: dict[str, Any]) -> str:
     """Formats the core's time per window with its ratio, and the replays' latency."""
     columns, by = {"per_core_s": "ms of the core"}, "per_core_s"
+    first = next(iter(result["windows"]))
     lines = [f"{result['what']}, one at a time on one core; {result['machine']}"]
-    lines += timing.table(result["windows"], columns, PLAIN, by, digits=2)
+    lines += timing.table(result["windows"], columns, first, by, digits=2)
     lines.append(f"\n30 frames per second for {result['seconds_at_30']:g} s")
     for name, x in result["held"].items():
         ms = x["latency_ms"]

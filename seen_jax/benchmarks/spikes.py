@@ -12,7 +12,6 @@ zero, so that their time is the same at any rate.
 from __future__ import annotations
 
 import argparse
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -22,6 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seen_jax.benchmarks import arguments, runtime, timing
+from seen_jax.errors import refuse
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import LAYERS
 
@@ -38,7 +38,11 @@ NEURONS = {  # whose spikes reach the output
 def make_kernels(bundle: Path) -> dict[float, seen_runtime.Kernel]:
     """Returns a bundle's kernel, as its runtime has it, by threshold."""
     loaded = runtime.without_network(bundle)
-    library = seen_runtime.compile_kernel(str(bundle / seen_runtime.KERNEL))
+    try:
+        library = seen_runtime.compile_kernel(str(bundle / seen_runtime.KERNEL))
+    except OSError as error:
+        remedy = "install gcc or clang, and name it in CC"
+        refuse("the kernel", "a C compiler", error, remedy)
     folded = seen_runtime.read_folded(str(bundle), loaded.manifest)
     of = library, folded, loaded.lengths[0]
     own = seen_runtime.constants(loaded.manifest)
@@ -84,8 +88,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         fired = {x: spike_rates(kernel, windows) for x, kernel in kernels.items()}
         ways = {_name(x): runtime.on_all(kernels[x], windows) for x in kernels}
         ways[DENSE] = runtime.backend_way(args.bundle, DENSE, windows)
-        if find_spec("torch") and (args.bundle / "seen.pt").is_file():
-            ways[runtime.PLAIN] = runtime.plain_way(args.bundle, windows)
+        ways |= runtime.plain_way(args.bundle, windows)
         rates = timing.alternate(ways, args.rounds, args.seconds)
     ms = {name: timing.times_ms(rate["per_core_s"]) for name, rate in rates.items()}
     points = [
@@ -113,7 +116,7 @@ def to_text(result: dict[str, Any]) -> str:
     dense_ms, noisy = result["dense_ms"], result["noisy"]
     lines = [
         f"{result['what']}, one at a time on one core; {result['machine']}",
-        f"{'':20}{'neurons that fire, percent':^32}{'ms of the core':>28}{'ratio':>10}",
+        f"{'':20}{'neurons that fire, percent':^32}{'ms of the core':>30}{'ratio':>10}",
         f"{'':20}" + "".join(f"{x:>8}" for x in [*NEURONS, "all"]),
     ]
     for point in result["points"]:
@@ -121,15 +124,18 @@ def to_text(result: dict[str, Any]) -> str:
         rates = "".join(f"{100 * x:8.2f}" for x in point["rates"].values())
         ratio, is_noisy = timing.ratio(dense_ms[DENSE], ms), {name, DENSE} & {*noisy}
         marked = timing.ratio_to_text(ratio, 2, bool(is_noisy))
-        lines.append(f"{name:20}{rates}{timing.to_text(ms, 2):>28}{marked:>10}")
-    lines += [f"{x:52}{timing.to_text(ms, 2):>28}" for x, ms in dense_ms.items()]
-    return "\n".join([*lines, _verdict(result["crossing"]), *timing.warnings(noisy)])
+        lines.append(f"{name:20}{rates}{timing.to_text(ms, 2):>30}{marked:>10}")
+    lines += [f"{x:52}{timing.to_text(ms, 2):>30}" for x, ms in dense_ms.items()]
+    return "\n".join([*lines, _verdict(result), *timing.warnings(noisy)])
 
 
-def _verdict(rate: float | None) -> str:
-    if rate is None:
-        return f"the kernel and {DENSE} do not cross at these rates"
-    return f"the kernel is faster than {DENSE} until {100 * rate:.0f} % fire"
+def _verdict(result):
+    if (rate := result["crossing"]) is not None:
+        return f"the kernel is faster than {DENSE} until {100 * rate:.0f} % fire"
+    dense, points = median(result["dense_ms"][DENSE]), result["points"]
+    faster = sum(median(x["ms"]) <= dense for x in points)
+    word, count = ("faster", faster) if faster else ("slower", len(points))
+    return f"the kernel is {word} than {DENSE} at {count} of {len(points)} rates"
 
 
 def plot(path: Path, result: dict[str, Any]) -> None:
@@ -152,6 +158,6 @@ def plot(path: Path, result: dict[str, Any]) -> None:
         axes.annotate(f" {100 * cross:.0f} %", (100 * cross, 0), va="bottom")
     axes.set(xlabel="neurons of LIF1 to LIF3 that fire in a time step, percent")
     axes.set(ylabel="ms of a core for one window", ylim=(0, None))
-    axes.set_title(_verdict(cross), fontsize=10)
+    axes.set_title(_verdict(result), fontsize=10)
     axes.legend()
     figure.savefig(path, dpi=150)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from seen_jax.errors import UserError
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import THRESHOLD
 from tests.helpers import memory_records
+from tests.runtime.bundles import THREE_LEVELS, write_manifest
 
 FAST = ["--data_dir=here", "--rounds=2", "--seconds=0"]
 
@@ -71,6 +73,29 @@ def test_every_program_is_measured_on_one_core(bundle, records, capsys):
     assert lines[2].startswith(runtime.PLAIN)
 
 
+def test_a_bundle_without_weights_for_torch(bundle, records, tmp_path, capsys):
+    for name in ("seen.npz", "seen_spikes.c", "seen_runtime.py"):
+        shutil.copy(bundle / name, tmp_path)
+    write_manifest(tmp_path, **THREE_LEVELS)
+    options = [f"--bundle={tmp_path}", *FAST, "--seconds_at_30=0.6"]
+    assert benchmarks.main(["runtime", *options]) == 0
+    _, _, row, *rest = capsys.readouterr().out.splitlines()
+    assert row.startswith("native ") and " 1.00" in row
+    assert not any(runtime.PLAIN in line for line in rest)
+
+
+def test_the_backends_of_a_bundles_formats(bundle):
+    every = ["native", "onnxruntime", "torch", "torchscript"]
+    assert runtime.backends_of(bundle) == every
+
+
+def test_no_compiler(bundle, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-cc")
+    words = "^the kernel: expected a C compiler, got .*no-such-cc.*; install gcc"
+    with pytest.raises(UserError, match=words):
+        spikes.make_kernels(bundle)
+
+
 def test_spike_rates_go_from_none_to_half(bundle, records, capsys, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     plot = tmp_path / "plot.svg"
@@ -117,6 +142,17 @@ def test_where_they_cross_by_hand(dense, rate):
     assert spikes.crossing(points, dense) == pytest.approx(rate)
 
 
+@pytest.mark.parametrize(
+    "dense, words", [(9.0, "faster"), (5.0, "faster"), (0.5, "slower")]
+)
+def test_which_is_faster_where_they_do_not_cross(dense, words):
+    points = [{"ms": [x]} for x in (8.0, 1.0, 2.0)]
+    result = {"points": points, "dense_ms": {"onnxruntime": [dense]}, "crossing": None}
+    count = 2 if dense == 5 else 3
+    end = f"the kernel is {words} than onnxruntime at {count} of 3 rates"
+    assert spikes._verdict(result) == end
+
+
 def test_text_and_figure_by_hand(tmp_path):
     rates = {"LIF1": 0.01, "LIF2": 0.02, "LIF3": 0.03, "all": 0.015}
     points = [
@@ -125,7 +161,8 @@ def test_text_and_figure_by_hand(tmp_path):
     ]
     result = {"what": "windows", "machine": "M", "points": points, "crossing": 0.123}
     result["threshold"] = THRESHOLD
-    result |= {"dense_ms": {"onnxruntime": [5.0, 5.0, 6.0]}, "noisy": ["threshold 0"]}
+    noisy = {"threshold 0": "spread by the clock"}
+    result |= {"dense_ms": {"onnxruntime": [5.0, 5.0, 6.0]}, "noisy": noisy}
     text = [" ".join(line.split()) for line in spikes.to_text(result).splitlines()]
     assert text[0] == "windows, one at a time on one core; M"
     rates = "1.00 2.00 3.00 1.50"
@@ -134,7 +171,7 @@ def test_text_and_figure_by_hand(tmp_path):
     assert text[4] == f"threshold 0 {rates} 10.00 +- 2.00 (8.00) 0.50*"
     assert text[5] == "onnxruntime 5.00 +- 0.25 (5.00)"
     assert text[6] == "the kernel is faster than onnxruntime until 12 % fire"
-    assert " for threshold 0. " in text[7]
+    assert " for threshold 0 (spread by the clock). " in text[7]
     spikes.plot(tmp_path / "plot.svg", result)
     drawn = (tmp_path / "plot.svg").read_text()  # its texts are comments, too
     assert all(f"<!-- {x} -->" in drawn for x in (" 12 %", "as trained", text[6]))
