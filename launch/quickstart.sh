@@ -3,18 +3,19 @@
 # installs, simulates the demonstration set, checks it, builds it with the TFDS builder,
 # draws a sheet of it, trains on it, evaluates on people who were never seen in training,
 # writes a report and, where there is a C compiler, a bundle for a board, through which it
-# replays a clip. Rerun it to resume.
+# replays a clip. The bundle has all formats whose packages are installed. Rerun it to
+# resume.
 #
 #   bash launch/quickstart.sh [--tiny] [--cuda] [--export] [FOLDER]
 #
 # --tiny   three volunteers, a few clips, one epoch: to see that everything runs
 # --cuda   installs JAX's CUDA wheels, for a machine with an NVIDIA GPU
-# --export installs torch, a large download, and writes the bundle for torch, TorchScript
-#          and ONNX (and so TensorRT), too
+# --export installs torch, a large download, so that the bundle is for torch, TorchScript
+#          and ONNX (and so TensorRT), too, this time and whenever it is rerun
 # FOLDER   where everything is written; default: data/quickstart, data/quickstart_tiny
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tiny= volunteers=16 clips=220 passes=20 options=() export= folder=
+tiny= volunteers=16 clips=220 passes=20 options=() export= bundle= folder=
 for argument in "$@"; do
   case "$argument" in
     --tiny)
@@ -43,9 +44,10 @@ python train.py --config=configs/demo.py --workdir="$folder/run" \
 python eval.py --workdir="$folder/run" --passes=$passes --out="$folder/evaluation"
 python -m seen_jax.evaluation report "$folder/evaluation" \
   --html "$folder/report.html" >/dev/null
-if command -v ${CC:-cc} >/dev/null || [ "$export" ]; then
-  python -m seen_jax.export ${export:-bundle --formats=native} --workdir="$folder/run" \
-    --out="$folder/bundle"
+# Where this fails, it says why, and the summary follows all the same.
+if python -m seen_jax.export ${export:-bundle} --workdir="$folder/run" \
+  --out="$folder/bundle"; then
+  bundle="$folder/bundle"
   clip=$(find "$folder/see/event" -mindepth 2 -maxdepth 2 | sort | head -n 1)
   python "$folder/bundle/seen_runtime.py" --events="$clip" \
     --frames="$folder/see/frame/${clip#"$folder/see/event/"}"
@@ -58,12 +60,16 @@ echo "records         $folder/tfds"
 echo "training        $folder/run (curves.png, metrics.jsonl, checkpoints)"
 echo "evaluation      $folder/evaluation"
 echo "report          $folder/report.html"
-if [ -d "$folder/bundle" ]; then
-  echo "bundle          $folder/bundle (launch/jetson.md)"
+if [ "$bundle" ]; then
+  echo "bundle          $bundle (launch/jetson.md)"
 else
-  echo "no bundle       no ${CC:-cc}: install a C compiler, such as gcc, or:"
+  echo "no bundle       the export says why, above; then rerun this"
 fi
-if [ -z "$export" ]; then
+if [ -z "$export" ] && [ ! -e "$bundle/seen.onnx" ]; then
   echo "for TensorRT    bash launch/quickstart.sh ${*:+$* }--export"
 fi
 echo "in a new shell  cd $(printf %q "$PWD") && source $(printf %q "$VENV")/bin/activate && seen --help"
+# Without a compiler that is how it ends; with one, or with --export, it is an error.
+if [ -z "$bundle" ] && { [ "$export" ] || command -v ${CC:-cc} >/dev/null; }; then
+  exit 1
+fi
