@@ -31,12 +31,12 @@ def main() -> None:
     _add_bundle_options(command)
     command.add_argument(
         "--formats",
-        type=lambda x: x.split(","),
+        type=lambda x: [name.strip() for name in x.split(",")],
         default=(),
         metavar="NAME,NAME",
         help=f"of {', '.join(seen_runtime.FORMATS)}; default: all that are installed",
     )
-    about = "write one with weights for torch, and all else that is installed"
+    about = "write one with the format torch at least, and all that are installed"
     _add_bundle_options(commands.add_parser("torch", help=about, description=text))
     command = commands.add_parser(
         "import",

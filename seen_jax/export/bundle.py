@@ -107,9 +107,11 @@ def missing(name: str) -> str:
         try:
             seen_runtime.compile_kernel(compare.KERNEL)
         except OSError as error:
+            has_torch = importlib.util.find_spec("torch") is not None
+            lacks = "" if has_torch else f" ({torch_files.not_installed('torch')})"
             return (
                 f"expected a C compiler, to compare it with JAX, got {error}; install "
-                "gcc or clang (and name it in CC), or give --formats=torch"
+                f"gcc or clang (and name it in CC), or give --formats=torch{lacks}"
             )
     for package in PACKAGES[name]:
         if importlib.util.find_spec(package) is None:

@@ -1283,6 +1283,8 @@ def _candidates(bundle, manifest, backend):
         rule = f"a bundle with a format for the backend {backend}"
         wanted = "native" if backend == "auto" else BACKENDS[backend].format
         remedy = f"write it with {EXPORT} --formats={wanted}"
+        if backend == "auto":  # the only format that it leaves out
+            remedy += ", or run it with --backend=torchscript, a program like any other"
         _refuse_bundle(bundle, rule, f"one of {', '.join(formats)}", remedy)
     return names
 

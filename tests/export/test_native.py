@@ -110,7 +110,25 @@ def test_what_is_asked_for_and_not_installed(folder, tmp_path, no_torch, monkeyp
     for asked in ([], ["--formats=native"]):  # and nothing else is left
         code, said = export("bundle", *place, *asked)
         assert code == 1 and said.startswith(words) and said.count("\n") == 1, said
+        end = f"give --formats=torch (torch is not installed; {NO_TORCH})\n"
+        assert said.endswith(end)
     assert not out.exists()
+
+
+def test_names_of_formats_with_spaces_and_twice(folder, tmp_path):
+    out = tmp_path / "new"
+    place = ["--workdir", folder, "--out", out]
+    code, said = export("bundle", *place, "--formats= native, native")
+    assert code == 0, said
+    assert seen_runtime.formats_of(seen_runtime.read_manifest(out)["files"]) == [
+        "native"
+    ]
+
+
+def test_without_a_compiler_where_torch_is(monkeypatch):
+    monkeypatch.setenv("CC", "no-such-cc")
+    monkeypatch.setattr(bundle.importlib.util, "find_spec", lambda name: name)
+    assert bundle.missing("native").endswith(", or give --formats=torch")
 
 
 def test_which_formats_are_written(tmp_path, monkeypatch):

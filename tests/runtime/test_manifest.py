@@ -177,6 +177,7 @@ def test_auto_never_takes_torchscript(dummy):
     files = json.loads((dummy / MANIFEST).read_text())["files"]
     write_manifest(dummy, files={x: files[x] for x in (PROGRAM, "seen.ts")})
     words = "a format for the backend auto, got one of torchscript; write it with pyt"
+    words += ".* --formats=native, or run it with --backend=torchscript, a program"
     with pytest.raises(BundleError, match=words):
         seen_runtime.load(str(dummy))
 
