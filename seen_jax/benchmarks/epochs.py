@@ -217,7 +217,7 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
         times, is_noisy = timing.ratio(rounds, here_s), {name, HERE} & {*noisy}
         marked = timing.ratio_to_text(times, 1, bool(is_noisy))
         value = timing.to_text(rounds, 3)
-        lines.append(f"{f'an epoch, {name}':36}{value:>24} s, {marked} x")
+        lines.append(f"{f'an epoch, {name}':36}{value:>26} s, {marked} x")
     step_work, most = result["step"], result["ceilings"]
     for what, name, unit in (("products", "flops", "FLOP"), ("memory", "bytes", "B")):
         if step_work[name] is not None:
