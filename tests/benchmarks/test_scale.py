@@ -24,7 +24,7 @@ def test_points_run(monkeypatch, capsys, tmp_path):
     result = json.loads(out)
     assert [*result] == ["devices", "failed"]
     (point,) = result["devices"].values()
-    assert point["what"] == "step, E1, batch 2"
+    assert point["what"] == "step, E1, batch 2, random images and weights"
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
