@@ -19,6 +19,7 @@ VERBS = {
     "eval": ("evaluate a run", "eval.py"),
     "report": ("tables and a page of evaluations", "seen_jax.evaluation report"),
     "export": ("weights for torch and the Jetson, or import", "seen_jax.export"),
+    "live": ("predict from a camera as it sends", "seen_jax.live"),
 }
 
 

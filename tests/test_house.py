@@ -30,13 +30,13 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
     {"training"},
     {"evaluation"},
     {"export", "runtime"},
-    {"benchmarks", "cli"},
+    {"benchmarks", "live", "cli"},
     {"__main__"},
 ]
 NO_JAX = {"errors", "files", "processes", "see", "problems", "split", "volunteers"}
 NO_JAX |= {"clip_files", "see_folder", "images", "events", "event_folder", "cameras"}
 NO_JAX |= {"recording_table", "recordings", "cli", "metrics", "data.windows", "runtime"}
-NO_JAX |= {"staleness"}
+NO_JAX |= {"staleness", "live"}
 ALLOWED = {  # package: the modules (by prefix) that may import it
     "tensorflow": set(),
     "apache_beam": set(),

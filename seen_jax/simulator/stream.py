@@ -20,6 +20,7 @@ from seen_jax.simulator import cast
 from seen_jax.simulator.clip import SimulatedClip, simulate_clip
 
 CLIP_LENGTH = 90  # periods
+PARTS = 6  # packets a period
 
 
 def stream(
@@ -28,7 +29,10 @@ def stream(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Recording]:
-    """Yields a packet for each period when it is over; its label is the emotion.
+    """Yields packets when their time is over; the label is the emotion shown.
+
+    As a camera does, it sends events several times a period; the last packet of a
+    period has its intensity frame.
 
     Args:
       seed: at least 0; gives the volunteer and all movements.
@@ -36,8 +40,8 @@ def stream(
       clock, sleep: seconds.
 
     Yields:
-      Events of a period and the intensity frame of its end, as a folder of the
-      simulator has them.
+      All packets of a period together: its events and the intensity frame of its end,
+      as a folder of the simulator has them.
     """
     (planned,) = cast.plan(1, 1, seed)
     period_s, count, begin_s = see.FRAME_PERIOD_US / 1e6, 0, None
@@ -51,10 +55,10 @@ def stream(
             if begin_s is None:
                 begin_s = clock()
             label = see.EMOTIONS[(number - 1) % len(see.EMOTIONS)]
-            for i in range(CLIP_LENGTH):
+            for part in range(CLIP_LENGTH * PARTS):
                 count += 1
-                sleep(max(0.0, begin_s + count * period_s - clock()))
-                yield _packet(clip, i, origin_us, label)
+                sleep(max(0.0, begin_s + count * period_s / PARTS - clock()))
+                yield _packet(clip, part, origin_us, label)
             origin_us += CLIP_LENGTH * see.FRAME_PERIOD_US
 
 
@@ -64,13 +68,14 @@ def _clip(name: see.ClipName, number: int, seed: int) -> SimulatedClip:
     return simulate_clip(dataclasses.replace(name, **fields), seed)
 
 
-def _packet(clip: SimulatedClip, i: int, origin_us: int, label: str) -> Recording:
-    begin, end = i * see.FRAME_PERIOD_US, (i + 1) * see.FRAME_PERIOD_US
+def _packet(clip: SimulatedClip, part: int, origin_us: int, label: str) -> Recording:
+    begin, end = (x * see.FRAME_PERIOD_US // PARTS for x in (part, part + 1))
     events = clip.events.take(slice(*np.searchsorted(clip.events.t, [begin, end])))
+    frames = slice(part // PARTS, (part + 1) // PARTS)  # one where the period ends
     return Recording(
         dataclasses.replace(events, t=events.t + origin_us),
-        np.array([origin_us + end - 1]),
-        clip.intensity_frames[i : i + 1],
+        np.full(frames.stop - frames.start, origin_us + end - 1),
+        clip.intensity_frames[frames],
         (see.IMAGE_SIZE, see.IMAGE_SIZE),
         label=label,
     )

@@ -20,7 +20,7 @@ from seen_jax.errors import UserError
 from seen_jax.events import accumulate
 from seen_jax.simulator import cast
 from seen_jax.simulator.clip import simulate_clip
-from seen_jax.simulator.stream import CLIP_LENGTH, stream
+from seen_jax.simulator.stream import CLIP_LENGTH, PARTS, stream
 from tests import helpers
 from tests.helpers import ROOT
 
@@ -44,9 +44,8 @@ class Clock:
 def packets():
     """The first two clips of seed 5, and when their packets came."""
     clock, times, packets = Clock(), [], []
-    for packet in itertools.islice(
-        stream(5, 10**6, clock, clock.sleep), 2 * CLIP_LENGTH
-    ):
+    endless = stream(5, 10**6, clock, clock.sleep)
+    for packet in itertools.islice(endless, 2 * CLIP_LENGTH * PARTS):
         packets.append(packet)
         times.append(clock())
     return packets, times
@@ -58,7 +57,7 @@ def test_it_is_a_clip_of_the_cast(packets):
     name = see.ClipName.parse(str(planned.name).replace(planned.name.emotion, "angry"))
     fields = vars(name) | {"sequence": 1, "length": CLIP_LENGTH}
     clip = simulate_clip(see.ClipName(**fields), 5)
-    recording = gather(packets[:CLIP_LENGTH])
+    recording = gather(packets[: CLIP_LENGTH * PARTS])
     np.testing.assert_array_equal(recording.intensity_frames, clip.intensity_frames)
     np.testing.assert_array_equal(recording.events.t, clip.events.t + 10**6)
     event_frames = accumulate(
@@ -76,14 +75,17 @@ def test_it_is_a_clip_of_the_cast(packets):
 def test_emotions_follow_each_other_on_one_clock(packets):
     packets, times = packets
     labels = [x.label for x in packets]
-    assert labels == ["angry"] * CLIP_LENGTH + ["disgust"] * CLIP_LENGTH
-    times_us = [int(x.times_us[0]) for x in packets]
+    count = CLIP_LENGTH * PARTS
+    assert labels == ["angry"] * count + ["disgust"] * count
+    assert [len(x.times_us) for x in packets] == ([0] * (PARTS - 1) + [1]) * (2 * CLIP_LENGTH)
+    with_frame = packets[PARTS - 1 :: PARTS]
+    times_us = [int(x.times_us[0]) for x in with_frame]
     assert set(np.diff(times_us)) == {PERIOD_US}
-    assert np.diff(times) == pytest.approx(PERIOD_US / 1e6)  # a clip's end, too
+    assert np.diff(times) == pytest.approx(PERIOD_US / 1e6 / PARTS)  # a clip's end, too
     options = {"period_us": PERIOD_US, "start_us": 10**6, "patience_us": 0}
     live = [*periods(packets, **options)]
-    assert [x.label for x in live] == labels
-    for period, packet in zip(live, packets, strict=True):
+    assert [x.label for x in live] == labels[::PARTS]
+    for period, packet in zip(live, with_frame, strict=True):
         image = packet.intensity_frames[0]
         np.testing.assert_array_equal(period.intensity_frame, image)
 
@@ -141,10 +143,10 @@ def test_a_client_reads_the_served_camera(packets):
             process.kill()
     recording = gather(kept)
     # A client misses what came before it: its first image says where it began.
-    images = [x.intensity_frames[0] for x in packets]
+    images = [x.intensity_frames[0] for x in packets[PARTS - 1 :: PARTS]]
     first_image = recording.intensity_frames[0]
     (at,) = (i for i, x in enumerate(images) if np.array_equal(x, first_image))
-    expected = gather(packets[at : at + 10])
+    expected = gather(packets[PARTS * at : PARTS * (at + 10)])
     np.testing.assert_array_equal(recording.intensity_frames, expected.intensity_frames)
     shift = recording.times_us[0] - expected.times_us[0]
     span = expected.times_us[[0, 8]]
