@@ -92,8 +92,8 @@ class Engine:
 
     def _moment(self, arrival: Arrival, is_newest: bool) -> Moment:
         period = arrival.period
-        notes = [*arrival.notes, *self._follow(arrival)]
         event_frame, intensity_frame, late = self._images(arrival)
+        notes = [*arrival.notes, *self._follow(arrival)]
         notes += [f"{late} events came after their period and are left out"] * bool(
             late
         )

@@ -1,9 +1,6 @@
 """Live sources: servers of iniVation's protocol, and a stand-in for a camera."""
 
-import contextlib
 import socket
-import subprocess
-import sys
 import time
 
 import dv_processing as dv
@@ -15,29 +12,7 @@ from seen_jax.cameras.packets import gather
 from seen_jax.cameras.periods import periods
 from seen_jax.cameras.sources import open_source, read_recording
 from seen_jax.errors import UserError
-from tests.helpers import ROOT
-
-ORIGIN = 10**15
-
-
-def free_ports():
-    with contextlib.ExitStack() as stack:
-        both = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for one in both:
-            one.bind(("127.0.0.1", 0))
-        return [str(x.getsockname()[1]) for x in both]
-
-
-@contextlib.contextmanager
-def served(*arguments):
-    command = [sys.executable, "-m", "tests.cameras.server", *map(str, arguments)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
-        try:
-            assert process.stdout.readline() == "up\n"
-            yield process
-        finally:
-            process.kill()
+from tests.cameras.serving import ORIGIN, free_ports, sent, served
 
 
 def until(stream, num_frames):
@@ -56,15 +31,12 @@ def until(stream, num_frames):
 
 
 def assert_all(recording, origin=ORIGIN):
-    i, j = np.divmod(np.arange(30_000), 1_000)
-    events = recording.events
-    np.testing.assert_array_equal(events.t, origin + 10_000 * i + 10 * j)
-    np.testing.assert_array_equal(events.x, j % 40)
-    np.testing.assert_array_equal(events.y, i)
-    np.testing.assert_array_equal(events.p, j % 3 == 0)
-    np.testing.assert_array_equal(recording.times_us, origin + 10_000 * np.arange(30))
-    np.testing.assert_array_equal(recording.intensity_frames[:, 0, 0], np.arange(30))
-    assert recording.resolution == (40, 30)
+    expected = sent(origin)
+    for name in "txyp":
+        got = getattr(recording.events, name)
+        np.testing.assert_array_equal(got, getattr(expected.events, name))
+    for name in ("times_us", "intensity_frames", "resolution"):
+        np.testing.assert_array_equal(getattr(recording, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("kind", ["ports", "ports in the other order", "sockets"])

@@ -77,7 +77,9 @@ def test_emotions_follow_each_other_on_one_clock(packets):
     labels = [x.label for x in packets]
     count = CLIP_LENGTH * PARTS
     assert labels == ["angry"] * count + ["disgust"] * count
-    assert [len(x.times_us) for x in packets] == ([0] * (PARTS - 1) + [1]) * (2 * CLIP_LENGTH)
+    assert [len(x.times_us) for x in packets] == ([0] * (PARTS - 1) + [1]) * (
+        2 * CLIP_LENGTH
+    )
     with_frame = packets[PARTS - 1 :: PARTS]
     times_us = [int(x.times_us[0]) for x in with_frame]
     assert set(np.diff(times_us)) == {PERIOD_US}
