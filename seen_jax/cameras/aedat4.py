@@ -114,21 +114,38 @@ def write_aedat4(
     ):
         # The library ends the whole process where a name has another ending.
         part = Path(folder) / "part.aedat4"
-        _write(part, recording)
+        writer = Writer(part, resolution)
+        writer.write(recording)
+        writer.close()
         digest.replace(part, path)
 
 
-def _write(path: Path, recording: Recording) -> None:
-    config = dv.io.MonoCameraWriter.Config("DAVIS346")
-    config.addEventStream(recording.resolution)
-    config.addFrameStream(recording.resolution)
-    writer = dv.io.MonoCameraWriter(str(path), config)
-    writer.writeEvents(event_store(recording.events))
-    for time_us, image in zip(
-        recording.times_us.tolist(), recording.intensity_frames, strict=True
-    ):
-        writer.writeFrame(dv.Frame(time_us, np.ascontiguousarray(image)))
-    del writer  # its end writes the packet table and closes the file
+class Writer:
+    """Writes a recording packet by packet, without a digest.
+
+    Args:
+      path: ends in `.aedat4`; complete when it is closed.
+      resolution: (width, height) of all packets.
+    """
+
+    def __init__(self, path: Path, resolution: tuple[int, int]):
+        config = dv.io.MonoCameraWriter.Config("DAVIS346")
+        config.addEventStream(resolution)
+        config.addFrameStream(resolution)
+        self._writer = dv.io.MonoCameraWriter(str(path), config)
+
+    def write(self, packet: Recording) -> None:
+        """Writes events and intensity frames that follow those before."""
+        if len(packet.events):
+            self._writer.writeEvents(event_store(packet.events))
+        for time_us, image in zip(
+            packet.times_us.tolist(), packet.intensity_frames, strict=True
+        ):
+            self._writer.writeFrame(dv.Frame(time_us, np.ascontiguousarray(image)))
+
+    def close(self) -> None:
+        """Writes the table of packets and closes the file."""
+        del self._writer
 
 
 def event_store(events: Events) -> dv.EventStore:

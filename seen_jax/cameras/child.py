@@ -53,13 +53,11 @@ def read_in_child(
     ours, theirs = os.pipe()
     command = [sys.executable, "-P", "-m", "seen_jax.cameras.child"]
     command += [*["--recover"] * recover, "--", source, str(theirs), str(limit_s)]
-    root = str(Path(__file__).resolve().parents[2])
     # A folder for what the child leaves where it is ended.
     with tempfile.TemporaryDirectory() as folder, Connection(ours) as pipe:
-        places = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         child = subprocess.Popen(
             command,
-            env={**os.environ, "TMPDIR": folder, "PYTHONPATH": places},
+            env={**os.environ, "TMPDIR": folder, "PYTHONPATH": python_path()},
             pass_fds=[theirs],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -73,21 +71,26 @@ def read_in_child(
             child.wait()
 
 
+def python_path() -> str:
+    """Returns PYTHONPATH of a child that is to import this package and no other."""
+    root = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+
+
 def _receive(
     pipe: Connection, child: subprocess.Popen, source: str, limit_s: float
 ) -> Iterator[Recording]:
     count = 0
     while True:
         try:
-            head = json.loads(pipe.recv_bytes())
-            content = [pipe.recv_bytes() for _ in range(head["arrays"])]
+            head, content = receive(pipe)
         except (EOFError, OSError):  # the child is no more, perhaps within a packet
             break
         if "error" in head:
             raise UserError(head["error"])
         if not content:
             return
-        yield _unpacked(head, content)
+        yield unpacked(head, content)
         count += 1
     if count and is_live(source):  # as if the stream had ended
         return
@@ -104,7 +107,18 @@ def _receive(
     refuse(source, _WHOLE, got, remedy)
 
 
-def _unpacked(head: dict, content: list[bytes]) -> Recording:
+def receive(pipe: Connection) -> tuple[dict, list[bytes]]:
+    """Receives what `send` sent.
+
+    Raises:
+      EOFError, OSError: the other end is no more, perhaps within a packet.
+    """
+    head = json.loads(pipe.recv_bytes())
+    return head, [pipe.recv_bytes() for _ in range(head["arrays"])]
+
+
+def unpacked(head: dict, content: list[bytes]) -> Recording:
+    """Makes a packet of what `receive` returned."""
     width, height = head["resolution"]
     *columns, times_us, pixels = map(np.frombuffer, content, _TYPES)
     frames = pixels.reshape(len(times_us), height, width)
@@ -112,7 +126,8 @@ def _unpacked(head: dict, content: list[bytes]) -> Recording:
     return Recording(Events(*columns), times_us, frames, *rest)
 
 
-def _send(pipe: Connection, packet: Recording) -> None:
+def send(pipe: Connection, packet: Recording) -> None:
+    """Sends a packet."""
     head = {name: getattr(packet, name) for name in ("resolution", "notes", "label")}
     pipe.send_bytes(json.dumps(head | {"arrays": len(_TYPES)}).encode())
     events = packet.events
@@ -140,7 +155,7 @@ def _send_all(pipe: Connection, source: str, limit_s: float, recover: bool) -> N
         signal.setitimer(signal.ITIMER_REAL, limit_s + size / _BYTES_PER_S)
         for packet in packets:
             signal.setitimer(signal.ITIMER_REAL, 0)  # who reads may take its time
-            _send(pipe, packet)
+            send(pipe, packet)
             signal.setitimer(signal.ITIMER_REAL, limit_s)
         answer = {}
     except UserError as error:

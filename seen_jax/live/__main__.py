@@ -13,16 +13,18 @@ import argparse
 import json
 import sys
 import threading
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 
 from seen_jax import see
-from seen_jax.errors import refuse, run_command
+from seen_jax.cameras.recorder import Recorder
+from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.event_folder import parse_crop
 from seen_jax.events import PIXEL_RULES
 from seen_jax.live.engine import Engine, Moment
-from seen_jax.live.intake import arrivals, has_end, in_batches
+from seen_jax.live.intake import Arrival, arrivals, has_end, in_batches
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import Runtime
 
@@ -62,6 +64,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--speed", type=_speed, default=1.0, help=text)
     text = "end so long after the first packet; default: with the source, or by Ctrl-C"
     parser.add_argument("--seconds", type=_seconds, default=float("inf"), help=text)
+    text = "record into this folder, as AEDAT4, a file every ten minutes"
+    parser.add_argument("--record", metavar="DIR", help=text)
     text = "print a JSON object a line for each prediction, all else on stderr"
     parser.add_argument("--json", action="store_true", help=text)
     return parser
@@ -71,17 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
     engine, latencies, status = Engine(runtime, args.crop, args.pixel), [], 0
-    stop = threading.Event()
-    stream = arrivals(
-        args.source,
-        period_us=10**6 / Fraction(runtime.manifest["frames_per_s"]),
-        speed=args.speed,
-        seconds=args.seconds,
-        stop=stop,
-    )
-    # As fast as it goes, each is predicted before the next one is read.
-    alone = has_end(args.source) and not args.speed
-    batches = ([x] for x in stream) if alone else in_batches(stream, stop)
+    recorder = Recorder(args.record) if args.record else None
+    batches = _batches(args, runtime, recorder)
     try:
         for batch in batches:
             for moment in engine.take(batch):
@@ -92,15 +87,39 @@ def main(argv: list[str] | None = None) -> int:
         status = 130  # as a shell has it for Ctrl-C
     finally:
         batches.close()
+        out = sys.stderr if args.json else sys.stdout
         if engine.counts["periods"]:
-            text = summary(engine.counts, latencies, runtime)
-            print(text, file=sys.stderr if args.json else sys.stdout, flush=True)
+            print(summary(engine.counts, latencies, runtime), file=out, flush=True)
+        if recorder:
+            recorder.close()
+            for path in recorder.files:
+                print(f"{'recorded':<12}{path}", file=out, flush=True)
+    if recorder and recorder.failure:
+        raise UserError(f"the recording ended: {recorder.failure}")
     if not latencies and not status:
         span = seen_runtime.Stream(runtime).span
         got = f"{engine.counts['periods']} and no whole window"
         remedy = "play more, or see what was dropped"
         refuse(args.source, f"{span} periods in a row, a window", got, remedy)
     return status
+
+
+def _batches(
+    args: argparse.Namespace, runtime: Runtime, recorder: Recorder | None
+) -> Iterator[list[Arrival]]:
+    stop = threading.Event()
+    stream = arrivals(
+        args.source,
+        period_us=10**6 / Fraction(runtime.manifest["frames_per_s"]),
+        speed=args.speed,
+        seconds=args.seconds,
+        stop=stop,
+        on_packet=recorder.write if recorder else lambda packet: (),
+    )
+    if has_end(args.source) and not args.speed:
+        # As fast as it goes, each is predicted before the next one is read.
+        return ([x] for x in stream)
+    return in_batches(stream, stop)
 
 
 def _show(moment: Moment, runtime: Runtime, as_json: bool) -> None:
@@ -112,9 +131,8 @@ def _show(moment: Moment, runtime: Runtime, as_json: bool) -> None:
     if as_json:
         print(json.dumps(as_fields(moment, runtime)), flush=True)
         return
-    text = (
-        f"{moment.number:05d}  {emotion:<12} {100 * moment.probabilities.max():3.0f} %"
-    )
+    share = 100 * moment.probabilities.max()
+    text = f"{moment.number:05d}  {emotion:<12} {share:3.0f} %"
     text += f"  {moment.latency_ms:6.1f} ms  {moment.events_per_s:9.0f} events/s"
     print(text + f"  shown: {moment.label}" * bool(moment.label), flush=True)
 

@@ -55,7 +55,7 @@ def arrivals(
     speed: float = 1.0,
     seconds: float = math.inf,
     stop: threading.Event | None = None,
-    on_packet: Callable[[Recording], None] = lambda packet: None,
+    on_packet: Callable[[Recording], tuple[str, ...]] = lambda packet: (),
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Arrival]:
     """Yields the periods of a source when they are over.
@@ -67,7 +67,7 @@ def arrivals(
       speed: of a recording: 2 plays twice as fast, 0 as fast as it goes.
       seconds: since the first packet, after which it ends.
       stop: set by who wants it to end before.
-      on_packet: called with every packet, before the periods of it.
+      on_packet: called with every packet, before its periods; returns notes.
       clock: seconds.
 
     Raises:
@@ -114,7 +114,7 @@ class _Watch:
             self._notes += packet.notes
             if times := [x[-1] for x in (packet.events.t, packet.times_us) if len(x)]:
                 self._see(int(max(times)), now, bool(packet.notes))
-            self._on_packet(packet)
+            self._notes += self._on_packet(packet)
             yield packet
 
     def _see(self, last_us, now, is_new):

@@ -8,12 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from seen_jax.cameras import digest
 from seen_jax.cameras.aedat4 import write_aedat4
+from seen_jax.cameras.sources import read_recording
 from seen_jax.errors import run_command
 from seen_jax.event_folder import clip_images
 from seen_jax.live.__main__ import as_fields, main
@@ -165,6 +168,37 @@ def test_a_server_that_starts_again(fast_bundle):
     assert "the stream ended and came back: what it sent meanwhile is lost\n" in err
     assert "the camera's clock began again: the windows, too\n" in err
     assert second["dropped"] == 1  # by which the index tells the streams apart
+
+
+def test_what_is_recorded_gives_the_same_even_after_kill(bundle, runtime, tmp_path):
+    """The simulator, killed by SIGKILL; then its recording, by the ordinary way."""
+    options = f"--bundle={bundle}", f"--record={tmp_path}"
+    with started("simulator:3", *options) as (process, lines):
+        rows = [next(lines) for _ in range(10)]
+        process.kill()
+    path = tmp_path / "00000.aedat4"
+    deadline = time.monotonic() + 60
+    while not digest.beside(path).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert {x.name for x in tmp_path.iterdir()} == {path.name, f"{path.name}.sha256"}
+    digest.check(path)
+    recording = read_recording(path)
+    names = {x.number: x for x in expected_of(recording, runtime, (0, 0, 180))}
+    assert_same(rows, [names[row["frame"]] for row in rows])
+
+
+def test_a_recording_that_cannot_be_written(bundle, recording, tmp_path):
+    place = tmp_path / "file"
+    place.touch()
+    options = f"--bundle={bundle}", "--backend=native", "--speed=0", "--crop=5,0,20"
+    status, out, err = run(recording[0], *options, f"--record={place}")
+    assert (status, out, len(err)) == (1, [], 1)
+    assert err[0].startswith(f"{place}: expected a place that can be written")
+    status, out, err = run(recording[0], *options, f"--record={tmp_path / 'new'}")
+    assert (status, out[-1], err) == (
+        0, f"recorded    {tmp_path / 'new' / '00000.aedat4'}", []
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
