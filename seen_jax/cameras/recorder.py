@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ class Recorder:
         with explained(folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-        self.files, self.failure, self._is_said = [], "", False
+        self._folder, self.files, self.failure, self._is_said = folder, [], "", False
         self._waiting: queue.Queue = queue.Queue(_MAX_WAITING)
         theirs, ours = os.pipe()
         command = [sys.executable, "-P", "-m", "seen_jax.cameras.recorder"]
@@ -107,9 +108,13 @@ class Recorder:
     def _wait(self) -> None:
         out, err = self._process.communicate()
         self.files = out.splitlines()
-        if status := self._process.returncode:
-            why = f"its process ended with {status}"
-            self.failure = (err.splitlines() or [why])[-1]
+        status = self._process.returncode
+        if status < 0:  # the library ends its process where the disk is full
+            free = shutil.disk_usage(self._folder).free / 1e6
+            died = f"its process died of {signal.Signals(-status).name}"
+            self.failure = f"{died}; {self._folder} has {free:.0f} MB free"
+        elif status:
+            self.failure = err.strip() or f"its process ended with {status}"
 
 
 class _Part:
