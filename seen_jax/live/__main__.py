@@ -13,7 +13,8 @@ import argparse
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, MutableSequence, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -24,7 +25,7 @@ from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.event_folder import parse_crop
 from seen_jax.events import PIXEL_RULES
 from seen_jax.live.engine import Engine, Moment
-from seen_jax.live.intake import Arrival, arrivals, has_end, in_batches
+from seen_jax.live.intake import QUIET_S, Arrival, arrivals, has_end, in_batches
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import Runtime
 
@@ -74,15 +75,11 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
-    engine, latencies, status = Engine(runtime, args.crop, args.pixel), [], 0
+    engine, latencies, status = Engine(runtime, args.crop, args.pixel), array("d"), 0
     recorder = Recorder(args.record) if args.record else None
     batches = _batches(args, runtime, recorder)
     try:
-        for batch in batches:
-            for moment in engine.take(batch):
-                _show(moment, runtime, args.json)
-                if moment.latency_ms is not None:
-                    latencies.append(moment.latency_ms)
+        _play(batches, engine, args, latencies)
     except KeyboardInterrupt:
         status = 130  # as a shell has it for Ctrl-C
     finally:
@@ -119,7 +116,24 @@ def _batches(
     if has_end(args.source) and not args.speed:
         # As fast as it goes, each is predicted before the next one is read.
         return ([x] for x in stream)
-    return in_batches(stream, stop)
+    return in_batches(stream, stop, None if has_end(args.source) else QUIET_S)
+
+
+def _play(
+    batches: Iterator[list[Arrival]],
+    engine: Engine,
+    args: argparse.Namespace,
+    latencies: MutableSequence[float],
+) -> None:
+    is_quiet = False
+    for batch in batches:
+        if not batch and not is_quiet:
+            print(f"{args.source}: nothing comes; waiting", file=sys.stderr)
+        is_quiet = not batch
+        for moment in engine.take(batch):
+            _show(moment, engine.runtime, args.json)
+            if moment.latency_ms is not None:
+                latencies.append(moment.latency_ms)
 
 
 def _show(moment: Moment, runtime: Runtime, as_json: bool) -> None:
@@ -157,7 +171,9 @@ def as_fields(moment: Moment, runtime: Runtime) -> dict:
     }
 
 
-def summary(counts: dict[str, int], latencies: list[float], runtime: Runtime) -> str:
+def summary(
+    counts: dict[str, int], latencies: Sequence[float], runtime: Runtime
+) -> str:
     """Formats what became of the periods, and how long predictions took.
 
     Args:

@@ -20,7 +20,7 @@ from seen_jax.events import Recording
 # for. Note: one that takes longer, because its exposure began late in the period, is
 # shown by the next period; in a recording it would be shown by its own.
 PATIENCE_US = 5_000
-_QUIET_S = 1.0  # without a packet, after which it is said
+QUIET_S = 1.0  # without anything from a camera, after which it is said
 _CLOCK_S = 30.0
 _JOIN_S = 2.0
 
@@ -73,7 +73,8 @@ def arrivals(
     Raises:
       UserError: as `open_source` and `periods`.
     """
-    watch = _Watch(seconds, stop or threading.Event(), on_packet, clock)
+    quiet_s = math.inf if has_end(source) else QUIET_S
+    watch = _Watch(seconds, quiet_s, stop or threading.Event(), on_packet, clock)
     packets = watch.packets(open_source(source))
     if has_end(source):
         stream = paced(periods(packets, period_us=period_us), speed)
@@ -96,8 +97,8 @@ class _Over(Exception):
 class _Watch:
     """Looks at packets as they come: their notes, the time between them, the clock."""
 
-    def __init__(self, seconds, stop, on_packet, clock):
-        self._seconds, self._stop = seconds, stop
+    def __init__(self, seconds, quiet_s, stop, on_packet, clock):
+        self._seconds, self._quiet_s, self._stop = seconds, quiet_s, stop
         self._on_packet, self._clock = on_packet, clock
         self._host, self._last_us, self._notes = _HostClock(), -1, []
         self._begin_s = self._last_s = None
@@ -118,7 +119,7 @@ class _Watch:
             yield packet
 
     def _see(self, last_us, now, is_new):
-        if now - self._last_s > _QUIET_S and not is_new:
+        if now - self._last_s > self._quiet_s and not is_new:
             self._notes.append(f"nothing came for {now - self._last_s:.1f} s")
         if last_us < self._last_us or is_new:
             self._host = _HostClock()
@@ -158,13 +159,15 @@ class _HostClock:
 
 
 def in_batches(
-    stream: Iterator[Arrival], stop: threading.Event
+    stream: Iterator[Arrival], stop: threading.Event, quiet_s: float | None = None
 ) -> Iterator[list[Arrival]]:
     """Reads a stream in a thread, and yields all that has come meanwhile.
 
     Args:
       stream: as of `arrivals`.
       stop: that it was given; set where the generator ends.
+      quiet_s: seconds without an arrival behind the first one, after which an empty
+        list is given; None never gives one.
 
     Raises:
       Exception: whatever the stream raises.
@@ -172,9 +175,15 @@ def in_batches(
     waiting: queue.SimpleQueue = queue.SimpleQueue()
     thread = threading.Thread(target=_read, args=(stream, waiting), daemon=True)
     thread.start()
+    timeout = None
     try:
         while True:
-            items = [waiting.get()]
+            try:
+                items = [waiting.get(timeout=timeout)]
+            except queue.Empty:
+                yield []
+                continue
+            timeout = quiet_s
             while not waiting.empty():
                 items.append(waiting.get())
             if batch := [x for x in items if isinstance(x, Arrival)]:

@@ -21,7 +21,7 @@ from seen_jax.errors import run_command
 from seen_jax.event_folder import clip_images
 from seen_jax.live.__main__ import as_fields, main
 from seen_jax.live.engine import Engine
-from seen_jax.live.intake import arrivals
+from seen_jax.live.intake import QUIET_S, arrivals
 from seen_jax.runtime import seen_runtime
 from tests.cameras.serving import ORIGIN, free_ports, sent, served
 from tests.helpers import ROOT, cpu_environment
@@ -161,12 +161,14 @@ def test_a_server_that_starts_again(fast_bundle):
             options = source, f"--bundle={fast_bundle}", "--crop=5,0,30"
             process, rows = stack.enter_context(started(*options))
             first = next(rows)
+        time.sleep(1.5 * QUIET_S)
         with served(ORIGIN - 10**9, *ports):
             second = next(x for x in rows if x["time_us"] < ORIGIN)
             _, err = interrupted(process, rows)
     assert first["time_us"] > ORIGIN
     assert "the stream ended and came back: what it sent meanwhile is lost\n" in err
     assert "the camera's clock began again: the windows, too\n" in err
+    assert f"{source}: nothing comes; waiting\n" in err
     assert second["dropped"] == 1  # by which the index tells the streams apart
 
 

@@ -124,6 +124,21 @@ def test_a_slow_reader_gets_all_that_came():
     assert len(got) <= 3
 
 
+def test_a_silent_stream_gives_empty_batches_behind_its_first():
+    begin, end = threading.Event(), threading.Event()
+
+    def stream():
+        begin.wait()
+        yield made(0)
+        end.wait()
+
+    batches = in_batches(stream(), threading.Event(), quiet_s=0.05)
+    threading.Timer(0.2, begin.set).start()
+    assert [len(next(batches)) for _ in range(3)] == [1, 0, 0]
+    end.set()
+    assert not any(batches)
+
+
 def test_what_a_stream_raises_comes_behind_its_periods():
     def stream():
         yield made(0)
