@@ -20,6 +20,9 @@ from seen_jax.events import Events, Recording, edge_us, period_edges
 
 PERIOD_US = Fraction(10**6, 30)  # exact, so that it never drifts from a 30 Hz clock
 _FIRST_FRAME_WAIT_US = 2_000_000
+# How long events are waited for, by the times of intensity frames: without one for so
+# long, a scene is quiet. Frames of a server may overtake events, which would be lost.
+_LATE_EVENTS_US = 100_000
 _GAP = 2  # periods without anything that are more than a quiet scene
 
 
@@ -61,9 +64,10 @@ def periods(
       start_us: where the first period begins; None takes the first event.
       patience_us: None for a file: a period ends when both modalities are beyond it,
         and a gap is empty periods. For a live stream, how long past the end of a
-        period, in the camera's time, a late modality is waited for; a gap in both is
-        dropped periods, and earlier timestamps, of a camera that started again, begin
-        new periods behind one that is dropped.
+        period, in the camera's time, a late intensity frame is waited for (late events
+        are for 100 ms or longer); a gap in both is dropped periods, and earlier
+        timestamps, of a camera that started again, begin new periods behind one that
+        is dropped.
 
     Raises:
       UserError: an event comes before the start; a stream without intensity frames.
@@ -131,7 +135,11 @@ class _Stream:
         if not self.frames and waited_us > _FIRST_FRAME_WAIT_US:
             got = f"none in {waited_us / 1e6:.1f} s"
             refuse("stream", "intensity frames", got, RECORD_BOTH)
-        return bool(self.frames) and waited_us >= self.patience_us
+        if not self.frames:
+            return False
+        if self.last_event_us >= end:
+            return self.last_event_us - end >= self.patience_us
+        return waited_us >= max(self.patience_us, _LATE_EVENTS_US)
 
     def take(self) -> Period:
         """Takes the next period out; there is an intensity frame."""

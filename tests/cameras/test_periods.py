@@ -97,6 +97,27 @@ def test_a_live_stream_waits_no_longer_than_its_patience():
     assert ends[:5] == [(110, 0), (140, 0), (190, 0), (240, 90_000), (290, 90_000)]
 
 
+def test_frames_that_overtake_events():
+    # An event every ms but for 300 ms; intensity frames come 40 ms before events.
+    t = [*range(0, 200_000, 1_000), *range(500_000, 700_000, 1_000)]
+    recording = recording_of(events_of(*((x, 0, 0, 1) for x in t)), [])
+    times_us = np.arange(0, 700_000, 20_000)
+    frames = recording_of(recording.events.take(slice(0)), times_us)
+    packets = []
+    for i in range(37):
+        for part, at in ((frames, i), (recording, i - 2)):
+            begin, end = 20_000 * at, 20_000 * (at + 1)
+            events = slice(*np.searchsorted(part.events.t, [begin, end]))
+            shown = slice(*np.searchsorted(part.times_us, [begin, end]))
+            packets.append((part.events.take(events), part.times_us[shown]))
+    packets = [recording_of(*packet) for packet in packets]
+    live = [*periods(packets, period_us=20_000, patience_us=5_000)]
+    assert [x.index for x in live] == list(range(35))  # the quiet ones, too
+    for period in live:
+        inside = [x for x in t if period.start_us <= x < period.end_us]
+        assert period.events.t.tolist() == inside
+
+
 def test_a_gap_in_the_timestamps_of_a_live_stream_is_dropped_periods():
     # Periods of 100 us; nothing from 150 to 980, a quiet one from 1,050 to 1,240.
     events = events_of(*((t, 0, 0, 1) for t in (0, 149, 980, 1_049, 1_240, 1_400)))
