@@ -9,6 +9,7 @@ comes, an empty packet does, so that who reads can do something else.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -90,13 +91,19 @@ def poll(events: Any, frames: Any, resolution: tuple[int, int]) -> Iterator[Reco
     from seen_jax.cameras.aedat4 import packet_of
 
     packets, beat = Packets(resolution), time.monotonic()
+    frame, last_us = None, -math.inf
     while True:
         running = events.isRunning() and frames.isRunning()
-        items = [events.getNextEventBatch(), frames.getNextFrame()]
-        for item in items:
-            if item is not None:
-                yield packet_of(packets, item)
-        if any(item is not None for item in items):
+        batch = events.getNextEventBatch()
+        frame = frames.getNextFrame() if frame is None else frame
+        if batch is not None:
+            last_us = batch.getHighestTime()
+            yield packet_of(packets, batch)
+        # Where many wait, a frame does not overtake the batches of events before it.
+        if frame is not None and (batch is None or frame.timestamp <= last_us):
+            yield packet_of(packets, frame)
+            frame, beat = None, time.monotonic()
+        elif batch is not None:
             beat = time.monotonic()
         elif not running:
             return

@@ -180,6 +180,22 @@ def test_usb_by_a_stand_in(monkeypatch):
         next(usb.packets_of())
 
 
+def test_no_frame_overtakes_events_that_wait():
+    """Ten batches of events for each frame, all there at once."""
+    camera = Camera()
+    camera.batches, camera.frames = [], []
+    for i in range(30):
+        store = dv.EventStore()
+        store.push_back(ORIGIN + 10 * i, 0, 0, True)
+        camera.batches.append(store)
+    for i in range(3):
+        time_us = ORIGIN + 100 * i + 95
+        camera.frames.append(dv.Frame(time_us, np.zeros((30, 40), np.uint8)))
+    packets = network.poll(camera, camera, (40, 30))
+    kinds = ["E" * len(x.events) + "F" * len(x.times_us) for x in packets]
+    assert "".join(kinds) == 10 * "E" + "EF" + 9 * "E" + "EF" + 9 * "E" + "F"
+
+
 def test_no_camera_says_what_was_looked_for_and_how_to_give_permission(monkeypatch):
     def closed():
         raise RuntimeError("no device with permission\nStacktrace")
