@@ -21,8 +21,9 @@ from seen_jax.events import Events, Recording, edge_us, period_edges
 PERIOD_US = Fraction(10**6, 30)  # exact, so that it never drifts from a 30 Hz clock
 _FIRST_FRAME_WAIT_US = 2_000_000
 # How long events are waited for, by the times of intensity frames: without one for so
-# long, a scene is quiet. Frames of a server may overtake events, which would be lost.
-_LATE_EVENTS_US = 100_000
+# long, a scene is quiet. On loopback, events of dv-processing stood still for up to
+# 0.37 s while frames came; going on without them would lose them.
+_LATE_EVENTS_US = 500_000
 _GAP = 2  # periods without anything that are more than a quiet scene
 
 
@@ -65,7 +66,7 @@ def periods(
       patience_us: None for a file: a period ends when both modalities are beyond it,
         and a gap is empty periods. For a live stream, how long past the end of a
         period, in the camera's time, a late intensity frame is waited for (late events
-        are for 100 ms or longer); a gap in both is dropped periods, and earlier
+        are for 500 ms or longer); a gap in both is dropped periods, and earlier
         timestamps, of a camera that started again, begin new periods behind one that
         is dropped.
 
