@@ -15,33 +15,9 @@ import tensorflow_datasets as tfds
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from see_tfds.see_tfds_dataset_builder import Builder
-from seen_jax import see, see_folder
+from seen_jax import see_folder
 from seen_jax.data import windows
 from seen_jax.errors import refuse, run_command
-from seen_jax.see_folder import load_provenance
-from seen_jax.split import load_split
-
-
-def is_built_from(builder: Builder, folder: see_folder.SeeFolder) -> bool:
-    """Compares clips, segments and provenance of the records with those of a folder.
-
-    Records of version 2.0.0 are never asked: the version is in their place's name.
-    """
-    metadata = builder.info.metadata
-    split, _ = load_split(folder.split_path)
-    clips = {
-        name: [clip.start, clip.end]
-        for name, clip in split.clips.items()
-        if not clip.left_out and name not in metadata["left_out"]
-    }
-    built = {}
-    for records in metadata["records"].values():
-        built |= dict(zip(records["names"], records["segments"], strict=True))
-    for name in metadata["dropped"]:  # their segments are counted anew
-        clips[name] = built.get(name)
-    provenance, _ = load_provenance(folder.root / see.PROVENANCE_FILE)
-    here = clips, provenance, folder.on_problem
-    return here == (built, metadata["provenance"], metadata["on_problem"])
 
 
 def short_clips(builder: Builder) -> list[str]:
@@ -82,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         on_problem=folder.on_problem,
     )
     if builder.data_path.exists() and not args.overwrite:
-        if not is_built_from(builder, folder):
+        if not builder.is_built_from(folder.root):
             rule = f"records of {folder.root}"
             refuse(builder.data_path, rule, "others", "replace them with --overwrite")
         print(f"{builder.data_path} exists already; --overwrite builds it again")

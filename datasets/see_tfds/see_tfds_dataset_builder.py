@@ -25,6 +25,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 
 from seen_jax import see, see_folder
 from seen_jax.errors import refuse
+from seen_jax.split import Split
 from seen_jax.volunteers import split_by_volunteer
 
 CLIPS_PER_SHARD = 64  # about 40 MB of the published images
@@ -148,31 +149,89 @@ class Builder(tfds.core.ShardBasedBuilder):
             download_dir=download_dir, download_config=config, **kwargs
         )
 
-    def _read_folder(self, root: Path) -> None:
+    def check(self, root: Path) -> see_folder.Contents:
+        """Checks the SEE folder at `root` for the parts and the split of this builder.
+
+        Raises:
+          UserError: there is no such folder.
+        """
         folder = see_folder.SeeFolder(root.expanduser(), **self._names)
         by_volunteer = self.builder_config.by_volunteer
-        contents = see_folder.check(folder, progress=True, by_volunteer=by_volunteer)
+        return see_folder.check(folder, progress=True, by_volunteer=by_volunteer)
+
+    def is_built_from(self, root: Path) -> bool:
+        """Says whether the records that exist are those of the SEE folder at `root`.
+
+        Clips, their order, labels and metadata, and the bytes of all images count.
+        """
+        contents = self.check(root)
+        if contents.problems:
+            return False
+        here = json.loads(json.dumps(self._metadata(contents, self._divide(contents))))
+        built = dict(self.info.metadata)
+        for metadata in (here, built):
+            metadata.pop("left_out", None)  # the reasons; they name the place
+        labels = self.info.features["label"].names
+        return (here, list(contents.split.labels)) == (built, labels)
+
+    def _read_folder(self, root: Path) -> None:
+        contents = self.check(root)
         contents.raise_problems()
         for line in see_folder.passed_over_lines(contents):
             print(line)
-        split = contents.used_split
-        if by_volunteer:
-            split = split_by_volunteer(split)
-        self._contents, self._labels = contents, split.labels
-        self._clips, self._left_out = {}, {part: [] for part in SUBSET_OF_SPLIT}
-        for part, subset in SUBSET_OF_SPLIT.items():
-            self._clips[part] = [contents.clips[x] for x in split.of_subset(subset)]
-        for name in contents.left_out:
-            note = split.clips.get(name)  # none where its entry is wrong
-            in_test = note is not None and note.subset == SUBSET_OF_SPLIT["test"]
-            self._left_out["test" if in_test else "train"].append(name)
+        self._contents, self._clips = contents, self._divide(contents)
+        labels = list(contents.split.labels)
         label = self.info.features["label"]
         built = label.names if label.num_classes else None
-        if self.data_path.exists() and built != list(split.labels):
+        if self.data_path.exists() and built != labels:
             # TFDS keeps the names that it has read from the records to be replaced.
             rule = f"labels {built}, as in {self.data_path}"
             remedy = "delete that folder to build with others"
-            refuse(folder.split_path, rule, list(split.labels), remedy)
+            path = root / self._names["split_file"]
+            refuse(path, rule, labels, remedy)
+
+    def _split(self, contents: see_folder.Contents) -> Split:
+        split = contents.used_split
+        by_volunteer = self.builder_config.by_volunteer
+        return split_by_volunteer(split) if by_volunteer else split
+
+    def _divide(
+        self, contents: see_folder.Contents
+    ) -> dict[str, list[see_folder.Clip]]:
+        split = self._split(contents)
+        return {
+            part: [contents.clips[x] for x in split.of_subset(subset)]
+            for part, subset in SUBSET_OF_SPLIT.items()
+        }
+
+    def _metadata(self, contents: see_folder.Contents, parts) -> dict[str, Any]:
+        """Returns what is asked of all records at once, without reading them."""
+        split = self._split(contents)
+        left_out = {part: [] for part in parts}
+        for name in contents.left_out:
+            note = split.clips.get(name)  # none where its entry is wrong
+            in_test = note is not None and note.subset == SUBSET_OF_SPLIT["test"]
+            left_out["test" if in_test else "train"].append(name)
+        records = {
+            part: {
+                "names": [clip.name for clip in clips],
+                "segments": [_segment(clip) for clip in clips],
+                "sha256": digest(clips),
+                "labels": [clip.annotation.label for clip in clips],
+                "num_frames": [len(clip.event_files) for clip in clips],
+                "metadata": columns(clips),
+                "left_out": left_out[part],
+            }
+            for part, clips in parts.items()
+        }
+        return {
+            "provenance": contents.provenance,
+            "records": records,
+            "frames_per_s": contents.split.frames_per_s,
+            "on_problem": self._names["on_problem"],
+            "left_out": dict(contents.left_out),
+            "dropped": {name: list(x) for name, x in contents.dropped.items()},
+        }
 
     def _download_and_prepare(self, dl_manager, download_config):
         # TFDS reads the runner of shard-based builders from `beam_runner` alone, but
@@ -187,33 +246,11 @@ class Builder(tfds.core.ShardBasedBuilder):
         return _PlainWriter(self.info.file_format)
 
     def _shard_iterators_per_split(self, dl_manager):
-        label = self.info.features["label"]
-        if not label.num_classes or label.names != list(
-            self._labels
-        ):  # equal when it is built again
-            label.names = self._labels
-        # What is asked of all records at once is found without reading them.
-        records = {
-            part: {
-                "names": [clip.name for clip in clips],
-                "segments": [_segment(clip) for clip in clips],
-                "sha256": digest(clips),
-                "labels": [clip.annotation.label for clip in clips],
-                "num_frames": [len(clip.event_files) for clip in clips],
-                "metadata": columns(clips),
-                "left_out": self._left_out[part],
-            }
-            for part, clips in self._clips.items()
-        }
-        contents = self._contents
-        self.info.metadata.update(
-            provenance=contents.provenance,
-            records=records,
-            frames_per_s=contents.split.frames_per_s,
-            on_problem=self._names["on_problem"],
-            left_out=dict(contents.left_out),
-            dropped={name: list(x) for name, x in contents.dropped.items()},
-        )
+        label, labels = self.info.features["label"], self._contents.split.labels
+        # They are equal when it is built again.
+        if not label.num_classes or label.names != list(labels):
+            label.names = labels
+        self.info.metadata.update(self._metadata(self._contents, self._clips))
         shards = {}
         for part, clips in self._clips.items():
             generators = [

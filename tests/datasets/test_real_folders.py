@@ -142,6 +142,72 @@ def test_leave_out(worst, right, tmp_path, capsys):
         build(worst, tmp_path / "data", *PARTS)
 
 
+def own_folder(root):
+    """Six clips of two labels and three volunteers; an image of `clip 3` is broken."""
+    database = {}
+    for i in range(6):
+        for kind in ("event", "frame"):
+            frames = np.full((3, 8, 8), 40 * i, np.uint8)
+            images.save_frames(root / kind / "ab"[i % 2] / f"clip {i}", frames, "png")
+        database[f"clip {i}"] = {
+            "subset": "training" if i < 4 else "testing",
+            "annotations": {"label": "ab"[i % 2], "segment": [0, 3]},
+            "metadata": {"volunteer": f"v{i // 2}"},
+        }
+    content = {"labels": ["a", "b"], "database": database}
+    (root / "emotion.json").write_text(json.dumps(content))
+    (root / "event" / "b" / "clip 3" / "00001.png").write_bytes(b"cut")
+    return root
+
+
+def swap_subsets(root, clips):
+    clips["clip 0"]["subset"], clips["clip 4"]["subset"] = "testing", "training"
+
+
+def correct_a_label(root, clips):
+    clips["clip 0"]["annotations"]["label"] = "b"
+    for kind in ("event", "frame"):
+        (root / kind / "a" / "clip 0").rename(root / kind / "b" / "clip 0")
+
+
+def rename_a_volunteer(root, clips):
+    clips["clip 1"]["metadata"]["volunteer"] = "v9"
+
+
+def repair_a_clip(root, clips):
+    images_of = root / "event" / "b" / "clip 3"
+    shutil.copy(images_of / "00000.png", images_of / "00001.png")
+
+
+def delete_an_image(root, clips):
+    (root / "frame" / "a" / "clip 2" / "00002.png").unlink()
+
+
+def replace_an_image(root, clips):
+    shutil.copy(*(root / "event" / "a" / f"clip {i}" / "00002.png" for i in (0, 2)))
+
+
+CHANGES = [swap_subsets, correct_a_label, rename_a_volunteer, repair_a_clip]
+
+
+@pytest.mark.parametrize("change", [*CHANGES, delete_an_image, replace_an_image])
+def test_records_of_a_folder_that_was_changed_since_are_others(
+    change, tmp_path, capsys
+):
+    root, data = own_folder(tmp_path / "own"), tmp_path / "data"
+    build(root, data, "--on_problem=leave_out")
+    moved = root.rename(tmp_path / "moved")  # still the same
+    assert build(moved, data, "--on_problem=leave_out") == 0
+    assert "exists already" in capsys.readouterr().out
+    path = moved / "emotion.json"
+    content = json.loads(path.read_text())
+    change(moved, content["database"])
+    path.write_text(json.dumps(content))
+    rule = f"expected records of {moved}, got others; replace them with --overwrite"
+    with pytest.raises(UserError, match=rule):
+        build(moved, data, "--on_problem=leave_out")
+
+
 def test_leave_out_by_volunteer_and_the_split_writer_agree(worst, tmp_path, capsys):
     options = (*PARTS, "--on_problem=leave_out")
     written = tmp_path / "by_volunteer.json"
