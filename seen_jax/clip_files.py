@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import images, see
-from seen_jax.errors import UserError, one_of, refuse
-from seen_jax.problems import Problem, shortened
+from seen_jax.errors import UserError, one_of, refuse, shortened
+from seen_jax.problems import Problem
 from seen_jax.split import Annotation, Split
 
 JUNK = ("thumbs.db", "desktop.ini", "__macosx")  # and hidden files: of file managers

@@ -47,6 +47,11 @@ def one_of(names: Collection[str]) -> str:
     return "one of " + ", ".join(names)
 
 
+def shortened(text: str, length: int = 120) -> str:
+    """Returns a text, or its beginning."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 def printable(text: str, keep: str = "") -> str:
     """Escapes what a terminal would obey or hide: control and direction characters.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from seen_jax.errors import UserError, refuse
+from seen_jax.errors import UserError, refuse, shortened
 
 MAX_JSON_BYTES = 64 << 20  # a split file of SEE has 0.5 MB, a result file 0.7 MB
 RECOPY = "copy it again"
@@ -198,7 +198,7 @@ def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     counts = Counter(key for key, _ in pairs)
     twice = [key for key, count in counts.items() if count > 1]
     if twice:
-        raise ValueError(f"named more than once: {', '.join(twice)}")
+        raise ValueError(f"named more than once: {shortened(', '.join(twice))}")
     return dict(pairs)
 
 

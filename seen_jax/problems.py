@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from seen_jax.errors import UserError, printable
+from seen_jax.errors import UserError, printable, shortened
 
 NUM_SHOWN = 20  # problems in a message
 
@@ -38,25 +38,34 @@ class Problem:
 
 
 class SeeError(UserError):
-    """Data that does not follow the format of SEE; `problems` lists all of them."""
+    """Data that does not follow the format of SEE; `problems` lists all of them.
 
-    def __init__(self, problems: Iterable[Problem]):
-        self.problems = tuple(problems)
+    Args:
+      problems: all of them.
+      command: writes all of them to a file, "" if none does.
+    """
+
+    def __init__(self, problems: Iterable[Problem], command: str = ""):
+        self.problems, self.command = tuple(problems), command
         count = len(self.problems)
         head = f"{count} problem{'s' if count != 1 else ''} in the SEE data:"
-        super().__init__("\n  ".join([head, *excerpt_of(self.problems)]))
+        super().__init__("\n  ".join([head, *excerpt_of(self.problems, command)]))
 
     def __reduce__(self):  # the default one would pass the text as the problems
-        return type(self), (self.problems,)
+        return type(self), (self.problems, self.command)
 
 
-def excerpt_of(problems: Iterable[Problem]) -> list[str]:
-    """Returns a line for each of the first problems, and one for the others."""
-    problems = tuple(problems)
-    lines = [str(problem) for problem in problems[:NUM_SHOWN]]
-    if more := len(problems) - len(lines):
-        option = "python -m seen_jax.see_folder with --problems=FILE writes all"
-        lines.append(f"and {more} more; {option}")
+def excerpt_of(problems: Iterable[Any], command: str = "") -> list[str]:
+    """Returns a line for each of the first problems, and one for the others.
+
+    Args:
+      problems: or other things that are a line each.
+      command: writes all of them to a file, "" if none does.
+    """
+    lines = [*map(str, problems)]
+    if (more := len(lines) - NUM_SHOWN) > 0:
+        remedy = f"; {printable(command)} writes all" if command else ""
+        lines[NUM_SHOWN:] = [f"and {more} more{remedy}"]
     return lines
 
 
@@ -67,8 +76,3 @@ def excerpt(value: Any) -> str:
     except RecursionError:  # parsing allows a few levels more
         text = "values nested too deep"
     return shortened(text)
-
-
-def shortened(text: str, length: int = 120) -> str:
-    """Returns a text, or its beginning."""
-    return text if len(text) <= length else text[: length - 3] + "..."

@@ -19,7 +19,7 @@ import argparse
 import os
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,15 @@ class SeeFolder:
     def modality_dirs(self) -> tuple[Path, Path]:
         return Path(self.root) / self.event_dir, Path(self.root) / self.frame_dir
 
+    @property
+    def check_command(self) -> str:
+        """The command that writes all problems to a file."""
+        names = ("event_dir", "frame_dir", "split_file", "on_problem")
+        given = [x for x in names if getattr(self, x) != getattr(SeeFolder, x)]
+        words = ["python", "-m", "seen_jax.see_folder", str(self.root)]
+        words += [f"--{x}={getattr(self, x)}" for x in given]
+        return shlex.join([*words, "--problems=problems.txt"])
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -92,6 +101,7 @@ class Contents:
       dropped: name of a clip to the numbers of event and intensity frames of its
         segment that are not there, for `as_published`.
       num_junk: files of file managers that were passed over.
+      command: writes all problems to a file.
     """
 
     split: Split
@@ -102,6 +112,7 @@ class Contents:
     left_out: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     num_junk: int = 0
+    command: str = ""
 
     @property
     def used_split(self) -> Split:
@@ -115,7 +126,7 @@ class Contents:
 
     def raise_problems(self) -> None:
         if self.problems:
-            raise SeeError(self.problems)
+            raise SeeError(self.problems, self.command)
 
 
 def check(
@@ -171,6 +182,7 @@ def check(
         tuple(problems),
         dropped=dropped,
         num_junk=sum(len(modality.junk) for modality in modalities),
+        command=folder.check_command,
     )
     contents = _judge(contents, folder.on_problem)
     wrong = _division_problems(contents, path, by_volunteer)
@@ -329,21 +341,26 @@ def passed_over_lines(contents: Contents) -> list[str]:
         lines.append(
             f"{len(contents.clips):,} of {total:,} clips, {num_left_out:,} left out:"
         )
-        lines += [f"  {x}: {y}" for x, y in contents.left_out.items()]
+        lines += _excerpt(contents, (f"{x}: {y}" for x, y in contents.left_out.items()))
     if contents.dropped:
         events, frames = map(sum, zip(*contents.dropped.values(), strict=True))
         lines.append(
             f"{events} event and {frames} intensity frames dropped from "
             f"{len(contents.dropped)} of {len(contents.clips)} clips, as published:"
         )
-        lines += [f"  {x}: {y} and {z}" for x, (y, z) in contents.dropped.items()]
+        counts = contents.dropped.items()
+        lines += _excerpt(contents, (f"{x}: {y} and {z}" for x, (y, z) in counts))
     of_clips = {x for x in contents.passed_over if x.clip in contents.left_out}
     others = [x for x in contents.passed_over if x not in of_clips]
     if others:
         plural = "s" if len(others) != 1 else ""
         lines.append(f"{len(others)} problem{plural} passed over:")
-        lines += [f"  {x}" for x in excerpt_of(others)]
+        lines += _excerpt(contents, others)
     return [printable(line) for line in lines]
+
+
+def _excerpt(contents: Contents, problems: Iterable[Any]) -> list[str]:
+    return [f"  {line}" for line in excerpt_of(problems, contents.command)]
 
 
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -392,7 +409,7 @@ def main(argv: list[str] | None = None) -> int:
         with explained(args.problems):
             write_whole(args.problems, "".join(f"{x}\n" for x in every))
     if contents.problems:
-        print(*excerpt_of(contents.problems), sep="\n")
+        print(*excerpt_of(contents.problems, contents.command), sep="\n")
         count = len(contents.problems)
         if any(x.clip or x.tolerated for x in contents.problems):
             print("--on_problem=leave_out leaves the clips out that have one")

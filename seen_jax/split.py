@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seen_jax import see
-from seen_jax.errors import UserError, check_option, one_of
+from seen_jax.errors import UserError, check_option, one_of, shortened
 from seen_jax.files import read_json
-from seen_jax.problems import Problem, excerpt, shortened
+from seen_jax.problems import Problem, excerpt
 
 SUBSETS = ("training", "testing")
 MAX_LABELS, MAX_FIELDS = 1000, 100  # so that no file makes the check slow or large
@@ -116,8 +116,9 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     for name, entry in database.items():
         wrong = _entry_problem(name, entry, labels)
         if wrong:
-            place = f"{path}: database[{name!r}]"
-            problem = Problem(place, *wrong[:2], clip=name, tolerated=len(wrong) > 2)
+            clip = shortened(name, 255)  # no folder has a longer one
+            place = f"{path}: database[{clip!r}]"
+            problem = Problem(place, *wrong[:2], clip=clip, tolerated=len(wrong) > 2)
             problems.append(problem)
             if not problem.tolerated:
                 continue
@@ -194,7 +195,7 @@ def _entry_problem(name: str, entry: Any, labels: Collection[str]) -> tuple | No
         if see.is_see(labels) and not metadata:
             see.ClipName.parse(name)
     except UserError as error:
-        return f"{error.expected}, or metadata in its entry", error.got
+        return f"{error.expected}, or metadata in its entry", shortened(error.got)
     if not names_a_folder(name):
         return f"a clip name of {FOLDER_NAME}", excerpt(name)
     if not isinstance(entry, dict) or entry.get("subset") not in SUBSETS:

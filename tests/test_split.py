@@ -145,6 +145,19 @@ def test_refuses_a_file(tmp_path, text, message):
     assert message in str(problem)
 
 
+@pytest.mark.parametrize("labels", [see.EMOTIONS, ("a", "b")])
+def test_long_names_make_short_lines(labels, tmp_path):
+    long = "_".join(["x" * 10**5] * 9)
+    entry = content()["database"][NAME]
+    _, (problem,) = parse_split({"labels": [*labels], "database": {long: entry}}, "s")
+    assert len(str(problem)) < 1000 and len(problem.clip) < 1000
+    assert str(problem).startswith("s: database['xxx")
+    path = tmp_path / "emotion.json"
+    path.write_text(f'{{"{long}": 1, "{long}": 2}}')
+    _, (problem,) = load_split(path)
+    assert len(str(problem)) < 1000
+
+
 def test_refuses_two_entries_of_one_name(tmp_path):
     entry = json.dumps(content()["database"][NAME])
     path = tmp_path / "emotion.json"

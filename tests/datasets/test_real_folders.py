@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -369,7 +370,9 @@ def test_many_problems_are_counted_and_written_to_a_file(tmp_path, capsys):
     assert len(lines) == NUM_SHOWN + 3
     assert lines[0].startswith(f"{root}/emotion.json: expected at least one clip")
     assert lines[1].startswith(f"{root}/event/\\x1b[31m00\\u202e: expected an emotion ")
-    assert lines[-3].startswith("and 61 more; ") and lines[-1] == "81 problems"
+    command = f"python -m seen_jax.see_folder {root} --problems=problems.txt"
+    assert lines[-3] == f"and 61 more; {command} writes all"
+    assert lines[-1] == "81 problems"
     assert lines[-2].startswith("--on_problem=leave_out leaves ")
     text = out.read_text()
     assert len(text.splitlines()) == 81 and "\x1b" not in text
@@ -377,6 +380,35 @@ def test_many_problems_are_counted_and_written_to_a_file(tmp_path, capsys):
         see_folder.check(see_folder.SeeFolder(root)).raise_problems()
     assert len(caught.value.problems) == 81
     assert len(str(caught.value).splitlines()) == NUM_SHOWN + 2
+
+
+@pytest.mark.parametrize("on_problem", ["leave_out", "as_published"])
+def test_many_clips_left_out_or_cut_are_counted(on_problem, tmp_path, capsys):
+    root = samples.write_see_folder(
+        tmp_path / "a SEE", samples.clip_names(6, (2,)), size=8
+    )
+    clips = sorted((root / "event").glob("*/*_00[1-5]_*"))
+    assert len(clips) == 35
+    for clip in clips:
+        (clip / "00001.jpg").unlink()
+    assert see_folder.main([str(root), f"--on_problem={on_problem}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, x in enumerate(lines) if "35 " in x and x.endswith(":"))
+    assert lines[first].startswith(
+        "7 of 42 clips, 35 left out:"
+        if on_problem == "leave_out"
+        else "35 event and 0 intensity frames dropped from 35 of 42 clips"
+    )
+    shown, last = lines[first + 1 : first + 1 + NUM_SHOWN], lines[first + 21]
+    assert len({line.split(":")[0] for line in shown}) == NUM_SHOWN
+    # What it says can be pasted.
+    command = last.removeprefix("  and 15 more; ").removesuffix(" writes all")
+    python, _, _, *arguments = shlex.split(command)
+    assert python == "python"
+    arguments[-1] = f"--problems={tmp_path / 'problems.txt'}"
+    assert see_folder.main(arguments) == 0
+    text = (tmp_path / "problems.txt").read_text()
+    assert all(clip.name in text for clip in clips)
 
 
 def entries(root):
