@@ -6,6 +6,7 @@ Note: images are numbered from 0 or 1, each clip by itself, both modalities alik
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,17 +69,23 @@ def list_modality(directory: Path, split: Split) -> Modality:
     """Lists the clip folders of one modality."""
     modality = Modality(directory)
     labels, rule = split.labels or see.EMOTIONS, "a folder of emotion folders"
-    if not directory.is_dir():
-        got = "a file" if directory.exists() else "none"
-        modality.problems.append(Problem(str(directory), rule, got))
+    if not os.path.isdir(directory):
+        modality.problems.append(Problem(str(directory), rule, _instead(directory)))
         return modality
-    for label_dir in _entries(directory, modality.junk):
+    label_dirs, wrong = _entries(directory, modality.junk)
+    if wrong:
+        modality.problems += wrong
+        return modality
+    for label_dir in label_dirs:
         label = see.label_from_text(label_dir.name, labels)
-        if label is not None and label_dir.is_dir():
+        if label is not None and os.path.isdir(label_dir):
             modality.label_dirs.setdefault(label, label_dir)
-            for clip_dir in _entries(label_dir, modality.junk):
+            clip_dirs, wrong = _entries(label_dir, modality.junk)
+            # Its clips are missing, which is a problem of each.
+            modality.problems += [replace(x, tolerated=True) for x in wrong]
+            for clip_dir in clip_dirs:
                 _add_clip_dir(modality, clip_dir, label, split)
-        elif split.labels or not label_dir.is_dir():
+        elif split.labels or not os.path.isdir(label_dir):
             place, got = str(label_dir), label_dir.name
             one = f"an emotion folder, {shortened(one_of(labels))}"
             modality.problems.append(Problem(place, one, got, tolerated=True))
@@ -87,13 +94,36 @@ def list_modality(directory: Path, split: Split) -> Modality:
     return modality
 
 
-def _entries(directory: Path, junk: list[Path]) -> list[Path]:
-    """Lists a folder in order; files of file managers are added to `junk` instead."""
+def _entries(directory: Path, junk: list[Path]) -> tuple[list[Path], list[Problem]]:
+    """Lists a folder in order; files of file managers are added to `junk` instead.
+
+    Returns:
+      The entries, and the problem of a folder that cannot be read.
+    """
     entries = []
-    for path in sorted(directory.iterdir()):
+    try:
+        paths = sorted(directory.iterdir())
+    except OSError as error:
+        return [], [Problem(str(directory), "a readable folder", _why(error))]
+    for path in paths:
         is_junk = path.name.startswith(".") or path.name.lower() in JUNK
         (junk if is_junk else entries).append(path)
-    return entries
+    return entries, []
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _instead(path: Path) -> str:
+    """Says what is there instead of a folder."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return "a broken link" if path.is_symlink() else "none"
+    except OSError as error:
+        return _why(error)
+    return "a file"
 
 
 def _add_clip_dir(modality: Modality, path: Path, label: str, split: Split) -> None:
@@ -107,8 +137,8 @@ def _add_clip_dir(modality: Modality, path: Path, label: str, split: Split) -> N
         wrong = f"a clip of the emotion {label}", true
     elif name in modality.clip_dirs:
         wrong = f"the clip once, at {modality.clip_dirs[name]}", "it again"
-    elif not path.is_dir():
-        wrong = "a folder", "a file"
+    elif not os.path.isdir(path):
+        wrong = "a folder", _instead(path)
     if wrong:
         of_clip = {"clip": name if note else "", "tolerated": not note}
         modality.problems.append(Problem(str(path), *wrong, **of_clip))
@@ -139,13 +169,14 @@ def list_images(
     """Lists the images of one clip by index from 0, of each modality that has it."""
     problems, dirs, files = _no_clip_dirs(name, annotation.label, modalities), [], []
     for modality in modalities:
-        clip_dir = modality.clip_dirs.get(name)
-        numbers = {}
-        if clip_dir and not clip_dir.is_dir():  # a problem already
+        clip_dir, numbers = modality.clip_dirs.get(name), {}
+        if clip_dir and not os.path.isdir(clip_dir):  # a problem already
             clip_dir = None
         if clip_dir:
-            numbers, wrong = _numbered_files(clip_dir, modality.junk)
-            problems += wrong
+            paths, unreadable = _entries(clip_dir, modality.junk)
+            numbers, wrong = _numbered_files(paths)
+            problems += unreadable + wrong
+            clip_dir = None if unreadable else clip_dir
         dirs.append(clip_dir)
         files.append(numbers)
     # An image 0 of either modality says that both are numbered from 0.
@@ -179,13 +210,11 @@ def _no_clip_dirs(
     return problems
 
 
-def _numbered_files(
-    clip_dir: Path, junk: list[Path]
-) -> tuple[dict[int, Path], list[Problem]]:
+def _numbered_files(paths: list[Path]) -> tuple[dict[int, Path], list[Problem]]:
     """Lists a clip's images by the number in their name."""
     files: dict[int, Path] = {}
     problems = []
-    for path in _entries(clip_dir, junk):
+    for path in paths:
         match = _IMAGE.fullmatch(path.name)
         if match is None:
             rule = "only images 00000.jpg, 00001.jpg, ..."
@@ -193,7 +222,7 @@ def _numbered_files(
         elif (other := files.setdefault(int(match[1]), path)) != path:
             rule = f"one image of the number {match[1]}"
             got = f"{other.name} and {path.name}"
-            problems.append(Problem(str(clip_dir), rule, got))
+            problems.append(Problem(str(path.parent), rule, got))
     return files, problems
 
 
@@ -291,8 +320,7 @@ def read_images(files: Sequence[Path]) -> tuple[str, list[Problem]]:
             height, width = images.decode_jpeg(data).shape
             sizes[path] = f"{width} x {height}", width == height
         except OSError as error:
-            why = error.strerror or str(error)
-            problems.append(Problem(str(path), "a readable file", why))
+            problems.append(Problem(str(path), "a readable file", _why(error)))
         except UserError as error:
             problems.append(Problem(str(path), error.expected, error.got))
     if num_bytes > MAX_CLIP_BYTES:

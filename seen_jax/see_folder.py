@@ -205,7 +205,9 @@ def _list_clips(
             if any(counts):
                 dropped[name] = counts
             dirs = [x.clip_dirs.get(name) for x in modalities]
-            if not clips[name].event_files and all(x and x.is_dir() for x in dirs):
+            if not clips[name].event_files and all(
+                x and os.path.isdir(x) for x in dirs
+            ):
                 rule = "images of the segment, of each modality"
                 problems.append(Problem(name, rule, "none", clip=name))
     return clips, dropped, problems
@@ -286,7 +288,9 @@ def _passes(problem: Problem, on_problem: str) -> bool:
 def _with_hint(problem: Problem, folder: SeeFolder, option: str) -> Problem:
     """Adds the options that would find a part which is not where it is looked for."""
     root, name = folder.root, getattr(folder, option)
-    if problem.path != str(root / name) or problem.got != "none" or not root.is_dir():
+    if problem.path != str(root / name) or problem.got != "none":
+        return problem
+    if not os.access(root, os.R_OK):  # nor can it be listed
         return problem
     if option == "split_file":
         others = {x.name for x in root.glob("*.json") if x.is_file()}

@@ -1,5 +1,6 @@
 """The check of a SEE folder: every kind of problem, in the words that a user reads."""
 
+import errno
 import hashlib
 import json
 import os
@@ -359,6 +360,12 @@ def entry_without_folders(root, event, frame):
     shutil.rmtree(frame)
 
 
+@problems("{event}: expected a folder, got a broken link")
+def a_broken_link(root, event, frame):
+    shutil.rmtree(event)
+    event.symlink_to("nowhere")
+
+
 @problems("{event}: expected an entry in {root}/emotion.json, got none")
 def folder_without_entry(root, event, frame):
     edit_split(root, lambda content: content["database"].pop(CLIP))
@@ -520,6 +527,49 @@ def test_parts_of_other_names(see_dir):
     options = [f"--{option}={name}" for option, name in names.items()]
     assert see_folder.main([str(see_dir), *options]) == 0
     assert see_folder.main([str(see_dir)]) == 1
+
+
+@pytest.fixture
+def lock(monkeypatch):
+    """Returns a function that makes folders unreadable, for root too."""
+
+    def lock(*locked, iterdir=Path.iterdir):
+        def refused(path):
+            if path in locked:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return iterdir(path)
+
+        monkeypatch.setattr(Path, "iterdir", refused)
+
+    return lock
+
+
+LOCKED = "expected a readable folder, got Permission denied"
+
+
+def test_an_unreadable_clip_is_a_problem_of_that_clip(see_dir, lock):
+    second = see_dir / "frame" / "disgust" / str(samples.clip_names(1, (3,))[1])
+    (second / "00000.jpg").write_bytes(b"")
+    lock(clip_dir(see_dir))
+    first, other = problems_of(see_dir)
+    assert first == f"{clip_dir(see_dir)}: {LOCKED}"
+    assert other.startswith(f"{second}/00000.jpg: ")
+    folder = see_folder.SeeFolder(see_dir, on_problem="leave_out")
+    contents = see_folder.check(folder, num_workers=1)
+    assert contents.problems == ()
+    assert [*contents.left_out] == [CLIP, second.name]
+
+
+def test_unreadable_folders_of_a_label_and_of_a_modality(see_dir, lock):
+    lock(see_dir / "event" / "angry", see_dir / "frame")
+    first, *others, last = problems_of(see_dir)
+    assert first == f"{see_dir}/event/angry: {LOCKED}"
+    assert len(others) == 3 and all("/event/angry/" in x for x in others)
+    assert last == f"{see_dir}/frame: {LOCKED}"
+    lock(see_dir / "event" / "angry")
+    folder = see_folder.SeeFolder(see_dir, on_problem="leave_out")
+    contents = see_folder.check(folder, num_workers=1)
+    assert contents.problems == () and len(contents.left_out) == 3
 
 
 def test_a_clip_left_out_is_neither_counted_nor_looked_at(see_dir):
