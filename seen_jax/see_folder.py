@@ -337,15 +337,10 @@ def summary(contents: Contents) -> str:
 
 def passed_over_lines(contents: Contents) -> list[str]:
     """Says what was left out, dropped and passed over, with the reasons."""
-    lines, num_left_out = [], len(contents.left_out)
+    lines = []
     if contents.num_junk:
         lines.append(f"{contents.num_junk} files of file managers passed over")
-    if num_left_out:
-        total = len(contents.clips) + num_left_out
-        lines.append(
-            f"{len(contents.clips):,} of {total:,} clips, {num_left_out:,} left out:"
-        )
-        lines += _excerpt(contents, (f"{x}: {y}" for x, y in contents.left_out.items()))
+    lines += left_out_lines(contents)
     if contents.dropped:
         events, frames = map(sum, zip(*contents.dropped.values(), strict=True))
         lines.append(
@@ -361,6 +356,16 @@ def passed_over_lines(contents: Contents) -> list[str]:
         lines.append(f"{len(others)} problem{plural} passed over:")
         lines += _excerpt(contents, others)
     return [printable(line) for line in lines]
+
+
+def left_out_lines(contents: Contents) -> list[str]:
+    """Says which clips were left out, with the reasons."""
+    count, num_left_out = len(contents.clips), len(contents.left_out)
+    if not num_left_out:
+        return []
+    head = f"{count:,} of {count + num_left_out:,} clips, {num_left_out:,} left out:"
+    reasons = (f"{name}: {why}" for name, why in contents.left_out.items())
+    return [printable(x) for x in (head, *_excerpt(contents, reasons))]
 
 
 def _excerpt(contents: Contents, problems: Iterable[Any]) -> list[str]:
@@ -413,7 +418,8 @@ def main(argv: list[str] | None = None) -> int:
         with explained(args.problems):
             write_whole(args.problems, "".join(f"{x}\n" for x in every))
     if contents.problems:
-        print(*excerpt_of(contents.problems, contents.command), sep="\n")
+        lines = left_out_lines(contents)  # perhaps what made the others
+        print(*lines, *excerpt_of(contents.problems, contents.command), sep="\n")
         count = len(contents.problems)
         if any(x.clip or x.tolerated for x in contents.problems):
             print("--on_problem=leave_out leaves the clips out that have one")

@@ -176,9 +176,9 @@ class Builder(tfds.core.ShardBasedBuilder):
 
     def _read_folder(self, root: Path) -> None:
         contents = self.check(root)
-        contents.raise_problems()
         for line in see_folder.passed_over_lines(contents):
             print(line)
+        contents.raise_problems()
         self._contents, self._clips = contents, self._divide(contents)
         labels = list(contents.split.labels)
         label = self.info.features["label"]

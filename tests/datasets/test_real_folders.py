@@ -161,6 +161,26 @@ def own_folder(root):
     return root
 
 
+@pytest.mark.parametrize("is_built", [False, True], ids=["check", "build"])
+def test_reasons_are_told_where_too_little_is_left(is_built, tmp_path, capsys):
+    root, data = own_folder(tmp_path / "own"), tmp_path / "data"
+    for place in ("a/clip 4", "b/clip 5"):
+        (root / "event" / place / "00000.png").write_bytes(b"cut")
+    main = build_lib.main if is_built else see_folder.main
+    arguments = [
+        str(root),
+        *([str(data)] if is_built else []),
+        "--on_problem=leave_out",
+    ]
+    assert run_command(lambda: main(arguments)) == 1
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[0] == "3 of 6 clips, 3 left out:"
+    for line, i in zip(lines[1:4], (4, 3, 5), strict=True):
+        assert line.startswith(f"  clip {i}: {root}/event/{'ab'[i % 2]}/clip {i}/0000")
+    assert "clips of the subset testing, got none" in printed.out + printed.err
+
+
 def swap_subsets(root, clips):
     clips["clip 0"]["subset"], clips["clip 4"]["subset"] = "testing", "training"
 
