@@ -243,6 +243,12 @@ def write_folder(
     if len(labels := sorted({row.label for row in rows})) < 2:
         refuse(clips, "at least 2 labels", labels)
     subsets = divide(rows, test_share, seed)
+    for subset in SUBSETS:
+        if subset not in subsets.values():
+            remedy = (
+                "leave the column subset empty for some volunteers or name it there"
+            )
+            refuse(clips, f"clips of the subset {subset}", "none", remedy)
     content = split_content(
         rows, subsets, {r.name: s["num_frames"] for r, s in todo}, period_us
     )

@@ -176,6 +176,17 @@ def test_tables_that_are_refused(folder, table, text):
         command(folder)
 
 
+@pytest.mark.parametrize(
+    ("given", "missing"), [("training", "testing"), ("testing", "training")]
+)
+def test_a_subset_without_clips_is_refused(folder, given, missing):
+    rows = [f"a.aedat4,0,0.2,{label},anna,{given}" for label in ("left", "right")]
+    write_table(folder, *rows, header=HEADER + ",subset")
+    with pytest.raises(UserError, match=f"clips of the subset {missing}, got none; "):
+        command(folder)
+    assert not (folder / "out").exists()
+
+
 def test_resumes_where_it_was_killed(folder, monkeypatch):
     rows = [f"a.aedat4,0.{i},0.{i + 1},{'ab'[i % 2]},{i % 3}" for i in range(6)]
     write_table(folder, *rows)
