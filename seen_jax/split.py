@@ -63,11 +63,13 @@ class Split:
       labels: class names in class-index order.
       clips: an annotation per clip.
       frames_per_s: of all clips.
+      wrong_subsets: subset of the entries that are no annotation but name one.
     """
 
     labels: tuple[str, ...]
     clips: Mapping[str, Annotation]
     frames_per_s: float = see.FRAMES_PER_S
+    wrong_subsets: Mapping[str, str] = field(default_factory=dict)
 
     def of_subset(self, subset: str) -> list[str]:
         """Names of the subset's clips, those left out excepted, in the file's order."""
@@ -112,7 +114,7 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
         rule = "an object with an entry per clip"
         problems.append(Problem(f"{path}: database", rule, excerpt(database)))
         database = {}
-    clips = {}
+    clips, wrong_subsets = {}, {}
     for name, entry in database.items():
         wrong = _entry_problem(name, entry, labels)
         if wrong:
@@ -121,6 +123,8 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
             problem = Problem(place, *wrong[:2], clip=clip, tolerated=len(wrong) > 2)
             problems.append(problem)
             if not problem.tolerated:
+                if isinstance(entry, dict) and entry.get("subset") in SUBSETS:
+                    wrong_subsets[clip] = entry["subset"]
                 continue
         note = entry["annotations"]
         label = see.label_from_text(note["label"], labels) or note["label"]
@@ -130,7 +134,8 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     if len(fields) > MAX_FIELDS:
         rule = f"at most {MAX_FIELDS} different fields of metadata"
         problems.append(Problem(f"{path}: database", rule, str(len(fields))))
-    return Split(labels, clips, float(rate)), _shared(problems, labels, path)
+    split = Split(labels, clips, float(rate), wrong_subsets)
+    return split, _shared(problems, labels, path)
 
 
 def _label_rule(labels: Collection[str]) -> str:

@@ -210,7 +210,8 @@ class Builder(tfds.core.ShardBasedBuilder):
         left_out = {part: [] for part in parts}
         for name in contents.left_out:
             note = split.clips.get(name)  # none where its entry is wrong
-            in_test = note is not None and note.subset == SUBSET_OF_SPLIT["test"]
+            subset = note.subset if note else split.wrong_subsets.get(name)
+            in_test = subset == SUBSET_OF_SPLIT["test"]
             left_out["test" if in_test else "train"].append(name)
         records = {
             part: {

@@ -181,6 +181,19 @@ def test_reasons_are_told_where_too_little_is_left(is_built, tmp_path, capsys):
     assert "clips of the subset testing, got none" in printed.out + printed.err
 
 
+def test_a_clip_whose_entry_is_wrong_is_left_out_of_its_own_subset(tmp_path):
+    root = own_folder(tmp_path / "own")
+    for name, entry in entries(root):
+        if name == "clip 4":
+            entry["annotations"]["label"] = "c"
+    build(root, tmp_path / "data", "--on_problem=leave_out")
+    left_out = {
+        part: records_lib.open_records(tmp_path / "data", part).clips.left_out
+        for part in records_lib.SPLITS
+    }
+    assert left_out == {"train": ("clip 3",), "test": ("clip 4",)}
+
+
 def swap_subsets(root, clips):
     clips["clip 0"]["subset"], clips["clip 4"]["subset"] = "testing", "training"
 
