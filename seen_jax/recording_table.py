@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def read_table(
       UserError: it is no such table, or has no rows.
     """
     text = read_text(path, "name a CSV file").removeprefix("\ufeff")
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    # Note: `splitlines` ends a line at U+2028, a form feed and others, too.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, problems, line = [], [], 1
     try:
         header = [name.strip() for name in next(reader, [])]

@@ -176,6 +176,18 @@ def test_tables_that_are_refused(folder, table, text):
         command(folder)
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\x0c", "\x1e"])
+def test_only_ends_of_lines_end_a_line(folder, character):
+    write_table(
+        folder, f"a.aedat4,0,0.2,left,an{character}na", "no.aedat4,0,0.2,right,ben"
+    )
+    with pytest.raises(UserError) as error:
+        command(folder)
+    first, second = str(error.value).splitlines()[1:]
+    assert first.startswith("  line 2: volunteer: expected printable text, got 'an")
+    assert second.startswith("  line 3: recording: ")
+
+
 @pytest.mark.parametrize(
     ("given", "missing"), [("training", "testing"), ("testing", "training")]
 )
