@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seen_jax.cameras import digest
-from seen_jax.errors import UserError, one_of, refuse
+from seen_jax.errors import UserError, one_of, refuse, shortened
 from seen_jax.event_folder import parse_crop
 from seen_jax.files import read_text
 from seen_jax.split import FOLDER_NAME, SUBSETS, names_a_folder
@@ -72,7 +72,9 @@ def read_table(
         missing = [name for name in COLUMNS if name not in header]
         if missing or "" in header or len(set(header)) < len(header):
             rule = f"a first line of different names, among them {','.join(COLUMNS)}"
-            refuse(path, rule, ",".join(header) or "nothing")
+            refuse(path, rule, shortened(",".join(header)) or "nothing")
+        if wrong := [name for name in header if not name.isprintable()]:
+            refuse(f"{path}: line 1", "printable names", shortened(repr(wrong[0])))
         line = reader.line_num + 1
         for fields in reader:
             if any(field.strip() for field in fields):

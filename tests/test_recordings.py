@@ -155,6 +155,7 @@ def test_every_wrong_row_is_listed_and_nothing_written(folder):
         ("", "a first line of different names"),
         ("recording,start_s,end_s,label\n", "a first line of different names"),
         (HEADER + ",age,age\n", "a first line of different names"),
+        (HEADER + ",a\x1bge\nno,0,1,a,b,3", r"line 1: expected .* got 'a\\x1bge'$"),
         (HEADER + "\n\n", "at least one clip"),
         (HEADER + '\n"a', "expected CSV"),
         (HEADER + "\na.aedat4,0,0.9,left,anna\n", "at least 2 labels"),
