@@ -20,7 +20,8 @@ from seen_jax.files import read_json
 from seen_jax.problems import Problem, excerpt
 
 SUBSETS = ("training", "testing")
-MAX_LABELS, MAX_FIELDS = 1000, 100  # so that no file makes the check slow or large
+# So that no file makes the check slow or large.
+MAX_CLIPS, MAX_LABELS, MAX_FIELDS = 100_000, 1000, 100
 FOLDER_NAME = (
     "at most 200 bytes of printable letters without / or \\, not beginning with a dot"
 )
@@ -113,6 +114,10 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     if not isinstance(database, dict):
         rule = "an object with an entry per clip"
         problems.append(Problem(f"{path}: database", rule, excerpt(database)))
+        database = {}
+    if len(database) > MAX_CLIPS:
+        rule = f"at most {MAX_CLIPS} entries"
+        problems.append(Problem(f"{path}: database", rule, str(len(database))))
         database = {}
     clips, wrong_subsets = {}, {}
     for name, entry in database.items():

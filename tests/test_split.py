@@ -237,6 +237,11 @@ class TestOwnLabels:
         labels = {"labels": [f"label {i}" for i in range(1001)], "database": {}}
         _, (problem,) = parse_split(labels, "s")
         assert problem.expected.startswith("at most 1000 names")
+        entries = dict.fromkeys(map(str, range(100_001)), 1)
+        _, (problem,) = parse_split(self.own() | {"database": entries}, "s")
+        assert (
+            str(problem) == "s: database: expected at most 100000 entries, got 100001"
+        )
         fields = self.own(**{f"field {i}": i for i in range(100)})
         _, (problem,) = parse_split(fields, "s")
         assert problem.expected == "at most 100 different fields of metadata"
