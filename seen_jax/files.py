@@ -195,11 +195,12 @@ def parse_json(text: str) -> Any:
 
 
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    counts = Counter(key for key, _ in pairs)
-    twice = [key for key, count in counts.items() if count > 1]
-    if twice:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice = [key for key, count in counts.items() if count > 1]
         raise ValueError(f"named more than once: {shortened(', '.join(twice))}")
-    return dict(pairs)
+    return content
 
 
 def move_into_place(source: Path, place: Path) -> None:
