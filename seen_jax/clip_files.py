@@ -337,7 +337,8 @@ def _size_problems(sizes: Mapping[Path, tuple[str, bool]]) -> list[Problem]:
     (usual, square), _ = Counter(sizes.values()).most_common(1)[0]
     if not square:
         folder = next(iter(sizes)).parent
-        problems.append(Problem(str(folder), "square images", usual))
+        remedy = "crop all of the clip's images to the same square"
+        problems.append(Problem(str(folder), "square images", usual, remedy=remedy))
     others = {path: size for path, (size, _) in sizes.items() if size != usual}
     if others:
         path, got = next(iter(others.items()))

@@ -87,7 +87,7 @@ class ClipName:
         what, fields = f"clip name {name!r}", name.split("_")
         if len(fields) != len(_FIELDS):
             rule = f"a clip name of {len(_FIELDS)} fields ({'_'.join(_FIELDS)})"
-            refuse(what, rule, f"{len(fields)} fields")
+            refuse(what, rule, f"{len(fields)} field{'s' if fields[1:] else ''}")
         values: dict[str, Any] = {}
         for (part, (rule, read)), text in zip(_FIELDS.items(), fields, strict=True):
             values[part] = read(text)

@@ -319,7 +319,7 @@ def images_of_other_sizes(root, event, frame):
         Image.new("L", (9, 9)).save(event / f"0000{i}.jpg")
 
 
-@problems("{event}: expected square images, got 8 x 6")
+@problems("{event}: expected square images, got 8 x 6; crop all of the clip's images")
 def not_square(root, event, frame):
     for path in (*event.iterdir(), *frame.iterdir()):
         Image.new("L", (8, 6)).save(path)
@@ -448,7 +448,7 @@ def test_problems(see_dir, break_folder, lines):
             "sadness, surprise, got 'bored'",
         ),
         (CLIP.replace("_19_", "_9999999999_"), "whose age is a number of at most 9 "),
-        ("\\..\\angry", "of 9 fields "),
+        ("\\..\\angry", "of 9 fields ("),
     ],
 )
 def test_folder_with_the_name_of_no_clip(see_dir, name, expected):
