@@ -245,9 +245,7 @@ def write_folder(
     subsets = divide(rows, test_share, seed)
     for subset in SUBSETS:
         if subset not in subsets.values():
-            remedy = (
-                "leave the column subset empty for some volunteers or name it there"
-            )
+            remedy = "name it in the column subset of some rows"
             refuse(clips, f"clips of the subset {subset}", "none", remedy)
     content = split_content(
         rows, subsets, {r.name: s["num_frames"] for r, s in todo}, period_us

@@ -168,7 +168,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         if contents.problems:
             return False
         here = json.loads(json.dumps(self._metadata(contents, self._divide(contents))))
-        built = dict(self.info.metadata)
+        built = dict(self.info.metadata or {})
         for metadata in (here, built):
             metadata.pop("left_out", None)  # the reasons; they name the place
         labels = self.info.features["label"].names
