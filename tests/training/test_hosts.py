@@ -82,7 +82,7 @@ def outputs(lab):
     """What two processes print, and one with two devices, its images on the host."""
     processes = [*lab.start_two("two"), lab.start("one", devices=2, images="store")]
     codes, outputs = outcomes(processes)
-    assert codes == [0, 0, 0], outputs
+    assert codes == [0, 0, 0], "\n".join(outputs)
     return outputs
 
 
@@ -110,7 +110,7 @@ def test_two_processes_resume_where_one_was_and_stop_together(lab, outputs):
 
 def test_another_config_in_one_process_ends_both_with_a_line(lab):
     codes, outputs = outcomes(lab.start_two("differ", second={"seed": 1}))
-    assert codes == [1, 1], outputs
+    assert codes == [1, 1], "\n".join(outputs)
     line = (
         "process 1: expected the config, records, code, devices and C compiler of "
         "process 0, got seed: 2022 -> 1; give every process the same\n"
