@@ -71,13 +71,15 @@ def children_of(pid):
 
 def test_ctrl_c_ends_a_command_whose_reader_hangs(file, stub, tmp_path):
     stub("hangs")
-    command = [sys.executable, "-m", "seen_jax.event_folder", str(file)]
+    # In a shell's background Ctrl-C is ignored, which programs inherit.
+    lines = "import runpy, signal; "
+    lines += "signal.signal(signal.SIGINT, signal.default_int_handler); "
+    lines += "runpy.run_module('seen_jax.event_folder', run_name='__main__')"
+    command = [sys.executable, "-c", lines, str(file)]
     process = subprocess.Popen(
         [*command, f"--out={tmp_path / 'out'}"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ['PYTHONPATH']}"},
-        # In a shell's background Ctrl-C is ignored, which programs inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not children_of(process.pid) and time.monotonic() < deadline:
