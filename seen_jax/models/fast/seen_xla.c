@@ -240,9 +240,11 @@ static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
 
 static XLA_FFI_Error *handle(XLA_FFI_CallFrame *frame, int64_t num_inputs,
                              const char *(*fn)(job *, size_t)) {
-  const XLA_FFI_Extension_Base *extension = frame->extension_start;
-  if (extension && extension->type == XLA_FFI_Extension_Metadata) {
+  /* The type of what extension_start points to has another name in each version. */
+  if (frame->extension_start &&
+      frame->extension_start->type == XLA_FFI_Extension_Metadata) {
     /* XLA asks for the version that this was compiled for. */
+    void *extension = frame->extension_start;
     XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
     metadata->api_version.major_version = XLA_FFI_API_MAJOR;
     metadata->api_version.minor_version = XLA_FFI_API_MINOR;
