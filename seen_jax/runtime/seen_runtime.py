@@ -717,11 +717,13 @@ class Runtime:
       lengths: of its windows, T and N.
       spikes: how many each of `LAYERS` fired in the latest windows, uint64 (B, 6); None
         where the backend does not count.
+      operations: weights that these spikes added to sums, uint64 (B,); None likewise.
     """
 
     def __init__(self, manifest: dict, backend: str, device: str, run: Callable):
         self.manifest, self.backend, self.device = manifest, backend, device
-        self.lengths, self.spikes = window_lengths(manifest), None
+        self.lengths = window_lengths(manifest)
+        self.spikes = self.operations = None
         self._run = run
 
     def logits(self, event_frames: np.ndarray, intensity_frames: np.ndarray):
@@ -744,7 +746,8 @@ class Runtime:
         with _failures(self.device, "a window computed"):
             logits = self._run(*frames)
             if isinstance(logits, tuple):
-                logits, self.spikes = logits
+                logits, counts = logits
+                self.spikes, self.operations = counts[:, :-1], counts[:, -1]
         expected = len(frames[0]), len(self.manifest["classes"])
         if logits.shape != expected or not np.isfinite(logits).all():
             got = f"{logits.shape}, {np.isfinite(logits).sum()} of them finite"
@@ -820,11 +823,12 @@ def _failures(what, expected):
 # ---------------------------------------------------------------------- the kernel in C
 
 LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are counted
+COUNTS = (*LAYERS, "operations")
 _LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
 
 
-_VERSION = 1  # of the interface
+_VERSION = 2  # of the interface
 
 
 class _Header(ctypes.Structure):
@@ -889,7 +893,8 @@ class Kernel:
           plain: by the form that is the definition, hundreds of times slower.
 
         Returns:
-          Logits (B, K), and how many spikes each of `LAYERS` fired: uint64 (B, 6).
+          Logits (B, K), and `COUNTS`, uint64 (B, 7): how many spikes each of `LAYERS`
+          fired, and how many weights they added to sums.
         """
         inputs = event_frames, intensity_frames
         for name, x, length in zip(INPUTS, inputs, self.lengths):
@@ -898,14 +903,14 @@ class Kernel:
                 rule = f"contiguous {self._dtype} {shape}"
                 _refuse(name, rule, f"{x.dtype} {x.shape}", "convert it")
         logits = np.empty((len(event_frames), self.num_classes), self._dtype)
-        spikes = np.empty((len(event_frames), len(LAYERS)), np.uint64)
+        counts = np.empty((len(event_frames), len(COUNTS)), np.uint64)
         name, memory = "seen_window", (self._packed, self._scratch)
         if plain:
             name, memory = "seen_plain", (self._memory("seen_plain_bytes"),)
-        for window in zip(*inputs, logits, spikes):
+        for window in zip(*inputs, logits, counts):
             with self._lock:
                 self._call(name, self._arrays, *memory, *window)
-        return logits, spikes
+        return logits, counts
 
     def _call(self, name, *arguments):
         function = getattr(self._library, name)

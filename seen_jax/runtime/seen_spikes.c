@@ -45,7 +45,7 @@ typedef REAL real;
 /* ================================================================== the interface */
 
 enum {
-  VERSION = 1,
+  VERSION = 2,
   SCALES = 3,
   TAPS = 7, /* rows of the first stage's kernel; also of a block's places */
   AREA = TAPS * TAPS,
@@ -58,7 +58,9 @@ enum {
   HIDDEN = SCALES * 8, /* and of the attention's hidden layer */
 };
 enum { MEAN_MEMBRANE, LAST_MEMBRANE, LAST_SPIKE, MEAN_SPIKE, NUM_READOUTS };
-enum { J_S, LIF1, LIF2, LIF3, LIF4, LIF5, NUM_LAYERS };
+/* What is counted in a window: the spikes of each layer, and the weights that spikes add
+ * to sums. Those of J_s in fc1 are the same at every time step and count once. */
+enum { J_S, LIF1, LIF2, LIF3, LIF4, LIF5, OPERATIONS, NUM_COUNTS };
 
 typedef struct {
   uint32_t version;    /* VERSION */
@@ -261,11 +263,16 @@ static void plain_first(const seen_header *h, size_t block, size_t y, size_t x,
   }
 }
 
-/* Adds what a place of `in` spikes sends to `out` neurons, weights (in, out). */
-static void plain_add(real *x, const uint8_t *spikes, size_t in, const real *weights,
-                      size_t out) {
-  for (size_t i = 0; i < in; i++)
+/* Adds what a place of `in` spikes sends to `out` neurons, weights (in, out); returns
+ * how many weights the spikes add. */
+static uint64_t plain_add(real *x, const uint8_t *spikes, size_t in, const real *weights,
+                          size_t out) {
+  uint64_t operations = 0;
+  for (size_t i = 0; i < in; i++) {
     for (size_t o = 0; o < out; o++) x[o] += spikes[i] * weights[i * out + o];
+    operations += spikes[i] * out;
+  }
+  return operations;
 }
 
 static uint64_t plain_step(const seen_header *h, neurons some, size_t first,
@@ -280,7 +287,7 @@ static uint64_t plain_step(const seen_header *h, neurons some, size_t first,
 
 static void plain_window(const seen_header *h, const seen_arrays *a, arena *memory,
                          const real *events, const real *intensities, real *logits,
-                         uint64_t fired[NUM_LAYERS]) {
+                         uint64_t counts[NUM_COUNTS]) {
   const size_t blocks = num_blocks(h), num = h->num_intensity_frames;
   const size_t length = h->num_event_frames, pixels = h->image_size * h->image_size;
   real *spatial_kernel = take(memory, num * AREA * FIRST, sizeof(real));
@@ -294,7 +301,7 @@ static void plain_window(const seen_header *h, const seen_arrays *a, arena *memo
   neurons lif4 = at_rest(memory, FOURTH);
   if (!memory->base) return;
   real w[SCALES], x[THIRD], first[FIRST];
-  memset(fired, 0, NUM_LAYERS * sizeof *fired);
+  memset(counts, 0, NUM_COUNTS * sizeof *counts);
 
   attend(h, a, intensities, w);
   weigh(spatial_kernel, a->intensity, w, num * AREA * FIRST);
@@ -310,7 +317,7 @@ static void plain_window(const seen_header *h, const seen_arrays *a, arena *memo
         for (size_t o = 0; o < THIRD; o++)
           x[o] += first[c] * a->deep[(place * FIRST + c) * THIRD + o];
     }
-    fired[J_S] += plain_step(h, j_s, b * THIRD, THIRD, x);
+    counts[J_S] += plain_step(h, j_s, b * THIRD, THIRD, x);
   }
 
   for (size_t t = 0; t < length; t++) { /* T */
@@ -319,28 +326,32 @@ static void plain_window(const seen_header *h, const seen_arrays *a, arena *memo
         plain_first(h, b, place / TAPS, place % TAPS, events + t * pixels, 1, kernel,
                     first);
         const size_t at = (b * AREA + place) * FIRST;
-        fired[LIF1] += plain_step(h, lif1, at, FIRST, first);
+        counts[LIF1] += plain_step(h, lif1, at, FIRST, first);
       }
       for (size_t place = 0; place < NINE; place++) {
         memset(x, 0, sizeof x);
         for (size_t tap = 0; tap < NINE; tap++) {
           const size_t row = 2 * (place / 3) + tap / 3, column = 2 * (place % 3) + tap % 3;
-          plain_add(x, lif1.p + (b * AREA + row * TAPS + column) * FIRST, FIRST,
-                    a->conv2 + tap * FIRST * SECOND, SECOND);
+          counts[OPERATIONS] +=
+              plain_add(x, lif1.p + (b * AREA + row * TAPS + column) * FIRST, FIRST,
+                        a->conv2 + tap * FIRST * SECOND, SECOND);
         }
-        fired[LIF2] += plain_step(h, lif2, (b * NINE + place) * SECOND, SECOND, x);
+        counts[LIF2] += plain_step(h, lif2, (b * NINE + place) * SECOND, SECOND, x);
       }
       memset(x, 0, sizeof x);
-      plain_add(x, lif2.p + b * NINE * SECOND, NINE * SECOND, a->conv3, THIRD);
-      fired[LIF3] += plain_step(h, lif3, b * THIRD, THIRD, x);
+      counts[OPERATIONS] +=
+          plain_add(x, lif2.p + b * NINE * SECOND, NINE * SECOND, a->conv3, THIRD);
+      counts[LIF3] += plain_step(h, lif3, b * THIRD, THIRD, x);
     }
     memcpy(x, a->fc1_bias, FOURTH * sizeof(real));
-    plain_add(x, j_s.p, blocks * THIRD, a->fc1, FOURTH); /* LIF3 + J_s: 0, 1 or 2 */
-    plain_add(x, lif3.p, blocks * THIRD, a->fc1, FOURTH);
-    fired[LIF4] += plain_step(h, lif4, 0, FOURTH, x);
+    const uint64_t same = plain_add(x, j_s.p, blocks * THIRD, a->fc1, FOURTH);
+    if (!t) counts[OPERATIONS] += same; /* LIF3 + J_s: 0, 1 or 2 */
+    counts[OPERATIONS] += plain_add(x, lif3.p, blocks * THIRD, a->fc1, FOURTH);
+    counts[LIF4] += plain_step(h, lif4, 0, FOURTH, x);
     memcpy(fourth + t * FOURTH, lif4.p, FOURTH);
   }
-  fired[LIF5] = read_out(h, a, fourth, logits);
+  counts[LIF5] = read_out(h, a, fourth, logits);
+  counts[OPERATIONS] += counts[LIF4] * h->num_classes;
 }
 
 /* =================================================================== the fast form
@@ -755,11 +766,12 @@ static void see(const seen_header *h, scratch s, const real *kernel, real backgr
   }
 }
 
-/* conv2_f2, LIF2, conv3_f2 and LIF3. */
-static void follow(const seen_header *h, const real *conv2, const real *conv3,
+/* conv2_f2, LIF2, conv3_f2 and LIF3. Returns the weights that spikes add. */
+static uint64_t follow(const seen_header *h, const real *conv2, const real *conv3,
                    size_t slice_stride, size_t stride, scratch s) {
   static const real none[THIRD];
   const size_t length = h->num_event_frames, blocks = num_blocks(h);
+  uint64_t operations = 0;
   for (size_t b = 0; b < blocks; b++) {
     uint32_t num = 0, *begin = s.begin;
     for (size_t place = 0; place < NINE; place++)
@@ -771,6 +783,7 @@ static void follow(const seen_header *h, const real *conv2, const real *conv3,
           num = (uint32_t)append(s.rows, num, words + y * TAPS, 3, 3 * y * FIRST);
       }
     *begin = num;
+    operations += (uint64_t)num * SECOND;
     layer(h, conv2, SLICE, SECOND, SECOND, none, s.rows, s.begin, NINE,
           (uint8_t *)s.lif2 + b * NINE * SECOND / 8, blocks * NINE * SECOND / 8);
   }
@@ -784,6 +797,7 @@ static void follow(const seen_header *h, const real *conv2, const real *conv3,
   *begin = num;
   layer(h, conv3, slice_stride, stride, THIRD, none, s.rows, s.begin,
         blocks, (uint8_t *)s.lif3, blocks * THIRD / 8);
+  return operations + (uint64_t)num * THIRD;
 }
 
 /* fc1, LIF4, fc2 and LIF5. J_s is the same at every time step: its rows of fc1 are
@@ -850,12 +864,12 @@ const char *seen_pack(const seen_header *h, const seen_arrays *a, void *packed_m
 }
 
 /* One window: normalised event frames (T, H, H) and intensity frames (N, H, H), all
- * finite -> logits (K) and the spikes that each layer fires in the window. LIF1 and LIF2
- * have neurons only where conv3_f2 reads. Returns what is wrong, or NULL. */
+ * finite -> logits (K) and the counts of the window. LIF1 and LIF2 have neurons only
+ * where conv3_f2 reads. Returns what is wrong, or NULL. */
 const char *seen_window(const seen_header *h, const seen_arrays *a,
                         const void *packed_memory, void *scratch_memory,
                         const real *events, const real *intensities, real *logits,
-                        uint64_t fired[NUM_LAYERS]) {
+                        uint64_t counts[NUM_COUNTS]) {
   const char *wrong = check_header(h);
   if (wrong) return wrong;
   arena memory = {(char *)packed_memory, 0}, own = {scratch_memory, 0};
@@ -869,22 +883,25 @@ const char *seen_window(const seen_header *h, const seen_arrays *a,
   pad(h, s.events, events, length);
   weigh(kernel, a->event, w, AREA * FIRST);
   see(h, s, kernel, most_common(events, length * h->image_size * h->image_size));
-  follow(h, a->conv2, weights.conv3, NINE * SECOND * SLICE, SLICE, s);
-  fired[LIF5] = classify(h, a, s, logits);
-  fired[J_S] = count_bits(s.j_s, blocks * THIRD);
-  fired[LIF1] = count_bits(s.lif1, length * blocks * AREA * FIRST);
-  fired[LIF2] = count_bits(s.lif2, length * blocks * NINE * SECOND);
-  fired[LIF3] = count_bits(s.lif3, length * blocks * THIRD);
-  fired[LIF4] = count_bits(s.lif4, length * FOURTH);
+  counts[OPERATIONS] =
+      follow(h, a->conv2, weights.conv3, NINE * SECOND * SLICE, SLICE, s);
+  counts[LIF5] = classify(h, a, s, logits);
+  counts[J_S] = count_bits(s.j_s, blocks * THIRD);
+  counts[LIF1] = count_bits(s.lif1, length * blocks * AREA * FIRST);
+  counts[LIF2] = count_bits(s.lif2, length * blocks * NINE * SECOND);
+  counts[LIF3] = count_bits(s.lif3, length * blocks * THIRD);
+  counts[LIF4] = count_bits(s.lif4, length * FOURTH);
+  counts[OPERATIONS] += (counts[J_S] + counts[LIF3]) * FOURTH;
+  counts[OPERATIONS] += counts[LIF4] * h->num_classes;
   return NULL;
 }
 
 /* The same by the plain form, from the arrays alone. */
 const char *seen_plain(const seen_header *h, const seen_arrays *a, void *scratch_memory,
                        const real *events, const real *intensities, real *logits,
-                       uint64_t fired[NUM_LAYERS]) {
+                       uint64_t counts[NUM_COUNTS]) {
   const char *wrong = check_header(h);
   arena memory = {scratch_memory, 0};
-  if (!wrong) plain_window(h, a, &memory, events, intensities, logits, fired);
+  if (!wrong) plain_window(h, a, &memory, events, intensities, logits, counts);
   return wrong;
 }

@@ -30,12 +30,12 @@ static real *read_reals(uint64_t count) {
 
 static void write_result(const real *logits, size_t num, const uint64_t *fired) {
   fwrite(logits, sizeof(real), num, stdout);
-  fwrite(fired, sizeof(uint64_t), NUM_LAYERS, stdout);
+  fwrite(fired, sizeof(uint64_t), NUM_COUNTS, stdout);
 }
 
 int main(void) {
   seen_header h;
-  uint64_t counts[NUM_ARRAYS], fired[NUM_LAYERS];
+  uint64_t counts[NUM_ARRAYS], fired[NUM_COUNTS];
   if (fread(&h, sizeof h, 1, stdin) != 1) check("no header");
   if (fread(counts, sizeof counts, 1, stdin) != 1) check("no numbers of elements");
   check(seen_check(&h, counts));

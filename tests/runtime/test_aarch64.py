@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import LAYERS, Kernel
+from seen_jax.runtime.seen_runtime import COUNTS, Kernel
 from tests import golden
 from tests.runtime.bundles import KERNEL, forward, three_levels, whole_numbers
 
@@ -39,7 +39,7 @@ def on_the_board(folder, kernel, inputs, *flags):
     done = subprocess.run([QEMU, program], input=b"".join(parts), capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     logits = "logits", arrays[0].dtype, (kernel.num_classes,)
-    spikes = "spikes", np.uint64, (len(LAYERS),)
+    spikes = "spikes", np.uint64, (len(COUNTS),)
     results = np.frombuffer(done.stdout, np.dtype([logits, spikes])).reshape(-1, 2)
     assert len(results) == len(inputs[0])
     return [(x["logits"], x["spikes"]) for x in results.T]

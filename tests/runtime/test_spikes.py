@@ -15,7 +15,7 @@ from seen_jax.export.convert import torch_from_variables
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import READOUTS, SEEN
 from seen_jax.runtime import seen_runtime
-from seen_jax.runtime.seen_runtime import LAYERS, Kernel
+from seen_jax.runtime.seen_runtime import COUNTS, LAYERS, Kernel
 from tests import golden
 from tests.models import variables
 from tests.runtime.bundles import KERNEL, forward, three_levels, whole_numbers
@@ -48,11 +48,11 @@ def windows(num_event_frames=4, num_intensities=2, share=1.0, seed=0):
 
 
 def assert_forms_agree(kernel, inputs, atol=1e-12):
-    logits, spikes = kernel(*inputs)
-    expected, expected_spikes = kernel(*inputs, plain=True)
-    np.testing.assert_array_equal(spikes, expected_spikes)
+    logits, counts = kernel(*inputs)
+    expected, expected_counts = kernel(*inputs, plain=True)
+    np.testing.assert_array_equal(counts, expected_counts)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=atol)
-    return logits, dict(zip(LAYERS, spikes[0].tolist(), strict=True))
+    return logits, dict(zip(COUNTS, counts[0].tolist(), strict=True))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.45, 1.0])
@@ -104,9 +104,9 @@ def test_it_is_the_plain_network(float64, options, num_event_frames, neuron):
     folded = seen_runtime.fold(torch_from_variables(weights), np.float64)
     readout = {"readout": options["readout"]} if "readout" in options else {}
     kernel = Kernel(float64, folded, num_event_frames, **neuron, **readout)
-    logits, spikes = kernel(*inputs.values())
+    logits, counts = kernel(*inputs.values())
     np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-9)
-    assert all(spikes[0, :-1])
+    assert all(counts[0, : LAYERS.index("LIF5")])
 
 
 def test_several_threads_may_call_it(float64, published):
@@ -132,13 +132,17 @@ def test_spikes_are_counted_where_they_are_read(float64, published):
         arrays[name] += 1
     kernel = Kernel(float64, arrays, 2, threshold=0.0)
     inputs = [np.ones((1, 2, 90, 90))] * 2
-    _, spikes = assert_forms_agree(kernel, inputs)
+    _, counts = assert_forms_agree(kernel, inputs)
     sizes = 36 * 512, 39**2 * 64, 17**2 * 256, 36 * 512, 256, 7
     each = [
         size * (1 if layer == "J_s" else 2)
-        for layer, size in zip(spikes, sizes, strict=True)
+        for layer, size in zip(LAYERS, sizes, strict=True)
     ]
-    assert list(spikes.values()) == each
+    # 17 rows of LIF2 read 3 rows of LIF1 each, the first one 2; no row of LIF2 is read
+    # twice; fc1 adds what J_s sends once.
+    conv2, conv3, fc1 = (3 * 17 - 1) ** 2 * 64 * 256, 17**2 * 256 * 512, 36 * 512 * 256
+    operations = 2 * (conv2 + conv3 + fc1 + 256 * 7) + fc1
+    assert counts == dict(zip(COUNTS, [*each, operations], strict=True))
 
 
 SANITIZED = """
@@ -158,8 +162,8 @@ for events, scale in cases:
     kernel = seen_runtime.Kernel(library, arrays, 2)
     with np.errstate(all="ignore"):
         for plain in (False, True):
-            logits, spikes = kernel(events, other, plain=plain)
-    print(scale, spikes.tolist())
+            logits, counts = kernel(events, other, plain=plain)
+    print(scale, counts.tolist())
 """
 
 
