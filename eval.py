@@ -16,7 +16,7 @@ import jax
 from absl import app, flags, logging
 
 from seen_jax.errors import refuse, run_command
-from seen_jax.evaluation import folder, observe, report, restored
+from seen_jax.evaluation import folder, observe, report, restored, summaries
 from seen_jax.export import bundle
 from seen_jax.protocol import NUM_PASSES
 from seen_jax.runtime import seen_runtime
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
     observed = observe.observe_clips(run.model, run.variables, batches)
     command = shlex.join(["eval.py", *sys.argv[1:]])
     folder.write(run, _SPLIT.value, batches, probabilities, observed, out, command)
-    print(report.to_text(report.summarise_directories([out])))
+    print(report.to_text(summaries.summarise_directories([out])))
     print(f"\n{out}")
     if _EXPORT_DIR.value:
         manifest = bundle.write_bundle(run, batches, _EXPORT_DIR.value)

@@ -34,7 +34,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         seconds[name], start = now - start, now
 
     # Here, so that they are measured.
-    from seen_jax.evaluation import folder, observe, report, restored
+    from seen_jax.evaluation import folder, observe, report, restored, summaries
 
     stage_is_done("imports")
     run = restored.restore(args.workdir)
@@ -50,7 +50,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             run, args.split, batches, probabilities, observed, out, "benchmark"
         )
         stage_is_done("write")
-        report.to_text(report.summarise_directories([out]))
+        report.to_text(summaries.summarise_directories([out]))
         stage_is_done("report")
     return {
         "machine": timing.machine(),

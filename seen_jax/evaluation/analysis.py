@@ -1,8 +1,8 @@
 """Result files -> confusions, intervals, recall by group of people, calibration.
 
-Shares are from 0 to 1. The two intervals answer different questions: drawing clips
-anew asks about other clips of the same people; drawing volunteers anew, each with all
-their clips, asks about other people, and is wider where people differ.
+Shares are from 0 to 1. The two intervals answer different questions: the one over clips
+is about other clips of the same people; the one over volunteers is about other people,
+and is wider where people differ.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from seen_jax import metrics, see
+from seen_jax.evaluation import differences, statistics
 from seen_jax.evaluation.results import Results, known
+from seen_jax.evaluation.statistics import Interval
 
-NUM_DRAWS = 2000  # of the bootstrap
-LEVEL = 0.95
 NUM_BINS = 10  # of the calibration, of equal width
-FEWEST = 5  # units that the bootstrap needs to draw from
-FEW = 20  # with fewer units its intervals are rough, and mostly too narrow
 # Years at which the next group begins; people in the published testing clips are 19 to
 # 28 years old.
 AGES = (20, 22, 24, 26)
@@ -49,57 +47,31 @@ def _confusions(results: Results) -> list[np.ndarray]:
     return [metrics.confusion(label_index, p, num_classes) for p in results.predictions]
 
 
-@dataclass(frozen=True)
-class Interval:
-    """The middle `LEVEL` of the bootstrap's values."""
-
-    low: float
-    high: float
-
-
-def bootstrap(
-    results: Results,
-    units: Sequence | np.ndarray,
-    num_draws: int = NUM_DRAWS,
+def intervals(
+    results: Results, units: Sequence | np.ndarray
 ) -> dict[str, Interval] | None:
-    """Draws units with replacement and measures WAR and UAR of the mean confusion.
+    """Returns intervals of "WAR" and "UAR"; None for fewer than `statistics.FEWEST`.
 
     Args:
-      results: P passes of N clips; each draw keeps all passes of a clip, since windows
-        of one clip overlap and are no further evidence.
-      units: (N,) the unit of each clip, drawn as a whole: its own number for an
+      results: of N clips, with all passes of a clip together, since windows of one clip
+        overlap and are no further evidence.
+      units: (N,) what may be another one, as a whole: each clip's own number for an
         interval over clips, its volunteer for one over volunteers.
-      num_draws: how often; always the same draws.
-
-    Returns:
-      Percentile intervals of "WAR" and "UAR"; None for fewer than `FEWEST` units.
     """
-    num_classes = len(results.labels)
-    unit = np.unique(np.asarray(units), return_inverse=True)[1]
-    if unit.max() + 1 < FEWEST:
-        return None
-    cells = results.label_index * num_classes + results.predictions  # (P, N)
-    counts = np.zeros((unit.max() + 1, num_classes**2))
-    np.add.at(counts, (np.broadcast_to(unit, cells.shape), cells), 1)
-    rng = np.random.Generator(np.random.PCG64(0))
-    weights = rng.multinomial(
-        len(counts), np.full(len(counts), 1 / len(counts)), num_draws
-    )
-    drawn = (weights @ counts).reshape(-1, num_classes, num_classes)
-    edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    return {
-        name: Interval(*np.quantile([*map(measure, drawn)], edges).tolist())
-        for name, measure in (("WAR", metrics.war), ("UAR", metrics.uar))
-    }
+    values = results.right.mean(axis=0)
+    estimates = statistics.leave_one_out(values, units, differences.members_of(results))
+    wanted = {"WAR": estimates[metrics.WAR], "UAR": estimates[metrics.UAR]}
+    found = {name: x.share_interval(len(values)) for name, x in wanted.items()}
+    return None if None in found.values() else found
 
 
 def over_clips(results: Results) -> dict[str, Interval] | None:
-    return bootstrap(results, range(len(results.names)))
+    return intervals(results, range(len(results.names)))
 
 
 def over_volunteers(results: Results) -> dict[str, Interval] | None:
     who = results.volunteers
-    return None if who is None else bootstrap(results, who)
+    return None if who is None else intervals(results, who)
 
 
 @dataclass(frozen=True)

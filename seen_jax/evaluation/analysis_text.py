@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from seen_jax.errors import printable
-from seen_jax.evaluation import analysis
+from seen_jax.evaluation import analysis, statistics
 from seen_jax.evaluation.results import Results
 
-Intervals = dict[str, analysis.Interval]
+Intervals = dict[str, statistics.Interval]
 
 
 def to_text(results: Results) -> str:
@@ -36,8 +36,8 @@ def _confusion_text(results: Results) -> str:
 
 def _interval_text(results: Results) -> str:
     lines = [
-        f"{100 * analysis.LEVEL:.0f} % intervals in percent, by {analysis.NUM_DRAWS} "
-        "draws"
+        f"{100 * statistics.LEVEL:.0f} % intervals in percent, by leaving out one unit "
+        "at a time"
     ]
     who, count = results.volunteers, len(results.names)
     rows = [(count, "clips", analysis.over_clips(results))]
@@ -45,7 +45,7 @@ def _interval_text(results: Results) -> str:
         people = len({*who.tolist()})
         rows.append((people, "volunteers", analysis.over_volunteers(results)))
     for count, units, intervals in rows:
-        text = _interval(intervals, count, units)
+        text = _interval(intervals, units)
         lines.append(f"{f'of the {count} {units}':<24}{text}")
     if who is None:
         lines.append(
@@ -54,14 +54,13 @@ def _interval_text(results: Results) -> str:
     return "\n".join(lines)
 
 
-def _interval(intervals: Intervals | None, count: int, units: str) -> str:
+def _interval(intervals: Intervals | None, units: str) -> str:
     if intervals is None:
-        return f"too few {units}, fewer than {analysis.FEWEST}"
-    text = "   ".join(
+        return f"too few {units}, fewer than {statistics.FEWEST}"
+    return "   ".join(
         f"{name} {100 * x.low:5.1f} to {100 * x.high:5.1f}"
         for name, x in intervals.items()
     )
-    return text + (f"   rough: few {units}" if count < analysis.FEW else "")
 
 
 def _group_text(results: Results) -> str:

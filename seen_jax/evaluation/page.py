@@ -22,6 +22,7 @@ from seen_jax.errors import refuse
 from seen_jax.evaluation import (
     analysis,
     analysis_text,
+    differences,
     efficiency,
     examples,
     plots,
@@ -29,7 +30,13 @@ from seen_jax.evaluation import (
 )
 from seen_jax.evaluation.activity import NEURONS_IN_WORDS
 from seen_jax.evaluation.examples import Examples
-from seen_jax.evaluation.report import Summary, columns, notes, rows
+from seen_jax.evaluation.report import (
+    Summary,
+    columns,
+    difference_tables,
+    notes,
+    rows,
+)
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem;
@@ -60,11 +67,15 @@ def to_html(summaries: Sequence[Summary], shown: Sequence[Examples | None]) -> s
       summaries: of evaluations; the others are compared with the first.
       shown: the examples of each, as `examples.load` returns them.
     """
-    sources = {s.facts["source"] if s.facts else "unstated" for s in summaries}
+    runs = [run for s in summaries for run in s.each]
+    sources = {x.facts["source"] if x.facts else "unstated" for x in runs}
     title = f"Emotion recognition on {' and '.join(sorted(sources))} data"
-    parts = [f"<h1>{escape(title)}</h1>", "<h2>Results</h2>", _table(summaries)]
+    parts = [f"<h1>{escape(title)}</h1>", "<h2>Results</h2>", _table(rows(summaries))]
     parts += [_note(note.replace("+-", "±")) for note in notes(summaries)]
     parts.append(_bars(summaries))
+    if tables := difference_tables(summaries):
+        parts += ["<h2>Differences</h2>", _note(differences.LEGEND)]
+        parts += map(_table, tables)
     for summary, of_it in zip(summaries, shown, strict=True):
         parts += _section(summary, of_it)
     return (
@@ -86,9 +97,9 @@ def _bars(summaries: Sequence[Summary]) -> str:
     return _figure(bars, f"Clips that are right, by {'lighting' if lit else 'class'}")
 
 
-def _table(summaries: Sequence[Summary]) -> str:
+def _table(table: Sequence[Sequence[str]]) -> str:
     lines, kind = [], ""
-    for row in rows(summaries):
+    for row in table:
         if not row:
             kind = ' class="group"'
             continue
@@ -104,10 +115,12 @@ def _section(s: Summary, shown: Examples | None) -> list[str]:
     """Returns the parts about one evaluation."""
     facts, labels = s.facts or {}, s.results.labels
     parts = [f"<h2>{escape(s.name)}</h2>", "<h3>Where it comes from</h3>"]
-    if facts:
-        parts.append(f'<pre class="facts">{escape(provenance.to_text(facts))}</pre>')
-    else:
-        parts.append(_note("Unknown: there are result files alone."))
+    for run in s.each:
+        if run.facts:
+            text = escape(provenance.to_text(run.facts))
+            parts.append(f'<pre class="facts">{text}</pre>')
+        else:
+            parts.append(_note("Unknown: there are result files alone."))
     parts.append("<h3>Confusions</h3>")
     matrix = plots.confusion(analysis.confusion(s.results), labels)
     words = "Clips by true and predicted class, percent of the true; - without clips"

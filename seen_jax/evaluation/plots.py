@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.activity import NEURONS
-from seen_jax.evaluation.report import Summary
+from seen_jax.evaluation.summaries import Summary
 from seen_jax.metrics import Column
 
 SCALES = ("3 x 3", "5 x 5", "7 x 7")
@@ -24,7 +24,7 @@ Means = Mapping[str, np.ndarray]  # by label
 
 
 def columns(summaries: Sequence[Summary], names: Sequence[Column]) -> Figure:
-    """Draws bars of some columns of the table, with the spread over the passes."""
+    """Draws bars of some columns of the table, with their spread."""
     figure, axes = _axes(_size(6, len(names)), 2.8)
     for s, x, width in zip(
         summaries, *_places(len(summaries), len(names)), strict=True

@@ -13,7 +13,6 @@ the released ones it is read from the clips' names.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -51,6 +50,7 @@ class Results:
       scores: (P, N, K) float64, probabilities; nan where a file does not list the
         class.
       metadata: field to (N,) values; "" stands for one that is missing.
+      num_runs: R, of which the passes follow each other, as many of each.
     """
 
     epoch: int | None
@@ -60,12 +60,35 @@ class Results:
     predictions: np.ndarray
     scores: np.ndarray
     metadata: Mapping[str, np.ndarray]
+    num_runs: int = 1
 
-    def take(self, here: np.ndarray) -> Results:
-        """Keeps the clips where `here` (N,) is true."""
+    @property
+    def num_passes(self) -> int:
+        """Of each run."""
+        return len(self.predictions) // self.num_runs
+
+    @property
+    def right(self) -> np.ndarray:
+        """(R, N) the share of a run's passes in which the clip's best class is true."""
+        is_right = self.predictions == self.label_index
+        return is_right.reshape(self.num_runs, -1, len(self.names)).mean(axis=1)
+
+    def in_order_of(self, other: Results) -> Results | None:
+        """Sorts the clips as another has them; None unless they are the same."""
+        truth = [
+            dict(zip(x.names, [x.labels[k] for k in x.label_index], strict=True))
+            for x in (self, other)
+        ]
+        if truth[0] != truth[1]:
+            return None
+        place = {name: i for i, name in enumerate(self.names)}
+        return self.take([place[name] for name in other.names])
+
+    def take(self, here: np.ndarray | Sequence[int]) -> Results:
+        """Keeps the clips where `here` (N,) is true, or those of its numbers."""
         return replace(
             self,
-            names=tuple(itertools.compress(self.names, here)),
+            names=tuple(np.array(self.names, object)[here].tolist()),
             label_index=self.label_index[here],
             predictions=self.predictions[:, here],
             scores=self.scores[:, here],
@@ -83,6 +106,24 @@ class Results:
     @property
     def lightings(self) -> np.ndarray | None:
         return self.metadata.get("lighting")
+
+
+def joined(runs: Sequence[Results]) -> Results | None:
+    """Puts runs together; None unless classes, clips and number of passes are the same.
+
+    Note: of a run alone nothing changes; truth and metadata are the first's.
+    """
+    first = runs[0]
+    runs = [x.in_order_of(first) for x in runs]
+    kinds = {x and (x.labels, len(x.predictions)) for x in runs}
+    if kinds != {(first.labels, len(first.predictions))}:
+        return None
+    passes = {
+        name: np.concatenate([getattr(x, name) for x in runs])
+        for name in ("predictions", "scores")
+    }
+    epoch = first.epoch if {x.epoch for x in runs} == {first.epoch} else None
+    return replace(first, epoch=epoch, **passes, num_runs=len(runs))
 
 
 def known(values: np.ndarray) -> np.ndarray:

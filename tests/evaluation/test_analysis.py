@@ -48,28 +48,27 @@ def six(num_wrong):
 
 
 def test_intervals_over_volunteers_are_wider_where_people_differ():
-    # Of six volunteers three are always right and three never. Six draws: binomial,
-    # P(X = 0) = 1/64 = 0.016 < 0.025 < P(X <= 1) = 7/64: from 1 to 5 of 6.
-    over = analysis.over_volunteers(six(3))
-    for interval in over.values():
-        assert (interval.low, interval.high) == pytest.approx((1 / 6, 5 / 6))
+    # Of six volunteers three are always right and three never: variance 1/4 * 6/5 / 6,
+    # that of 5 independent clips. With t = 2.5706 of 5: t^2 / 5 = 1.3216, and Wilson's
+    # half width sqrt(1.3216 (1/4 + 1.3216/4)) / 2.3216 = 0.3773.
+    for interval in analysis.over_volunteers(six(3)).values():
+        ends = interval.low, interval.high
+        assert ends == pytest.approx((0.1227, 0.8773), abs=1e-4)
 
 
 def test_intervals_over_clips():
-    # Of 14 clips, 7 are right: binomial, mean 1/2, standard deviation
-    # sqrt(1/4 / 14) = 0.134; P(X <= 3) = 0.029, P(X <= 2) = 0.006: from 3 to 11 of 14.
-    intervals = analysis.bootstrap(
-        results([volunteers_wrong()]), range(14), num_draws=20_000
-    )
-    assert intervals["WAR"].low == pytest.approx(3 / 14)
-    assert intervals["WAR"].high == pytest.approx(11 / 14)
+    # Of 14 clips, 7 are right: variance 1/4 / 13. With t = 2.1604 of 13:
+    # t^2 / 13 = 0.3590, half width sqrt(0.3590 (1/4 + 0.3590/4)) / 1.3590 = 0.2570.
+    interval = analysis.over_clips(results([volunteers_wrong()]))["WAR"]
+    ends = interval.low, interval.high
+    assert ends == pytest.approx((0.2430, 0.7570), abs=1e-4)
 
 
 @pytest.mark.parametrize("num_units", [1, 2, 4])
 def test_too_few_units_have_no_interval(num_units):
     units = np.arange(14) % num_units
-    assert analysis.bootstrap(results([RIGHT]), units) is None
-    assert analysis.bootstrap(results([RIGHT]), np.arange(14) % 5) is not None
+    assert analysis.intervals(results([RIGHT]), units) is None
+    assert analysis.intervals(results([RIGHT]), np.arange(14) % 5) is not None
 
 
 def test_further_passes_are_no_further_clips():
@@ -77,9 +76,11 @@ def test_further_passes_are_no_further_clips():
     assert analysis.over_clips(one) == analysis.over_clips(many)
 
 
-def test_where_all_is_right_the_interval_is_a_point():
+def test_where_all_is_right_other_clips_need_not_be():
+    # Wilson's lower end, 14 / (14 + t^2).
     for interval in analysis.over_clips(results([RIGHT])).values():
-        assert interval == analysis.Interval(1, 1)
+        ends = interval.low, interval.high
+        assert ends == pytest.approx((14 / (14 + 2.1604**2), 1), abs=1e-4)
 
 
 def test_groups():
@@ -155,8 +156,7 @@ def test_as_text():
     )
     assert "angry         1.0    1.0    0.0" in text
     assert "of the 2 volunteers     too few volunteers, fewer than 5" in text
-    assert "of the 14 clips         WAR  21.4 to " in text
-    assert "   rough: few clips" in text
+    assert "of the 14 clips         WAR  24.3 to  75.7   UAR " in text
     assert "WAR %  UAR %  clips" in text
     assert "age 20-21               100.0  100.0      7           1" in text
     assert "Expected calibration error 25.0 percentage points" in text
@@ -165,8 +165,8 @@ def test_as_text():
 
 def test_as_text_of_more_people():
     text = analysis_text.to_text(six(3))
-    assert "of the 42 clips         WAR" in text and "few clips" not in text
-    words = "WAR  16.7 to  83.3   UAR  16.7 to  83.3   rough: few volunteers"
+    assert "of the 42 clips         WAR" in text
+    words = "WAR  12.3 to  87.7   UAR  12.3 to  87.7"
     assert "of the 6 volunteers     " + words in text
 
 

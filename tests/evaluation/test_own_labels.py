@@ -21,7 +21,14 @@ from seen_jax.data.batches import Batches
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError, run_command
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import analysis, analysis_text, folder, provenance, report
+from seen_jax.evaluation import (
+    analysis,
+    analysis_text,
+    folder,
+    provenance,
+    report,
+    summaries,
+)
 from seen_jax.evaluation.activity import SYNAPSES, Activity
 from seen_jax.evaluation.restored import Restored
 from seen_jax.evaluation.results import read_results
@@ -89,7 +96,7 @@ def evaluated(written, tmp_path):
 
 
 def test_results_are_read_as_they_were_written(evaluated, tmp_path):
-    (summary,) = report.summarise_directories([evaluated])
+    (summary,) = summaries.summarise_directories([evaluated])
     results, clips = summary.results, own_clips(tmp_path)
     assert (results.names, results.labels) == (clips.names, LABELS)
     np.testing.assert_array_equal(results.label_index, clips.label_index)
@@ -111,7 +118,7 @@ def test_results_are_read_as_they_were_written(evaluated, tmp_path):
 
 
 def test_fields_of_few_values_are_groups(evaluated):
-    (summary,) = report.summarise_directories([evaluated])
+    (summary,) = summaries.summarise_directories([evaluated])
     groups = [(g.kind, g.name, g.num_clips, g.num_volunteers)
               for g in analysis.by_group(summary.results)]  # fmt: skip
     assert groups == [
@@ -130,7 +137,7 @@ def test_fields_of_few_values_are_groups(evaluated):
 
 @pytest.mark.parametrize("who", [None, ["a", *[""] * 17]])
 def test_people_who_are_not_known_have_no_intervals(evaluated, who):
-    (summary,) = report.summarise_directories([evaluated])
+    (summary,) = summaries.summarise_directories([evaluated])
     metadata = {"glasses": METADATA["glasses"]}
     metadata |= {} if who is None else {"volunteer": np.array(who)}
     results = dataclasses.replace(summary.results, metadata=metadata)
@@ -142,7 +149,7 @@ def test_people_who_are_not_known_have_no_intervals(evaluated, who):
 
 
 def test_volunteers_may_be_numbers_or_text(evaluated):
-    (summary,) = report.summarise_directories([evaluated])
+    (summary,) = summaries.summarise_directories([evaluated])
     mixed = np.array([1, "1b", 2, "x", 5, 6] * 3, object)
     for who in (mixed, np.arange(NUM_CLIPS) % 6):
         metadata = {"volunteer": who}
@@ -192,7 +199,7 @@ def test_clips_that_are_left_out_are_said(evaluated):
 
 
 def test_terminals_get_no_control_characters(evaluated):
-    (summary,) = report.summarise_directories([evaluated])
+    (summary,) = summaries.summarise_directories([evaluated])
     glasses = np.array(["\x1b[2J", "a\nb", "\u202e"] * 6)
     facts = summary.facts | {"command": "\x1b]0;x\x07"}
     results = dataclasses.replace(summary.results, metadata={"glasses": glasses})

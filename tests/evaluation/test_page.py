@@ -10,7 +10,7 @@ import pytest
 from seen_jax import see
 from seen_jax.errors import UserError, run_command
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import examples, page, plots, report
+from seen_jax.evaluation import examples, page, plots, report, summaries
 from seen_jax.evaluation.results import write_results
 from tests.helpers import make_row
 from tests.samples import clip_names, facts_of, results_of
@@ -104,7 +104,7 @@ def test_all_that_can_be_shown():
     curves = [make_row(1), make_row(2, "test")]
     facts = facts_of(labels, source="simulated", choice="the last epoch")
     facts |= {"epoch": 2, "step": 6, "workdir": "runs/<a>", "curves": curves}
-    summary = report.summarise("<run>", results, facts)
+    summary = summaries.summarise("<run>", results, facts)
     text = page.to_html([summary], [examples.Examples(**some())])
     assert "&lt;run&gt; was evaluated at epoch 2, the last epoch." in text
     row = report.latex_row(summary, report.columns([summary]))
@@ -140,7 +140,9 @@ def test_windows_of_other_clips():
     results = results_of(NAMES[:7], scores.argmax(-1), scores)
     words = r"examples\.npz: expected clips of the result files beside it, got 10_002"
     with pytest.raises(ValueError, match=words):
-        page.to_html([report.summarise("run", results)], [examples.Examples(**some())])
+        page.to_html(
+            [summaries.summarise("run", results)], [examples.Examples(**some())]
+        )
 
 
 def test_result_files_alone_side_by_side(tmp_path, capsys):
@@ -168,7 +170,7 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
 def test_other_clips_and_epochs_are_said_as_in_the_text():
     one = results_of(NAMES, [RIGHT] * 2, epoch=1)
     other = dataclasses.replace(one.take(np.arange(14) > 0), epoch=2)
-    both = [report.summarise("a", one), report.summarise("b", other)]
+    both = [summaries.summarise("a", one), summaries.summarise("b", other)]
     text = page.to_html(both, [None, None])
     assert "These are not the same clips" in text
     assert "<th>epoch</th><td>1</td><td>2</td>" in text
@@ -187,7 +189,7 @@ def test_a_page_that_cannot_be_written_is_said_before_any_work(
     tmp_path, monkeypatch, capsys, name, words
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "summarise_directories", None)  # must not be called
+    monkeypatch.setattr(summaries, "summarise_directories", None)  # must not be called
     assert run_command(lambda: command.main(["report", "x", "--html", name])) == 1
     assert re.search(words, capsys.readouterr().err)
 

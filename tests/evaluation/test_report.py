@@ -11,7 +11,7 @@ import pytest
 from seen_jax import metrics, see
 from seen_jax.errors import run_command
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import provenance, report
+from seen_jax.evaluation import provenance, report, summaries
 from seen_jax.evaluation.results import file_name, write_results
 from tests.helpers import ROOT
 from tests.samples import clip_names, facts_of, results_of
@@ -47,7 +47,7 @@ def run(*args):
 
 @pytest.mark.parametrize("setting", PUBLISHED)
 def test_the_published_numbers(shared, setting):
-    (summary,) = report.summarise_directories([shared / "published" / setting])
+    (summary,) = summaries.summarise_directories([shared / "published" / setting])
     expected = [float(x) for x in PUBLISHED[setting].split()]
     columns = report.columns([summary])
     assert metrics.titles(columns) == [*report.PUBLISHED, *see.LIGHTINGS, "WAR", "UAR"]
@@ -61,7 +61,7 @@ def test_the_published_numbers(shared, setting):
 def test_mean_and_standard_deviation_by_hand():
     # Of 14 clips 13, 14 and 12 are right: mean 13/14, deviations 0, 1, -1 of 14,
     # standard deviation sqrt((0 + 1 + 1) / 2) / 14 = 1/14.
-    summary = report.summarise("run", results(1, 0, 2))
+    summary = summaries.summarise("run", results(1, 0, 2))
     assert summary.mean[metrics.WAR] == pytest.approx(13 / 14)
     assert summary.spread[metrics.WAR] == pytest.approx(1 / 14)
     # The first volunteer's angry clip is wrong twice, the second's never.
@@ -76,13 +76,20 @@ def test_text_side_by_side(tmp_path, capsys):
     assert run("report", *directories) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["a_1", "b"]
-    table = {line.split()[0]: line.split()[1:] for line in lines if line}
+    middle = next(i for i, line in enumerate(lines) if line.startswith("b - a_1"))
+    table, below = (
+        {line.split()[0]: line.split()[1:] for line in part if line}
+        for part in (lines[:middle], lines[middle:])
+    )
     assert table["clips"] == ["14", "14"]
     assert table["passes"] == ["3", "2"]
-    expected = ["92.9", "+-", "7.1", "71.4", "+-", "0.0", "(-21.4)*"]
+    expected = ["92.9", "+-", "7.1", "71.4", "+-", "0.0", "(-21.4)"]
     assert table["WAR"] == expected
-    assert table["surprise"][-1] == "+0.0)"  # no mark: "( +0.0)"
+    assert table["surprise"][-1] == "+0.0)"  # "( +0.0)"
     assert table["normal"] == ["-", "-"]
+    # Of two people there is neither an interval nor a test.
+    assert below["WAR"][0] == "-21.4" and below["WAR"][-3:] == ["-", "2", "-"]
+    assert below["normal"] == ["-", "-", "-", "0", "-"]
     row = r"b & 50.0 & 100.0 & 50.0 & 50.0 & 100.0 & 50.0 & 100.0 & - & 42.9 & 100.0 "
     assert lines[-2].startswith(r"a\_1 & 100.0 & 100.0 & 66.7 & 83.3 & ")
     assert lines[-1] == row + r"& - & 71.4 & 71.4 \\"
@@ -104,7 +111,7 @@ def test_json(tmp_path, capsys):
     assert (first["num_clips"], first["num_passes"], first["epoch"]) == (14, 3, None)
     assert first["mean"]["lightings"]["HDR"] is None
     assert other["difference"]["overall"]["WAR"] == pytest.approx(-3 / 14)
-    for name in ("spread", "exceeds_spread"):
+    for name in ("spread", "is_marked"):
         assert other[name]["overall"]["WAR"] is None
 
 
@@ -119,14 +126,14 @@ def test_epochs_of_a_directory_are_columns(tmp_path, capsys):
 
 def test_directories_of_one_name_are_told_apart(tmp_path):
     directories = [write(tmp_path / x / "evaluation" / "test_3", 1, 2) for x in "ab"]
-    names = [s.name for s in report.summarise_directories(directories)]
+    names = [s.name for s in summaries.summarise_directories(directories)]
     assert names == ["a/test_3", "b/test_3"]
 
 
 def test_names_of_paths_that_differ_by_what_is_left_out():
     paths = [Path("/run/evaluation/test_3"), Path("/run/test_3")]
-    assert report.short_names(paths) == [str(path) for path in paths]
-    assert report.short_names([Path("/run/evaluation")]) == ["evaluation"]
+    assert summaries.short_names(paths) == [str(path) for path in paths]
+    assert summaries.short_names([Path("/run/evaluation")]) == ["evaluation"]
 
 
 def test_a_directory_given_twice(tmp_path, capsys):
@@ -139,7 +146,7 @@ def test_a_directory_given_twice(tmp_path, capsys):
 def test_the_setting_is_in_the_name(tmp_path):
     folder = write(tmp_path / "test_3", 1, 2, 0)
     provenance.write(folder, facts_of(see.EMOTIONS, setting="E4_S3"))
-    (summary,) = report.summarise_directories([folder])
+    (summary,) = summaries.summarise_directories([folder])
     assert summary.name == "E4_S3 test_3"
 
 
@@ -152,7 +159,7 @@ def test_facts_of_other_passes_than_there_are(tmp_path, capsys):
 
 
 def test_a_name_in_latex():
-    summary = report.summarise("a_b & 50%#$", results(0))
+    summary = summaries.summarise("a_b & 50%#$", results(0))
     row = report.latex_row(summary, report.columns([summary]))
     assert row.startswith(r"a\_b \& 50\%\#\$ & 100.0 & ")
 
@@ -171,7 +178,9 @@ def test_reading_needs_neither_jax_nor_matplotlib(tmp_path):
 def test_other_clips_are_pointed_out():
     one = results(1, 2)
     fewer = one.take(np.arange(14) > 0)
-    text = report.to_text([report.summarise("a", one), report.summarise("b", fewer)])
+    text = report.to_text(
+        [summaries.summarise("a", one), summaries.summarise("b", fewer)]
+    )
     assert "These are not the same clips" in text
 
 
@@ -192,7 +201,7 @@ def test_evaluations_of_other_classes(tmp_path, capsys):
 
 
 def test_the_text_explains_its_words(tmp_path):
-    text = report.to_text([report.summarise("run", results(1))])
+    text = report.to_text([summaries.summarise("run", results(1))])
     text = " ".join(text.split())
     assert "WAR (weighted average recall) is the share of all clips" in text
     assert "UAR (unweighted average recall) the mean of the recalls" in text

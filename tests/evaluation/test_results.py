@@ -8,7 +8,7 @@ import pytest
 
 from seen_jax import metrics, see
 from seen_jax.errors import UserError
-from seen_jax.evaluation import analysis, report
+from seen_jax.evaluation import analysis, report, summaries
 from seen_jax.evaluation.results import file_name, read_results, write_results
 from tests.samples import clip_names
 
@@ -73,7 +73,7 @@ def test_rotated_labels_change_no_number_by_name(tmp_path):
     assert not np.array_equal(a.predictions, b.predictions)
     turned_back = analysis.confusion(a)[np.ix_(rows, rows)]
     np.testing.assert_array_equal(analysis.confusion(b), turned_back)
-    one, other = report.summarise("a", a), report.summarise("b", b)
+    one, other = summaries.summarise("a", a), summaries.summarise("b", b)
     for column, value in one.mean.items():
         assert other.mean[column] == pytest.approx(value, nan_ok=True), column
     assert report.columns([one]) == report.columns([other])
@@ -92,7 +92,7 @@ def test_classes_that_are_not_all_of_see(tmp_path):
     scores = np.eye(3)[[[1, 2, 0, 1, 2, 1]]]
     write_results(tmp_path, names, labels, scores)
     (results,) = read_results(tmp_path, labels)
-    summary = report.summarise("run", results)
+    summary = summaries.summarise("run", results)
     columns = report.columns([summary])
     assert metrics.titles(columns) == [*labels, *see.LIGHTINGS, "WAR", "UAR"]
     values = [summary.mean[column] for column in columns]

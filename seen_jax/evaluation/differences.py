@@ -1,0 +1,167 @@
+"""Two evaluations of the same clips -> how they differ, and where that is no accident.
+
+Differences are paired clip by clip, and window by window where both drew them with the
+same seed. Three things may be accidents: which clips there are, which people, and,
+where both sides are several runs, their seeds. A difference is marked where each of
+them alone is an unlikely cause.
+
+Note: runs of one recipe differ truly in their weights, and a test over clips or people
+finds that. Only several runs on both sides say that the recipes differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seen_jax import metrics
+from seen_jax.evaluation import statistics
+from seen_jax.evaluation.results import Results
+from seen_jax.evaluation.statistics import Estimate, Members
+from seen_jax.metrics import Column
+
+FEWEST_PASSES = 5  # of a run
+FEWEST_PEOPLE = 10  # who have a clip in the column
+LEGEND = f"""\
+Differences are paired over the same clips, in percentage points, with 95 % intervals:
+over other clips of the same people, over other people and, where both are several
+runs, over other seeds (Welch). p is the largest of these tests', corrected for the
+number of columns (Holm); it needs {FEWEST_PEOPLE} volunteers with clips in
+the column, and {FEWEST_PASSES} passes a run. Of single runs it speaks of their
+weights alone, not of other seeds."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one column, shares from -1 to 1.
+
+    Attributes:
+      over_clips: how it varies with the clips.
+      over_volunteers: likewise with the people; None where they are not known.
+      over_runs: likewise with the seeds; None unless both are several runs.
+      p: see `LEGEND`; nan where that is not tested.
+    """
+
+    over_clips: Estimate
+    over_volunteers: Estimate | None
+    over_runs: Estimate | None
+    p: float
+
+    @property
+    def is_marked(self) -> bool | None:
+        """None where it is not tested."""
+        return None if math.isnan(self.p) else self.p <= 1 - statistics.LEVEL
+
+
+def compare(first: Results, other: Results) -> dict[Column, Difference]:
+    """Subtracts the first.
+
+    Returns:
+      A difference of each column; nothing where the clips are not the same.
+    """
+    other = other.in_order_of(first)
+    if other is None:
+        return {}
+    rights, who, members = (
+        (first.right, other.right),
+        first.volunteers,
+        members_of(first),
+    )
+    values = rights[1].mean(axis=0) - rights[0].mean(axis=0)
+    sources = [statistics.leave_one_out(values, range(len(values)), members)]
+    sources.append(
+        {} if who is None else statistics.leave_one_out(values, who, members)
+    )
+    sources.append(_over_runs(*rights, members))
+    of_column = {name: [x.get(name) for x in sources] for name in sources[0]}
+    enough = min(first.num_passes, other.num_passes) >= FEWEST_PASSES
+    tests = {
+        name: max((x.p() for x in three if x), default=np.nan)
+        if enough and three[1] and three[1].num_units >= FEWEST_PEOPLE
+        else np.nan
+        for name, three in of_column.items()
+    }
+    corrected = statistics.holm(tests)
+    return {x: Difference(*three, corrected[x]) for x, three in of_column.items()}
+
+
+def members_of(results: Results) -> Members:
+    """Returns which clips (N,) each column is of, except for UAR, a mean of columns."""
+    labels, lightings = results.labels, results.lightings
+    nothing = np.zeros(len(results.names), bool)
+    lit = metrics.by_lighting(lightings, nothing)
+    return {
+        **{("recalls", x): results.label_index == k for k, x in enumerate(labels)},
+        **{("lightings", x): np.asarray(lightings) == x for x in lit},
+        metrics.WAR: ~nothing,
+    }
+
+
+def _over_runs(
+    first: np.ndarray, other: np.ndarray, members: Members
+) -> dict[Column, Estimate]:
+    """Compares shares of runs, from what is right (R, N)."""
+    if min(len(first), len(other)) < 2:
+        return {}
+    each = range(first.shape[1])
+    sides = [
+        [statistics.leave_one_out(right, each, members) for right in runs]
+        for runs in (first, other)
+    ]
+    return {
+        name: statistics.welch(*([x[name].value for x in runs] for runs in sides))
+        for name in sides[0][0]
+    }
+
+
+def rows(
+    name: str,
+    differences: Mapping[Column, Difference],
+    values: Mapping[Column, float],
+) -> list[list[str]]:
+    """Returns a table: a row of titles, then a row for each of the columns.
+
+    Args:
+      name: of the table.
+      differences: of the columns.
+      values: the differences of the means, in the order of the table.
+    """
+    runs = differences[metrics.WAR].over_runs
+    titles = [name, "points", "over clips", "over volunteers", "volunteers"]
+    table = [[*titles, *([f"over {runs.num_units} runs"] if runs else []), "p"]]
+    for title, column in zip(metrics.titles([*values]), values, strict=True):
+        x = differences[column]
+        people = str(x.over_volunteers.num_units) if x.over_volunteers else "-"
+        sources = [x.over_clips, x.over_volunteers, *([x.over_runs] if runs else [])]
+        clips, volunteers, *seeds = map(_interval, sources)
+        p = "-" if math.isnan(x.p) else f"{x.p:.3f}{'*' if x.is_marked else ''}"
+        value = values[column]
+        value = "-" if math.isnan(value) else f"{100 * value:+.1f}"
+        table.append([title, value, clips, volunteers, people, *seeds, p])
+    return table
+
+
+def _interval(estimate: Estimate | None) -> str:
+    interval = estimate and estimate.interval()
+    if interval is None:
+        return "-"
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
+
+
+def to_json(difference: Difference | None) -> dict[str, Any] | None:
+    """Returns it for programs: intervals from -1 to 1, None where unknown."""
+    if difference is None:
+        return None
+    x = difference
+    sources = {"clips": x.over_clips, "volunteers": x.over_volunteers}
+    sources |= {"runs": x.over_runs}
+    intervals = {name: y and y.interval() for name, y in sources.items()}
+    return {
+        **{name: y and [y.low, y.high] for name, y in intervals.items()},
+        "num_volunteers": x.over_volunteers and x.over_volunteers.num_units,
+        "p": None if math.isnan(x.p) else x.p,
+    }
