@@ -95,17 +95,17 @@ def summarise_directories(arguments: Sequence[str | os.PathLike]) -> list[Summar
         of a column with other clips, classes or numbers of passes.
     """
     columns = [_parse(argument) for argument in arguments]
-    paths = [path for _, paths in columns for path in paths]
-    read = dict(zip(paths, _read(paths), strict=True))
+    _check_once([path for _, paths in columns for path in paths])
+    nameless = [path for name, paths in columns for path in paths if name is None]
+    short = dict(zip(nameless, short_names(nameless), strict=True))
     summaries = []
     for name, paths in columns:
-        of_column = [summary for path in paths for summary in read[path]]
         if len(paths) > 1:
-            summaries.append(_group(name, of_column))
-        elif name is None or len(of_column) > 1:
-            summaries += of_column
-        else:
-            summaries.append(replace(of_column[0], name=name))
+            summaries.append(_group(name, paths))
+            continue
+        read = _read(paths[0], name or short[paths[0]])
+        is_one = name is not None and len(read) == 1
+        summaries += [replace(read[0], name=name)] if is_one else read
     first = summaries[0].results.labels
     for summary in summaries:
         if {*summary.results.labels} != {*first}:
@@ -133,12 +133,23 @@ def _by_number(path: str) -> tuple[int, str]:
     return len(path), path
 
 
-def _group(name: str, runs: Sequence[Summary]) -> Summary:
+def _check_once(paths: Sequence[Path]) -> None:
+    whole = [path.resolve() for path in paths]
+    for i, path in enumerate(whole):
+        if path in whole[:i]:
+            refuse(paths[i], "each directory once", "it twice", "leave one out")
+
+
+def _group(name: str, paths: Sequence[Path]) -> Summary:
     """Makes a column of several runs."""
-    for i, run in enumerate(runs):
-        if run.directory == runs[i - 1].directory:
+    runs = []
+    for short, path in zip(short_names(paths), paths, strict=True):
+        read = _read(path, f"{name} {short}")
+        if len(read) > 1:
             rule, remedy = "one epoch of each run", "report it in a column of its own"
-            refuse(run.directory, rule, "several", remedy)
+            refuse(path, rule, len(read), remedy)
+        runs += read
+    for run in runs:
         if joined([runs[0].results, run.results]) is None:
             rule = f"clips, classes and passes of {runs[0].directory}"
             remedy = "evaluate the runs of a column in the same way"
@@ -146,46 +157,37 @@ def _group(name: str, runs: Sequence[Summary]) -> Summary:
     return summarise(name, joined([x.results for x in runs]), runs=tuple(runs))
 
 
-def _read(paths: Sequence[Path]) -> list[list[Summary]]:
-    """Returns the summaries of each directory, one for each epoch."""
-    read = []
-    for name, path in zip(short_names(paths), paths, strict=True):
-        summaries = []
-        facts = provenance.read(path)
-        labels = facts["labels"] if facts else see.EMOTIONS
-        evaluations = read_results(path, labels, (facts or {}).get("clips"))
-        for results in evaluations:
-            title, own_facts = name, facts if results.epoch is None else None
-            if own_facts:
-                if facts["passes"] != (num_passes := len(results.predictions)):
-                    rule = "as many passes as there are result files beside it"
-                    file, rule = path / provenance.FILE, f"{rule}, {num_passes}"
-                    refuse(file, rule, facts["passes"], "evaluate again")
-                title = f"{facts['setting']} {name}"
-            elif len(evaluations) > 1 and results.epoch is not None:
-                title = f"{name} epoch {results.epoch}"
-            summaries.append(summarise(title, results, own_facts, path))
-        read.append(summaries)
-    return read
+def _read(path: Path, name: str) -> list[Summary]:
+    """Returns the summaries of a directory, one for each epoch."""
+    facts = provenance.read(path)
+    labels = facts["labels"] if facts else see.EMOTIONS
+    evaluations = read_results(path, labels, (facts or {}).get("clips"))
+    summaries = []
+    for results in evaluations:
+        title, own_facts = name, facts if results.epoch is None else None
+        if own_facts:
+            if facts["passes"] != (num_passes := len(results.predictions)):
+                rule = "as many passes as there are result files beside it"
+                file, rule = path / provenance.FILE, f"{rule}, {num_passes}"
+                refuse(file, rule, facts["passes"], "evaluate again")
+            title = f"{facts['setting']} {name}"
+        elif len(evaluations) > 1 and results.epoch is not None:
+            title = f"{name} epoch {results.epoch}"
+        summaries.append(summarise(title, results, own_facts, path))
+    return summaries
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
     """Returns the shortest ends of paths that differ.
 
     Folders named `evaluation`, which every run has, are left out.
-
-    Raises:
-      UserError: two paths name the same directory.
     """
     whole = [path.resolve() for path in paths]
-    for i, path in enumerate(whole):
-        if path in whole[:i]:
-            refuse(paths[i], "each directory once", "it twice", "leave one out")
     parts = [
         (*(part for part in path.parts[:-1] if part != "evaluation"), path.name)
         for path in whole
     ]
-    for length in range(1, max(map(len, parts)) + 1):
+    for length in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(path[-length:]) for path in parts]
         if len(set(names)) == len(names):
             return names

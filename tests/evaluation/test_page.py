@@ -165,6 +165,10 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
     assert "<th>clips</th><td>14</td><td>14</td>" in text
     assert "<th>passes</th><td>1</td><td>1</td>" in text
     assert "not the same clips" not in text
+    # How they differ, with the number of people that this is about.
+    assert "<h2>Differences</h2>" in text and "paired over the same clips" in words
+    assert "<th>two - one</th><th>points</th><th>over clips</th>" in text
+    assert re.search("<th>WAR</th><td>-7.1</td><td>.*?</td><td>-</td><td>2</td>", text)
 
 
 def test_other_clips_and_epochs_are_said_as_in_the_text():

@@ -124,6 +124,70 @@ def test_epochs_of_a_directory_are_columns(tmp_path, capsys):
     assert lines[3].split() == ["epoch", "5", "10"]
 
 
+def test_runs_of_a_column(tmp_path, capsys):
+    # Run 9: 13 and 14 of 14 right. Run 10: 10 and 11. Means 27/28 and 21/28: 85.7 %,
+    # spread 6/28 / sqrt(2) = 15.2 %. The other: 11 of 14.
+    for seed, wrong in ((9, (1, 0)), (10, (4, 3))):
+        folder = write(tmp_path / f"seed_{seed}" / "evaluation" / "test", *wrong)
+        provenance.write(folder, facts_of(see.EMOTIONS, passes=2, seed=seed))
+    pattern = f"one={tmp_path}/seed_*/evaluation/test"
+    other = write(tmp_path / "x=y", 3, 3)  # a folder that is there is no column's name
+    assert run("report", pattern, other) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    middle = next(i for i, line in enumerate(lines) if line.startswith("x=y - one"))
+    table = {line.split()[0]: line.split()[1:] for line in lines[:20] if line}
+    assert lines[0].split() == ["one", "x=y"]
+    assert (table["passes"], table["runs"]) == (["2", "2"], ["2", "1"])
+    assert " ".join(table["WAR"]) == "85.7 +- 15.2 78.6 +- 0.0 ( -7.1)"
+    assert "standard deviation over the runs" in text
+    for seed in (9, 10):
+        assert f"one seed_{seed}/test was evaluated at epoch 3" in text
+        assert f"windows drawn with seed {seed}\n" in text
+    assert text.index("drawn with seed 9\n") < text.index("drawn with seed 10\n")
+    assert lines[-2].startswith("one & ") and lines[-2].endswith(r" 85.7 \\ % 3")
+    assert " -7.1 " in next(x for x in lines[middle:] if x.startswith("WAR "))
+    assert run("report", "--json", f"two={other}", pattern) == 0
+    two, one = json.loads(capsys.readouterr().out)
+    assert (two["name"], two["runs"]) == ("two", [])
+    assert [x["provenance"]["seed"] for x in one["runs"]] == [9, 10]
+    wars = [x["mean"]["overall"]["WAR"] for x in one["runs"]]
+    assert wars == pytest.approx([27 / 28, 21 / 28])
+
+
+def test_columns_of_several_runs_are_compared_over_them(tmp_path, capsys):
+    # 13.5 and 13 of 14 against 10.5 and 10: apart by 3/14, each with variance 1/8 of
+    # 14^2: Welch's error sqrt(2 (1/8) / 2) / 14, t = 3 / sqrt(1/8) = 8.5 of 2.
+    for name, wrong in (("a1", (0, 1)), ("a2", (1, 1)), ("b1", (3, 4)), ("b2", (4, 4))):
+        write(tmp_path / name, *wrong)
+    columns = [f"{x}={tmp_path / x}1,{tmp_path / x}2" for x in "ab"]
+    assert run("report", *columns) == 0
+    lines = capsys.readouterr().out.splitlines()
+    header = next(line for line in lines if line.startswith("b - a"))
+    assert "over 4 runs" in header
+    page = tmp_path / "page.html"
+    assert run("report", *columns, "--html", str(page)) == 0
+    assert "<th>over 4 runs</th>" in page.read_text()
+    read = summaries.summarise_directories(columns)
+    found = report.compare(read)[1][metrics.WAR].over_runs
+    assert found.value / found.error == pytest.approx(-3 / (1 / 8) ** 0.5)
+    assert found.freedom == pytest.approx(2)
+
+
+def test_runs_that_make_no_column(tmp_path, capsys):
+    a, b = write(tmp_path / "a", 1, 2), write(tmp_path / "b", 1)
+    assert run("report", f"x={a},{b}") == 1
+    words = f"{b}: expected clips, classes and passes of {a}, got others; evaluate the"
+    assert words in capsys.readouterr().err
+    for epoch in (3, 4):
+        write(tmp_path / "c", 1, 2, epoch=epoch)
+    assert run("report", f"x={a},{tmp_path / 'c'}") == 1
+    assert "c: expected one epoch of each run, got 2" in capsys.readouterr().err
+    assert run("report", f"x={tmp_path}/seed_*") == 1
+    words = "seed_*: expected a directory of result files"
+    assert words in capsys.readouterr().err
+
+
 def test_directories_of_one_name_are_told_apart(tmp_path):
     directories = [write(tmp_path / x / "evaluation" / "test_3", 1, 2) for x in "ab"]
     names = [s.name for s in summaries.summarise_directories(directories)]

@@ -1,6 +1,7 @@
 """The table of seeds, with its arithmetic."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,9 +77,25 @@ def test_runs_without_a_table_are_refused(tmp_path, runs, words):
         seeds.compare(tmp_path)
 
 
+SCRIPT = str(Path(__file__).resolve().parents[2] / "launch" / "seeds.sh")
+
+
+def test_the_commands_of_the_script():
+    command = ["bash", SCRIPT, "runs/a b", "--config=configs/demo.py"]
+    variables = os.environ | {"PYTHON": "echo", "SEEDS": "7 8"}
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
+    assert done.stdout.splitlines() == [
+        "train.py --workdir=runs/a b/seed_7 --config=configs/demo.py --config.seed=7",
+        "eval.py --workdir=runs/a b/seed_7 --out=runs/a b/seed_7/evaluation/test",
+        "train.py --workdir=runs/a b/seed_8 --config=configs/demo.py --config.seed=8",
+        "eval.py --workdir=runs/a b/seed_8 --out=runs/a b/seed_8/evaluation/test",
+        "-m seen_jax.training.seeds runs/a b",
+        "-m seen_jax.evaluation report a b=runs/a b/seed_*/evaluation/test",
+    ]
+
+
 def test_the_script_wants_a_folder_before_the_flags():
-    script = Path(__file__).resolve().parents[2] / "launch" / "seeds.sh"
-    command = ["bash", str(script), "--config=configs/demo.py"]
+    command = ["bash", SCRIPT, "--config=configs/demo.py"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("--config=configs/demo.py: expected a FOLDER")
