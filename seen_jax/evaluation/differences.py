@@ -21,18 +21,19 @@ import numpy as np
 from seen_jax import metrics
 from seen_jax.evaluation import statistics
 from seen_jax.evaluation.results import Results
-from seen_jax.evaluation.statistics import Estimate, Members
+from seen_jax.evaluation.statistics import Estimate, Interval, Members
 from seen_jax.metrics import Column
 
 FEWEST_PASSES = 5  # of a run
 FEWEST_PEOPLE = 10  # who have a clip in the column
-LEGEND = f"""\
-Differences are paired over the same clips, in percentage points, with 95 % intervals:
-over other clips of the same people, over other people and, where both are several
-runs, over other seeds (Welch). p is the largest of these tests', corrected for the
-number of columns (Holm); it needs {FEWEST_PEOPLE} volunteers with clips in
-the column, and {FEWEST_PASSES} passes a run. Of single runs it speaks of their
-weights alone, not of other seeds."""
+LEGEND = (
+    "Differences are paired over the same clips, in percentage points, with 95 % "
+    "intervals:\nover other clips of the same people, over other people and, where "
+    "both are several\nruns, over other seeds (Welch). p is the largest of these "
+    "tests', corrected for the\nnumber of columns (Holm); it needs "
+    f"{FEWEST_PEOPLE} volunteers with clips in the column and {FEWEST_PASSES} passes"
+    "\na run. Of single runs it speaks of their weights alone, not of other seeds."
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Difference:
         """None where it is not tested."""
         return None if math.isnan(self.p) else self.p <= 1 - statistics.LEVEL
 
+    def intervals(self) -> dict[str, Interval | None]:
+        """Returns those that are known: of few clips or volunteers none is."""
+        sources = {"clips": self.over_clips, "volunteers": self.over_volunteers}
+        enough = {
+            name: x.interval() if x and x.num_units >= statistics.FEWEST else None
+            for name, x in sources.items()
+        }
+        return enough | {"runs": self.over_runs and self.over_runs.interval()}
+
 
 def compare(first: Results, other: Results) -> dict[Column, Difference]:
     """Subtracts the first.
@@ -66,27 +76,20 @@ def compare(first: Results, other: Results) -> dict[Column, Difference]:
     other = other.in_order_of(first)
     if other is None:
         return {}
-    rights, who, members = (
-        (first.right, other.right),
-        first.volunteers,
-        members_of(first),
-    )
-    values = rights[1].mean(axis=0) - rights[0].mean(axis=0)
-    sources = [statistics.leave_one_out(values, range(len(values)), members)]
-    sources.append(
-        {} if who is None else statistics.leave_one_out(values, who, members)
-    )
-    sources.append(_over_runs(*rights, members))
-    of_column = {name: [x.get(name) for x in sources] for name in sources[0]}
+    members, who = members_of(first), first.volunteers
+    before, after = first.right, other.right  # (R, N), perhaps another R of each
+    values = after.mean(axis=0) - before.mean(axis=0)
+    clips = statistics.leave_one_out(values, range(len(values)), members)
+    people = {} if who is None else statistics.leave_one_out(values, who, members)
+    runs = _over_runs(before, after, members)
     enough = min(first.num_passes, other.num_passes) >= FEWEST_PASSES
-    tests = {
-        name: max((x.p() for x in three if x), default=np.nan)
-        if enough and three[1] and three[1].num_units >= FEWEST_PEOPLE
-        else np.nan
-        for name, three in of_column.items()
-    }
-    corrected = statistics.holm(tests)
-    return {x: Difference(*three, corrected[x]) for x, three in of_column.items()}
+    sources, p = {}, {}
+    for name in clips:
+        sources[name] = three = clips[name], people.get(name), runs.get(name)
+        is_tested = enough and people and people[name].num_units >= FEWEST_PEOPLE
+        p[name] = max(x.p() for x in three if x) if is_tested else math.nan
+    corrected = statistics.holm(p)
+    return {name: Difference(*sources[name], corrected[name]) for name in clips}
 
 
 def members_of(results: Results) -> Members:
@@ -102,15 +105,15 @@ def members_of(results: Results) -> Members:
 
 
 def _over_runs(
-    first: np.ndarray, other: np.ndarray, members: Members
+    before: np.ndarray, after: np.ndarray, members: Members
 ) -> dict[Column, Estimate]:
-    """Compares shares of runs, from what is right (R, N)."""
-    if min(len(first), len(other)) < 2:
+    """Compares shares of runs, from what is right (R, N); nothing of single ones."""
+    if min(len(before), len(after)) < 2:
         return {}
-    each = range(first.shape[1])
+    each = range(before.shape[1])
     sides = [
         [statistics.leave_one_out(right, each, members) for right in runs]
-        for runs in (first, other)
+        for runs in (before, after)
     ]
     return {
         name: statistics.welch(*([x[name].value for x in runs] for runs in sides))
@@ -136,17 +139,16 @@ def rows(
     for title, column in zip(metrics.titles([*values]), values, strict=True):
         x = differences[column]
         people = str(x.over_volunteers.num_units) if x.over_volunteers else "-"
-        sources = [x.over_clips, x.over_volunteers, *([x.over_runs] if runs else [])]
-        clips, volunteers, *seeds = map(_interval, sources)
+        clips, volunteers, seeds = map(_interval, x.intervals().values())
+        cells = [clips, volunteers, people, *([seeds] if runs else [])]
         p = "-" if math.isnan(x.p) else f"{x.p:.3f}{'*' if x.is_marked else ''}"
         value = values[column]
         value = "-" if math.isnan(value) else f"{100 * value:+.1f}"
-        table.append([title, value, clips, volunteers, people, *seeds, p])
+        table.append([title, value, *cells, p])
     return table
 
 
-def _interval(estimate: Estimate | None) -> str:
-    interval = estimate and estimate.interval()
+def _interval(interval: Interval | None) -> str:
     if interval is None:
         return "-"
     return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
@@ -157,11 +159,8 @@ def to_json(difference: Difference | None) -> dict[str, Any] | None:
     if difference is None:
         return None
     x = difference
-    sources = {"clips": x.over_clips, "volunteers": x.over_volunteers}
-    sources |= {"runs": x.over_runs}
-    intervals = {name: y and y.interval() for name, y in sources.items()}
     return {
-        **{name: y and [y.low, y.high] for name, y in intervals.items()},
+        **{name: y and [y.low, y.high] for name, y in x.intervals().items()},
         "num_volunteers": x.over_volunteers and x.over_volunteers.num_units,
         "p": None if math.isnan(x.p) else x.p,
     }

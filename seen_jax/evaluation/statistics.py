@@ -20,7 +20,7 @@ from seen_jax import metrics
 from seen_jax.metrics import Column
 
 LEVEL = 0.95
-FEWEST = 5  # units that have an interval
+FEWEST = 5  # clips or people that have an interval
 
 Members = Mapping[Column, np.ndarray]
 
@@ -50,14 +50,14 @@ class Estimate:
     num_units: int
 
     def interval(self) -> Interval | None:
-        """Returns the interval by Student's t, for a difference; see `FEWEST`.
+        """Returns the interval by Student's t, for a difference of -1 to 1.
 
         Where all units are alike there is none, since nothing says how others differ.
         """
-        if self.num_units < FEWEST or not self.error > 0:
+        if not self.error > 0:
             return None
         reach = _quantile(self.freedom) * self.error
-        return Interval(self.value - reach, self.value + reach)
+        return Interval(max(self.value - reach, -1.0), min(self.value + reach, 1.0))
 
     def p(self) -> float:
         """Returns how often a value is so far from 0 where the truth is 0, or nan."""
@@ -66,7 +66,7 @@ class Estimate:
         return float(2 * special.stdtr(self.freedom, -abs(self.value) / self.error))
 
     def share_interval(self, num_clips: int) -> Interval | None:
-        """Returns Wilson's interval with t, for a share: it stays in 0 to 1.
+        """Returns Wilson's interval with t, for a share of `FEWEST` units or more.
 
         The clips count as many independent ones as would have this standard error,
         at most all of them; where they are all alike, as many as there are units.
