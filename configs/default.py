@@ -57,12 +57,18 @@ def get_config() -> ml_collections.ConfigDict:
     config.images = "auto"
     config.store_dir = ""  # where the store is kept; empty: beside the records
 
-    # The model; other values are rows of the paper's Table 2, see models/seen.py.
-    config.intensity = "first_and_last"
-    config.kernels = "copied"
-    config.attention = "copied"
-    config.readout = "mean_membrane"
-    config.surrogate = "rectangle"
+    # The network; other values are rows of the paper's Table 2, see the README.
+    config.network = "seen"  # or cnn, lstm, transformer, cnn3d, which read intensity
+    config.intensity = "first_and_last"  # or first, first_and_second, all
+    config.kernels = "copied"  # or own, shared
+    config.attention = "copied"  # or own
+    config.readout = "mean_membrane"  # or last_membrane, last_spike, mean_spike
+    config.decay = 0.2  # share of a membrane that is left after a time step
+    config.threshold = 0.3  # of a membrane; above it the neuron fires
+    config.surrogate = "rectangle"  # or triangle, arctan, fast_sigmoid
+    config.surrogate_width = (
+        0.0  # half of it; 0: .5 of the rectangle, 1 of the triangle
+    )
     # Of the operands of matrix products; sums are float32 either way.
     config.precision = "float32"  # or bfloat16, for GPUs and TPUs; not timed there
 
@@ -70,10 +76,16 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 2022  # of the weights, of the windows and of their order
     config.batch_size = 32  # over all devices of all machines
     config.num_epochs = 180
+    config.optimizer = "sgd"  # or adamw, which needs a lower rate
     config.learning_rate = 0.015
-    config.learning_rate_decay = 0.94  # after every epoch
-    config.momentum = 0.9
+    config.schedule = "published"  # or cosine: from 0 in a line, then to 0 at the end
+    config.learning_rate_decay = 0.94  # after every epoch, as published
+    config.warmup_epochs = 1  # of the cosine; may be 0
+    config.momentum = 0.9  # of adamw its beta 1
     config.weight_decay = 1e-3  # of every parameter, biases too
+    config.clip_norm = 0.0  # the most that a gradient's norm may be; 0: anything
+    config.label_smoothing = 0.0  # share of a target that all classes divide
+    config.class_weights = "equal"  # or balanced: each class counts as much as another
 
     # Which epoch counts: last, or the best by WAR on the clips of some volunteers held
     # out of the training part (validation), or on the test split, as published (test).

@@ -7,7 +7,7 @@ import pytest
 
 from configs import default
 from seen_jax.data.windows import SETTINGS, Setting
-from seen_jax.training import setup
+from seen_jax.training import fields
 
 NAMES = sorted(path.stem for path in (Path(default.__file__).parent).glob("*.py"))
 RECIPE = {  # Reference: the paper and the released program
@@ -29,7 +29,7 @@ def test_there_is_a_config_for_each_published_setting():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_config_is_one_that_training_takes(name):
     config = load(name).get_config()
-    setup.check_config(config)
+    fields.check(config)
     assert set(config) == set(default.get_config())
     assert "config=configs/" in load(name).__doc__
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,45 +18,47 @@ from seen_jax.files import explained, write_whole
 FILE = "examples.npz"
 NUM_MISTAKES = 6
 # Kind and axes of each array; an axis has the same length wherever its letter stands.
-FORM = {
+WINDOWS = {
+    "clips": (np.str_, "M"),
+    "event_frames": (np.uint8, "MTHW"),
+    "intensity_frames": (np.uint8, "MIHW"),
+}
+ACTIVITY = {
     "observed": (np.str_, "N"),
     "attention": (np.floating, "N3"),
     "spatial_rate": (np.floating, "N"),
     "rates": (np.floating, "NT5"),
-    "clips": (np.str_, "M"),
-    "event_frames": (np.uint8, "MTHW"),
-    "intensity_frames": (np.uint8, "MIHW"),
 }
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Activity of N observed clips and windows of M clips, both of the first pass.
+    """Windows of M clips and activity of N observed clips, both of the first pass.
 
     Attributes:
-      observed: (N,) clip names.
-      attention: (N, 3), weights of the three scales.
-      spatial_rate: (N,) share of J_s that fires.
-      rates: (N, T, 5), share of LIF1 to LIF5 that fires.
       clips: (M,) clip names, starting with those of `first_of_each`.
       event_frames: (M, T, H, W) uint8.
       intensity_frames: (M, I, H, W) uint8, the I that the network sees.
+      observed: (N,) clip names; None, as all below, where the network has no spikes.
+      attention: (N, 3), weights of the three scales.
+      spatial_rate: (N,) share of J_s that fires.
+      rates: (N, T, 5), share of LIF1 to LIF5 that fires.
 
     Raises:
       UserError: an array is not as described or not finite.
     """
 
-    observed: np.ndarray
-    attention: np.ndarray
-    spatial_rate: np.ndarray
-    rates: np.ndarray
     clips: np.ndarray
     event_frames: np.ndarray
     intensity_frames: np.ndarray
+    observed: np.ndarray | None = None
+    attention: np.ndarray | None = None
+    spatial_rate: np.ndarray | None = None
+    rates: np.ndarray | None = None
 
     def __post_init__(self):
         sizes = {"3": 3, "5": 5}
-        for name, (kind, axes) in FORM.items():
+        for name, (kind, axes) in self.form().items():
             array = getattr(self, name)
             if (
                 not np.issubdtype(array.dtype, kind)
@@ -68,6 +70,10 @@ class Examples:
                 refuse(name, f"{kind.__name__} ({', '.join(axes)})", got)
             if kind is np.floating and not np.isfinite(array).all():
                 refuse(name, "finite numbers", "nan or infinity")
+
+    def form(self) -> dict[str, tuple[type, str]]:
+        """Returns kind and axes of the arrays that there are."""
+        return (ACTIVITY if self.observed is not None else {}) | WINDOWS
 
 
 def choose(label_index: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -98,7 +104,7 @@ def mistakes(label_index: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 def save(directory: str | os.PathLike, examples: Examples) -> None:
     content = io.BytesIO()
-    arrays = {field.name: getattr(examples, field.name) for field in fields(Examples)}
+    arrays = {name: getattr(examples, name) for name in examples.form()}
     np.savez_compressed(content, **arrays)
     path = Path(directory) / FILE
     with explained(path):
@@ -118,7 +124,8 @@ def load(directory: str | os.PathLike) -> Examples | None:
         refuse(path, "a file", "a folder or a device", remedy)
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Examples(**{name: arrays[name] for name in FORM})
+            names = WINDOWS | (ACTIVITY if {*ACTIVITY} & {*arrays} else {})
+            return Examples(**{name: arrays[name] for name in names})
     except UserError as error:
         raise UserError(f"{path}: {error}; {remedy}") from error
     except Exception as error:  # a broken archive raises one of many

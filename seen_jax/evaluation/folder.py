@@ -51,7 +51,7 @@ def write(
     split: str,
     batches: Batches,
     probabilities: np.ndarray,
-    observed: tuple[np.ndarray, Activity],
+    observed: tuple[np.ndarray, Activity | None],
     out: str | os.PathLike,
     command: str,
 ) -> None:
@@ -72,7 +72,7 @@ def write(
     clips, (numbers, activity) = batches.clips, observed
     model, variables = restored.model, restored.variables
     macs = observe.count_macs(model, variables, batches.setting.num_event_frames)
-    estimate = efficiency.estimate(activity, count_parameters(variables), macs)
+    num_parameters = count_parameters(variables)
     kinds = provenance.CURVES | provenance.EVALUATED
     curves = [
         {name: row[name] for name in kinds if name in row}
@@ -84,22 +84,21 @@ def write(
         "split": split,
         "passes": len(probabilities),
         "command": command,
-        "efficiency": efficiency.to_json(estimate),
+        "size": {"num_parameters": num_parameters, "macs": macs},
         "curves": curves,
         "clips": _clips_facts(clips),
         "frames_per_s": float(clips.frames_per_s),
         "counts": batches.counts,
     }
-    names = np.array(clips.names)
+    names, of_activity = np.array(clips.names), {}
+    if activity is not None:
+        estimate = efficiency.estimate(activity, num_parameters, macs)
+        facts["efficiency"] = efficiency.to_json(estimate)
+        kept = ("attention", "spatial_rate", "rates")
+        of_activity = {name: getattr(activity, name) for name in kept}
+        of_activity["observed"] = names[numbers]
     chosen = examples.choose(clips.label_index, probabilities[0])
-    shown = Examples(
-        names[numbers],
-        activity.attention,
-        activity.spatial_rate,
-        activity.rates,
-        names[chosen],
-        *batches.first_windows(chosen),
-    )
+    shown = Examples(names[chosen], *batches.first_windows(chosen), **of_activity)
     examples.save(out, shown)
     results.write_results(out, clips.names, clips.labels, probabilities)
     provenance.write(out, facts)

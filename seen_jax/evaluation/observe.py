@@ -3,6 +3,8 @@
     clips drawn by the seed -> windows of the first pass -> plain SEEN with its capture
       -> sums by clip on a device -> Activity on the host
 
+A network that captures nothing is not observed.
+
 Note: predictions may come from a network that skips needless work; spikes and
 multiply-accumulates are always those of the published one.
 """
@@ -19,7 +21,7 @@ from flax import linen as nn
 from seen_jax import images, see
 from seen_jax.data.windows import intensity_places
 from seen_jax.evaluation.activity import Activity, join
-from seen_jax.models import counting
+from seen_jax.models import counting, networks
 from seen_jax.models.capture import Capture
 from seen_jax.models.fast.network import plain
 from seen_jax.models.layers import convolve
@@ -103,7 +105,7 @@ def _mean(x: jax.Array) -> jax.Array:
 
 def observe_clips(
     model: nn.Module, variables: Any, batches: Batches, num_clips: int = NUM_CLIPS
-) -> tuple[np.ndarray, Activity]:
+) -> tuple[np.ndarray, Activity | None]:
     """Runs windows of the first pass once more, on one device.
 
     Args:
@@ -113,8 +115,10 @@ def observe_clips(
 
     Returns:
       The numbers of the observed clips (N,), ascending, and their activity as NumPy
-      arrays.
+      arrays; no clips and None where the network captures nothing.
     """
+    if not networks.captures(model):
+        return np.array([], int), None
 
     @jax.jit
     def run(variables, event_frames, intensity_frames):

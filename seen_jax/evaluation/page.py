@@ -138,7 +138,8 @@ def _section(s: Summary, shown: Examples | None) -> list[str]:
         plot = curves.draw(rows, num_classes=len(labels), chosen_epoch=epoch)
         parts += ["<h3>Training</h3>", _figure(plot, words)]
     if shown is not None:
-        parts += [*_activity(s, shown), *_windows(s, shown)]
+        parts += _activity(s, shown) if shown.observed is not None else []
+        parts += _windows(s, shown)
     parts.append("<h3>People, intervals and scores</h3>")
     parts.append(f"<pre>{escape(analysis_text.to_text(s.results))}</pre>")
     if "efficiency" in facts:

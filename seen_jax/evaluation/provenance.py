@@ -34,6 +34,7 @@ FACTS = {  # in the order in which they are told
     "command": str,
     "labels": list,  # class names in class order
 }
+SIZE = ("num_parameters", "macs")  # of `size`; macs of a window, on dense inputs
 # Of an epoch of `curves`, as far as known; of one that was evaluated, the latter too.
 CURVES = {"epoch": int, "loss": float, "accuracy": float}
 EVALUATED = {"split": str, "war": float, "uar": float}
@@ -86,9 +87,17 @@ def _wrong(facts: dict[str, Any]) -> str | None:
         return "frames_per_s"
     if not _are_counts(counts):
         return "counts"
+    if not _is(facts.get("network", ""), str):
+        return "network"
+    if "size" in facts and not _is_size(facts["size"]):
+        return "size"
     if "efficiency" in facts and not efficiency.is_form(facts["efficiency"]):
         return "efficiency"
     return None if isinstance(curves, list) and all(map(_is_row, curves)) else "curves"
+
+
+def _is_size(size: Any) -> bool:
+    return isinstance(size, dict) and all(_is(size.get(x), int) for x in SIZE)
 
 
 def _is_label(label: Any) -> bool:
@@ -139,7 +148,7 @@ def to_text(facts: dict[str, Any]) -> str:
     """Formats the facts in a few lines."""
     return (
         f"{facts['source']} data, {facts['split']} split ({facts['dataset']}), "
-        f"{facts['setting']}\n{_clips_text(facts)}"
+        f"{facts['setting']}\n{_clips_text(facts)}{_network_text(facts)}"
         f"epoch {facts['epoch']} (step {facts['step']}), {facts['choice']}\n"
         f"{facts['passes']} {'pass' if facts['passes'] == 1 else 'passes'}, windows "
         f"drawn with seed {facts['seed']}\n"
@@ -155,3 +164,15 @@ def _clips_text(facts: dict[str, Any]) -> str:
     if "frames_per_s" in facts:
         parts.append(f"{facts['frames_per_s']:g} frames per second")
     return ", ".join(parts) + "\n" if parts else ""
+
+
+def _network_text(facts: dict[str, Any]) -> str:
+    """Names the network and how large it is, if known."""
+    if "network" not in facts:
+        return ""
+    text = f"network {facts['network']}"
+    if "size" in facts:
+        num_parameters, macs = (facts["size"][x] for x in SIZE)
+        text += f": {num_parameters:,} parameters, {macs / 1e6:,.1f} M multiply-"
+        text += "accumulates for a window"
+    return text + "\n"

@@ -24,7 +24,8 @@ from seen_jax.data.records import open_records
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError, check_option, refuse
 from seen_jax.files import RECOPY
-from seen_jax.training import setup, state, workdir
+from seen_jax.models import networks
+from seen_jax.training import fields, setup, state, workdir
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import FOLDER, Checkpoints
 from seen_jax.training.feed import make_feeds
@@ -63,16 +64,17 @@ def restore(folder: str | os.PathLike, step: int | None = None) -> Restored:
       UserError: no run, no checkpoint, an unknown step, a config or a checkpoint that
         is damaged, or one that does not fit the other.
     """
-    config = workdir.load_config(folder)
+    config = fields.complete(workdir.load_config(folder))
     try:
-        setup.check_config(config)
+        fields.check(config)
     except UserError as error:
         rule = "a config that can be trained"
         refuse(Path(folder) / workdir.CONFIG_FILE, rule, error, RECOPY)
     step, choice, variables, run = _read_checkpoint(folder, config, step)
-    model = setup.make_model(config, len(run["labels"]))
+    model = networks.make(config, len(run["labels"]))
     check_fits(Path(folder) / FOLDER / str(step), model, config, variables)
     facts = {
+        "network": networks.in_words(config),
         "dataset": config["dataset"],
         "setting": str(Setting(config["num_event_frames"], config["skip"])),
         "labels": run["labels"],

@@ -22,7 +22,8 @@ from seen_jax.errors import UserError, refuse
 from seen_jax.evaluation.restored import check_fits
 from seen_jax.export import torch_files
 from seen_jax.export.convert import variables_from_torch
-from seen_jax.training import setup, state, workdir
+from seen_jax.models import networks
+from seen_jax.training import fields, setup, state, workdir
 from seen_jax.training.checkpoint import Checkpoints
 
 
@@ -49,7 +50,10 @@ def import_checkpoint(
     """
     folder = Path(folder)
     files.check_free(folder)
-    setup.check_config(config)
+    config = fields.complete(config)
+    fields.check(config)
+    if config["network"] != "seen":
+        refuse("network", "'seen', which such a file holds", repr(config["network"]))
     if config["select"] != "last":
         rule = "'last', since no epoch of these weights was evaluated"
         refuse("select", rule, repr(config["select"]))
@@ -60,7 +64,7 @@ def import_checkpoint(
         raise UserError(f"{path}: {error}") from error
     variables = jax.tree.map(_as_float32, variables)
     labels = open_records(config["data_dir"], "train", config["dataset"]).clips.labels
-    model = setup.make_model(config, len(labels))
+    model = networks.make(config, len(labels))
     check_fits(path, model, config, variables)
     optimizer = setup.make_optimizer(config, lambda step: 0.0)
     imported = state.TrainState(

@@ -2,9 +2,9 @@
 
 Each takes the convolutions, attention and weight copy of `SEEN`, with ReLU in place of
 the spikes of LIF1 to LIF3 and J_s, and another network in place of fc1 to LIF5. All are
-called as `SEEN` is: `**inputs` are event_frames (B, T, H, W), intensity_frames
-(B, 2, H, W), train and mask, as `SEEN.fuse` describes and checks them; they return
-logits (B, K).
+called as `README.md` says: `**inputs` are event_frames (B, T, H, W), intensity_frames
+(B, I, H, W), train and mask, as `SEEN.fuse` describes and checks them; they return
+logits (B, K). `intensity` is as of `SEEN`.
 
 Note: the paper does not state the sizes of these networks; those here are this
 project's choice.
@@ -39,12 +39,14 @@ def relu_neuron(currents: jax.Array) -> LIFState:
 class Frames(nn.Module):
     """Both branches up to fc1, with ReLU: (B, T, h, w, 512)."""
 
+    intensity: str = "first_and_last"
     axis_name: str | None = None
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        stem = SEEN(neuron=relu_neuron, axis_name=self.axis_name, name="stem")
+        options = {"intensity": self.intensity, "axis_name": self.axis_name}
+        stem = SEEN(neuron=relu_neuron, name="stem", **options)
         return stem.fuse(**inputs)[0]
 
 
@@ -52,12 +54,13 @@ class CNN(nn.Module):
     """F: each event frame by itself; logits are the mean over the frames."""
 
     num_classes: int = 7
+    intensity: str = "first_and_last"
     axis_name: str | None = None
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = _flat(Frames(self.axis_name, name="frames")(**inputs))
+        x = _flat(Frames(self.intensity, self.axis_name, name="frames")(**inputs))
         x = nn.relu(Dense(NUM_FEATURES, name="fc1")(x))
         return Dense(self.num_classes, name="fc2")(x).mean(axis=1)
 
@@ -66,12 +69,13 @@ class LSTM(nn.Module):
     """G: an LSTM over the frames; logits are the mean over its outputs."""
 
     num_classes: int = 7
+    intensity: str = "first_and_last"
     axis_name: str | None = None
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = _flat(Frames(self.axis_name, name="frames")(**inputs))
+        x = _flat(Frames(self.intensity, self.axis_name, name="frames")(**inputs))
         x = nn.relu(Dense(NUM_FEATURES, name="fc1")(x))
         cell = nn.OptimizedLSTMCell(NUM_FEATURES, param_dtype=x.dtype)
         x = nn.RNN(cell, name="lstm")(x)
@@ -88,12 +92,13 @@ class Transformer(nn.Module):
     """
 
     num_classes: int = 7
+    intensity: str = "first_and_last"
     axis_name: str | None = None
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = _flat(Frames(self.axis_name, name="frames")(**inputs))
+        x = _flat(Frames(self.intensity, self.axis_name, name="frames")(**inputs))
         x = Dense(NUM_FEATURES, name="fc1")(x)
         norm = partial(
             nn.LayerNorm, param_dtype=x.dtype, force_float32_reductions=False
@@ -112,12 +117,13 @@ class CNN3D(nn.Module):
     """I: convolutions over time, rows and columns; logits from the mean over all."""
 
     num_classes: int = 7
+    intensity: str = "first_and_last"
     axis_name: str | None = None
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = Frames(self.axis_name, name="frames")(**inputs)
+        x = Frames(self.intensity, self.axis_name, name="frames")(**inputs)
         for _ in range(NUM_BLOCKS):
             x = nn.relu(nn.Conv(NUM_FEATURES, (3, 3, 3), param_dtype=x.dtype)(x))
         x = x.mean(axis=(1, 2, 3))

@@ -3,7 +3,8 @@
 A neuron fires where its membrane is above the threshold. The derivative of that step is
 zero almost everywhere, so the backward pass uses another function of the same argument,
 `offset = membrane - threshold`: a surrogate, any function from offset to derivative. To
-change a width or a slope, bind it: `functools.partial(rectangle, width=1.0)`.
+change a width or a slope, bind it: `functools.partial(rectangle, width=1.0)`; `named`
+does so for a config.
 
 Note: `width` is the half-width, and the published rectangle has height 1 whatever its
 width, so its area is 1 only at the default.
@@ -61,6 +62,29 @@ def fast_sigmoid(offset: jax.Array, slope: float = 10.0) -> jax.Array:
     without the factor slope. The default slope is this project's choice.
     """
     return 1 / jnp.square(1 + slope * jnp.abs(offset))
+
+
+SURROGATES = {x.__name__: x for x in (rectangle, triangle, arctan, fast_sigmoid)}
+WITH_WIDTH = ("rectangle", "triangle")
+
+
+def named(name: str, width: float = 0.0) -> Surrogate:
+    """Returns a surrogate of `SURROGATES`.
+
+    Args:
+      name: of the surrogate.
+      width: its half-width, above 0; 0 leaves its own.
+
+    Raises:
+      UserError: a width for one that has none.
+    """
+    if not width:
+        return SURROGATES[name]
+    if name not in WITH_WIDTH:
+        rule = f"0, since {name} has a slope and no width"
+        remedy = f"leave it out, or give --config.surrogate={WITH_WIDTH[0]}"
+        refuse("surrogate_width", rule, width, remedy)
+    return partial(SURROGATES[name], width=width)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

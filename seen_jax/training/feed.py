@@ -25,6 +25,7 @@ from seen_jax.data.store import Store
 from seen_jax.protocol import Answer
 from seen_jax.training import hosts
 from seen_jax.training import step as step_lib
+from seen_jax.training.loss import Loss, cross_entropy
 from seen_jax.training.state import TrainState
 
 IMAGES = ("auto", "device", "store", "records")  # where images wait
@@ -53,7 +54,10 @@ class Feed:
         self.batches, self.frames, self.devices = batches, frames, devices
 
     def make_train(
-        self, model: nn.Module, optimizer: optax.GradientTransformation
+        self,
+        model: nn.Module,
+        optimizer: optax.GradientTransformation,
+        loss: Loss = cross_entropy,
     ) -> Callable[[TrainState, int, int], Iterator[tuple[TrainState, int, Sums]]]:
         """Returns a function that takes the steps start to stop - 1 of one epoch.
 
@@ -62,7 +66,7 @@ class Feed:
         (S,) each, of which the first are those steps).
         """
         if self.frames is None:
-            take_step = step_lib.make_train_step(model, optimizer, self.devices)
+            take_step = step_lib.make_train_step(model, optimizer, self.devices, loss)
 
             def train(state, start, stop):
                 for batch in self.batches.iterate(start, stop):
@@ -71,7 +75,7 @@ class Feed:
 
         else:
             size = len(self.batches)
-            take_steps = make_train_steps(model, optimizer, size, self.devices)
+            take_steps = make_train_steps(model, optimizer, size, self.devices, loss)
 
             def train(state, start, stop):
                 rows = self.batches.rows(start, stop)
@@ -148,18 +152,19 @@ def make_train_steps(
     optimizer: optax.GradientTransformation,
     num_steps: int,
     devices: Sequence[jax.Device] | None = None,
+    loss: Loss = cross_entropy,
 ) -> Callable[[TrainState, Frames, Any], tuple[TrainState, Sums]]:
     """Returns (state, frames, rows) -> (state, sums); as `step.make_train_step`.
 
     Args:
-      model, optimizer, devices: as there.
+      model, optimizer, devices, loss: as there.
       num_steps: the most at a time, S. However many are asked for, it is one program,
         so that a run that stopped in between resumes to the same numbers.
 
     The rows are of this process, as `Batches.rows` gives them, 1 to S steps. The sums
     are (S,), zero after the steps that were asked for.
     """
-    step = step_lib.train_step_fn(model, optimizer)
+    step = step_lib.train_step_fn(model, optimizer, loss)
 
     def steps(state, frames, rows, count):
         def body(i, carry):

@@ -86,7 +86,7 @@ def train(task: Task, folder: Path) -> int:
             journal.say(_begin_text(task, train_feed, step, folder, program))
             facts = _facts(task)
         state = step_lib.replicate(state)
-        take_steps = train_feed.make_train(task.model, task.optimizer)
+        take_steps = train_feed.make_train(task.model, task.optimizer, task.loss)
         predict = eval_feed.make_predict(task.model)
 
         while epoch < num_epochs:

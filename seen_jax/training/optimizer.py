@@ -1,4 +1,6 @@
-"""Stochastic gradient descent in PyTorch's order of operations.
+"""What a gradient does to the parameters: published, and what a config may ask for.
+
+Published is stochastic gradient descent in PyTorch's order of operations:
 
     gradient = gradient + weight_decay * parameter
     velocity = momentum * velocity + gradient          (no Nesterov, no dampening)
@@ -12,6 +14,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import optax
+
+SCHEDULES = ("published", "cosine")
 
 
 def learning_rate_by_epoch(
@@ -29,6 +33,20 @@ def learning_rate_by_epoch(
     return lambda step: rate(jnp.asarray(step, float))
 
 
+def cosine_with_warmup(
+    peak: float, *, warmup_steps: int, num_steps: int
+) -> optax.Schedule:
+    """Returns step -> a rate that rises from 0 in a line, then falls to 0 as a cosine.
+
+    Args:
+      peak: the rate after the warm-up.
+      warmup_steps: less than `num_steps`; 0 begins at the peak.
+      num_steps: of the whole training.
+    """
+    rate = optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, num_steps)
+    return lambda step: rate(jnp.asarray(step, float))  # as above
+
+
 def sgd(
     learning_rate: float | optax.Schedule, *, momentum: float, weight_decay: float
 ) -> optax.GradientTransformation:
@@ -44,3 +62,30 @@ def sgd(
         optax.trace(decay=momentum),
         optax.scale_by_learning_rate(learning_rate),
     )
+
+
+def adamw(
+    learning_rate: float | optax.Schedule, *, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """Returns AdamW, whose weight decay is no part of its moments.
+
+    Args:
+      learning_rate, weight_decay: as of `sgd`; the decay is times the rate.
+      momentum: of the gradient's mean (beta 1); that of its square is 0.999.
+    """
+    return optax.adamw(learning_rate, b1=momentum, weight_decay=weight_decay)
+
+
+OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
+
+
+def clipped(
+    optimizer: optax.GradientTransformation, norm: float
+) -> optax.GradientTransformation:
+    """Returns the optimiser behind a limit of the gradient's norm; 0: without one.
+
+    The norm is that of all parameters' gradients together, before weight decay.
+    """
+    if not norm:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(norm), optimizer)

@@ -5,7 +5,6 @@ A config is a plain dict here, and everything below is given named arguments.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,47 +14,16 @@ import optax
 from flax import linen as nn
 
 from seen_jax.data.batches import Batches
-from seen_jax.data.clips import hold_out
+from seen_jax.data.clips import Clips, hold_out
 from seen_jax.data.records import open_records
 from seen_jax.data.store import open_store
-from seen_jax.data.windows import INTENSITIES, Setting
-from seen_jax.errors import check_option, refuse
-from seen_jax.models import surrogate
-from seen_jax.models.fast.network import network, program
-from seen_jax.models.lif import LIF
-from seen_jax.models.precision import PRODUCTS
-from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS
-from seen_jax.training.feed import IMAGES
-from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
-from seen_jax.training.rows import CHOICES
-
-OPTIONS = {  # field: the values it may have
-    "dataset": ("published", "by_volunteer"),
-    "images": IMAGES,
-    "precision": tuple(PRODUCTS),
-    "intensity": INTENSITIES,
-    "kernels": KERNELS,
-    "attention": ATTENTIONS,
-    "readout": tuple(READOUTS),
-    "surrogate": ("rectangle", "triangle", "arctan", "fast_sigmoid"),
-    "select": tuple(CHOICES),
-}
-LEAST = {  # field: the least value it may have
-    "num_event_frames": 1,
-    "skip": 0,
-    "seed": 0,
-    "batch_size": 1,
-    "num_epochs": 1,
-    "learning_rate": 0,
-    "learning_rate_decay": 1e-9,  # 1 keeps the rate; at 0 nothing is learned
-    "momentum": 0,
-    "weight_decay": 0,
-    "eval_every": 1,
-    "eval_passes": 1,
-    "checkpoint_every": 1,
-}
-FRACTIONS = ("learning_rate", "learning_rate_decay", "momentum", "weight_decay")
-FIELDS = (*OPTIONS, *LEAST, "data_dir", "store_dir", "validation_volunteers")
+from seen_jax.data.windows import Setting
+from seen_jax.errors import refuse
+from seen_jax.models import networks
+from seen_jax.models.fast.network import program
+from seen_jax.training import fields
+from seen_jax.training import loss as loss_lib
+from seen_jax.training import optimizer as optimizer_lib
 
 
 @dataclass(frozen=True)
@@ -63,9 +31,10 @@ class Task:
     """What is trained, and on what.
 
     Attributes:
-      config: the fields.
+      config: the fields, also those that are newer than the file it is from.
       model: with the axis of the devices.
       optimizer, learning_rate: the latter from a step to its rate.
+      loss: from logits and labels to losses.
       train: this process's rows of the training batches.
       evaluation: all rows of the batches that epochs are evaluated on.
       split: of `evaluation`: "test", or "validation" where volunteers are held out.
@@ -75,6 +44,7 @@ class Task:
     model: nn.Module
     optimizer: optax.GradientTransformation
     learning_rate: Callable[[int], Any]
+    loss: loss_lib.Loss
     train: Batches
     evaluation: Batches
     split: str
@@ -101,20 +71,18 @@ def prepare(config: Mapping[str, Any], axis_name: str) -> Task:
     Raises:
       UserError: a field's value, or the data.
     """
-    check_config(config)
+    config = fields.complete(config)
+    fields.check(config)
     split = "validation" if config["select"] == "validation" else "test"
     processes = jax.process_index(), jax.process_count()
     train = open_batches(config, "train", "train", *processes)
     evaluation = open_batches(config, split, "eval")
-    learning_rate = learning_rate_by_epoch(
-        config["learning_rate"],
-        decay=config["learning_rate_decay"],
-        steps_per_epoch=len(train),
-    )
+    learning_rate = make_learning_rate(config, len(train))
     return Task(
         config=config,
-        model=make_model(config, len(train.clips.labels), axis_name),
+        model=networks.make(config, len(train.clips.labels), axis_name),
         optimizer=make_optimizer(config, learning_rate),
+        loss=make_loss(config, train.clips),
         learning_rate=learning_rate,
         train=train,
         evaluation=evaluation,
@@ -122,52 +90,37 @@ def prepare(config: Mapping[str, Any], axis_name: str) -> Task:
     )
 
 
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raises a UserError that names the first field that is missing or wrong."""
-    for name in FIELDS:
-        if name not in config:
-            refuse(name, "a value, as in configs/default.py", "none")
-    for name, known in OPTIONS.items():
-        check_option(name, config[name], known)
-    for name, least in LEAST.items():
-        value = config[name]
-        kind = (int, float) if name in FRACTIONS else int
-        if isinstance(value, bool) or not isinstance(value, kind):
-            rule = "a number" if name in FRACTIONS else "a whole number"
-            refuse(name, rule, repr(value))
-        if not least <= value < math.inf:  # nan fails too
-            refuse(name, f"{least} or more", value)
-    for name in ("data_dir", "store_dir"):
-        if not isinstance(config[name], str):
-            refuse(name, "the path of a folder", repr(config[name]))
-    if type(config["validation_volunteers"]) is not int:
-        value = config["validation_volunteers"]
-        refuse("validation_volunteers", "a whole number", repr(value))
-    if config["seed"] >= 2**63:
-        refuse("seed", "less than 2**63", config["seed"])
-
-
-def make_model(
-    config: Mapping[str, Any], num_classes: int, axis_name: str | None = None
-) -> nn.Module:
-    """Returns the network that a config describes."""
-    return network(
-        num_classes=num_classes,
-        intensity=config["intensity"],
-        kernels=config["kernels"],
-        attention=config["attention"],
-        readout=config["readout"],
-        precision=config["precision"],
-        neuron=LIF(surrogate=getattr(surrogate, config["surrogate"])),
-        axis_name=axis_name,
+def make_learning_rate(
+    config: Mapping[str, Any], steps_per_epoch: int
+) -> optax.Schedule:
+    initial = config["learning_rate"]
+    if config["schedule"] == "cosine":
+        return optimizer_lib.cosine_with_warmup(
+            initial,
+            warmup_steps=config["warmup_epochs"] * steps_per_epoch,
+            num_steps=config["num_epochs"] * steps_per_epoch,
+        )
+    decay = config["learning_rate_decay"]
+    return optimizer_lib.learning_rate_by_epoch(
+        initial, decay=decay, steps_per_epoch=steps_per_epoch
     )
 
 
 def make_optimizer(
     config: Mapping[str, Any], learning_rate: float | optax.Schedule
 ) -> optax.GradientTransformation:
+    make = optimizer_lib.OPTIMIZERS[config["optimizer"]]
     momentum, weight_decay = config["momentum"], config["weight_decay"]
-    return sgd(learning_rate, momentum=momentum, weight_decay=weight_decay)
+    optimizer = make(learning_rate, momentum=momentum, weight_decay=weight_decay)
+    return optimizer_lib.clipped(optimizer, config["clip_norm"])
+
+
+def make_loss(config: Mapping[str, Any], clips: Clips) -> loss_lib.Loss:
+    """Returns the loss; `clips` are those of the training, of all processes."""
+    weights = None
+    if config["class_weights"] == "balanced":
+        weights = loss_lib.balanced(clips.label_index, len(clips.labels))
+    return loss_lib.make_loss(config["label_smoothing"], weights)
 
 
 def open_batches(
@@ -188,7 +141,7 @@ def open_batches(
     part = "test" if split == "test" else "train"
     records = open_records(config["data_dir"], part, config["dataset"])
     built = records.directory.resolve().parent.name
-    if built in OPTIONS["dataset"] and built != config["dataset"]:
+    if built in fields.OPTIONS["dataset"] and built != config["dataset"]:
         remedy = f"give --config.dataset={built}"
         refuse(records.directory, f"records of {config['dataset']}", built, remedy)
     clips, images = records.clips, records

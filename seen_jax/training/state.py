@@ -26,7 +26,7 @@ class TrainState:
     Attributes:
       step: () int32, steps done; it is the number of the next batch too.
       params: weights.
-      batch_stats: running statistics of BatchNorm.
+      batch_stats: running statistics of BatchNorm; {} where there is none.
       opt_state: the optimiser's state.
     """
 
@@ -51,8 +51,8 @@ def create(
     """Returns the state before the first step, the same wherever it is made.
 
     Args:
-      model: `SEEN` of any option.
-      optimizer: as of `optimizer.sgd`.
+      model: as `models/README.md` describes it.
+      optimizer: as of `setup.make_optimizer`.
       num_event_frames: T.
       seed: of the weights, 0 to 2**63 - 1.
       size: H and W.
@@ -71,6 +71,6 @@ def create(
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
-        batch_stats=variables["batch_stats"],
+        batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(variables["params"]),
     )

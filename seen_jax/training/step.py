@@ -23,6 +23,7 @@ from flax import linen as nn
 from jax import lax
 
 from seen_jax import images
+from seen_jax.training.loss import Loss, cross_entropy
 from seen_jax.training.state import TrainState
 
 AXIS = "devices"  # give it to a model as its `axis_name`
@@ -48,6 +49,7 @@ def make_train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     devices: Sequence[jax.Device] | None = None,
+    loss: Loss = cross_entropy,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """Returns (state, batch) -> (state, sums); the state passed in is used up.
 
@@ -56,13 +58,15 @@ def make_train_step(
     `loss` and `correct` over the real examples of all processes, and their number
     `count`; one copy per device, see `first`.
     """
-    compiled = parallel(train_step_fn(model, optimizer), devices, donate=(0,))
+    compiled = parallel(train_step_fn(model, optimizer, loss), devices, donate=(0,))
     num_local = num_local_devices(devices)
     return lambda state, batch: compiled(state, shard(batch, num_local))
 
 
 def train_step_fn(
-    model: nn.Module, optimizer: optax.GradientTransformation
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    loss_of: Loss = cross_entropy,
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """Returns (state, share of a batch) -> (state, sums), for `parallel`."""
 
@@ -74,9 +78,9 @@ def train_step_fn(
             mask=batch["mask"],
             mutable=["batch_stats"],
         )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        losses = loss_of(logits, batch["label"])
         loss = jnp.where(batch["mask"], losses, 0).sum()
-        return loss / total, (loss, logits, updated["batch_stats"])
+        return loss / total, (loss, logits, updated.get("batch_stats", {}))
 
     def step(state, batch):
         total = lax.psum(batch["mask"].sum(dtype=_dtype(state.params)), AXIS)

@@ -24,6 +24,7 @@ from typing import Any
 
 from seen_jax import files
 from seen_jax.errors import UserError, refuse
+from seen_jax.training.fields import BEFORE
 
 CONFIG_FILE = "config.json"
 # They change where things are, how long a run takes and how often it is saved. Every
@@ -85,7 +86,7 @@ def check_config(
     }
     if path.exists():
         before = _load(workdir)
-        lines = different(before["config"], config)
+        lines = different(before["config"], config, free=_free(config))
         if before["records"]:
             lines += different(before["records"], fingerprints, "records of ")
         fixed = _has_checkpoint(workdir)
@@ -148,13 +149,21 @@ def _has_checkpoint(workdir):
     return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
 
 
+def _free(config: Mapping[str, Any]) -> set[str]:
+    """The fields that may change; a cosine ends with the last epoch."""
+    return {*FREE} - ({"num_epochs"} if config.get("schedule") == "cosine" else set())
+
+
 def different(
     before: Mapping, now: Mapping, prefix: str = "", free: Collection[str] = FREE
 ) -> list[str]:
-    """Lists the fields that differ: `name: before -> now`; those of `free` may."""
+    """Lists the fields that differ: `name: before -> now`; those of `free` may.
+
+    A config that is older than a field has what was the only value then.
+    """
     lines = []
     for name in sorted((before.keys() | now.keys()) - set(free)):
-        one, other = (x.get(name, "absent") for x in (before, now))
+        one, other = (x.get(name, BEFORE.get(name, "absent")) for x in (before, now))
         if one != other:
             lines.append(f"{prefix}{name}: {one} -> {other}")
     return lines

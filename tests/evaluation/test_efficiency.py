@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from seen_jax.evaluation import activity, efficiency, observe
 from seen_jax.images import normalise_events, normalise_intensity
 from seen_jax.models.capture import Capture
+from seen_jax.models.fast.network import FastSEEN
 from seen_jax.models.lif import LIFState
 from seen_jax.models.seen import SEEN
 
@@ -109,18 +109,6 @@ def test_the_ceiling_of_the_published_network():
     assert estimate.spikes_per_input == pytest.approx(estimate.most_spikes_per_input)
 
 
-class Other(flax.linen.Module):
-    """A network that computes nothing, but has the fields of the published one."""
-
-    num_classes: int = 7
-    intensity: str = "first_and_last"
-    kernels: str = "copied"
-    attention: str = "copied"
-    readout: str = "last_spike"
-    neuron: object = SEEN.neuron
-    axis_name: str | None = "devices"
-
-
 @pytest.mark.parametrize("num_frames, giga_macs", [(4, 0.907), (7, 1.454), (13, 2.548)])
 def test_macs_are_the_published_ones_whatever_predicts(num_frames, giga_macs):
     inputs = [jax.ShapeDtypeStruct((1, n, 90, 90), jnp.float32) for n in (1, 2)]
@@ -128,15 +116,17 @@ def test_macs_are_the_published_ones_whatever_predicts(num_frames, giga_macs):
         lambda x, y: SEEN().init(jax.random.key(0), event_frames=x, intensity_frames=y),
         *inputs,
     )
-    macs = observe.count_macs(Other(), variables, num_frames)
+    macs = observe.count_macs(FastSEEN(), variables, num_frames)
     assert round(macs / 1e9, 3) == giga_macs
 
 
 def test_fields_of_the_plain_network_are_those_of_the_given_one():
-    plain = observe.plain(Other(num_classes=3))
+    plain = observe.plain(
+        FastSEEN(num_classes=3, readout="last_spike", axis_name="devices")
+    )
     assert type(plain) is SEEN
     assert (plain.readout, plain.axis_name) == ("last_spike", "devices")
-    assert plain.num_classes == 3 and plain.neuron is SEEN.neuron
+    assert plain.num_classes == 3 and plain.neuron == SEEN.neuron
 
 
 def test_shapes_of_what_is_observed():
@@ -176,7 +166,7 @@ def test_each_observed_clip_gets_its_own_window(monkeypatch):
     monkeypatch.setattr(observe, "observe", means)
     monkeypatch.setattr(observe, "BATCH_SIZE", 3)  # 4 batches for 11, the last of 2
     for most, expected in ((128, 11), (4, 4)):
-        clips, summary = observe.observe_clips(None, None, Windows(), most)
+        clips, summary = observe.observe_clips(SEEN(), None, Windows(), most)
         assert len({*clips.tolist()}) == expected and sorted(clips) == clips.tolist()
         values = clips.astype(np.uint8)
         np.testing.assert_allclose(

@@ -32,7 +32,8 @@ from seen_jax.evaluation import (
 from seen_jax.evaluation.activity import SYNAPSES, Activity
 from seen_jax.evaluation.restored import Restored
 from seen_jax.evaluation.results import read_results
-from seen_jax.training import epoch, journal, rows, setup, state
+from seen_jax.models import networks
+from seen_jax.training import epoch, journal, rows, state
 from tests.helpers import make_row, memory_records, read_board
 from tests.samples import facts_of
 
@@ -79,7 +80,7 @@ def written(tmp_path_factory):
     clips = own_clips(tmp_path)
     batches = Batches(records, clips, Setting(1, 0), 4, 0, "eval")
     config = default.get_config().to_dict() | {"num_event_frames": 1}
-    model = setup.make_model(config, len(LABELS))
+    model = networks.make(config, len(LABELS))
     made = jax.eval_shape(lambda: state.create(model, optax.identity(), 1, 0))
     facts = facts_of(LABELS, workdir=str(tmp_path / "<run>"))
     restored = Restored(model, made.variables, config, {}, facts)

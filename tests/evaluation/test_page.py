@@ -90,7 +90,7 @@ def test_a_broken_file(tmp_path, data):
 
 def test_arrays_that_are_missing(tmp_path):
     np.savez(tmp_path / examples.FILE, clips=some()["clips"])
-    with pytest.raises(UserError, match=r"got .*observed.*; evaluate again"):
+    with pytest.raises(UserError, match=r"got .*event_frames.*; evaluate again"):
         examples.load(tmp_path)
 
 

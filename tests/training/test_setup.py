@@ -9,7 +9,7 @@ from configs import default
 from seen_jax.data.records import Records
 from seen_jax.data.store import Store
 from seen_jax.errors import UserError
-from seen_jax.models import surrogate
+from seen_jax.models import networks, surrogate
 from seen_jax.training import setup
 from tests.helpers import ROTATED, memory_records
 
@@ -99,7 +99,7 @@ def test_the_models_options_arrive():
     config = make_config(
         kernels="own", attention="own", readout="mean_spike", surrogate="arctan"
     )
-    model = setup.make_model(config, 5)
+    model = networks.make(config, 5)
     options = model.num_classes, model.kernels, model.attention, model.readout
     assert options == (5, "own", "own", "mean_spike")
     assert model.neuron.surrogate is surrogate.arctan

@@ -67,9 +67,9 @@ def network(precision: str = "float32", **options: Any) -> nn.Module:
     )
 
 
-def plain(model: nn.Module) -> SEEN:
-    """Returns the published network of the same options, for the same variables."""
-    return SEEN(**options_of(model))
+def plain(model: nn.Module) -> nn.Module:
+    """Returns `SEEN` of the same options for a `FastSEEN`, and any other as it is."""
+    return SEEN(**options_of(model)) if isinstance(model, FastSEEN) else model
 
 
 def program(model: nn.Module) -> str:

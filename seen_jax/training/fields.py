@@ -1,0 +1,114 @@
+"""The fields of a config: what each may be, and what it was before there was one.
+
+A config is a plain dict here, as `configs/default.py` describes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from seen_jax.data.windows import INTENSITIES
+from seen_jax.errors import check_option, refuse
+from seen_jax.models import networks, surrogate
+from seen_jax.models.precision import PRODUCTS
+from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS
+from seen_jax.training.feed import IMAGES
+from seen_jax.training.loss import CLASS_WEIGHTS
+from seen_jax.training.optimizer import OPTIMIZERS, SCHEDULES
+from seen_jax.training.rows import CHOICES
+
+OPTIONS = {  # field: the values it may have
+    "dataset": ("published", "by_volunteer"),
+    "images": IMAGES,
+    "network": networks.NETWORKS,
+    "precision": tuple(PRODUCTS),
+    "intensity": INTENSITIES,
+    "kernels": KERNELS,
+    "attention": ATTENTIONS,
+    "readout": tuple(READOUTS),
+    "surrogate": tuple(surrogate.SURROGATES),
+    "class_weights": CLASS_WEIGHTS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "select": tuple(CHOICES),
+}
+RANGES = {  # field: the least and the most it may be
+    "num_event_frames": (1, math.inf),
+    "skip": (0, math.inf),
+    "seed": (0, math.inf),
+    "batch_size": (1, math.inf),
+    "num_epochs": (1, math.inf),
+    "decay": (0, 1),
+    "threshold": (0, math.inf),  # below it, a neuron would fire without a current
+    "surrogate_width": (0, math.inf),
+    "learning_rate": (0, math.inf),
+    "learning_rate_decay": (1e-9, math.inf),  # 1 keeps it; at 0 nothing is learned
+    "warmup_epochs": (0, math.inf),
+    "momentum": (0, math.inf),
+    "weight_decay": (0, math.inf),
+    "clip_norm": (0, math.inf),
+    "label_smoothing": (0, 1),
+    "eval_every": (1, math.inf),
+    "eval_passes": (1, math.inf),
+    "checkpoint_every": (1, math.inf),
+}
+REALS = {
+    "decay", "threshold", "surrogate_width", "learning_rate", "learning_rate_decay",
+    "momentum", "weight_decay", "clip_norm", "label_smoothing",
+}  # fmt: skip
+FIELDS = (*OPTIONS, *RANGES, "data_dir", "store_dir", "validation_volunteers")
+# What runs were that have no such field, since it came later.
+BEFORE = {
+    "network": "seen",
+    "decay": 0.2,
+    "threshold": 0.3,
+    "surrogate_width": 0.0,
+    "optimizer": "sgd",
+    "schedule": "published",
+    "warmup_epochs": 1,
+    "clip_norm": 0.0,
+    "label_smoothing": 0.0,
+    "class_weights": "equal",
+}
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a config with the fields that came later than it did."""
+    return {**BEFORE, **config}
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises a UserError that names the first field that is missing or wrong."""
+    for name in FIELDS:
+        if name not in config:
+            refuse(name, "a value, as in configs/default.py", "none")
+    for name, known in OPTIONS.items():
+        check_option(name, config[name], known)
+    for name, limits in RANGES.items():
+        _check_number(name, config[name], *limits)
+    for name in ("data_dir", "store_dir"):
+        if not isinstance(config[name], str):
+            refuse(name, "the path of a folder", repr(config[name]))
+    if type(config["validation_volunteers"]) is not int:
+        value = config["validation_volunteers"]
+        refuse("validation_volunteers", "a whole number", repr(value))
+    if config["seed"] >= 2**63:
+        refuse("seed", "less than 2**63", config["seed"])
+    networks.check(config)
+    surrogate.named(config["surrogate"], config["surrogate_width"])
+    warmup, num_epochs = config["warmup_epochs"], config["num_epochs"]
+    if config["schedule"] == "cosine" and warmup >= num_epochs:
+        remedy = "give --config.warmup_epochs=0, or raise num_epochs"
+        refuse("warmup_epochs", f"less than num_epochs, {num_epochs}", warmup, remedy)
+
+
+def _check_number(name: str, value: Any, least: float, most: float) -> None:
+    kind = (int, float) if name in REALS else int
+    if isinstance(value, bool) or not isinstance(value, kind):
+        rule = "a number" if name in REALS else "a whole number"
+        refuse(name, rule, repr(value))
+    if not least <= value <= most or value == math.inf:  # nan fails too
+        rule = f"{least} or more" if most == math.inf else f"{least} to {most}"
+        refuse(name, rule, value)
