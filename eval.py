@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
     jax.config.update("jax_compilation_cache_dir", _CACHE.value or str(beside))
     run = restored.restore(_WORKDIR.value, _STEP.value)
     if _EXPORT_DIR.value:
-        bundle.check_published(run.model)
+        bundle.check_network(run.model)
     places = _DATA_DIR.value, _STORE_DIR.value
     batches = restored.open_batches(run, _SPLIT.value, *places)
     out = Path(_OUT.value or folder.default_folder(run.facts, _SPLIT.value))

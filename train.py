@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from seen_jax.errors import UserError, refuse, run_command
+from seen_jax.export import bundle
 from seen_jax.training import hosts, loop, overrides, setup, workdir
 from seen_jax.training.step import AXIS
 
@@ -26,6 +27,9 @@ _CACHE = flags.DEFINE_string(
     "compilation_cache",
     None,
     "Folder in which compiled steps are kept; default: beside the workdir.",
+)
+_FOR_EXPORT = flags.DEFINE_bool(
+    "for_export", False, "Refuse a network that cannot be exported, before training."
 )
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job.")
@@ -55,6 +59,8 @@ def main(argv: list[str]) -> int:
     with hosts.ends_together():
         print(devices_text(), flush=True)
         task = setup.prepare(_CONFIG.value.to_dict(), AXIS)
+        if _FOR_EXPORT.value:
+            bundle.check_network(task.model)
         check_processes(task)
         if not hosts.is_main():
             return exit_code(loop.train(task, folder))

@@ -6,12 +6,14 @@
 # replays a clip. The bundle has all formats whose packages are installed. Rerun it to
 # resume.
 #
-#   bash launch/quickstart.sh [--tiny] [--cuda] [--export] [FOLDER]
+#   bash launch/quickstart.sh [--tiny] [--cuda] [--export] [--config.FIELD=VALUE] [FOLDER]
 #
 # --tiny   three volunteers, a few clips, one epoch: to see that everything runs
 # --cuda   installs JAX's CUDA wheels, for a machine with an NVIDIA GPU
 # --export installs torch, a large download, so that the bundle is for torch, TorchScript
-#          and ONNX (and so TensorRT), too, this time and whenever it is rerun
+#          and ONNX (and so TensorRT), too, this time and whenever it is rerun; a network
+#          that cannot be exported is refused before it is trained
+# --config.FIELD=VALUE  of train.py, any number of them
 # FOLDER   where everything is written; default: data/quickstart, data/quickstart_tiny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,12 +23,16 @@ for argument in "$@"; do
     --tiny)
       tiny=_tiny
       volunteers=3 clips=21 passes=2
-      options=(--config.num_epochs=1 --config.eval_passes=1)
+      options=(--config.num_epochs=1 --config.eval_passes=1 ${options[@]+"${options[@]}"})
       ;;
     --cuda) export EXTRA_PACKAGES="jax[cuda12]" ;;
-    --export) export=torch REQUIREMENTS="requirements.txt requirements-export.txt" ;;
+    --export)
+      export=torch REQUIREMENTS="requirements.txt requirements-export.txt"
+      options+=(--for_export)
+      ;;
+    --config.*=*) options+=("$argument") ;;
     -*)
-      echo "$argument: expected --tiny, --cuda, --export or a folder; see launch/quickstart.sh" >&2
+      echo "$argument: expected --tiny, --cuda, --export, --config.FIELD=VALUE or a folder; see launch/quickstart.sh" >&2
       exit 2
       ;;
     *) folder=$argument ;;

@@ -79,7 +79,7 @@ def _write_bundle(args: argparse.Namespace) -> None:
         args.formats = ()
     formats = bundle.check_ready(args.out, args.formats)  # before the long part
     restored = restore(args.workdir, args.step)
-    bundle.check_published(restored.model)
+    bundle.check_network(restored.model)
     batches = open_batches(restored, "test", args.data_dir, args.store_dir)
     manifest = bundle.write_bundle(restored, batches, args.out, formats)
     print(f"{bundle.to_text(manifest)}\n\n{args.out}")

@@ -2,7 +2,7 @@
 
     native, torch   seen.npz          folded weights, plain arrays
     native          seen_spikes.c     the kernel, compiled at its first start
-    torch           seen.pt           epoch and state_dict, names as published
+    torch           seen.pt           epoch and state_dict, names as in `convert`
     torchscript     seen.ts           any number of windows
     onnx            seen.onnx         opset 13, one window
                     seen_dynamic.onnx any number of windows
@@ -29,10 +29,12 @@ from flax import linen as nn
 
 from seen_jax import files, see
 from seen_jax.data.batches import Batches
-from seen_jax.errors import UserError, check_option, one_of, refuse
+from seen_jax.errors import UserError, check_option, refuse
 from seen_jax.evaluation.restored import Restored
 from seen_jax.export import compare, torch_files
 from seen_jax.export.convert import torch_from_variables
+from seen_jax.models.fast.network import plain
+from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 
 PACKAGES = {  # that a format needs here
@@ -65,13 +67,13 @@ def write_bundle(
       The manifest.
 
     Raises:
-      UserError: a network that a published checkpoint cannot hold, a folder with other
+      UserError: another network than SEEN, a folder with other
         things or that cannot be written, a format that cannot be written here, or a
         program that does not agree with JAX.
       BackendError: a program does not run at all.
     """
     formats = check_ready(out, formats)
-    check_published(restored.model)
+    check_network(restored.model)
     manifest = _describe(restored, batches)
     with files.new_folder(out, RULE, _obstacle) as folder:
         state_dict = torch_from_variables(restored.variables)
@@ -139,17 +141,12 @@ def _is_ours(path: Path) -> bool:
     return path.name in known or path.suffix == ".engine"
 
 
-def check_published(model: nn.Module) -> None:
-    """Raises a UserError if the network is none that a published checkpoint holds.
-
-    Its readout and its neurons are no part of such a file; the manifest tells them.
-    """
-    known = {"kernels": ("copied", "shared"), "attention": ("copied",)}
-    for option, values in known.items():
-        value = getattr(model, option)
-        if value not in values:
-            rule = f"{one_of(values)}, as the published network has"
-            refuse(option, rule, repr(value), "only that is exported")
+def check_network(model: nn.Module) -> None:
+    """Raises a UserError if no program of a bundle computes such a network."""
+    if not isinstance(plain(model), SEEN):
+        rule = "seen or a variant of it, which a bundle's programs compute"
+        remedy = "export a run of that; others are evaluated here alone (eval.py)"
+        refuse("network", rule, type(model).__name__, remedy)
     for name, value in compare.constants(model).items():
         rule, holds = seen_runtime.FIELDS[name]
         if not holds(value, {}):
@@ -214,6 +211,7 @@ def _describe(restored: Restored, batches: Batches) -> dict[str, Any]:
     setting, facts = batches.setting, restored.facts
     kept = ("dataset", "epoch", "step", "choice", "seed")
     trained = {"source": batches.clips.source, "revision": facts["trained_at"]}
+    trained["network"] = facts["network"]
     return {
         "format": seen_runtime.FORMAT,
         "classes": list(facts["labels"]),

@@ -8,6 +8,9 @@
     .2.running_mean, _var               batch_stats/mlp_f1/norm/mean, var
     .2.num_batches_tracked int64        batch_stats/mlp_f1/norm/num_batches int32
 
+What branch T has of its own (`kernels` or `attention` of `SEEN`), as the published
+network has not, is named with "_t" on both sides: conv1_f2_t.weight, mlp_f1_t.1.bias.
+
 Note: fc1 reads an image flattened as channel, row, column in the published weights, and
 as row, column, channel here, where channels come last.
 
@@ -92,7 +95,12 @@ class Entry:
 
 
 def published_entries(
-    *, conv0_inputs: int = 6, fc1_inputs: int = 18432, num_classes: int = 7
+    *,
+    conv0_inputs: int = 6,
+    fc1_inputs: int = 18432,
+    num_classes: int = 7,
+    own_kernels: bool = False,
+    own_attention: bool = False,
 ) -> dict[str, Entry]:
     """Returns the entries of a published checkpoint by name.
 
@@ -100,15 +108,21 @@ def published_entries(
       conv0_inputs: 3 for every intensity frame that the network sees.
       fc1_inputs: 512 * side * side, side being what the strides leave of the image.
       num_classes: size of the logits.
+      own_kernels, own_attention: whether there are those of T, too; not published.
     """
     entries = _layer("conv0", "conv0", CONV, 3, conv0_inputs, 1, 1)
     for name, channels in CHANNELS.items():
         features, size, _ = STAGES[name]
-        entries |= _layer(name, name, CONV, features, channels, size, size)
+        shape = features, channels, size, size
+        entries |= _layer(name, name, CONV, *shape)
+        if own_kernels:  # without bias
+            own = f"{name}_t"
+            entries[f"{own}.weight"] = Entry(shape, f"params/{own}/kernel", CONV)
     entries |= _layer("fc1", "fc1", FC1, 256, fc1_inputs)
     entries |= _layer("fc2", "fc2", DENSE, num_classes, 256)
     for name in SCORES:
         entries |= _mlp(name)
+        entries |= _mlp(f"{name}_t") if own_attention else {}
     return entries
 
 
@@ -153,6 +167,8 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
         conv0_inputs=_size(given, "conv0.weight", 1, 6, _is_frames),
         fc1_inputs=_size(given, "fc1.weight", 1, 18432, _is_image),
         num_classes=_size(given, "fc2.bias", 0, 7, bool),
+        own_kernels=any(f"{name}_t.weight" in given for name in STAGES),
+        own_attention=any(f"{name}_t.1.weight" in given for name in SCORES),
     )
     _check("state_dict", given, {name: (e, e.shape) for name, e in entries.items()})
     return traverse_util.unflatten_dict(
@@ -165,7 +181,7 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
 
 
 def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Turns the variables of a `SEEN` with the published parameters into a state_dict.
+    """Turns the variables of a `SEEN` into a state_dict.
 
     Args:
       variables: {"params": ..., "batch_stats": ...} of numpy or JAX arrays.
@@ -174,8 +190,8 @@ def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
       Published name to numpy array, copies.
 
     Raises:
-      UserError: lists every variable that is missing, not known (as in a model with
-        kernels or attention of its own in T), or of another shape or kind of number.
+      UserError: lists every variable that is missing, not known, or of another shape or
+        kind of number.
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
     given = {place: np.asarray(array) for place, array in flat.items()}
@@ -183,6 +199,8 @@ def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
         conv0_inputs=_size(given, "params/conv0/kernel", 2, 6, _is_frames),
         fc1_inputs=_size(given, "params/fc1/kernel", 0, 18432, _is_image),
         num_classes=_size(given, "params/fc2/bias", 0, 7, bool),
+        own_kernels=any(f"params/{name}_t/kernel" in given for name in STAGES),
+        own_attention=any(f"params/{x}_t/reduce/kernel" in given for x in SCORES),
     )
     _check(
         "variables", given, {e.place: (e, e.variable_shape) for e in entries.values()}

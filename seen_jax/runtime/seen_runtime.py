@@ -163,6 +163,8 @@ MOMENTS = (_WINDOWS[:, :, None] == np.arange(SIZE)).sum(0).T / float(FIRST)  # (
 def fold(state_dict: dict, dtype: type = np.float32) -> dict:
     """Turns the entries of a published checkpoint into those of the network here.
 
+    Where branch T has kernels or scores of its own, their names end with "_t".
+
     Args:
       state_dict: published name to array, for images of 90 x 90 and N intensity frames.
       dtype: of the result; the work is done in float64.
@@ -172,28 +174,39 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
     """
     s = {name: np.asarray(x, np.float64) for name, x in state_dict.items()}
     conv2, conv3 = s["conv2_f2.weight"], s["conv3_f2.weight"]
+    t = {name: s.get(name.replace(".", "_t.", 1), x) for name, x in s.items()}
     fc1 = s["fc1.weight"].reshape(256, len(conv3), -1)  # channel, position
     deep, late = _deep_kernel(conv2, conv3), _late_biases(s)
     scales = [_fold_scale(s, i) for i in range(3)]
-    event, intensity, early, hidden, hidden_bias, scores = zip(*scales)
+    intensity, early, hidden, hidden_bias, scores = zip(*scales)
     folded = {
         "moments": MOMENTS,
         "hidden": np.concatenate(hidden, -1),
         "hidden_bias": np.concatenate(hidden_bias),
         "scores": np.concatenate(scores),
         "scores_bias": np.concatenate([s[mlp + ".4.bias"] for _, mlp in SCALES]),
-        "event": np.stack(event),
+        "event": np.stack([_cat(t, i, _grey_kernel(t, i)) for i in range(3)]),
         "intensity": np.stack(intensity),
         "deep": deep,
         "deep_bias": np.stack([x @ deep + late for x in early]),
-        "conv2": conv2.transpose(2, 3, 1, 0),
-        "conv3": conv3.transpose(2, 3, 1, 0),
+        "conv2": t["conv2_f2.weight"].transpose(2, 3, 1, 0),
+        "conv3": t["conv3_f2.weight"].transpose(2, 3, 1, 0),
         "fc1": fc1.transpose(2, 1, 0),
         "fc1_bias": s["fc1.bias"],
         "fc2": s["fc2.weight"].T,
         "fc2_bias": s["fc2.bias"],
     }
-    shapes = folded_shapes(len(intensity[0]), len(s["fc2.bias"]))
+    own_attention = "mlp_f1_t.4.bias" in s
+    if own_attention:
+        frames, none = [_grey_kernel(t, i)[:, None] for i in range(3)], [0] * CHANNELS
+        scorers = [_fold_scorer(t, i, x, none) for i, x in enumerate(frames)]
+        hidden, hidden_bias, scores = zip(*scorers)
+        folded["event_hidden"] = np.concatenate(hidden, -1)
+        folded["event_hidden_bias"] = np.concatenate(hidden_bias)
+        folded["event_scores"] = np.concatenate(scores)
+        biases = [t[mlp + ".4.bias"] for _, mlp in SCALES]
+        folded["event_scores_bias"] = np.concatenate(biases)
+    shapes = folded_shapes(len(intensity[0]), len(s["fc2.bias"]), own_attention)
     return {
         name: np.ascontiguousarray(folded[name], dtype).reshape(shape)
         for name, shape in shapes.items()
@@ -217,43 +230,76 @@ def _late_biases(s):
     return late.reshape(BLOCKS**2, -1)
 
 
+def _kernel(s, i):
+    """The kernel of one of the three scales, as large as the largest: (64, 3, 49)."""
+    weight = s[SCALES[i][0] + ".weight"]
+    margin = [(TAPS - weight.shape[-1]) // 2] * 2
+    padded = np.pad(weight, [(0, 0)] * 2 + [margin] * 2, "constant")
+    return padded.reshape(CHANNELS, 3, AREA)
+
+
+def _grey_kernel(s, i):
+    """The same for a grey image, whose three channels are equal: (64, 49)."""
+    return _kernel(s, i).sum(1)
+
+
+def _cat(s, i, kernel):
+    """What conv1_cat makes of a scale's kernel (64, ..., 49): (..., 49, 64)."""
+    cat = s["conv1_cat.weight"][:, :, 0, 0].reshape(CHANNELS, 3, CHANNELS)[:, i]
+    return np.einsum("dc,c...t->...td", cat, kernel)
+
+
 def _fold_scale(s, i):
-    """What one of the three scales adds to `event`, `intensity`, and so on.
+    """What one of the three scales adds to `intensity`, `deep_bias`, and so on.
 
     conv0's bias ends where padding begins, so that a bias depends on the position.
     """
-    conv, mlp = SCALES[i]
+    conv, _ = SCALES[i]
     grey = s["conv0.weight"][:, :, 0, 0].reshape(3, -1, 3).sum(-1)  # 3 channels are one
-    cat = s["conv1_cat.weight"][:, :, 0, 0].reshape(CHANNELS, 3, CHANNELS)[:, i]
-    margin = [(TAPS - s[conv + ".weight"].shape[-1]) // 2] * 2
-    kernel = np.pad(s[conv + ".weight"], [(0, 0)] * 2 + [margin] * 2, "constant")
-    kernel = kernel.reshape(CHANNELS, 3, AREA)
+    kernel = _kernel(s, i)
     frames = np.einsum("crt,rn->cnt", kernel, grey)  # (64, N, 49)
     bias = np.einsum("crt,r->ct", kernel, s["conv0.bias"])  # (64, 49)
-    event = np.einsum("dc,crt->td", cat, kernel)
-    intensity = np.einsum("dc,cnt->ntd", cat, frames)
 
     # The three weights sum to 1: what does not depend on them may stand in each.
     pixel = (PATCHES < SIZE**2).astype(np.float64)  # (1522, 49)
-    early = (pixel @ bias.T + s[conv + ".bias"]) @ cat.T + s["conv1_cat.bias"]
+    early = _cat(s, i, (pixel @ bias.T + s[conv + ".bias"]).T) + s["conv1_cat.bias"]
     early[-1] = 0  # padding
     early = early[READS].reshape(BLOCKS**2, -1)
 
+    ones = np.outer(MOMENTS.sum(0), MOMENTS.sum(0)).ravel()  # means of such an image
+    scorer = _fold_scorer(s, i, frames, bias @ ones + s[conv + ".bias"])
+    return (_cat(s, i, frames), early, *scorer)
+
+
+def _fold_scorer(s, i, frames, mean):
+    """`hidden`, `hidden_bias` and `scores` of one of the three scales.
+
+    It reads the means of images by kernels `frames` (64, N, 49), and their biases'
+    `mean` (64,). BatchNorm is in it.
+    """
+    _, mlp = SCALES[i]
     scale = s[mlp + ".2.weight"] / np.sqrt(s[mlp + ".2.running_var"] + EPSILON)
     reduce = scale[:, None] * s[mlp + ".1.weight"][:, :, 0, 0]  # (8, 64)
     shift = scale * (s[mlp + ".1.bias"] - s[mlp + ".2.running_mean"])
     hidden = np.einsum("hc,cnt->nth", reduce, frames)
-    ones = np.outer(MOMENTS.sum(0), MOMENTS.sum(0)).ravel()  # means of such an image
-    mean = bias @ ones + s[conv + ".bias"]
     hidden_bias = reduce @ mean + shift + s[mlp + ".2.bias"]
     scores = np.where(np.arange(3) == i, s[mlp + ".4.weight"][0, :, 0], 0)  # (8, 3)
-    return event, intensity, early, hidden, hidden_bias, scores
+    return hidden, hidden_bias, scores
 
 
-def folded_shapes(num_intensities: int, num_classes: int) -> dict:
-    """Returns the shapes of the arrays of `fold`, which seen.npz holds as float32."""
+def folded_shapes(
+    num_intensities: int, num_classes: int, own_attention: bool = False
+) -> dict:
+    """Returns the shapes of the arrays of `fold`, which seen.npz holds as float32.
+
+    Args:
+      num_intensities: N, intensity frames of a window.
+      num_classes: K.
+      own_attention: whether branch T attends to each event frame by scores of its own,
+        instead of by the weights of branch S.
+    """
     taps = num_intensities * AREA
-    return {
+    shapes = {
         "moments": (SIZE, TAPS),
         "hidden": (taps, 24),
         "hidden_bias": (24,),
@@ -270,6 +316,15 @@ def folded_shapes(num_intensities: int, num_classes: int) -> dict:
         "fc2": (256, num_classes),
         "fc2_bias": (num_classes,),
     }
+    if own_attention:
+        own = {"event_hidden": (AREA, 24), "event_hidden_bias": (24,)}
+        shapes = {**shapes, **own, "event_scores": (24, 3), "event_scores_bias": (3,)}
+    return shapes
+
+
+def has_own_attention(names: Iterable) -> bool:
+    """Whether arrays of these names have what `own_attention` adds to them."""
+    return "event_hidden" in names
 
 
 def num_intensity_frames(folded: dict) -> int:
@@ -304,6 +359,7 @@ def make_network(
 
     num_intensities, num_places = num_intensity_frames(folded), len(PATCHES)
     num_taps, num_pixels = num_intensities * AREA, SIZE**2 + 1
+    own_attention = has_own_attention(folded)
 
     class Network(torch.nn.Module):
         def __init__(self):
@@ -322,6 +378,9 @@ def make_network(
             attention = self.attend(intensity_frames)  # (B, 3)
             spatial = self.look(intensity_frames, attention)  # (B, 1, 36 * 512)
             kernel = (attention @ self.event).reshape(-1, 1, AREA, CHANNELS)
+            if own_attention:
+                kernel = self.attend_to_events(event_frames) @ self.event
+                kernel = kernel.reshape(-1, num_event_frames, AREA, CHANNELS)
             x = pixels(event_frames, num_event_frames)
             x = gather(x, self.event_patches, (num_event_frames, num_places, AREA))
             x = lif(x @ kernel)  # (B, T, 1522, 64)
@@ -342,6 +401,13 @@ def make_network(
             x = means.reshape(-1, num_taps) @ self.hidden + self.hidden_bias
             x = torch.relu(x) @ self.scores + self.scores_bias
             return torch.softmax(x, dim=1)
+
+        def attend_to_events(self, images):
+            """Weighs the scales for each event frame by T's own scores: (B, T, 3)."""
+            means = self.moments.t() @ images @ self.moments  # (B, T, 7, 7)
+            x = means.reshape(-1, num_event_frames, AREA) @ self.event_hidden
+            x = torch.relu(x + self.event_hidden_bias) @ self.event_scores
+            return torch.softmax(x + self.event_scores_bias, dim=2)
 
         def look(self, images, attention):
             """The spikes J_s of the intensity frames: (B, 1, 36 * 512)."""
@@ -666,11 +732,14 @@ def read_folded(bundle: str, manifest: dict) -> dict:
       BundleError: other arrays than `folded_shapes`, or numbers that are not finite.
     """
     path = os.path.join(bundle, "seen.npz")
-    shapes = folded_shapes(window_lengths(manifest)[1], len(manifest["classes"]))
-    most = {f"{name}.npy": 4 * int(np.prod(x)) + 1024 for name, x in shapes.items()}
+    shapes = {}
     try:
         with zipfile.ZipFile(path) as archive:  # sizes first: it may be compressed
             sizes = {x.filename: x.file_size for x in archive.infolist()}
+        own_attention = has_own_attention(name[:-4] for name in sizes)
+        lengths = window_lengths(manifest)[1], len(manifest["classes"])
+        shapes = folded_shapes(*lengths, own_attention)
+        most = {f"{name}.npy": 4 * int(np.prod(x)) + 1024 for name, x in shapes.items()}
         if sizes.keys() != most.keys() or any(sizes[x] > most[x] for x in most):
             raise ValueError("other names or sizes")
         with np.load(path, allow_pickle=False) as archive:
@@ -828,13 +897,14 @@ _LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
 
 
-_VERSION = 2  # of the interface
+_VERSION = 3  # of the interface
 
 
 class _Header(ctypes.Structure):
     """`seen_header` of seen_spikes.c."""
 
-    _counts = "image_size num_event_frames num_intensity_frames num_classes readout"
+    _counts = "image_size num_event_frames num_intensity_frames num_classes readout "
+    _counts += "own_attention"
     _fields_ = [
         (name, ctypes.c_uint32) for name in ("version", "real_bytes", *_counts.split())
     ] + [(name, ctypes.c_double) for name in ("decay", "threshold")]
@@ -865,13 +935,14 @@ class Kernel:
     ):
         self._library, self._dtype = library, folded["event"].dtype
         classes, intensities = len(folded["fc2_bias"]), num_intensity_frames(folded)
-        names = folded_shapes(intensities, classes)  # in the order of `seen_arrays`
+        own = has_own_attention(folded)
+        names = folded_shapes(intensities, classes, own)  # in order of `seen_arrays`
         self._kept = [np.ascontiguousarray(folded[x], self._dtype) for x in names]
         pointers = ctypes.c_void_p * len(names), ctypes.c_uint64 * len(names)
         self._arrays = pointers[0](*(x.ctypes.data for x in self._kept))
         counts = (num_event_frames, intensities, classes, READOUTS.index(readout))
         sizes = self._dtype.itemsize, SIZE, *counts
-        self._header = _Header(_VERSION, *sizes, decay, threshold)
+        self._header = _Header(_VERSION, *sizes, own, decay, threshold)
         self.lengths, self.num_classes = (num_event_frames, intensities), classes
         self._lock = threading.Lock()  # calls share the scratch memory
         self._call("seen_check", pointers[1](*(x.size for x in self._kept)))

@@ -6,7 +6,8 @@
  *
  *     S   intensity frames -> attention w                               attend
  *         -> first stage -> conv2_f2 -> conv3_f2 -> J_s                 look
- *     T   event frames -> first stage, weighed by w -> LIF1             see
+ *     T   event frames -> first stage, weighed by w or, where T attends
+ *         to each event frame by scores of its own, by theirs -> LIF1   see
  *         -> conv2_f2 -> LIF2 -> conv3_f2 -> LIF3                       follow
  *         LIF3 + J_s -> fc1 -> LIF4 -> fc2 -> LIF5 -> logits            classify
  *
@@ -45,7 +46,7 @@ typedef REAL real;
 /* ================================================================== the interface */
 
 enum {
-  VERSION = 2,
+  VERSION = 3,
   SCALES = 3,
   TAPS = 7, /* rows of the first stage's kernel; also of a block's places */
   AREA = TAPS * TAPS,
@@ -67,7 +68,8 @@ typedef struct {
   uint32_t real_bytes; /* 4 or 8, as this file was compiled */
   uint32_t image_size; /* H */
   uint32_t num_event_frames, num_intensity_frames, num_classes; /* T, N, K */
-  uint32_t readout; /* of LIF5, as above */
+  uint32_t readout;       /* of LIF5, as above */
+  uint32_t own_attention; /* 1 if T attends to each event frame by its own scores */
   double decay, threshold; /* of every neuron */
 } seen_header;
 
@@ -87,9 +89,16 @@ typedef struct {           /* row-major; n * n blocks */
   const real *fc1_bias;    /* (256) */
   const real *fc2;         /* (256, K) */
   const real *fc2_bias;    /* (K) */
+  const real *event_hidden;      /* (49, 24); from here on for `own_attention` alone */
+  const real *event_hidden_bias; /* (24) */
+  const real *event_scores;      /* (24, 3) */
+  const real *event_scores_bias; /* (3) */
 } seen_arrays;
 
-enum { NUM_ARRAYS = sizeof(seen_arrays) / sizeof(real *) };
+enum {
+  MOST_ARRAYS = sizeof(seen_arrays) / sizeof(real *),
+  NUM_ARRAYS = MOST_ARRAYS - 4, /* without those for `own_attention` */
+};
 
 /* Rows left by a convolution of that stride, padded by half its kernel. */
 static size_t rows_left(size_t rows, size_t stride) {
@@ -125,7 +134,7 @@ const char *seen_check(const seen_header *h, const uint64_t counts[]) {
   const char *wrong = check_header(h);
   if (wrong) return wrong;
   const uint64_t n2 = num_blocks(h), taps = (uint64_t)h->num_intensity_frames * AREA;
-  const uint64_t expected[NUM_ARRAYS] = {
+  const uint64_t expected[MOST_ARRAYS] = {
       (uint64_t)h->image_size * TAPS,
       taps * HIDDEN,
       HIDDEN,
@@ -141,8 +150,13 @@ const char *seen_check(const seen_header *h, const uint64_t counts[]) {
       FOURTH,
       (uint64_t)FOURTH * h->num_classes,
       h->num_classes,
+      AREA * HIDDEN,
+      HIDDEN,
+      HIDDEN * SCALES,
+      SCALES,
   };
-  for (size_t i = 0; i < NUM_ARRAYS; i++)
+  const size_t num_arrays = h->own_attention ? MOST_ARRAYS : NUM_ARRAYS;
+  for (size_t i = 0; i < num_arrays; i++)
     if (counts[i] != expected[i]) return "arrays: another number of elements";
   return NULL;
 }
@@ -173,35 +187,60 @@ static void weigh(real *out, const real *in, const real w[SCALES], size_t count)
     out[i] = w[0] * in[i] + w[1] * in[count + i] + w[2] * in[2 * count + i];
 }
 
+typedef struct {
+  const real *hidden, *hidden_bias, *scores, *scores_bias; /* as in seen_arrays */
+} scorer;
+
 /* The attention w of the three scales: a softmax of scores, each of the mean of what
  * its scale sees. The mean is linear in the image X: what tap (y, x) reads is, on the
  * mean, sum_ij V[i, y] V[j, x] X[i, j], with V the moments. BatchNorm is in `hidden`. */
-static void attend(const seen_header *h, const seen_arrays *a, const real *frames,
-                   real w[SCALES]) {
+static void attend_by(const seen_header *h, const real *moments, scorer s,
+                      const real *frames, size_t num, real w[SCALES]) {
   const size_t side = h->image_size;
   real hidden[HIDDEN], rows[256];
-  memcpy(hidden, a->hidden_bias, sizeof hidden);
-  for (size_t n = 0; n < h->num_intensity_frames; n++)
+  memcpy(hidden, s.hidden_bias, sizeof hidden);
+  for (size_t n = 0; n < num; n++)
     for (size_t y = 0; y < TAPS; y++) {
       memset(rows, 0, sizeof rows);
       for (size_t i = 0; i < side; i++)
         for (size_t j = 0; j < side; j++)
-          rows[j] += a->moments[i * TAPS + y] * frames[(n * side + i) * side + j];
+          rows[j] += moments[i * TAPS + y] * frames[(n * side + i) * side + j];
       for (size_t x = 0; x < TAPS; x++) {
         real mean = 0;
-        for (size_t j = 0; j < side; j++) mean += rows[j] * a->moments[j * TAPS + x];
-        const real *weights = a->hidden + ((n * TAPS + y) * TAPS + x) * HIDDEN;
+        for (size_t j = 0; j < side; j++) mean += rows[j] * moments[j * TAPS + x];
+        const real *weights = s.hidden + ((n * TAPS + y) * TAPS + x) * HIDDEN;
         for (size_t k = 0; k < HIDDEN; k++) hidden[k] += mean * weights[k];
       }
     }
-  memcpy(w, a->scores_bias, SCALES * sizeof(real));
+  memcpy(w, s.scores_bias, SCALES * sizeof(real));
   for (size_t k = 0; k < HIDDEN; k++)
-    for (size_t s = 0; s < SCALES; s++)
-      w[s] += (hidden[k] > 0 ? hidden[k] : 0) * a->scores[k * SCALES + s];
+    for (size_t i = 0; i < SCALES; i++)
+      w[i] += (hidden[k] > 0 ? hidden[k] : 0) * s.scores[k * SCALES + i];
   real highest = w[0], sum = 0;
-  for (size_t s = 1; s < SCALES; s++) highest = w[s] > highest ? w[s] : highest;
-  for (size_t s = 0; s < SCALES; s++) sum += w[s] = (real)exp((double)(w[s] - highest));
-  for (size_t s = 0; s < SCALES; s++) w[s] /= sum;
+  for (size_t i = 1; i < SCALES; i++) highest = w[i] > highest ? w[i] : highest;
+  for (size_t i = 0; i < SCALES; i++) sum += w[i] = (real)exp((double)(w[i] - highest));
+  for (size_t i = 0; i < SCALES; i++) w[i] /= sum;
+}
+
+/* Of S: intensity frames (N, H, H). */
+static void attend(const seen_header *h, const seen_arrays *a, const real *frames,
+                   real w[SCALES]) {
+  const scorer s = {a->hidden, a->hidden_bias, a->scores, a->scores_bias};
+  attend_by(h, a->moments, s, frames, h->num_intensity_frames, w);
+}
+
+/* T's first stage for an event frame (H, H): a kernel (49 * 64), weighed by w or, where
+ * T has scores of its own, by theirs. */
+static void event_kernel(const seen_header *h, const seen_arrays *a, const real *frame,
+                         const real w[SCALES], real *kernel) {
+  real own[SCALES];
+  memcpy(own, w, sizeof own);
+  if (h->own_attention) {
+    const scorer s = {a->event_hidden, a->event_hidden_bias, a->event_scores,
+                      a->event_scores_bias};
+    attend_by(h, a->moments, s, frame, 1, own);
+  }
+  weigh(kernel, a->event, own, AREA * FIRST);
 }
 
 /* fc2, LIF5 and its readout: spikes of LIF4 (T, 256) -> logits (K). Returns how many
@@ -306,7 +345,6 @@ static void plain_window(const seen_header *h, const seen_arrays *a, arena *memo
   attend(h, a, intensities, w);
   weigh(spatial_kernel, a->intensity, w, num * AREA * FIRST);
   weigh(bias, a->deep_bias, w, blocks * THIRD);
-  weigh(kernel, a->event, w, AREA * FIRST);
 
   for (size_t b = 0; b < blocks; b++) { /* S */
     memcpy(x, bias + b * THIRD, sizeof x);
@@ -321,6 +359,7 @@ static void plain_window(const seen_header *h, const seen_arrays *a, arena *memo
   }
 
   for (size_t t = 0; t < length; t++) { /* T */
+    event_kernel(h, a, events + t * pixels, w, kernel);
     for (size_t b = 0; b < blocks; b++) {
       for (size_t place = 0; place < AREA; place++) {
         plain_first(h, b, place / TAPS, place % TAPS, events + t * pixels, 1, kernel,
@@ -577,6 +616,8 @@ typedef struct {
   real *intensities; /* (N, P, P) with their padding, P = H + 6 */
   real *events;      /* (T, P, P) */
   uint8_t *differs;  /* (T, P, P), whether a pixel is not background */
+  real *kernels;     /* (T, 49 * 64), T's first stage; the first alone where all share it */
+  real *silent;      /* (T, 64), what each gives of background alone */
   real *mixed;       /* (N, 21, 21, WIDTH), a slice of `spatial`, weighed */
   product *products[KINDS]; /* (N, 19, 19) or less, the sums of `look` */
   real *spatial;     /* (n * n, 512), currents of J_s */
@@ -599,6 +640,8 @@ static scratch cut_scratch(const seen_header *h, arena *memory) {
   s.intensities = take(memory, num * pixels, sizeof(real));
   s.events = take(memory, length * pixels, sizeof(real));
   s.differs = take(memory, length * pixels + 8, 1); /* eight are read at once */
+  s.kernels = take(memory, length * AREA * FIRST, sizeof(real));
+  s.silent = take(memory, length * FIRST, sizeof(real));
   s.mixed = take(memory, num * LINES * LINES * WIDTH, sizeof(real));
   for (size_t i = 0; i < KINDS; i++)
     s.products[i] = take(memory, num * SPAN * SPAN, sizeof(product));
@@ -722,16 +765,20 @@ static real most_common(const real *pixels, size_t count) {
 }
 
 /* T's first stage and LIF1: padded event frames -> spikes. The background is the level
- * of a pixel without events. */
-static void see(const seen_header *h, scratch s, const real *kernel, real background) {
+ * of a pixel without events. A time step's kernel lies `stride` after that of the step
+ * before; 0: all have the same. */
+static void see(const seen_header *h, scratch s, const real *kernels, size_t stride,
+                real background) {
   const size_t n = block_rows(h), padded = padded_rows(h), pixels = padded * padded;
   const size_t length = h->num_event_frames, slots = n * n * AREA;
-  real silent[FIRST] = {0};
   product products[AREA];
   uint8_t few[1000];
+  memset(s.silent, 0, length * FIRST * sizeof(real));
   for (size_t k = 0; k < AREA; k++) {
     products[k] = (product){(int32_t)(k / TAPS * padded + k % TAPS), (int32_t)k};
-    for (size_t c = 0; c < FIRST; c++) silent[c] += background * kernel[k * FIRST + c];
+    for (size_t t = 0; t < length; t++)
+      for (size_t c = 0; c < FIRST; c++)
+        s.silent[t * FIRST + c] += background * kernels[t * stride + k * FIRST + c];
   }
   for (size_t t = 0; t < length; t++) {
     size_t count = 0;
@@ -751,11 +798,11 @@ static void see(const seen_header *h, scratch s, const real *kernel, real backgr
     if (num < TILE && place + 1 < slots) continue;
     real membranes[TILE * FIRST] = {0}, currents[TILE * FIRST];
     for (size_t t = 0; t < length; t++) {
-      const real *places[TILE];
+      const real *places[TILE], *kernel = kernels + t * stride;
       for (size_t i = 0; i < num; i++) places[i] = s.events + t * pixels + at[i];
       for (size_t i = 0; i < num && few[t]; i++)
         follow_pixels(currents + i * FIRST, places[i], s.differs + t * pixels + at[i],
-                      products, kernel, silent, background);
+                      products, kernel, s.silent + t * FIRST, background);
       for (size_t c = 0; c < FIRST && !few[t]; c += WIDTH)
         dense(num, places, products, AREA, kernel + c, FIRST, currents + c, FIRST);
       for (size_t i = 0; i < num; i++)
@@ -876,13 +923,16 @@ const char *seen_window(const seen_header *h, const seen_arrays *a,
   const packed weights = cut_packed(h, &memory);
   const scratch s = cut_scratch(h, &own);
   const size_t length = h->num_event_frames, blocks = num_blocks(h);
-  real w[SCALES], kernel[AREA * FIRST];
+  const size_t pixels = h->image_size * h->image_size;
+  const size_t stride = h->own_attention ? AREA * FIRST : 0;
+  real w[SCALES];
   attend(h, a, intensities, w);
   pad(h, s.intensities, intensities, h->num_intensity_frames);
   look(h, a, weights, s, w);
   pad(h, s.events, events, length);
-  weigh(kernel, a->event, w, AREA * FIRST);
-  see(h, s, kernel, most_common(events, length * h->image_size * h->image_size));
+  for (size_t t = 0; t < (stride ? length : 1); t++)
+    event_kernel(h, a, events + t * pixels, w, s.kernels + t * stride);
+  see(h, s, s.kernels, stride, most_common(events, length * pixels));
   counts[OPERATIONS] =
       follow(h, a->conv2, weights.conv3, NINE * SECOND * SLICE, SLICE, s);
   counts[LIF5] = classify(h, a, s, logits);

@@ -17,6 +17,7 @@ from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import evaluate, open_batches, restore
 from seen_jax.export import bundle, compare, published, torch_files
 from seen_jax.images import normalise_events, normalise_intensity
+from seen_jax.models.baselines import CNN
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
@@ -24,7 +25,8 @@ from seen_jax.training import loop, setup, workdir
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.step import AXIS
 from tests.export.command import export
-from tests.helpers import ROOT, ROTATED, in_float64
+from tests.helpers import ROOT, ROTATED, in_float64, write_run
+from tests.models.variables import whole, windows
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -76,8 +78,6 @@ def write(restored, out, **options):
 def other(folder, **options):
     """The run with a network of other options, and the same weights."""
     restored = restore(folder)
-    if options.keys() == {"kernels"}:
-        return dataclasses.replace(restored, model=SEEN(**options))
     return dataclasses.replace(restored, model=restored.model.clone(**options))
 
 
@@ -199,13 +199,40 @@ def test_what_is_not_exported(folder, tmp_path):
     assert export("torch", "--workdir", folder, "--out", tmp_path)[0] == 1
     assert (tmp_path / "notes.txt").read_text() == "mine"
     for options, words in (
-        ({"kernels": "own"}, "kernels: expected one of copied, shared, as the"),
         ({"neuron": LIF(decay=1.5)}, "decay: expected the share .*, got 1.5; only"),
         ({"neuron": LIF(threshold=-1.0)}, "threshold: expected .*, got -1.0; only"),
     ):
         with pytest.raises(ValueError, match=words):
             write(other(folder, **options), tmp_path / "new")
+    cnn = dataclasses.replace(restore(folder), model=CNN())
+    words = "network: expected seen or a variant of it, .*, got CNN; export a run of"
+    with pytest.raises(UserError, match=words):
+        write(cnn, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "own", [["kernels"], ["attention"], ["attention", "kernels"]], ids=str
+)
+def test_what_branch_t_has_of_its_own(tmp_path, own):
+    """Every program has it; so has `seen.pt`, from which the run can be made again."""
+    options = dict.fromkeys(own, "own")
+    variables = jax.device_get(whole(SEEN(**options), windows(90, 1)))
+    fields = dict(num_event_frames=2, skip=1, batch_size=3, num_epochs=1, **options)
+    run = write_run(tmp_path, {4: 0.5}, {4: variables}, levels=(64, 192), **fields)
+    restored, out = restore(run), tmp_path / "bundle"
+    manifest = write(restored, out)
+    assert manifest["parity"].keys() >= {*compare.PROGRAMS}
+    for figures in manifest["parity"].values():
+        assert figures["share_equal"] == 1 and not figures["by_rounding"]
+    assert manifest["trained"]["network"].count("own") == len(own)
+    _, inputs = compare.windows(open_batches(restored), 1)
+    for program in ("torch", "native"):
+        assert compare.same_in_float64(restored, program, *inputs).tolist() == [True]
+    config = default.get_config().to_dict() | restored.config
+    published.import_checkpoint(out / "seen.pt", tmp_path / "back", config)
+    again = restore(tmp_path / "back").variables
+    jax.tree.map(np.testing.assert_array_equal, again, restored.variables)
 
 
 def test_another_readout_and_neuron(folder, tmp_path):

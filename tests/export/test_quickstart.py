@@ -67,6 +67,17 @@ def test_a_bundle_and_a_clip_through_it(quickstart, arguments, command):
     assert hints == ([] if command == "torch" else [again])
 
 
+def test_fields_reach_the_training(quickstart):
+    fields = ["--config.network=cnn", "--config.decay=0.5"]
+    for export in ([], ["--export"]):
+        options = [*fields, *export, "--tiny", "folder"]
+        _, calls = quickstart(*options, writes=NATIVE, compiler="works-cc")
+        (train,) = [x for x in calls if x.startswith("python train.py")][-1:]
+        assert [*fields] == [x for x in train.split() if x in fields]
+        assert "--config.num_epochs=1" in train
+        assert ("--for_export" in train) == bool(export)
+
+
 def test_a_bundle_of_all_formats_wants_no_others(quickstart):
     done, _ = quickstart("folder", writes=ALL, compiler="works-cc")
     assert done.returncode == 0 and "for TensorRT" not in done.stdout

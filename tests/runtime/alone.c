@@ -42,7 +42,7 @@ int main(void) {
   const real *arrays[NUM_ARRAYS];
   for (size_t i = 0; i < NUM_ARRAYS; i++) arrays[i] = read_reals(counts[i]);
   seen_arrays a;
-  memcpy(&a, arrays, sizeof a);
+  memcpy(&a, arrays, sizeof arrays);
   void *packed_memory = allocate(seen_packed_bytes(&h));
   void *scratch_memory = allocate(seen_scratch_bytes(&h));
   void *plain_memory = allocate(seen_plain_bytes(&h));

@@ -90,6 +90,14 @@ def forward(folded, event_frames, intensity_frames):
     x = rows((patches @ kernel).sum(1), seen_runtime.READS) @ f["deep"]
     spatial = spikes(x.reshape(num_windows, -1) + attention @ f["deep_bias"])
     kernel = (attention @ f["event"]).reshape(num_windows, 1, 49, 64)
+    if "event_hidden" in f:
+        means = (f["moments"].T @ event_frames @ f["moments"]).reshape(
+            num_windows, num_event_frames, -1
+        )
+        x = np.maximum(means @ f["event_hidden"] + f["event_hidden_bias"], 0)
+        attention = np.exp(x @ f["event_scores"] + f["event_scores_bias"])
+        attention /= attention.sum(-1, keepdims=True)
+        kernel = (attention @ f["event"]).reshape(num_windows, -1, 49, 64)
     x = fire(rows(pixels(event_frames), seen_runtime.PATCHES) @ kernel)
     x = fire(rows(x, seen_runtime.CONV2_READS) @ f["conv2"])
     x = fire(x.reshape(num_windows, num_event_frames, 36, -1) @ f["conv3"])

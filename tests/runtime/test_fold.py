@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.models.seen import SEEN
@@ -21,8 +22,10 @@ def test_the_folded_network_gives_the_published_logits():
     assert seen_runtime.num_intensity_frames(folded) == 2
 
 
-def test_the_folded_network_is_that_of_training():
-    model, rng = SEEN(intensity="all"), np.random.default_rng(0)
+@pytest.mark.parametrize("own", [(), ("kernels",), ("attention",)], ids=str)
+def test_the_folded_network_is_that_of_training(own):
+    options = dict.fromkeys(own, "own")
+    model, rng = SEEN(intensity="all", **options), np.random.default_rng(0)
     inputs = {
         "event_frames": rng.normal(size=(1, 3, 90, 90)),
         "intensity_frames": rng.normal(size=(1, 3, 90, 90)),

@@ -91,6 +91,9 @@ def test_float32_where_no_rounding_decides(folded, flags):
         ({"intensity": "first", "num_classes": 3}, 1, {}),
         ({"intensity": "all"}, 3, {"decay": 0.5, "threshold": 0.75}),
         *(({"readout": readout}, 2, {"decay": 0.9}) for readout in READOUTS),
+        ({"kernels": "own"}, 2, {}),
+        ({"attention": "own"}, 2, {}),
+        ({"attention": "own", "kernels": "own", "intensity": "first"}, 2, {}),
     ],
 )
 def test_it_is_the_plain_network(float64, options, num_event_frames, neuron):
@@ -107,6 +110,8 @@ def test_it_is_the_plain_network(float64, options, num_event_frames, neuron):
     logits, counts = kernel(*inputs.values())
     np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-9)
     assert all(counts[0, : LAYERS.index("LIF5")])
+    if "attention" in options:  # whose kernels differ from frame to frame
+        assert_forms_agree(kernel, [*inputs.values()])
 
 
 def test_several_threads_may_call_it(float64, published):

@@ -80,7 +80,7 @@ static void *temporal_work(void *argument) {
     weigh(kernel, j->inputs[2], j->inputs[1] + i * SCALES, AREA * FIRST);
     const real *events = j->inputs[0] + i * pixels;
     pad(h, s.events, events, j->length);
-    see(h, s, kernel, most_common(events, pixels));
+    see(h, s, kernel, 0, most_common(events, pixels));
     follow(h, j->inputs[3], j->conv3, j->slice_stride, j->stride, s);
     real *out = j->out + i * count;
     for (size_t k = 0; k < count; k++) out[k] = (real)(s.lif3[k / 64] >> k % 64 & 1);
