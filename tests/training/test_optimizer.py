@@ -1,9 +1,16 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
+from seen_jax.training.optimizer import (
+    adamw,
+    clipped,
+    cosine_with_warmup,
+    learning_rate_by_epoch,
+    sgd,
+)
 
 
 def test_two_steps_by_hand():
@@ -37,3 +44,45 @@ def test_a_new_rate_acts_on_the_stored_velocity():
         update, state = optimizer.update(jnp.array([gradient]), state, params)
         params = optax.apply_updates(params, update)
     np.testing.assert_allclose(params, [-1.5], rtol=1e-6)
+
+
+def test_a_cosine_after_a_warmup():
+    # Two steps up to 1, then 8 down: after 2, 4 and 8 of them (1 + cos(pi k / 8)) / 2.
+    rate = cosine_with_warmup(1.0, warmup_steps=2, num_steps=10)
+    expected = [0, 0.5, 1, (1 + np.sqrt(0.5)) / 2, 0.5, 0]
+    np.testing.assert_allclose([rate(x) for x in (0, 1, 2, 4, 6, 10)], expected, 1e-6)
+    rate = cosine_with_warmup(0.5, warmup_steps=0, num_steps=4)
+    np.testing.assert_allclose([rate(0), rate(2)], [0.5, 0.25], rtol=1e-6)
+
+
+@jax.numpy_dtype_promotion("standard")  # optax needs it
+def test_adamw_by_hand():
+    # Both moments, corrected, are those of the first gradient 4: 4 / sqrt(16) = 1. From
+    # 2 with rate 0.1 and decay 0.01: 2 - 0.1 * (1 + 0.01 * 2) = 1.898.
+    optimizer = adamw(0.1, momentum=0.5, weight_decay=0.01)
+    params = jnp.array([2.0])
+    state = optimizer.init(params)
+    update, state = optimizer.update(jnp.array([4.0]), state, params)
+    params = optax.apply_updates(params, update)
+    np.testing.assert_allclose(params, [1.898], rtol=1e-6)
+    # Then gradient 0: mean 0.5 * 2 / (1 - 0.5^2) = 4 / 3, of the square
+    # 0.999 * 0.016 / (1 - 0.999^2); the decay is 0.01 of 1.898.
+    update, _ = optimizer.update(jnp.array([0.0]), state, params)
+    square = 0.999 * 0.016 / (1 - 0.999**2)
+    expected = -0.1 * (4 / 3 / np.sqrt(square) + 0.01 * 1.898)
+    np.testing.assert_allclose(update, [expected], rtol=1e-4)
+
+
+def test_a_gradient_longer_than_the_limit_is_cut_before_weight_decay():
+    # (3, 4) has norm 5, so it becomes (0.6, 0.8); the decay adds 0.1 * (1, 1).
+    params = {"a": jnp.array([1.0]), "b": jnp.array([1.0])}
+    optimizer = clipped(sgd(1.0, momentum=0.0, weight_decay=0.1), 1.0)
+    state = optimizer.init(params)
+    gradient = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
+    update, _ = optimizer.update(gradient, state, params)
+    np.testing.assert_allclose([*update.values()], [[-0.7], [-0.9]], rtol=1e-6)
+    short = {"a": jnp.array([0.3]), "b": jnp.array([0.4])}
+    update, _ = optimizer.update(short, state, params)
+    np.testing.assert_allclose([*update.values()], [[-0.4], [-0.5]], rtol=1e-6)
+    plain = sgd(1.0, momentum=0.0, weight_decay=0.1)
+    assert clipped(plain, 0.0) is plain

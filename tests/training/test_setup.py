@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs import default
@@ -10,7 +11,10 @@ from seen_jax.data.records import Records
 from seen_jax.data.store import Store
 from seen_jax.errors import UserError
 from seen_jax.models import networks, surrogate
-from seen_jax.training import setup
+from seen_jax.models.fast.network import network
+from seen_jax.training import fields, setup
+from seen_jax.training import step as step_lib
+from seen_jax.training.state import create
 from tests.helpers import ROTATED, memory_records
 
 
@@ -28,12 +32,12 @@ def opened(tmp_path, monkeypatch):
     return asked
 
 
-def make_config(**fields):
-    return default.get_config().to_dict() | {"batch_size": 4, **fields}
+def make_config(**values):
+    return default.get_config().to_dict() | {"batch_size": 4, **values}
 
 
-def prepare(**fields):
-    return setup.prepare(make_config(**fields), "devices")
+def prepare(**values):
+    return setup.prepare(make_config(**values), "devices")
 
 
 def test_the_published_recipe(opened):
@@ -76,6 +80,66 @@ def test_records_of_the_other_split(opened, tmp_path, monkeypatch):
     words = "records of published, got by_volunteer; give --config.dataset=by_vol"
     with pytest.raises(UserError, match=words):
         prepare()
+
+
+def test_the_default_config_is_the_published_step_to_the_bit(opened):
+    """The program that is compiled has the same text as one made without a config."""
+    task = prepare()
+    rate = optax.exponential_decay(0.015, 3, 0.94, staircase=True)
+    published = optax.chain(
+        optax.add_decayed_weights(1e-3),
+        optax.trace(0.9),
+        optax.scale_by_learning_rate(lambda step: rate(jnp.asarray(step, float))),
+    )
+    loss = optax.softmax_cross_entropy_with_integer_labels
+    parts = network(axis_name="devices"), published, loss
+
+    def lowered(model, optimizer, loss):
+        step = step_lib.train_step_fn(model, optimizer, loss)
+        state = jax.eval_shape(lambda: create(model, optimizer, 4, 2022))
+        batch = {name: task.train.batch(0)[name] for name in step_lib.INPUTS}
+        state, batch = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), (state, batch)
+        )
+        return jax.pmap(step, "devices").lower(state, batch).as_text()
+
+    text = lowered(task.model, task.optimizer, task.loss)
+    assert text == lowered(*parts)
+    other = prepare(label_smoothing=0.1, decay=0.5)
+    assert text != lowered(other.model, other.optimizer, other.loss)
+
+
+@jax.numpy_dtype_promotion("standard")  # optax's AdamW needs it
+def test_the_recipe_arrives(opened):
+    values = {"optimizer": "adamw", "schedule": "cosine", "warmup_epochs": 2}
+    values |= {"num_epochs": 10, "learning_rate": 0.5, "momentum": 0.5}
+    task = prepare(**values, weight_decay=0.1, clip_norm=1.0, label_smoothing=0.5)
+    # Of 30 steps 6 are the warm-up; halfway between them and the end the rate is half.
+    rates = [float(task.learning_rate(step)) for step in (0, 3, 6, 18)]
+    np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25], rtol=1e-6)
+    state = task.optimizer.init(jnp.ones(1))
+    _, state = task.optimizer.update(jnp.full(1, 10.0), state, jnp.ones(1))
+    moments = [x for x in jax.tree.leaves(state) if x.shape == (1,)]
+    # The gradient, cut to 1, by 1 - beta: mean 0.5, of the square 0.001.
+    np.testing.assert_allclose(moments, [[0.5], [0.001]], rtol=1e-5)
+    label = jnp.array([2])
+    np.testing.assert_allclose(task.loss(jnp.zeros((1, 7)), label), [np.log(7)], 1e-6)
+
+
+def test_class_weights_are_those_of_the_training_clips(opened):
+    # Of 12 clips, the first five labels of SEE have two and the last two have one.
+    task = prepare(class_weights="balanced")
+    counts = np.bincount(task.train.clips.label_index)
+    assert sorted(counts) == [1, 1, 2, 2, 2, 2, 2]
+    losses = task.loss(jnp.zeros((7, 7)), jnp.arange(7))
+    np.testing.assert_allclose(losses, np.log(7) * 12 / 7 / counts, rtol=1e-6)
+
+
+def test_a_config_that_is_older_than_some_fields(opened):
+    config = make_config()
+    whole = setup.prepare(config, "devices").config
+    assert {name: config.pop(name) for name in fields.BEFORE} == fields.BEFORE
+    assert setup.prepare(config, "devices").config == whole
 
 
 @pytest.mark.parametrize(
@@ -127,9 +191,41 @@ def test_the_classes_are_those_of_the_records(opened):
         ("batch_size", "4", "batch_size: expected a whole number, got '4'"),
         ("seed", 2**63, "seed: expected less than"),
         ("skip", -1, "skip: expected 0 or more, got -1"),
+        (
+            "network",
+            "mlp",
+            "network: expected one of seen, cnn, lstm, transf",
+        ),
+        ("decay", 1.5, "decay: expected 0 to 1, got 1.5"),
+        ("threshold", -0.1, "threshold: expected 0 or more, got -0.1"),
+        ("threshold", "0.3", "threshold: expected a number, got '0.3'"),
+        ("label_smoothing", float("nan"), "label_smoothing: expected 0 to 1, got nan"),
+        ("clip_norm", float("inf"), "clip_norm: expected 0 or more, got inf"),
+        ("optimizer", "adam", "optimizer: expected one of sgd, adamw, got 'adam'"),
+        ("class_weights", "1,2", "class_weights: expected one of equal, balanced"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(opened, field, value, words):
     with pytest.raises(ValueError, match=words):
         prepare(**{field: value})
+    assert not opened
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        (
+            {"surrogate": "arctan", "surrogate_width": 0.5},
+            "surrogate_width: expected 0, since arctan has a slope and no width, got",
+        ),
+        (
+            {"schedule": "cosine", "num_epochs": 3, "warmup_epochs": 3},
+            "warmup_epochs: expected less than num_epochs, 3, got 3; give --config.war",
+        ),
+        ({"network": "cnn", "kernels": "own"}, "kernels: expected 'copied', since"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(opened, values, words):
+    with pytest.raises(UserError, match=words):
+        prepare(**values)
     assert not opened

@@ -4,6 +4,7 @@ import pytest
 
 from seen_jax.errors import UserError
 from seen_jax.training import workdir
+from seen_jax.training.fields import BEFORE
 
 CONFIG = {"learning_rate": 0.1, "select": "last", "num_epochs": 3, "data_dir": "a"}
 RECORDS = {"train": "abc", "test": "def"}
@@ -39,6 +40,26 @@ def test_others_may_not_and_are_shown(tmp_path, config, records, words):
     assert "give another --workdir" in str(error.value)
     assert "num_epochs" not in str(error.value)
     assert workdir.load_config(tmp_path) == CONFIG
+
+
+def test_a_run_that_is_older_than_a_field_had_its_one_value(tmp_path):
+    workdir.check_config(tmp_path, CONFIG, RECORDS)
+    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
+    now = {**BEFORE, **CONFIG}
+    for change in ({"decay": 0.5}, {"network": "cnn"}):
+        ((name, value),) = change.items()
+        with pytest.raises(UserError, match=f"{name}: {BEFORE[name]} -> {value}"):
+            workdir.check_config(tmp_path, now | change, RECORDS)
+    assert workdir.check_config(tmp_path, now, RECORDS) == []
+    assert workdir.load_config(tmp_path) == now
+
+
+def test_a_cosine_ends_with_the_last_epoch(tmp_path):
+    config = {**CONFIG, "schedule": "cosine"}
+    workdir.check_config(tmp_path, config, RECORDS)
+    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
+    with pytest.raises(UserError, match="num_epochs: 3 -> 9"):
+        workdir.check_config(tmp_path, {**config, "num_epochs": 9}, RECORDS)
 
 
 def test_nothing_is_bound_before_the_first_checkpoint(tmp_path):
