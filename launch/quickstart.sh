@@ -17,7 +17,7 @@
 # FOLDER   where everything is written; default: data/quickstart, data/quickstart_tiny
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tiny= volunteers=16 clips=220 passes=20 options=() export= bundle= folder=
+tiny= volunteers=16 clips=220 passes=20 options=() export= exported=yes bundle= folder=
 for argument in "$@"; do
   case "$argument" in
     --tiny)
@@ -30,7 +30,12 @@ for argument in "$@"; do
       export=torch REQUIREMENTS="requirements.txt requirements-export.txt"
       options+=(--for_export)
       ;;
-    --config.*=*) options+=("$argument") ;;
+    --config.*=*)
+      options+=("$argument")
+      if [[ "$argument" == --config.network=* && "$argument" != *=seen ]]; then
+        exported=
+      fi
+      ;;
     -*)
       echo "$argument: expected --tiny, --cuda, --export, --config.FIELD=VALUE or a folder; see launch/quickstart.sh" >&2
       exit 2
@@ -51,7 +56,7 @@ python eval.py --workdir="$folder/run" --passes=$passes --out="$folder/evaluatio
 python -m seen_jax.evaluation report "$folder/evaluation" \
   --html "$folder/report.html" >/dev/null
 # Where this fails, it says why, and the summary follows all the same.
-if python -m seen_jax.export ${export:-bundle} --workdir="$folder/run" \
+if [ "$exported" ] && python -m seen_jax.export ${export:-bundle} --workdir="$folder/run" \
   --out="$folder/bundle"; then
   bundle="$folder/bundle"
   clip=$(find "$folder/see/event" -mindepth 2 -maxdepth 2 | sort | head -n 1)
@@ -68,14 +73,16 @@ echo "evaluation      $folder/evaluation"
 echo "report          $folder/report.html"
 if [ "$bundle" ]; then
   echo "bundle          $bundle (launch/jetson.md)"
+elif [ -z "$exported" ]; then
+  echo "no bundle       this network is evaluated here alone; seen and its variants are exported"
 else
   echo "no bundle       the export says why, above; then rerun this"
 fi
-if [ -z "$export" ] && [ ! -e "$bundle/seen.onnx" ]; then
+if [ "$exported" ] && [ -z "$export" ] && [ ! -e "$bundle/seen.onnx" ]; then
   echo "for TensorRT    bash launch/quickstart.sh ${*:+$* }--export"
 fi
 echo "in a new shell  cd $(printf %q "$PWD") && source $(printf %q "$VENV")/bin/activate && seen --help"
 # Without a compiler that is how it ends; with one, or with --export, it is an error.
-if [ -z "$bundle" ] && { [ "$export" ] || command -v ${CC:-cc} >/dev/null; }; then
+if [ "$exported" ] && [ -z "$bundle" ] && { [ "$export" ] || command -v ${CC:-cc} >/dev/null; }; then
   exit 1
 fi

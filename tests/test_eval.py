@@ -20,6 +20,7 @@ from seen_jax.evaluation.restored import evaluate as evaluate_run
 from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.evaluation.results import read_results
 from seen_jax.training import rows, workdir
+from seen_jax.training.fields import BEFORE
 from tests import helpers
 from tests.helpers import ROOT, ROTATED
 
@@ -151,6 +152,13 @@ def changed(folder, tmp_path, **fields):
     content["config"] = {name: x for name, x in config.items() if x is not ...}
     (copy / workdir.CONFIG_FILE).write_text(json.dumps(content))
     return copy
+
+
+def test_a_run_that_is_older_than_some_fields(folder, tmp_path):
+    copy = changed(folder, tmp_path, **dict.fromkeys(BEFORE, ...))
+    run, expected = restore(copy), restore(folder)
+    assert run.facts["network"] == "seen" and run.config == expected.config
+    assert run.model == expected.model
 
 
 def test_other_records(folder, tmp_path):

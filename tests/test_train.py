@@ -238,10 +238,11 @@ def test_a_disk_without_room_is_an_error_that_says_so(lab, whole):
     [
         ({"learning_rte": 0.1}, "learning_rte: expected a field of configs/default.py"),
         ({"select": "best"}, "select: expected one of last, validation, test, got"),
+        ({"network": "cnn"}, "network: expected seen or a variant of it, which a bund"),
     ],
 )
 def test_fields_that_are_not_right_are_refused(lab, fields, words):
-    code, output = lab.run("refused", **fields)
+    code, output = lab.run("refused", ["--for_export"], **fields)
     assert code == 1
     (line,) = [line for line in output.splitlines() if not line.startswith("process")]
     assert line.startswith(words)

@@ -76,6 +76,19 @@ def test_fields_reach_the_training(quickstart):
         assert [*fields] == [x for x in train.split() if x in fields]
         assert "--config.num_epochs=1" in train
         assert ("--for_export" in train) == bool(export)
+    # Trained all the same, and nothing is wrong: there is no bundle of it.
+    assert not any("seen_jax.export" in x for x in calls)
+
+
+def test_a_network_without_a_bundle(quickstart):
+    options = "--config.network=cnn", "folder"
+    done, _ = quickstart(*options, writes="", compiler="works-cc")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [x.split("  ")[0] for x in lines if "bundle" in x] == ["no bundle"]
+    options = "--config.network=seen", "folder"
+    _, calls = quickstart(*options, writes=NATIVE, compiler="works-cc")
+    assert any("seen_jax.export" in x for x in calls)
 
 
 def test_a_bundle_of_all_formats_wants_no_others(quickstart):
