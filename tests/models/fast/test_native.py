@@ -70,7 +70,7 @@ def test_what_fits_is_what_the_kernel_takes():
     library = seen_runtime.compile_kernel(KERNEL)
     library.seen_scratch_bytes.restype = ctypes.c_size_t
     for size in range(1, 200):
-        header = seen_runtime._Header(1, 4, size, 4, 2, 7, 0, 0.2, 0.3)
+        header = seen_runtime._Header(3, 4, size, 4, 2, 7, 0, 0, 0.2, 0.3)
         takes = library.seen_scratch_bytes(ctypes.byref(header)) > 0
         assert native.fits(LIF(), make_grid(size), "float32") == takes, size
         assert takes or size not in (16, 24, 45, 90, 170)
