@@ -66,9 +66,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.decay = 0.2  # share of a membrane that is left after a time step
     config.threshold = 0.3  # of a membrane; above it the neuron fires
     config.surrogate = "rectangle"  # or triangle, arctan, fast_sigmoid
-    config.surrogate_width = (
-        0.0  # half of it; 0: .5 of the rectangle, 1 of the triangle
-    )
+    config.surrogate_width = 0.0  # half of it; 0: .5 (rectangle), 1 (triangle)
     # Of the operands of matrix products; sums are float32 either way.
     config.precision = "float32"  # or bfloat16, for GPUs and TPUs; not timed there
 

@@ -117,6 +117,8 @@ def start(args: argparse.Namespace) -> tuple[Weights, Batches]:
     from seen_jax.evaluation.restored import open_batches, restore  # grain, for data
 
     restored = restore(args.workdir)
+    if (name := restored.config["network"]) != "seen":
+        refuse("workdir", "a run of the published network", name, "give another one")
     options = options_of(restored.model)
     given = {k: v for k, v in options.items() if v != getattr(SEEN(), k)}
     if given.keys() - {"axis_name"}:

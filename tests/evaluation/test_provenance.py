@@ -10,6 +10,7 @@ from seen_jax.evaluation import examples, provenance
 from tests.samples import facts_of
 
 FACTS = facts_of(["b", "a"])
+SIZE = {"num_parameters": 12_345, "macs": 6_789_000}
 ROW = {"epoch": 1, "loss": 2, "accuracy": 0.5}
 
 
@@ -25,6 +26,9 @@ ROW = {"epoch": 1, "loss": 2, "accuracy": 0.5}
         (FACTS | {"labels": ["a", "a"]}, r'\["a", "a"\] as labels'),
         (FACTS | {"labels": ["a", 3]}, r'\["a", 3\] as labels'),
         (FACTS | {"labels": ["a", ["b"]]}, r'\["a", \["b"\]\] as labels'),
+        (FACTS | {"network": 3}, "3 as network"),
+        (FACTS | {"size": {"macs": 3}}, r'\{"macs": 3\} as size'),
+        (FACTS | {"size": SIZE | {"macs": "3"}}, r"\{.*\} as size"),
         (FACTS | {"efficiency": None}, "nothing as efficiency"),
         (FACTS | {"efficiency": {"macs": 3}}, r'\{"macs": 3\} as efficiency'),
         (FACTS | {"curves": 3}, "3 as curves"),
@@ -66,4 +70,8 @@ def test_written_and_read(tmp_path):
     provenance.write(tmp_path, FACTS | {"curves": rows})
     assert provenance.read(tmp_path) == FACTS | {"curves": rows}
     assert "3 passes, windows drawn" in provenance.to_text(FACTS)
+    assert "network" not in provenance.to_text(FACTS)  # of older ones
+    text = provenance.to_text(FACTS | {"network": "cnn", "size": SIZE})
+    words = "network cnn: 12,345 parameters, 6.8 M multiply-accumulates for a window"
+    assert words in text.splitlines()
     assert "1 pass, windows drawn" in provenance.to_text(FACTS | {"passes": 1})
