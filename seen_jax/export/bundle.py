@@ -67,9 +67,9 @@ def write_bundle(
       The manifest.
 
     Raises:
-      UserError: another network than SEEN, a folder with other
-        things or that cannot be written, a format that cannot be written here, or a
-        program that does not agree with JAX.
+      UserError: another network than SEEN, a folder with other things or that cannot be
+        written, a format that cannot be written here, or a program that does not agree
+        with JAX.
       BackendError: a program does not run at all.
     """
     formats = check_ready(out, formats)
