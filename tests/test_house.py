@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "seen_jax").rglob("*.py"))
 MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 
 LAYERS = [  # from the bottom up; those of one line may not import each other
-    {"errors"},
+    {"errors", "palette"},
     {"files", "processes", "staleness"},
     {"see", "problems"},
     {"images", "events", "metrics", "models.surrogate", "data.windows", "split"},
@@ -36,7 +36,7 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
 NO_JAX = {"errors", "files", "processes", "see", "problems", "split", "volunteers"}
 NO_JAX |= {"clip_files", "see_folder", "images", "events", "event_folder", "cameras"}
 NO_JAX |= {"recording_table", "recordings", "cli", "metrics", "data.windows", "runtime"}
-NO_JAX |= {"staleness", "live"}
+NO_JAX |= {"staleness", "live", "palette"}
 ALLOWED = {  # package: the modules (by prefix) that may import it
     "tensorflow": set(),
     "apache_beam": set(),
@@ -48,6 +48,8 @@ ALLOWED = {  # package: the modules (by prefix) that may import it
     "dv_processing": {"cameras"},
     "h5py": {"cameras.arrays"},
     "rosbags": {"cameras.rosbag"},
+    "aiohttp": {"live.page"},
+    "imageio_ffmpeg": {"live.film"},
     "datasets": set(),  # an installed Hugging Face `datasets` would come first
 }
 

@@ -126,8 +126,11 @@ def unpacked(head: dict, content: list[bytes]) -> Recording:
     return Recording(Events(*columns), times_us, frames, *rest)
 
 
-def send(pipe: Connection, packet: Recording) -> None:
-    """Sends a packet."""
+def send(pipe: Connection, packet: Recording | dict) -> None:
+    """Sends a packet, or a JSON object alone."""
+    if isinstance(packet, dict):
+        pipe.send_bytes(json.dumps(packet | {"arrays": 0}).encode())
+        return
     head = {name: getattr(packet, name) for name in ("resolution", "notes", "label")}
     pipe.send_bytes(json.dumps(head | {"arrays": len(_TYPES)}).encode())
     events = packet.events
@@ -166,7 +169,7 @@ def _send_all(pipe: Connection, source: str, limit_s: float, recover: bool) -> N
     except Exception as error:  # of a library of a format, in bytes it cannot read
         got = f"{type(error).__name__}: {error}"
         answer = {"error": f"{source}: expected {_WHOLE}, got {got}; {RECOPY}"}
-    pipe.send_bytes(json.dumps(answer | {"arrays": 0}).encode())
+    send(pipe, answer)
 
 
 def main() -> None:

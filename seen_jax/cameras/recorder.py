@@ -4,6 +4,7 @@
 
     FOLDER/00000.aedat4         complete, with its SHA-256 beside it; then 00001, ...
     FOLDER/00001.part.aedat4    being written
+    FOLDER/CLIPS.csv            clips that were marked, for `seen_jax.recordings`
 
 However the program that records ends, the pipe to this process ends with it, and the
 file is finished. A part is left only where this process is killed, too, or the power
@@ -14,6 +15,8 @@ timestamps or the sensor are others.
 from __future__ import annotations
 
 import argparse
+import csv
+import dataclasses
 import os
 import queue
 import shutil
@@ -22,7 +25,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -34,6 +38,25 @@ from seen_jax.files import explained
 
 PART_S = 600.0  # of the camera's time, in a file
 _MAX_WAITING = 4096  # packets, some seconds
+CLIPS = "CLIPS.csv"
+COLUMNS = "recording", "start_s", "end_s", "label", "volunteer", "crop"
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A part of a stream that somebody named.
+
+    Attributes:
+      start_us, end_us: by the camera's clock.
+      label, volunteer: of it.
+      crop: "X,Y,SIZE" in pixels.
+    """
+
+    start_us: int
+    end_us: int
+    label: str
+    volunteer: str
+    crop: str
 
 
 class Recorder:
@@ -42,6 +65,7 @@ class Recorder:
     Attributes:
       files: names of those that are complete; known when it is closed.
       failure: why it ended before, or "".
+      is_on: whether packets are recorded; a file ends where this is set to False.
     """
 
     def __init__(self, folder: str | os.PathLike, part_s: float = PART_S):
@@ -58,6 +82,7 @@ class Recorder:
             Path(folder).mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
         self._folder, self.files, self.failure, self._is_said = folder, [], "", False
+        self._is_on = True
         self._waiting: queue.Queue = queue.Queue(_MAX_WAITING)
         theirs, ours = os.pipe()
         command = [sys.executable, "-P", "-m", "seen_jax.cameras.recorder"]
@@ -76,17 +101,35 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, args=(pipe,), daemon=True)
         self._thread.start()
 
+    @property
+    def is_on(self) -> bool:
+        return self._is_on and not self.failure
+
+    @is_on.setter
+    def is_on(self, value: bool) -> None:
+        if self._is_on and not value:
+            self._put({"ends": True})
+        self._is_on = value
+
+    def mark(self, clip: Clip) -> None:
+        """Writes a clip into the table, a row for each file that has a part of it."""
+        self._put({"clip": dataclasses.asdict(clip)})
+
     def write(self, packet: Recording) -> tuple[str, ...]:
         """Takes a packet; returns a note where the recording has ended, once."""
-        if not self.failure:
-            try:
-                self._waiting.put_nowait(packet)
-            except queue.Full:
-                self.failure = "the disk takes longer than the camera"
+        if self._is_on:
+            self._put(packet)
         if not self.failure or self._is_said:
             return ()
         self._is_said = True
         return (f"the recording ended: {self.failure}",)
+
+    def _put(self, item: Recording | dict) -> None:
+        if not self.failure:
+            try:
+                self._waiting.put_nowait(item)
+            except queue.Full:
+                self.failure = "the disk takes longer than the camera"
 
     def close(self) -> None:
         """Returns when all that was taken is written."""
@@ -96,8 +139,8 @@ class Recorder:
     def _run(self, pipe: Connection) -> None:
         try:
             with pipe:
-                for packet in iter(self._waiting.get, None):
-                    send(pipe, packet)
+                for item in iter(self._waiting.get, None):
+                    send(pipe, item)
         except OSError:  # its process has ended, and says why
             self._wait()
             for _ in iter(self._waiting.get, None):
@@ -134,8 +177,10 @@ class _Part:
             number += 1
         self._path, self._part = _names(folder, number)
         self._resolution = packet.resolution
-        self._end_us = min(_firsts(packet)) + part_s * 1e6
+        self._first_us = min(_firsts(packet))
+        self._end_us = self._first_us + part_s * 1e6
         self._last_us = [-1, -1]
+        self._clips: list[Clip] = []
         self._writer = Writer(self._part, packet.resolution)
 
     def takes(self, packet: Recording) -> bool:
@@ -149,7 +194,30 @@ class _Part:
         self._writer.write(packet)
         for i, t in enumerate(_times(packet)):
             if len(t):
-                self._last_us[i] = t[-1]
+                self._first_us = min(self._first_us, int(t[0]))
+                self._last_us[i] = int(t[-1])
+
+    def mark(self, clip: Clip) -> None:
+        """Takes a clip, perhaps of what is still to come."""
+        self._clips.append(clip)
+
+    def rows(self, is_over: bool = False) -> Iterator[tuple]:
+        """Yields the rows of clips that are whole, once.
+
+        Args:
+          is_over: nothing more comes; what there is of a clip is its row.
+        """
+        waiting, last_us = [], min(self._last_us)
+        for clip in self._clips:
+            if clip.end_us > last_us and not is_over:
+                waiting.append(clip)
+                continue
+            begin = max(clip.start_us, self._first_us)
+            end = min(clip.end_us, max(self._last_us))
+            if begin < end:
+                times = (f"{(x - self._first_us) / 1e6:.6f}" for x in (begin, end))
+                yield self._path.name, *times, clip.label, clip.volunteer, clip.crop
+        self._clips = waiting
 
     def finish(self) -> None:
         """Closes the file, puts it in its place, and prints its path."""
@@ -173,15 +241,87 @@ def _firsts(packet: Recording) -> list[int]:
     return [int(t[0]) for t in _times(packet) if len(t)]
 
 
-def _packets(pipe: Connection):
-    """Yields packets that are not empty, until the pipe ends, within one or not."""
+def _items(pipe: Connection) -> Iterator[Recording | dict]:
+    """Yields packets that are not empty and what `_put` took, until the pipe ends."""
     while True:
         try:
-            packet = unpacked(*receive(pipe))
+            head, content = receive(pipe)
         except (EOFError, OSError):
             return
-        if _firsts(packet):
-            yield packet
+        item = unpacked(head, content) if content else head
+        if not content or _firsts(item):
+            yield item
+
+
+class _Folder:
+    """The files, one after the other.
+
+    Args:
+      folder: where.
+      part_s: see `Recorder`.
+      pool: finishes a file while the next one is written.
+    """
+
+    def __init__(self, folder: Path, part_s: float, pool: ThreadPoolExecutor):
+        self._folder, self._part_s, self._pool = folder, part_s, pool
+        self._before: _Part | None = None  # of a clip that is known when it is over
+        self._part: _Part | None = None
+        self._clips: list[Clip] = []  # that a file to come may have a part of
+        self._finished: list[Future] = []
+
+    def take(self, item: Recording | dict) -> None:
+        if isinstance(item, Recording):
+            self._write(item)
+        elif "clip" in item:
+            self._clips.append(clip := Clip(**item["clip"]))
+            for part in filter(None, (self._before, self._part)):
+                part.mark(clip)
+            if self._before:
+                self._append(self._before.rows(is_over=True))
+        else:
+            self.end()
+        if self._part:
+            self._append(self._part.rows())
+
+    def end(self) -> None:
+        """Ends the file that is being written; its clips end with it."""
+        self._close()
+        self._before, self._clips = None, []
+
+    def wait(self) -> None:
+        """Returns when all files are in their places.
+
+        Raises:
+          UserError: one is not.
+        """
+        for each in self._finished:
+            each.result()
+
+    def _write(self, packet: Recording) -> None:
+        if self._part is not None and not self._part.takes(packet):
+            self._close()
+        if self._part is None:
+            self._part = _Part(self._folder, packet, self._part_s)
+            first_us = min(_firsts(packet))
+            self._clips = [x for x in self._clips if x.start_us <= first_us < x.end_us]
+            for clip in self._clips:
+                self._part.mark(clip)
+        self._part.write(packet)
+
+    def _close(self) -> None:
+        if self._part is not None:
+            self._append(self._part.rows(is_over=True))
+            self._finished.append(self._pool.submit(self._part.finish))
+            self._before, self._part = self._part, None
+
+    def _append(self, rows: Iterator[tuple]) -> None:
+        if not (rows := [*rows]):
+            return
+        path = self._folder / CLIPS
+        with explained(path), open(path, "a", newline="") as file:
+            if not file.tell():
+                csv.writer(file, lineterminator="\n").writerow(COLUMNS)
+            csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def main() -> None:
@@ -192,19 +332,12 @@ def main() -> None:
     args = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    part, finished = None, []
-    # Digests are computed while the next file is written.
     with Connection(args.fd, writable=False) as pipe, ThreadPoolExecutor(1) as pool:
-        for packet in _packets(pipe):
-            if part is not None and not part.takes(packet):
-                finished.append(pool.submit(part.finish))
-                part = None
-            part = part or _Part(args.folder, packet, args.part_s)
-            part.write(packet)
-        if part is not None:
-            finished.append(pool.submit(part.finish))
-    for each in finished:
-        each.result()
+        folder = _Folder(args.folder, args.part_s, pool)
+        for item in _items(pipe):
+            folder.take(item)
+        folder.end()
+    folder.wait()
 
 
 if __name__ == "__main__":

@@ -4,18 +4,22 @@
 
 SOURCE is a camera, a server, the simulator or a recording, see `seen_jax.cameras`. The
 periods are those that `python -m seen_jax.event_folder` makes of a recording, and the
-windows play through the code of the board.
+windows play through the code of the board. A page shows what happens, in a process of
+its own, for which recognition never waits.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import secrets
 import sys
 import threading
 from array import array
-from collections.abc import Iterator, MutableSequence, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -24,8 +28,13 @@ from seen_jax.cameras.recorder import Recorder
 from seen_jax.errors import UserError, refuse, run_command
 from seen_jax.event_folder import parse_crop
 from seen_jax.events import PIXEL_RULES
+from seen_jax.live import address, film
 from seen_jax.live.engine import Engine, Moment
 from seen_jax.live.intake import QUIET_S, Arrival, arrivals, has_end, in_batches
+from seen_jax.live.labels import Labels, counts_of
+from seen_jax.live.outlet import Outlet
+from seen_jax.live.session import Session
+from seen_jax.live.view import About
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import Runtime
 
@@ -67,38 +76,107 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_seconds, default=float("inf"), help=text)
     text = "record into this folder, as AEDAT4, a file every ten minutes"
     parser.add_argument("--record", metavar="DIR", help=text)
+    text = "that keys give to clips while recording; default: the bundle's classes"
+    parser.add_argument("--labels", metavar="A,B,...", help=text)
+    text = "who sits before the camera, for these clips; default: %(default)s"
+    parser.add_argument("--volunteer", default="1", help=text)
     text = "print a JSON object a line for each prediction, all else on stderr"
     parser.add_argument("--json", action="store_true", help=text)
+    text = "show no page"
+    parser.add_argument("--no_page", action="store_true", help=text)
+    text = "of the page; another than this computer's own wants a token; default: "
+    parser.add_argument("--host", default=address.LOOPBACK, help=f"{text}%(default)s")
+    text = "of the page; 0 takes a free one; default: %(default)s"
+    parser.add_argument("--port", type=address.port, default=8765, help=text)
+    text = "open the page in this computer's browser"
+    parser.add_argument("--open", action="store_true", help=text)
+    text = "write what the page shows as a film, .mp4 (needs imageio-ffmpeg) or .gif"
+    parser.add_argument("--video", type=Path, metavar="FILE", help=text)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
+    out = sys.stderr if args.json else sys.stdout
+    if args.video:
+        film.check(args.video)
     runtime = seen_runtime.load(args.bundle, args.backend, args.trust)
     engine, latencies, status = Engine(runtime, args.crop, args.pixel), array("d"), 0
-    recorder = Recorder(args.record) if args.record else None
-    batches = _batches(args, runtime, recorder)
-    try:
-        _play(batches, engine, args, latencies)
-    except KeyboardInterrupt:
-        status = 130  # as a shell has it for Ctrl-C
-    finally:
-        batches.close()
-        out = sys.stderr if args.json else sys.stdout
-        if engine.counts["periods"]:
-            print(summary(engine.counts, latencies, runtime), file=out, flush=True)
-        if recorder:
-            recorder.close()
-            for path in recorder.files:
-                print(f"{'recorded':<12}{path}", file=out, flush=True)
-    if recorder and recorder.failure:
-        raise UserError(f"the recording ended: {recorder.failure}")
+
+    def show(moment: Moment) -> None:
+        _show(moment, runtime, args.json)
+        if moment.latency_ms is not None:
+            latencies.append(moment.latency_ms)
+
+    with contextlib.ExitStack() as stack:
+        session = _session(args, engine, stack, out)
+        batches = _batches(args, runtime, session.recorder)
+        try:
+            session.play(batches, show, wait=not args.speed)
+        except KeyboardInterrupt:
+            status = 130  # as a shell has it for Ctrl-C
+        finally:
+            batches.close()
+            if engine.counts["periods"]:
+                print(summary(engine.counts, latencies, runtime), file=out, flush=True)
+    for path in session.recorder.files if session.recorder else ():
+        print(f"{'recorded':<12}{path}", file=out, flush=True)
+    if session.recorder and session.recorder.failure:
+        raise UserError(f"the recording ended: {session.recorder.failure}")
+    if session.film:
+        if session.film.failure:
+            raise UserError(f"{args.video}: {session.film.failure}")
+        print(f"{'film':<12}{args.video}", file=out, flush=True)
     if not latencies and not status:
         span = seen_runtime.Stream(runtime).span
         got = f"{engine.counts['periods']} and no whole window"
         remedy = "play more, or see what was dropped"
         refuse(args.source, f"{span} periods in a row, a window", got, remedy)
     return status
+
+
+def _session(
+    args: argparse.Namespace, engine: Engine, stack: contextlib.ExitStack, out
+) -> Session:
+    """Starts what is beside recognition; the stack ends it."""
+    runtime = engine.runtime
+    names = args.labels.split(",") if args.labels else runtime.manifest["classes"]
+    span_s = seen_runtime.Stream(runtime).span / runtime.manifest["frames_per_s"]
+    labels = Labels(names, args.volunteer, 1e6 * span_s)
+    about = About.of(args.source, runtime, labels.names, bool(args.record))
+    listening = None if args.no_page else address.listen(args.host, args.port)
+    recorder = Recorder(args.record) if args.record else None
+    if recorder:
+        stack.callback(recorder.close)
+        labels.counts.update(counts_of(Path(args.record)))
+
+    def warn(text: str) -> None:
+        print(f"{args.source}: {text}", file=sys.stderr, flush=True)
+
+    session = Session(engine, labels, recorder, args.record, warn)
+    if args.video:
+        session.film = Outlet("seen_jax.live.film", [args.video], max_waiting=1000)
+        stack.callback(session.film.close)
+        session.film.put(about)
+    if listening:
+        with listening:
+            session.page = Outlet(
+                "seen_jax.live.page",
+                [listening.fileno()],
+                [listening.fileno()],
+                on_answer=session.ask,
+            )
+            is_own = address.is_loopback(args.host)
+            token = "" if is_own else secrets.token_urlsafe(16)
+            hosts = address.names(listening) if is_own else ()
+            urls = address.urls(listening, args.host, token)
+        stack.callback(session.page.close, timeout_s=5)
+        session.page.put((about, token, frozenset(hosts)))
+        for url in urls:
+            print(f"{'page':<12}{url}", file=out, flush=True)
+        if args.open:
+            address.open_in_browser(urls[0])
+    return session
 
 
 def _batches(
@@ -117,23 +195,6 @@ def _batches(
         # As fast as it goes, each is predicted before the next one is read.
         return ([x] for x in stream)
     return in_batches(stream, stop, None if has_end(args.source) else QUIET_S)
-
-
-def _play(
-    batches: Iterator[list[Arrival]],
-    engine: Engine,
-    args: argparse.Namespace,
-    latencies: MutableSequence[float],
-) -> None:
-    is_quiet = False
-    for batch in batches:
-        if not batch and not is_quiet:
-            print(f"{args.source}: nothing comes; waiting", file=sys.stderr)
-        is_quiet = not batch
-        for moment in engine.take(batch):
-            _show(moment, engine.runtime, args.json)
-            if moment.latency_ms is not None:
-                latencies.append(moment.latency_ms)
 
 
 def _show(moment: Moment, runtime: Runtime, as_json: bool) -> None:
@@ -163,6 +224,7 @@ def as_fields(moment: Moment, runtime: Runtime) -> dict:
         ),
         "latency_ms": moment.latency_ms,
         "spikes": moment.spikes,
+        "operations": moment.operations,
         "events_per_s": moment.events_per_s,
         "dropped": moment.dropped,
         "missed": moment.missed,

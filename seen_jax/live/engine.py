@@ -25,11 +25,15 @@ class Moment:
     Attributes:
       number: of the period, from 0; where it jumps, periods were dropped.
       time_us: the period's end, by the camera's clock.
+      ended_s: when that was, by this computer's clock.
+      sensor: uint8 (H, W), the whole intensity frame.
+      crop: (x, y, size) of the images in it, pixels.
       event_frame, intensity_frame: uint8 (S, S), the crop's.
       probabilities: float32 (K,), of the bundle's classes; None where the window is not
         whole, or where a newer period was there already.
       spikes: by name of a layer, in this window; None without a prediction, and where
         the backend does not count.
+      operations: weights that these spikes added to sums; None likewise.
       latency_ms: from the period's end to the prediction; None without one.
       events_per_s: of the whole sensor, over the last second.
       dropped: periods that the stream lacks, so far.
@@ -40,10 +44,14 @@ class Moment:
 
     number: int
     time_us: int
+    ended_s: float
+    sensor: np.ndarray
+    crop: tuple[int, int, int]
     event_frame: np.ndarray
     intensity_frame: np.ndarray
     probabilities: np.ndarray | None
     spikes: dict[str, int] | None
+    operations: int | None
     latency_ms: float | None
     events_per_s: float
     dropped: int
@@ -90,6 +98,14 @@ class Engine:
         """
         return [self._moment(x, is_newest=x is arrivals[-1]) for x in arrivals]
 
+    def move_crop(self, crop: tuple[int, int, int]) -> None:
+        """Crops elsewhere from now on; no window has images of both places.
+
+        Args:
+          crop: (x, y, size) in pixels, within the sensor.
+        """
+        self.crop, self._stream = crop, Stream(self.runtime)
+
     def _moment(self, arrival: Arrival, is_newest: bool) -> Moment:
         period = arrival.period
         event_frame, intensity_frame, late = self._images(arrival)
@@ -101,18 +117,23 @@ class Engine:
         self._stream.push_intensity(period.index, intensity_frame)
         probabilities = self._predicted() if is_newest else None
         self.counts["missed"] += not is_newest
-        spikes = latency_ms = None
+        spikes = operations = latency_ms = None
         if probabilities is not None:
             latency_ms = 1000 * (self.clock() - arrival.ended_s)
             if (counted := self.runtime.spikes) is not None:
                 spikes = dict(zip(LAYERS, counted[0].tolist(), strict=True))
+                operations = int(self.runtime.operations[0])
         return Moment(
             number=period.index,
             time_us=period.end_us,
+            ended_s=arrival.ended_s,
+            sensor=period.intensity_frame,
+            crop=self.crop,
             event_frame=event_frame,
             intensity_frame=intensity_frame,
             probabilities=probabilities,
             spikes=spikes,
+            operations=operations,
             latency_ms=latency_ms,
             events_per_s=self._rate(),
             dropped=self.counts["dropped"],

@@ -53,7 +53,7 @@ try:
 except ImportError:  # may be absent on the board: then only .npy and .pgm are read
     Image = None
 
-FORMAT = 4
+FORMAT = 5
 MANIFEST = "manifest.json"
 ONNX = "seen.onnx", "seen_dynamic.onnx"  # for one window, and for any number
 KERNEL, PROGRAM = "seen_spikes.c", "seen_runtime.py"

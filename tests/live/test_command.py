@@ -45,7 +45,7 @@ def run(*arguments):
     """Runs the command in this process: its status, and lines of both outputs."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        words = [*map(str, arguments)]
+        words = ["--no_page", *map(str, arguments)]
         status = run_command(lambda: main(words), seen_runtime.ERRORS)
     return status, out.getvalue().splitlines(), err.getvalue().splitlines()
 
@@ -129,7 +129,8 @@ def test_a_server_gives_what_a_recording_of_it_gives(fast_bundle):
 @contextlib.contextmanager
 def started(*arguments):
     """The command in a process of its own, as a stream of rows of --json."""
-    command = [sys.executable, "-m", "seen_jax.live", "--json", "--backend=native"]
+    command = [sys.executable, "-m", "seen_jax.live", "--json", "--no_page"]
+    command.append("--backend=native")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
         [*command, *map(str, arguments)],

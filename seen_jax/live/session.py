@@ -1,0 +1,191 @@
+"""Batches of periods -> predictions, and what a page shows and asks for meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from seen_jax.cameras.recorder import Recorder
+from seen_jax.errors import UserError, refuse
+from seen_jax.live.engine import Engine, Moment
+from seen_jax.live.intake import Arrival
+from seen_jax.live.labels import Labels
+from seen_jax.live.outlet import Outlet
+
+_DISK_S = 5.0  # between two looks at how full it is
+LOW_BYTES = 2 << 30
+_KEPT_NOTES = 4
+
+
+class Session:
+    """A program that runs.
+
+    Attributes:
+      engine: that predicts.
+      labels: that keys give.
+      recorder: of what comes, or None.
+      page: told of everything; or None.
+      film: given every moment; or None.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        labels: Labels,
+        recorder: Recorder | None = None,
+        folder: str | None = None,
+        warn: Callable[[str], None] = lambda text: None,
+    ):
+        """Begins without a page.
+
+        Args:
+          engine, labels, recorder: see above.
+          folder: that is recorded into.
+          warn: called where nothing comes any more, and where page or film end before
+            their time; with a sentence.
+        """
+        self._warn = warn
+        self.engine, self.labels, self.recorder = engine, labels, recorder
+        self.page: Outlet | None = None
+        self.film: Outlet | None = None
+        self._folder, self._asked = folder, queue.SimpleQueue()
+        self._notes: list[list] = []  # [number, text], the newest last
+        self._num_notes, self._latest, self._quiet_since_s = 0, None, None
+        self._free, self._looked_s, self._lost = None, -_DISK_S, set()
+
+    def ask(self, asked: dict[str, Any]) -> None:
+        """Takes what a viewer asks for, from any thread; see `page.COMMANDS`."""
+        self._asked.put(asked)
+
+    def play(
+        self,
+        batches: Iterable[list[Arrival]],
+        show: Callable[[Moment], None],
+        wait: bool = False,
+    ) -> None:
+        """Predicts until there is no more.
+
+        Args:
+          batches: of `in_batches`; an empty one where nothing comes.
+          show: called with each moment.
+          wait: for a film to be drawn; a camera waits for nobody.
+        """
+        for batch in batches:
+            if not batch and self._quiet_since_s is None:
+                self._quiet_since_s = time.monotonic()
+                self._warn("nothing comes; waiting")
+            if batch:
+                self._quiet_since_s = None
+            self._follow()
+            moments = self.engine.take(batch)
+            for moment in moments:
+                show(moment)
+                self._see(moment)
+                if self.film:
+                    self.film.put(moment, wait=wait)
+            if self.page:
+                status = self._status()
+                for moment in moments or [None]:
+                    self.page.put((moment, status))
+            self._look_after_outlets()
+
+    def _see(self, moment: Moment) -> None:
+        last, self._latest = self._latest, moment
+        for note in moment.notes:
+            self.say(note)
+        if last is not None and moment.time_us < last.time_us and self.labels.held:
+            self._try(self.labels.release, 0.0, moment.crop)
+
+    def say(self, text: str) -> None:
+        """Shows a sentence on the page, for as long as no others push it out."""
+        self._num_notes += 1
+        self._notes = [*self._notes, [self._num_notes, text]][-_KEPT_NOTES:]
+
+    def _look_after_outlets(self) -> None:
+        for name in ("page", "film"):
+            outlet = getattr(self, name)
+            if outlet and outlet.failure and name not in self._lost:
+                self._lost.add(name)
+                self._warn(f"the {name} ended: {outlet.failure}")
+
+    def _status(self) -> dict[str, Any]:
+        now = time.monotonic()
+        if self._folder and now - self._looked_s > _DISK_S:
+            with contextlib.suppress(OSError):
+                self._free = shutil.disk_usage(self._folder).free
+            self._looked_s = now
+        low = self._free is not None and self._free < LOW_BYTES
+        quiet_s = self._quiet_since_s
+        return {
+            "recording": self.recorder is not None and self.recorder.is_on,
+            "recorder_failure": self.recorder.failure if self.recorder else "",
+            "held": self.labels.held,
+            "clips": dict(self.labels.counts),
+            "volunteer": self.labels.volunteer,
+            "notes": self._notes,
+            "quiet_s": None if quiet_s is None else round(now - quiet_s + 1),
+            "free_mb": round(self._free / 1e6) if low else None,
+        }
+
+    # ------------------------------------------------------------ what is asked for
+
+    def _follow(self) -> None:
+        while not self._asked.empty():
+            asked = self._asked.get()
+            asked_s = asked.pop("s")
+            for name, value in asked.items():
+                self._try(getattr(self, f"_{name}"), value, asked_s)
+
+    def _try(self, action: Callable, *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except UserError as error:
+            self.say(str(error))
+
+    def _crop(self, crop: list[int], asked_s: float) -> None:
+        if self._latest is None:
+            return
+        (height, width), (x, y, size) = self._latest.sensor.shape, crop
+        if not (size >= 1 and x + size <= width and y + size <= height):
+            refuse(
+                "crop", f"X,Y,SIZE within {width} x {height}", ",".join(map(str, crop))
+            )
+        if self.labels.held:
+            refuse("crop", "no label held", self.labels.held, "a clip has one crop")
+        self.engine.move_crop((x, y, size))
+
+    def _record(self, value: bool, asked_s: float) -> None:
+        if self.recorder is None:
+            remedy = "start again with --record=DIR"
+            refuse("recording", "a folder to record into", "none", remedy)
+        if self.recorder.failure and value:
+            refuse("recording", "a recorder", self.recorder.failure, "start again")
+        self.recorder.is_on = value
+
+    def _volunteer(self, text: str, asked_s: float) -> None:
+        if not text.strip():
+            refuse("volunteer", "a name or number", "nothing", "say who is recorded")
+        self.labels.volunteer = text.strip()
+
+    def _press(self, name: str, asked_s: float) -> None:
+        if self.recorder is None or not self.recorder.is_on:
+            remedy = "start again with --record=DIR, or press R"
+            refuse("label", "a recording", "none", remedy)
+        self._release(True, asked_s)
+        if self._latest is not None:
+            self.labels.press(name, self._camera_us(asked_s))
+
+    def _release(self, value: bool, asked_s: float) -> None:
+        if not self.labels.held or self._latest is None:
+            return
+        clip = self.labels.release(self._camera_us(asked_s), self._latest.crop)
+        if clip and self.recorder:
+            self.recorder.mark(clip)
+
+    def _camera_us(self, asked_s: float) -> float:
+        """Returns when something was, by the camera's clock."""
+        return self._latest.time_us + 1e6 * (asked_s - self._latest.ended_s)
