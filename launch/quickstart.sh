@@ -73,6 +73,7 @@ echo "evaluation      $folder/evaluation"
 echo "report          $folder/report.html"
 if [ "$bundle" ]; then
   echo "bundle          $bundle (launch/jetson.md)"
+  echo "live            bash launch/demo.sh ${tiny:+--tiny }$(printf %q "$folder")"
 elif [ -z "$exported" ]; then
   echo "no bundle       this network is evaluated here alone; seen and its variants are exported"
 else

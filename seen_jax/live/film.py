@@ -28,12 +28,12 @@ from seen_jax.live.view import HISTORY_US, About, Steady, brightening
 from seen_jax.runtime.seen_runtime import resize
 
 ENDINGS = ".mp4", ".gif"
-SIZE = WIDTH, HEIGHT = 800, 448
+SIZE = WIDTH, HEIGHT = 800, 464
 GIF_RATE, MP4_RATE = 10, 30  # frames a second
 GIF_S = 60.0  # a longer one is no picture any more
 _PAPER, _INK, _FAINT = "#16181d", "#f2f2f2", "#8a8f98"
 _GREEN, _RED = "#35c46a", "#ff5a5f"
-_EDGE, _GREYS = 12, 64
+_EDGE, _GREYS = 12, 32
 _PAST_AREA, _TRUTH = 54, 5
 _PAST = _PAST_AREA + 3 + _TRUTH
 
@@ -53,23 +53,26 @@ def check(path: Path) -> None:
 
 
 class Painter:
-    """Draws moments, one after the other.
+    """Draws the newest moment and what was before.
 
     Args:
       about: of the program.
+
+    Attributes:
+      newest: the latest moment taken, or None.
     """
 
     def __init__(self, about: About):
-        self._about, self._steady = about, Steady()
+        self._about, self._steady, self.newest = about, Steady(), None
         self._strip: dict[int, tuple[Image.Image, Image.Image]] = {}
         self._history: deque = deque()
         self._fonts = {size: ImageFont.load_default(size) for size in (12, 14, 34)}
         self._colours = np.array([_rgb(x) for x in about.colours], np.uint8)
         self._last = None  # the latest moment with a prediction
 
-    def draw(self, moment: Moment) -> Image.Image:
-        """Returns a picture, RGB, of `SIZE`."""
-        self._take(moment)
+    def draw(self) -> Image.Image:
+        """Returns a picture, RGB, of `SIZE`; there is a moment."""
+        moment = self.newest
         picture = Image.new("RGB", SIZE, _PAPER)
         pen = ImageDraw.Draw(picture)
         self._head(pen, moment)
@@ -79,7 +82,9 @@ class Painter:
         self._past(picture, pen, moment, top=bottom + 8)
         return picture
 
-    def _take(self, moment: Moment) -> None:
+    def take(self, moment: Moment) -> None:
+        """Takes a moment."""
+        self.newest = moment
         if self._history and moment.time_us <= self._history[-1][0]:
             self._history.clear()
             self._strip.clear()
@@ -201,18 +206,23 @@ def _rgb(colour: str) -> list[int]:
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
-def _sampled(moments: Iterator[Moment], rate: float) -> Iterator[Moment]:
-    """Yields a moment for each frame of a film, the newest at its time."""
-    due_us, before = None, None
+def _pictures(
+    painter: Painter, moments: Iterator[Moment], rate: float
+) -> Iterator[Image.Image]:
+    """Yields a picture for every 1/rate s of the camera's time."""
+    due_us = 0.0
     for moment in moments:
+        before = painter.newest
         if before is None or moment.time_us <= before.time_us:
             due_us = moment.time_us
-        while moment.time_us > due_us and before is not None:
-            yield before
-            due_us += 1e6 / rate
-        before = moment
-    if before is not None:
-        yield before
+        elif due_us < moment.time_us:
+            picture = painter.draw()
+            while due_us < moment.time_us:
+                yield picture
+                due_us += 1e6 / rate
+        painter.take(moment)
+    if painter.newest is not None:
+        yield painter.draw()
 
 
 def _write_gif(path: Path, pictures: Iterator[Image.Image], colours: list[str]) -> None:
@@ -258,8 +268,7 @@ def write(path: Path, about: About, moments: Iterator[Moment]) -> None:
     """
     painter, is_gif = Painter(about), path.suffix == ".gif"
     part = path.with_name(f"{path.stem}.part{path.suffix}")
-    sampled = _sampled(moments, GIF_RATE if is_gif else MP4_RATE)
-    pictures = (painter.draw(moment) for moment in sampled)
+    pictures = _pictures(painter, moments, GIF_RATE if is_gif else MP4_RATE)
     with explained(path):
         if is_gif:
             _write_gif(part, pictures, about.colours)

@@ -21,6 +21,9 @@ from seen_jax.simulator.clip import SimulatedClip, simulate_clip
 
 CLIP_LENGTH = 90  # periods
 PARTS = 6  # packets a period
+# Added to the seed: no simulated set, whose seeds are small, has this person, these
+# movements or this sensor, so that no network was trained on them.
+UNSEEN = 1 << 32
 
 
 def stream(
@@ -43,6 +46,7 @@ def stream(
       All packets of a period together: its events and the intensity frame of its end,
       as a folder of the simulator has them.
     """
+    seed += UNSEEN
     (planned,) = cast.plan(1, 1, seed)
     period_s, count, begin_s = see.FRAME_PERIOD_US / 1e6, 0, None
     with ThreadPoolExecutor(1) as pool:
