@@ -129,7 +129,7 @@ class Recorder:
             try:
                 self._waiting.put_nowait(item)
             except queue.Full:
-                self.failure = "the disk takes longer than the camera"
+                self.failure = "writing takes longer than the camera sends"
 
     def close(self) -> None:
         """Returns when all that was taken is written."""
