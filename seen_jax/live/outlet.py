@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -61,12 +62,11 @@ class Outlet:
         )
         os.close(things), os.close(theirs)
         pipes = Connection(ours, readable=False), Connection(answers, writable=False)
-        self._threads = [
+        feeder, self._listener = [
             threading.Thread(target=work, args=(pipe,), daemon=True)
             for work, pipe in zip((self._feed, self._listen), pipes, strict=True)
         ]
-        for thread in self._threads:
-            thread.start()
+        feeder.start(), self._listener.start()
 
     def put(self, thing: Any, wait: bool = False) -> None:
         """Gives a thing.
@@ -89,12 +89,14 @@ class Outlet:
         Args:
           timeout_s: seconds after which it is killed.
         """
-        self.put(None, wait=True)
-        for thread in self._threads:
-            thread.join(timeout_s)
-        if self._process.poll() is None:
+        deadline_s = time.monotonic() + timeout_s
+        if not self.failure:
+            with contextlib.suppress(queue.Full):  # its process takes nothing any more
+                self._waiting.put(None, timeout=timeout_s)
+        self._listener.join(max(0.0, deadline_s - time.monotonic()))
+        if self._listener.is_alive():
             self._process.kill()
-            self._threads[1].join()
+            self._listener.join()
         self._said.close()
 
     def _feed(self, pipe: Connection) -> None:

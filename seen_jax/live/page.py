@@ -34,7 +34,8 @@ import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
 from PIL import Image
 
-from seen_jax.errors import run_command
+from seen_jax.errors import printable, run_command
+from seen_jax.files import parse_json
 from seen_jax.live.engine import Moment
 from seen_jax.live.view import HISTORY_US, About, Steady, brightening
 from seen_jax.runtime.seen_runtime import resize
@@ -42,7 +43,8 @@ from seen_jax.runtime.seen_runtime import resize
 MAX_VIEWERS = 256
 MAX_MESSAGE = 4096  # bytes, from a viewer
 _IN_FLIGHT = 2
-_SILENT_S = 30.0  # a viewer that has shown nothing for so long is closed
+SILENT_S = 30.0  # a viewer that takes and shows nothing for so long is closed
+_CLOSE_S = 1.0
 _NICE = 5  # recognition comes first
 _STATIC = Path(__file__).with_name("static")
 FILES = {  # path: file and its type
@@ -67,20 +69,32 @@ class Viewer:
     """A browser.
 
     Attributes:
-      socket: of it.
+      request: of it.
+      socket: to it.
       sent: number of the latest message to it.
       waiting: messages that it has not shown.
-      shown_s: when it last showed one.
-      wake: set when there is something to send or room to send it.
+      news: set when there is something to send.
+      shown: set when it has shown something.
       past: time of the newest point of the history that it has, us.
     """
 
+    request: web.Request
     socket: web.WebSocketResponse
     sent: int = -1
     waiting: int = 0
-    shown_s: float = dataclasses.field(default_factory=time.monotonic)
-    wake: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    news: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    shown: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     past: int = -1
+
+    async def dismiss(self, code: int, text: str) -> None:
+        """Closes its connection, politely where it listens."""
+        try:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_CLOSE_S):
+                    await self.socket.close(code=code, message=text.encode())
+        finally:
+            if self.request.transport is not None:
+                self.request.transport.abort()
 
 
 class Page:
@@ -153,7 +167,7 @@ class Page:
             self._images = b""
         self._number += 1
         for viewer in self._viewers:
-            viewer.wake.set()
+            viewer.news.set()
 
     def _message(self, viewer: Viewer) -> bytes:
         points = [x for x in self._history if x[0] > viewer.past]
@@ -174,12 +188,13 @@ class Page:
                 f"expected at most {MAX_VIEWERS} viewers, got one more; close another"
             )
             raise web.HTTPServiceUnavailable(text=text)
-        viewer = Viewer(web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False))
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False)
+        viewer = Viewer(request, socket)
         await viewer.socket.prepare(request)
         about = dataclasses.asdict(self._about) | {"session": self._session}
         await viewer.socket.send_bytes(packed({"about": about, "images": []}))
         self._viewers.add(viewer)
-        viewer.wake.set()
+        viewer.news.set()
         feeding = asyncio.create_task(self._feed(viewer))
         try:
             async for message in viewer.socket:
@@ -194,35 +209,37 @@ class Page:
         return viewer.socket
 
     async def _feed(self, viewer: Viewer) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             while True:
-                await viewer.wake.wait()
-                viewer.wake.clear()
-                if viewer.waiting < _IN_FLIGHT:
-                    if viewer.sent < self._number:
-                        viewer.sent, viewer.waiting = self._number, viewer.waiting + 1
-                        await viewer.socket.send_bytes(self._message(viewer))
-                elif time.monotonic() - viewer.shown_s > _SILENT_S:
-                    text = f"nothing shown for {_SILENT_S:g} s"
-                    await viewer.socket.close(
-                        code=WSCloseCode.POLICY_VIOLATION, message=text.encode()
-                    )
-                    return
+                await viewer.news.wait()
+                viewer.news.clear()
+                async with asyncio.timeout(SILENT_S):
+                    await self._send_newest(viewer)
+        except TimeoutError:
+            text = f"nothing shown for {SILENT_S:g} s"
+            await viewer.dismiss(WSCloseCode.POLICY_VIOLATION, text)
+        except ConnectionError:
+            return
+
+    async def _send_newest(self, viewer: Viewer) -> None:
+        while viewer.waiting >= _IN_FLIGHT:
+            await viewer.shown.wait()
+            viewer.shown.clear()
+        if viewer.sent < self._number:
+            viewer.sent, viewer.waiting = self._number, viewer.waiting + 1
+            await viewer.socket.send_bytes(self._message(viewer))
 
     async def _hear(self, viewer: Viewer, text: str) -> None:
         try:
-            asked = json.loads(text)
+            asked = parse_json(text)
         except ValueError:
             asked = None
         if not isinstance(asked, dict) or len(asked) != 1:
             return await self._refuse(viewer, "expected a JSON object with one name")
         ((name, value),) = asked.items()
         if name == "shown":
-            viewer.waiting, viewer.shown_s = (
-                max(0, viewer.waiting - 1),
-                time.monotonic(),
-            )
-            viewer.wake.set()
+            viewer.waiting = max(0, viewer.waiting - 1)
+            viewer.shown.set()
         elif name == "take":
             self._driver = viewer
             self._send({"release": True, "s": time.monotonic()})
@@ -239,12 +256,8 @@ class Page:
         await viewer.socket.send_bytes(packed({"refused": text, "images": []}))
 
     async def _end(self, application: web.Application) -> None:
-        for viewer in set(self._viewers):
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(1):
-                    await viewer.socket.close(
-                        code=WSCloseCode.GOING_AWAY, message=b"the program ended"
-                    )
+        goodbye = WSCloseCode.GOING_AWAY, "the program ended"
+        await asyncio.gather(*(viewer.dismiss(*goodbye) for viewer in self._viewers))
 
     # -------------------------------------------------------------------- files
 
@@ -265,12 +278,12 @@ class Page:
     def _refusal(self, request: web.Request) -> web.Response | None:
         if self._hosts and request.host not in self._hosts:
             hosts = ", ".join(sorted(self._hosts))
-            text = f"Host: expected one of {hosts}, got {request.host}\n"
+            text = f"Host: expected one of {hosts}, got {printable(request.host)}\n"
             return web.Response(status=403, text=text)
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"http://{request.host}":
-            text = f"Origin: expected http://{request.host}, got {origin}\n"
-            return web.Response(status=403, text=text)
+            text = f"Origin: expected http://{request.host}, got {origin}"
+            return web.Response(status=403, text=f"{printable(text)}\n")
         if not self._token:
             return None
         cookie = f"seen_{request.url.port}"  # cookies do not tell ports apart
@@ -286,7 +299,8 @@ class Page:
         return None
 
     def _is_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self._token.encode())
+        given = text.encode(errors="surrogatepass")
+        return hmac.compare_digest(given, self._token.encode())
 
 
 def _is_crop(value) -> bool:

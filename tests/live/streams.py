@@ -2,7 +2,13 @@
 
 import numpy as np
 
+from seen_jax.cameras.periods import periods
 from seen_jax.events import Recording
+from seen_jax.live.engine import Moment
+from seen_jax.live.intake import Arrival
+from seen_jax.live.view import About
+from seen_jax.runtime.seen_runtime import LAYERS
+from tests.runtime.bundles import plain_runtime
 from tests.samples import random_events
 
 PERIOD_US = 10_000
@@ -34,3 +40,46 @@ def in_packets(recording, span_us, begin_us=0, **changes):
             recording.resolution,
             **changes,
         )
+
+
+def in_time(packets, on_packet=lambda packet: None):
+    """Batches of one period each; this computer's clock is the camera's."""
+
+    def given():
+        for packet in packets:
+            on_packet(packet)
+            yield packet
+
+    for period in periods(given(), period_us=PERIOD_US):
+        yield [Arrival(period, (30, SIZE), period.end_us / 1e6)]
+
+
+def about_of(labels=("calm", "fear", "joy"), can_record=True, **changes):
+    """What a page is told first, of E4_S3 and the emotions."""
+    return About.of("simulator:3", plain_runtime(**changes), list(labels), can_record)
+
+
+def moment_of(number, *, time_us=None, best=3, sensor=(SIZE, 30), **changes):
+    """A predicted moment of noise, 1/30 s after the one before."""
+    rng = np.random.default_rng(number)
+    probabilities = rng.dirichlet(np.ones(7)) / 2
+    probabilities[best] += 0.5
+    crop = min(sensor)
+    images = (rng.integers(0, 256, x, np.uint8) for x in (sensor, *2 * [(crop, crop)]))
+    names = "sensor", "event_frame", "intensity_frame"
+    fields = dict(zip(names, images, strict=True)) | {
+        "number": number,
+        "time_us": round(1e6 * number / 30) if time_us is None else time_us,
+        "ended_s": number / 30,
+        "crop": (0, 0, crop),
+        "probabilities": probabilities.astype(np.float32),
+        "spikes": dict.fromkeys(LAYERS, number),
+        "operations": 1000 * number,
+        "latency_ms": 5.0,
+        "events_per_s": 12_345.0,
+        "dropped": 0,
+        "missed": 0,
+        "notes": (),
+        "label": "fear",
+    }
+    return Moment(**fields | changes)
