@@ -168,7 +168,7 @@ def _session(
             )
             is_own = address.is_loopback(args.host)
             token = "" if is_own else secrets.token_urlsafe(16)
-            hosts = address.names(listening) if is_own else ()
+            hosts = address.names(listening, args.host) if is_own else ()
             urls = address.urls(listening, args.host, token)
         stack.callback(session.page.close, timeout_s=5)
         session.page.put((about, token, frozenset(hosts)))

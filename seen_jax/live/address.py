@@ -32,7 +32,9 @@ def listen(host: str, port: int) -> socket.socket:
     what = f"--host={host} --port={port}"
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(place[:2], family=family, backlog=256)
+        both = host == "::" and socket.has_dualstack_ipv6()  # IPv4's addresses, too
+        options = dict(family=family, backlog=256, dualstack_ipv6=both)
+        return socket.create_server(place[:2], **options)
     except (OSError, UnicodeError) as error:
         remedy = "name another one, such as --port=0 for any that is free, or --no_page"
         why = getattr(error, "strerror", None) or error
@@ -47,11 +49,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def names(listening: socket.socket) -> list[str]:
-    """Returns what a browser on this computer may call a socket: HOST:PORT."""
-    return [
-        f"{x}:{listening.getsockname()[1]}" for x in (LOOPBACK, "localhost", "[::1]")
-    ]
+def names(listening: socket.socket, host: str) -> list[str]:
+    """Returns what a browser on this computer may call a socket: HOST:PORT.
+
+    Args:
+      listening: of `listen`.
+      host: as the user gave it.
+    """
+    place = listening.getsockname()[1]
+    hosts = dict.fromkeys((LOOPBACK, "localhost", "::1", host))
+    return [f"{_in_url(x)}:{place}" for x in hosts]
 
 
 def urls(listening: socket.socket, host: str, token: str) -> list[str]:
@@ -67,7 +74,11 @@ def urls(listening: socket.socket, host: str, token: str) -> list[str]:
         hosts = [*_addresses(), LOOPBACK]
     query = f"?token={token}" if token else ""
     place = listening.getsockname()[1]
-    return [f"http://{f'[{x}]' if ':' in x else x}:{place}/{query}" for x in hosts]
+    return [f"http://{_in_url(x)}:{place}/{query}" for x in hosts]
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _addresses() -> list[str]:
