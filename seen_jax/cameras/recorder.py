@@ -50,6 +50,7 @@ class Clip:
       start_us, end_us: by the camera's clock.
       label, volunteer: of it.
       crop: "X,Y,SIZE" in pixels.
+      least_us: a shorter part of it that a file has is no row.
     """
 
     start_us: int
@@ -57,6 +58,7 @@ class Clip:
     label: str
     volunteer: str
     crop: str
+    least_us: int = 1
 
 
 class Recorder:
@@ -183,12 +185,15 @@ class _Part:
         self._clips: list[Clip] = []
         self._writer = Writer(self._part, packet.resolution)
 
-    def takes(self, packet: Recording) -> bool:
-        """Tells whether a packet belongs into this file."""
+    def continues(self, packet: Recording) -> bool:
+        """Tells whether a packet is of the same sensor and clock."""
         pairs = zip(_times(packet), self._last_us, strict=True)
         follows = all(t[0] >= last for t, last in pairs if len(t))
-        is_same = packet.resolution == self._resolution
-        return follows and is_same and min(_firsts(packet)) < self._end_us
+        return follows and packet.resolution == self._resolution
+
+    def is_full(self, packet: Recording) -> bool:
+        """Tells whether a packet belongs into the next file."""
+        return min(_firsts(packet)) >= self._end_us
 
     def write(self, packet: Recording) -> None:
         self._writer.write(packet)
@@ -214,7 +219,7 @@ class _Part:
                 continue
             begin = max(clip.start_us, self._first_us)
             end = min(clip.end_us, max(self._last_us))
-            if begin < end:
+            if last_us >= 0 and end - begin >= clip.least_us:
                 times = (f"{(x - self._first_us) / 1e6:.6f}" for x in (begin, end))
                 yield self._path.name, *times, clip.label, clip.volunteer, clip.crop
         self._clips = waiting
@@ -284,7 +289,7 @@ class _Folder:
             self._append(self._part.rows())
 
     def end(self) -> None:
-        """Ends the file that is being written; its clips end with it."""
+        """Ends the file that is being written; no clip reaches into the next one."""
         self._close()
         self._before, self._clips = None, []
 
@@ -298,12 +303,14 @@ class _Folder:
             each.result()
 
     def _write(self, packet: Recording) -> None:
-        if self._part is not None and not self._part.takes(packet):
-            self._close()
+        if self._part is not None:
+            if not self._part.continues(packet):
+                self.end()  # the times of one are none of the other
+            elif self._part.is_full(packet):
+                self._close()
         if self._part is None:
             self._part = _Part(self._folder, packet, self._part_s)
-            first_us = min(_firsts(packet))
-            self._clips = [x for x in self._clips if x.start_us <= first_us < x.end_us]
+            self._clips = [x for x in self._clips if x.end_us > min(_firsts(packet))]
             for clip in self._clips:
                 self._part.mark(clip)
         self._part.write(packet)

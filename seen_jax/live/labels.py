@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from seen_jax.cameras.recorder import CLIPS, Clip
-from seen_jax.errors import UserError, refuse
+from seen_jax.cameras.recorder import CLIPS, COLUMNS, Clip
+from seen_jax.errors import refuse, shortened
 from seen_jax.files import read_text
 from seen_jax.split import FOLDER_NAME, names_a_folder
 
@@ -66,35 +68,49 @@ class Labels:
           crop: (x, y, size) in pixels.
 
         Raises:
-          UserError: it is shorter than a window, or the clock went back.
+          UserError: it is shorter than a window, or the clock went back; nothing is
+            held any more.
         """
         name, self.held = self.held, ""
         if not name:
             return None
         if (length_us := time_us - self._since_us) < self._least_us:
-            got = (
-                f"{length_us / 1e6:.2f} s"
-                if length_us > 0
-                else "a clock that began again"
-            )
+            got = "a stream that stopped or began again"
+            if length_us > 0:
+                got = f"{length_us / 1e6:.2f} s"
             rule = f"at least {self._least_us / 1e6:.2f} s, a window"
             refuse(name, rule, got, "hold the key while the emotion lasts")
         self.counts[name] += 1
-        times_us = round(self._since_us), round(time_us)
-        return Clip(*times_us, name, self.volunteer, ",".join(map(str, crop)))
+        return Clip(
+            start_us=round(self._since_us),
+            end_us=round(time_us),
+            label=name,
+            volunteer=self.volunteer,
+            crop=",".join(map(str, crop)),
+            least_us=math.ceil(self._least_us),
+        )
 
 
 def counts_of(folder: Path) -> Counter:
     """Counts the clips by label that a folder's table has already.
 
     Raises:
-      UserError: it is no such table.
+      UserError: it is no table to which rows can be added.
     """
     path = folder / CLIPS
     if not path.exists():
         return Counter()
-    rows = csv.DictReader(read_text(path, "move it away").splitlines())
+    remedy = "move it away, or record into another folder"
+    text = read_text(path, remedy)
+    if not text:
+        return Counter()
+    if not text.endswith("\n"):
+        refuse(path, "a table whose last line has an end", "none", remedy)
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
+        if tuple(rows.fieldnames) != COLUMNS:
+            got = shortened(",".join(rows.fieldnames))
+            refuse(path, f"the columns {','.join(COLUMNS)}", got, remedy)
         return Counter(row["label"] for row in rows)
-    except (KeyError, csv.Error) as error:
-        raise UserError(f"{path}: expected a table of clips, got {error!r}") from error
+    except csv.Error as error:
+        refuse(path, "a table of clips", error, remedy)

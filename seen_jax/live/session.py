@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import queue
+import math
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,10 +16,12 @@ from seen_jax.live.engine import Engine, Moment
 from seen_jax.live.intake import Arrival
 from seen_jax.live.labels import Labels
 from seen_jax.live.outlet import Outlet
+from seen_jax.staleness import MAX_STALE_S
 
 _DISK_S = 5.0  # between two looks at how full it is
 LOW_BYTES = 2 << 30
 _KEPT_NOTES = 4
+_MAX_ASKED = 256  # between two moments
 
 
 class Session:
@@ -52,14 +55,14 @@ class Session:
         self.engine, self.labels, self.recorder = engine, labels, recorder
         self.page: Outlet | None = None
         self.film: Outlet | None = None
-        self._folder, self._asked = folder, queue.SimpleQueue()
+        self._folder, self._asked = folder, deque(maxlen=_MAX_ASKED)
         self._notes: list[list] = []  # [number, text], the newest last
         self._num_notes, self._latest, self._quiet_since_s = 0, None, None
         self._free, self._looked_s, self._lost = None, -_DISK_S, set()
 
     def ask(self, asked: dict[str, Any]) -> None:
         """Takes what a viewer asks for, from any thread; see `page.COMMANDS`."""
-        self._asked.put(asked)
+        self._asked.append(asked)
 
     def play(
         self,
@@ -67,38 +70,50 @@ class Session:
         show: Callable[[Moment], None],
         wait: bool = False,
     ) -> None:
-        """Predicts until there is no more.
+        """Predicts until there is no more; a label that is held then ends with it.
 
         Args:
           batches: of `in_batches`; an empty one where nothing comes.
           show: called with each moment.
           wait: for a film to be drawn; a camera waits for nobody.
         """
-        for batch in batches:
-            if not batch and self._quiet_since_s is None:
-                self._quiet_since_s = time.monotonic()
-                self._warn("nothing comes; waiting")
-            if batch:
-                self._quiet_since_s = None
+        try:
+            for batch in batches:
+                self._follow()
+                if batch:
+                    self._quiet_since_s = None
+                elif self._quiet_since_s is None:
+                    self._quiet_since_s = time.monotonic()
+                    self._warn("nothing comes; waiting")
+                    self._stop_clip()
+                self._predict(batch, show, wait)
+                self._look_after_outlets()
+        finally:
             self._follow()
-            moments = self.engine.take(batch)
-            for moment in moments:
-                show(moment)
-                self._see(moment)
-                if self.film:
-                    self.film.put(moment, wait=wait)
-            if self.page:
-                status = self._status()
-                for moment in moments or [None]:
-                    self.page.put((moment, status))
-            self._look_after_outlets()
+            self._stop_clip()
+
+    def _predict(self, batch: list[Arrival], show, wait: bool) -> None:
+        moments = self.engine.take(batch)
+        for moment in moments:
+            show(moment)
+            self._see(moment)
+            if self.film:
+                self.film.put(moment, wait=wait)
+        if self.page:
+            status = self._status()
+            for moment in moments or [None]:
+                self.page.put((moment, status))
 
     def _see(self, moment: Moment) -> None:
         last, self._latest = self._latest, moment
         for note in moment.notes:
             self.say(note)
-        if last is not None and moment.time_us < last.time_us and self.labels.held:
-            self._try(self.labels.release, 0.0, moment.crop)
+        if last is None:
+            return
+        if moment.time_us < last.time_us:
+            self._try(self._end_clip, -math.inf)
+        elif moment.time_us - last.time_us > 1e6 * MAX_STALE_S:
+            self._try(self._end_clip, last.time_us)  # none has such a gap in it
 
     def say(self, text: str) -> None:
         """Shows a sentence on the page, for as long as no others push it out."""
@@ -134,8 +149,8 @@ class Session:
     # ------------------------------------------------------------ what is asked for
 
     def _follow(self) -> None:
-        while not self._asked.empty():
-            asked = self._asked.get()
+        for _ in range(len(self._asked)):
+            asked = self._asked.popleft()
             asked_s = asked.pop("s")
             for name, value in asked.items():
                 self._try(getattr(self, f"_{name}"), value, asked_s)
@@ -164,26 +179,42 @@ class Session:
             refuse("recording", "a folder to record into", "none", remedy)
         if self.recorder.failure and value:
             refuse("recording", "a recorder", self.recorder.failure, "start again")
+        if not value:
+            self._try(self._release, True, asked_s)  # a clip is within its file
         self.recorder.is_on = value
 
     def _volunteer(self, text: str, asked_s: float) -> None:
         if not text.strip():
             refuse("volunteer", "a name or number", "nothing", "say who is recorded")
+        if self.labels.held:
+            refuse("volunteer", "no label held", self.labels.held, "a clip has one")
         self.labels.volunteer = text.strip()
 
     def _press(self, name: str, asked_s: float) -> None:
         if self.recorder is None or not self.recorder.is_on:
             remedy = "start again with --record=DIR, or press R"
             refuse("label", "a recording", "none", remedy)
-        self._release(True, asked_s)
+        if self._quiet_since_s is not None:
+            refuse("label", "a camera that sends", "nothing", "see why it is silent")
+        self._try(self._release, True, asked_s)
         if self._latest is not None:
             self.labels.press(name, self._camera_us(asked_s))
 
     def _release(self, value: bool, asked_s: float) -> None:
-        if not self.labels.held or self._latest is None:
-            return
-        clip = self.labels.release(self._camera_us(asked_s), self._latest.crop)
-        if clip and self.recorder:
+        if self._latest is not None:
+            self._end_clip(self._camera_us(asked_s))
+
+    def _stop_clip(self) -> None:
+        """Ends what is held where nothing more comes of it."""
+        if self._latest is not None:
+            self._try(self._end_clip, self._latest.time_us)
+
+    def _end_clip(self, time_us: float) -> None:
+        """Ends what is held, if anything, at a time of the camera's clock."""
+        if self.labels.held and self.recorder.failure:
+            self.labels.held = ""
+            refuse("label", "a recorder", self.recorder.failure, "start again")
+        if clip := self.labels.release(time_us, self._latest.crop):
             self.recorder.mark(clip)
 
     def _camera_us(self, asked_s: float) -> float:

@@ -5,7 +5,7 @@ import numpy as np
 from seen_jax.cameras.periods import periods
 from seen_jax.events import Recording
 from seen_jax.live.engine import Moment
-from seen_jax.live.intake import Arrival
+from seen_jax.live.intake import PATIENCE_US, Arrival
 from seen_jax.live.view import About
 from seen_jax.runtime.seen_runtime import LAYERS
 from tests.runtime.bundles import plain_runtime
@@ -43,14 +43,14 @@ def in_packets(recording, span_us, begin_us=0, **changes):
 
 
 def in_time(packets, on_packet=lambda packet: None):
-    """Batches of one period each; this computer's clock is the camera's."""
+    """Batches of one period each, of a live stream; both clocks are one."""
 
     def given():
         for packet in packets:
             on_packet(packet)
             yield packet
 
-    for period in periods(given(), period_us=PERIOD_US):
+    for period in periods(given(), period_us=PERIOD_US, patience_us=PATIENCE_US):
         yield [Arrival(period, (30, SIZE), period.end_us / 1e6)]
 
 
