@@ -280,9 +280,9 @@ setInterval(() => { if (lost) alarm(""); }, 1000);
 
 // ------------------------------------------------------------------------ what is asked
 
-let held = "";
-function press(name) { if (!held) { held = name; send({ press: name }); } }
-function release() { if (held) { held = ""; send({ release: true }); } }
+let held = "", heldKey = "";  // a key by its place: Shift changes what it writes
+function press(name, key = "") { if (!held) { held = name; heldKey = key; send({ press: name }); } }
+function release() { if (held) { held = heldKey = ""; send({ release: true }); } }
 
 $("record").addEventListener("click", () => send({ record: !(head.status || {}).recording }));
 $("take").addEventListener("click", () => send({ take: true }));
@@ -293,10 +293,10 @@ document.addEventListener("visibilitychange", release);
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || event.target.tagName === "INPUT") return;
   const place = KEYS.indexOf(event.key);
-  if (place >= 0 && about && place < about.labels.length && about.can_record) press(about.labels[place]);
-  if (event.key === "r" && !$("record").disabled) $("record").click();
+  if (place >= 0 && about && place < about.labels.length && about.can_record) press(about.labels[place], event.code);
+  if (event.key.toLowerCase() === "r" && !$("record").disabled) $("record").click();
 });
-document.addEventListener("keyup", (event) => { if (KEYS.includes(event.key)) release(); });
+document.addEventListener("keyup", (event) => { if (event.code === heldKey) release(); });
 
 // The crop: dragged, or moved by the arrow keys, 1 pixel, with Shift 10.
 function place(where) {
