@@ -9,6 +9,7 @@ runs by the camera's clock: a period that is missing stands still.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import signal
@@ -48,8 +49,11 @@ def check(path: Path) -> None:
         except ImportError:
             remedy = "run pip install imageio-ffmpeg, or name a .gif"
             refuse("--video", "imageio-ffmpeg for .mp4", "no such package", remedy)
-    with explained(path), open(path, "ab"):
-        pass
+    with explained(path):
+        was_there = path.exists()
+        open(path, "ab").close()
+        if not was_there:
+            path.unlink()
 
 
 class Painter:
@@ -209,12 +213,16 @@ def _rgb(colour: str) -> list[int]:
 def _pictures(
     painter: Painter, moments: Iterator[Moment], rate: float
 ) -> Iterator[Image.Image]:
-    """Yields a picture for every 1/rate s of the camera's time."""
+    """Yields a picture for every 1/rate s of the camera's time.
+
+    It shows the newest moment in the middle of that time: timestamps are rounded, so
+    that at its beginning the newest would now and then be the one before.
+    """
     due_us = 0.0
     for moment in moments:
         before = painter.newest
         if before is None or moment.time_us <= before.time_us:
-            due_us = moment.time_us
+            due_us = moment.time_us + 0.5e6 / rate
         elif due_us < moment.time_us:
             picture = painter.draw()
             while due_us < moment.time_us:
@@ -234,11 +242,10 @@ def _write_gif(path: Path, pictures: Iterator[Image.Image], colours: list[str]) 
     palette.putpalette(values)
     few = (
         picture.quantize(palette=palette, dither=Image.Dither.NONE)
-        for _, picture in zip(range(round(GIF_S * GIF_RATE)), pictures, strict=False)
+        for picture in itertools.islice(pictures, round(GIF_S * GIF_RATE))
     )
-    if first := next(few, None):
-        options = {"duration": 1000 // GIF_RATE, "loop": 0, "optimize": False}
-        first.save(path, save_all=True, append_images=few, **options)
+    options = {"duration": 1000 // GIF_RATE, "loop": 0, "optimize": False}
+    next(few).save(path, save_all=True, append_images=few, **options)
 
 
 def _write_mp4(path: Path, pictures: Iterator[Image.Image]) -> None:
@@ -269,14 +276,20 @@ def write(path: Path, about: About, moments: Iterator[Moment]) -> None:
     painter, is_gif = Painter(about), path.suffix == ".gif"
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     pictures = _pictures(painter, moments, GIF_RATE if is_gif else MP4_RATE)
+    if (first := next(pictures, None)) is None:
+        refuse(path, "at least one period to show", "none", "play more")
+    pictures = itertools.chain([first], pictures)
     with explained(path):
-        if is_gif:
-            _write_gif(part, pictures, about.colours)
-        else:
-            _write_mp4(part, pictures)
-        for _ in moments:  # behind the end of a GIF
-            pass
-        part.replace(path)
+        try:
+            if is_gif:
+                _write_gif(part, pictures, about.colours)
+            else:
+                _write_mp4(part, pictures)
+            for _ in moments:  # behind the end of a GIF
+                pass
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _received(things: Connection) -> Iterator[Moment]:
