@@ -238,7 +238,7 @@ function labels(status) {
     $("volunteer").value = status.volunteer;
   const many = Math.min(about.labels.length, KEYS.length);
   text("labels_text", !isDriver ? "another page steers" : about.can_record
-    ? `hold 1 to ${many} or a button while it lasts`
+    ? `hold 1 to ${many} while it lasts`
     : "to record and label, start with --record=DIR");
   [...$("keys").children].forEach((key, i) => {
     const name = key.dataset.name, count = (status.clips || {})[name] || 0;
@@ -247,7 +247,7 @@ function labels(status) {
     key.setAttribute("aria-pressed", status.held === name);
     key.disabled = !about.can_record || !isDriver;
   });
-  const notes = (status.notes || []).map(([number, what]) => what);
+  const notes = (status.notes || []).map(([number, what]) => what).reverse();
   if ($("notes").dataset.shown !== notes.join("\n")) {
     $("notes").dataset.shown = notes.join("\n");
     fill("notes", notes.map((what) => element("li", { textContent: what })));
@@ -256,7 +256,7 @@ function labels(status) {
 
 function note(what) {
   const item = element("li", { textContent: what });
-  $("notes").append(item);
+  $("notes").prepend(item);
   setTimeout(() => item.remove(), 5000);
 }
 
