@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import secrets
+import signal
 import sys
 import threading
 from array import array
@@ -258,4 +259,6 @@ def summary(
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: what waits is recorded
+        signal.signal(number, signal.default_int_handler)
     sys.exit(run_command(main, seen_runtime.ERRORS))

@@ -85,12 +85,12 @@ class Session:
                 elif self._quiet_since_s is None:
                     self._quiet_since_s = time.monotonic()
                     self._warn("nothing comes; waiting")
-                    self._stop_clip()
                 self._predict(batch, show, wait)
                 self._look_after_outlets()
         finally:
             self._follow()
-            self._stop_clip()
+            if self._latest is not None:
+                self._try(self._end_clip, self._latest.time_us)
 
     def _predict(self, batch: list[Arrival], show, wait: bool) -> None:
         moments = self.engine.take(batch)
@@ -194,8 +194,6 @@ class Session:
         if self.recorder is None or not self.recorder.is_on:
             remedy = "start again with --record=DIR, or press R"
             refuse("label", "a recording", "none", remedy)
-        if self._quiet_since_s is not None:
-            refuse("label", "a camera that sends", "nothing", "see why it is silent")
         self._try(self._release, True, asked_s)
         if self._latest is not None:
             self.labels.press(name, self._camera_us(asked_s))
@@ -203,11 +201,6 @@ class Session:
     def _release(self, value: bool, asked_s: float) -> None:
         if self._latest is not None:
             self._end_clip(self._camera_us(asked_s))
-
-    def _stop_clip(self) -> None:
-        """Ends what is held where nothing more comes of it."""
-        if self._latest is not None:
-            self._try(self._end_clip, self._latest.time_us)
 
     def _end_clip(self, time_us: float) -> None:
         """Ends what is held, if anything, at a time of the camera's clock."""

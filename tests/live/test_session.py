@@ -300,7 +300,7 @@ class Ear:
     failure = ""
 
 
-def test_silence_is_said_once_and_a_label_is_refused(quiet):
+def test_silence_is_said_once_until_it_ends(quiet):
     made, warnings = quiet
     told, made.page = [], Ear()
     made.page.put = told.append
