@@ -9,10 +9,13 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from seen_jax.cameras import digest
 from seen_jax.cameras.aedat4 import write_aedat4
@@ -25,6 +28,7 @@ from seen_jax.live.intake import QUIET_S, arrivals
 from seen_jax.runtime import seen_runtime
 from tests.cameras.serving import ORIGIN, free_ports, sent, served
 from tests.helpers import ROOT, cpu_environment
+from tests.live.programs import program
 from tests.live.streams import SIZE, recording_of
 from tests.runtime.bundles import THREE_LEVELS, write_manifest
 
@@ -223,6 +227,11 @@ def test_a_recording_that_cannot_be_written(bundle, recording, tmp_path):
         (["tcp:localhost"], "source: expected tcp://HOST:PORT,PORT or unix:PATH,PATH"),
         (["tcp://127.0.0.1:PORT"], "expected a server at 127.0.0.1:"),
         (["simulator:x"], "source: expected simulator or simulator:SEED, got"),
+        (["FILE", "--labels=a,A"], "--labels: expected different names, got a,A"),
+        (["FILE", "--labels=a/b"], "--labels: expected names of at most 200 bytes"),
+        (["FILE", "--volunteer= "], "--volunteer: expected printable text, got ' '"),
+        (["FILE", "--video=a.avi"], "--video: expected a file .mp4 or .gif, got a.avi"),
+        (["FILE", "--video=/none/a.gif"], "/none/a.gif: expected a place that can be"),
     ],
 )
 def test_bad_input_is_one_line(arguments, words, bundle, recording):
@@ -260,10 +269,39 @@ def test_a_recording_shorter_than_a_window(bundle, tmp_path):
 
 
 def test_arguments_that_are_refused(bundle, recording, capsys):
-    for argument in ("--seconds=0", "--seconds=x", "--speed=-1", "--speed=nan"):
+    wrong = "--seconds=0", "--seconds=x", "--speed=-1", "--speed=nan", "--port=65536"
+    for argument in wrong:
         with pytest.raises(SystemExit):
             main([str(recording[0]), f"--bundle={bundle}", argument])
         assert f"argument {argument.partition('=')[0]}: " in capsys.readouterr().err
+
+
+def test_a_film_of_a_recording_has_all_of_its_time(bundle, recording, tmp_path):
+    """30 periods; no moment is lost though the film is drawn more slowly."""
+    path = tmp_path / "a.gif"
+    options = f"--bundle={bundle}", "--crop=5,0,20", "--speed=0", f"--video={path}"
+    status, out, err = run(recording[0], *options, "--backend=native")
+    assert (status, out[-1], err) == (0, f"film        {path}", [])
+    with Image.open(path) as image:
+        frames = [image.seek(i) or image.info for i in range(image.n_frames)]
+    # 967 ms from the first period's end to the last one's: ten pictures, and the last.
+    assert sum(x["duration"] for x in frames) == 1100
+
+
+def test_a_page_for_others_wants_the_token_that_is_printed(bundle, recording, tmp_path):
+    options = f"--bundle={bundle}", "--crop=5,0,20", "--speed=0.05", "--port=0"
+    arguments = recording[0], *options, "--host=0.0.0.0", "--backend=native"
+    log = tmp_path / "log"
+    with program("seen_jax.live", *arguments, said="127.0.0.1", log=log):
+        (url,) = re.findall(r"^page +(http://127.+)$", log.read_text(), re.MULTILINE)
+        place, _, token = url.partition("?token=")
+        assert len(token) >= 16
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(place).close()
+        cookies = urllib.request.HTTPCookieProcessor()
+        with urllib.request.build_opener(cookies).open(url) as answer:
+            assert (answer.status, answer.url) == (200, place)
+            assert b"SEEN" in answer.read()
 
 
 def test_the_simulator_until_ctrl_c(bundle):
