@@ -378,7 +378,7 @@ async def test_who_shows_nothing_gets_two_messages_and_is_closed(monkeypatch):
 
 @in_a_loop
 async def test_who_never_reads_costs_no_memory_and_is_closed(monkeypatch):
-    monkeypatch.setattr(page, "SILENT_S", 1.0)
+    monkeypatch.setattr(page, "SILENT_S", 2.0)
     async with serving() as server, server.browser() as other:
         _, writer = await server.stranger(UPGRADE)
         writer.transport.pause_reading()
