@@ -112,7 +112,9 @@ class Session:
             return
         if moment.time_us < last.time_us:
             self._try(self._end_clip, -math.inf)
-        elif moment.time_us - last.time_us > 1e6 * MAX_STALE_S:
+            return
+        is_gap = moment.number > last.number + 1
+        if is_gap and moment.time_us - last.time_us > 1e6 * MAX_STALE_S:
             self._try(self._end_clip, last.time_us)  # none has such a gap in it
 
     def say(self, text: str) -> None:
