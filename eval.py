@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
+from absl import flags, logging
 
-from seen_jax.errors import refuse, run_command
+from seen_jax import absl_command
+from seen_jax.errors import refuse
 from seen_jax.evaluation import folder, observe, report, restored, summaries
 from seen_jax.export import bundle
 from seen_jax.protocol import NUM_PASSES
@@ -44,9 +45,7 @@ _CACHE = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"flags: expected --NAME=VALUE, got {argv[1:]}")
+def main() -> None:
     if _PASSES.value < 1:
         refuse("passes", "1 or more", _PASSES.value)
     if _EXPORT_DIR.value:
@@ -73,5 +72,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["workdir"])
-    app.run(lambda argv: run_command(lambda: main(argv), seen_runtime.ERRORS))
+    absl_command.run(main, ["workdir"], also=seen_runtime.ERRORS)

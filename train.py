@@ -9,14 +9,14 @@ launch/train_multihost.sh.
 """
 
 import collections
-import sys
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
-from seen_jax.errors import UserError, refuse, run_command
+from seen_jax import absl_command
+from seen_jax.errors import refuse
 from seen_jax.export import bundle
 from seen_jax.training import hosts, loop, overrides, setup, workdir
 from seen_jax.training.step import AXIS
@@ -42,9 +42,7 @@ _JOIN_S = flags.DEFINE_integer(
 )
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        raise app.UsageError(f"flags: expected --NAME=VALUE, got {argv[1:]}")
+def main() -> int:
     logging.set_verbosity(logging.ERROR)
     folder = Path(_WORKDIR.value)
     cache = _CACHE.value or folder.resolve().parent / "compilation_cache"
@@ -101,15 +99,5 @@ def devices_text() -> str:
     )
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the flags; what is wrong with a field of the config is said in a line."""
-    try:
-        overrides.check(argv)
-    except UserError as error:
-        sys.exit(str(error))
-    return app.parse_flags_with_usage(argv)
-
-
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
-    app.run(lambda argv: run_command(lambda: main(argv)), flags_parser=parse_flags)
+    absl_command.run(main, ["config", "workdir"], overrides.check)

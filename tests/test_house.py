@@ -18,7 +18,7 @@ MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 
 LAYERS = [  # from the bottom up; those of one line may not import each other
     {"errors", "palette"},
-    {"files", "processes", "staleness"},
+    {"absl_command", "files", "processes", "staleness"},
     {"see", "problems"},
     {"images", "events", "metrics", "models.surrogate", "data.windows", "split"},
     {"volunteers", "clip_files", "cameras", "models.lif", "runtime.seen_runtime"},
@@ -36,7 +36,7 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
 NO_JAX = {"errors", "files", "processes", "see", "problems", "split", "volunteers"}
 NO_JAX |= {"clip_files", "see_folder", "images", "events", "event_folder", "cameras"}
 NO_JAX |= {"recording_table", "recordings", "cli", "metrics", "data.windows", "runtime"}
-NO_JAX |= {"staleness", "live", "palette"}
+NO_JAX |= {"staleness", "live", "palette", "absl_command"}
 ALLOWED = {  # package: the modules (by prefix) that may import it
     "tensorflow": set(),
     "apache_beam": set(),
