@@ -13,6 +13,38 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+LONGEST = [  # files, by their time; one that began last would run alone in the end
+    "test_environments.py",
+    "test_train.py",
+    "test_hosts.py",
+    "test_network.py",
+    "test_native.py",
+    "test_spikes.py",
+    "test_demonstration.py",
+    "test_command.py",
+    "test_seen.py",
+    "test_eval.py",
+    "test_step.py",
+    "test_writer.py",
+]
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `-n` a file's tests stay in one process, which makes its fixtures once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    if config.option.dist != "load":  # another way was asked for
+        return None
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of material that does not travel with the repository."""

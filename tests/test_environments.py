@@ -1,12 +1,12 @@
 """Export and runtime where torch is, in an environment that is made here.
 
 The ordinary install has no torch. This adds what requirements-export.txt asks for to
-the packages that these tests run with, and runs there the files that name "torch",
-which are skipped here; one of them makes the environment of a Jetson TX2 in turn. Both
-are large downloads: `-m "not environments"` leaves them out.
+the packages that these tests run with, and runs there the files of which something is
+skipped here. It is a large download: `-m "not environments"` leaves it out.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +20,13 @@ import pytest
 
 from tests.helpers import ROOT
 
+# They ask for torch themselves, or by the bundle of tests/runtime/conftest.py.
+NEEDS_TORCH = re.compile(r'importorskip\("torch"|def test_.*\bbundle\b')
 TESTED = [
     path
     for folder in ("export", "runtime", "benchmarks")
     for path in sorted((ROOT / "tests" / folder).glob("test_*.py"))
-    if '"torch"' in path.read_text()
+    if NEEDS_TORCH.search(path.read_text())
 ]
 
 
@@ -46,7 +48,7 @@ def test_with_torch(venv, tmp_path):
     place = subprocess.run([python, "-c", code], capture_output=True, text=True)
     packages = sysconfig.get_path("purelib")
     (venv / place.stdout.strip() / "these.pth").write_text(packages + "\n")
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir"]
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile"]
     wanted = ["-r", ROOT / "requirements-export.txt"]
     installed = subprocess.run([*pip, *wanted], capture_output=True, text=True)
     if installed.returncode:

@@ -201,27 +201,39 @@ def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-def test_a_run_that_resumes_with_another_program_says_so(lab):
-    code, output = lab.run("program", num_epochs=1, before="export CC=no-such-cc;")
+def test_a_run_that_resumes_with_another_program_says_so(lab, whole):
+    kernel = "XLA and the kernel in C"
+    assert f"computed by {kernel}\n" in whole
+    assert checkpoint(lab, "whole", 12)[1]["program"] == kernel
+    shutil.copytree(lab.root / "whole", lab.root / "program")
+    code, output = lab.run("program", before="export CC=no-such-cc;")
     assert code == 0 and "from the host, computed by XLA\n" in output, output
     assert output.count("no kernel in C: no-such-cc is not installed") == 1
-    assert checkpoint(lab, "program", 3)[1]["program"] == "XLA"
-    code, output = lab.run("program", num_epochs=2)
-    assert code == 0 and "computed by XLA and the kernel in C\n" in output, output
-    assert "resumes after step 3, which XLA computed: sums are rounded" in output
+    words = f"resumes after step 12, which {kernel} computed: sums are rounded"
+    assert words in output
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(lab, whole):
+def test_a_loss_that_is_not_finite_ends_the_run(lab):
+    """Without a checkpoint it starts anew with another config, else not."""
     # The second epoch's rate is 0.015e38: its first step overflows the weights.
-    code, output = lab.run("diverged", learning_rate_decay=1e38, select="last")
+    fields = {"learning_rate_decay": 1e38, "select": "last"}
+    code, output = lab.run("diverged", **fields, eval_every=3, checkpoint_every=3)
     assert code == 1
     words = r"loss: expected a finite number at step [56] \(epoch 2\), got"
     assert re.search(words, output), output
+    assert "there is no checkpoint yet" in output and "Traceback" not in output
+
+    code, output = lab.run("diverged", **fields, eval_every=2)
+    assert code == 1 and re.search(words, output), output
+    line = "a run that left no checkpoint starts anew with eval_every: 3 -> 2\n"
+    assert line in output
     assert "the last good checkpoint is kept (step 3)" in output
-    assert "Traceback" not in output
     checkpoints = Checkpoints(lab.root / "diverged", read_only=True)
     assert checkpoints.steps() == [3]
     checkpoints.close()
+
+    code, output = lab.run("diverged", **fields, eval_every=3)
+    assert code == 1 and "eval_every: 2 -> 3" in output
 
 
 def test_a_disk_without_room_is_an_error_that_says_so(lab, whole):
@@ -247,16 +259,3 @@ def test_fields_that_are_not_right_are_refused(lab, fields, words):
     (line,) = [line for line in output.splitlines() if not line.startswith("process")]
     assert line.startswith(words)
     assert not (lab.root / "refused").exists()
-
-
-def test_a_run_that_left_no_checkpoint_is_begun_anew_with_another_config(lab, whole):
-    # The first step overflows the weights; the run has its workdir by then.
-    code, output = lab.run("anew", learning_rate=1e38)
-    assert code == 1 and "there is no checkpoint yet" in output
-    code, output = lab.run("anew", num_epochs=1)
-    assert code == 0, output
-    words = "a run that left no checkpoint starts anew with learning_rate: 1e+38 -> "
-    assert f"{words}0.015\n" in output
-    assert lab.rows("anew")[0]["loss"] == lab.rows("whole")[0]["loss"]
-    code, output = lab.run("anew", learning_rate=0.01)
-    assert code == 1 and "learning_rate: 0.015 -> 0.01" in output
