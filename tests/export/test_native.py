@@ -48,10 +48,9 @@ def no_torch(monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
 
 
-@pytest.mark.parametrize("asked", [[], ["--formats=native"]], ids=str)
-def test_written_and_run(folder, tmp_path, asked):
+def test_written_and_run(folder, tmp_path):
     out = tmp_path / "new"
-    command = ["seen_jax.export", "bundle", "--workdir", folder, "--out", out, *asked]
+    command = ["seen_jax.export", "bundle", "--workdir", folder, "--out", out]
     done = without_torch(*command)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -95,7 +95,7 @@ from seen_jax.models.fast.network import FastSEEN
 from seen_jax.models.seen import SEEN
 from tests.models.variables import draw, windows
 
-flags = "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"
+flags = "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"
 native.FLAGS = {name: (*x, *flags) for name, x in native.FLAGS.items()}
 for size, batch in ((24, 5), (90, 2), (45, 1)):
     inputs = {name: x.astype(np.float32) for name, x in windows(size, batch).items()}
@@ -124,6 +124,7 @@ def test_sanitizers_have_nothing_to_say():
         pytest.skip("the compiler has no sanitizers")
     env = {**os.environ, "LD_PRELOAD": " ".join(libraries), "JAX_PLATFORMS": "cpu"}
     env["ASAN_OPTIONS"] = "detect_leaks=0"  # Python's own are none of ours
+    env["XLA_FLAGS"] = "--xla_backend_optimization_level=1"  # compiles faster
     command = [sys.executable, "-c", SANITIZED]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -76,7 +76,7 @@ def test_two_devices_learn_as_the_plain_network():
                 assert_same(on_device, list(expected[1:]))
 
 
-@pytest.mark.parametrize("size", [1, 9, 22, 24, 45])
+@pytest.mark.parametrize("size", [1, 9, 45])  # of 22 and more it learns, above
 def test_evaluates_as_the_plain_network(size):
     with jax.enable_x64(True):
         inputs = windows(size)
