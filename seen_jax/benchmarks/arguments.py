@@ -18,10 +18,9 @@ def add_numbers(
     **defaults: int,
 ) -> None:
     """Adds an option --NAME for each name and default: an integer from `least` up."""
+    kind = number(int, least, f"an integer of at least {least}")
     for name, default in defaults.items():
-        parser.add_argument(
-            f"--{name}", type=at_least(least), default=default, help=text
-        )
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text)
 
 
 def add_data(
@@ -39,34 +38,29 @@ def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> 
     """Adds --rounds and --seconds with these defaults."""
     add_numbers(parser, rounds=rounds)
     text = "per measurement"
-    parser.add_argument("--seconds", type=duration, default=seconds, help=text)
+    parser.add_argument("--seconds", type=SECONDS, default=seconds, help=text)
 
 
 def add_setting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Returns an argument type: integers from `least` up."""
-    return _number(int, least, f"an integer of at least {least}")
+def number(kind: type, least: int, rule: str) -> Callable[[str], float]:
+    """Returns an argument type: finite numbers from `least` up, by a rule in words."""
 
-
-def duration(text: str) -> float:
-    """An argument type: seconds, 0 or more."""
-    return _number(float, 0, "seconds, 0 or more")(text)
-
-
-def _number(kind: type, least: int, rule: str) -> Callable[[str], float]:
     def parse(text):
         try:
-            number = kind(text)
+            value = kind(text)
         except ValueError:
-            number = math.nan
-        if not least <= number < math.inf:
+            value = math.nan
+        if not least <= value < math.inf:
             raise argparse.ArgumentTypeError(f"expected {rule}, got {text!r}")
-        return number
+        return value
 
     return parse
+
+
+SECONDS = number(float, 0, "seconds, 0 or more")
 
 
 def check_last_batch(num_clips: int, batch_size: int) -> None:

@@ -201,11 +201,10 @@ def to_text(results: list[dict[str, Any]]) -> str:
 
 
 def _one_to_text(result: Mapping[str, Any]) -> str:
-    others = f"{result['epochs'] - 1} more epochs, steps only"
     names = {
         "placed_s": "images to the device",
         "first_epoch_s": "first epoch, compiled",
-        "other_epochs_s": others,
+        "other_epochs_s": f"{result['epochs'] - 1} more epochs, steps only",
         "all_s": "all of that",
         "evaluation_s": f"{result['passes']} passes of evaluation",
     }
@@ -214,10 +213,9 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
     epoch_s, here_s = result["epoch_s"], result["epoch_s"][HERE]
     noisy = result["noisy"]
     for name, rounds in epoch_s.items():
-        times, is_noisy = timing.ratio(rounds, here_s), {name, HERE} & {*noisy}
-        marked = timing.ratio_to_text(times, 1, bool(is_noisy))
-        value = timing.to_text(rounds, 3)
-        lines.append(f"{f'an epoch, {name}':36}{value:>26} s, {marked} x")
+        value, ratio = timing.to_text(rounds, 3), timing.ratio(rounds, here_s)
+        times = timing.marked(ratio, noisy, name, HERE, digits=1)
+        lines.append(f"{f'an epoch, {name}':36}{value:>26} s, {times} x")
     step_work, most = result["step"], result["ceilings"]
     for what, name, unit in (("products", "flops", "FLOP"), ("memory", "bytes", "B")):
         if step_work[name] is not None:

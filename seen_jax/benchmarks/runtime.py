@@ -142,7 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "default: all of the bundle's formats"
     parser.add_argument("--backends", nargs="+", metavar="NAME", help=text)
     arguments.add_rounds(parser, rounds=15, seconds=0.5)
-    text, kind = "of a replay at 30 frames/s", arguments.duration
+    text, kind = "of a replay at 30 frames/s", arguments.SECONDS
     parser.add_argument("--seconds_at_30", type=kind, default=60.0, help=text)
 
 

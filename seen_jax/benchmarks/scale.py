@@ -102,7 +102,7 @@ def to_text(result: Mapping[str, Any]) -> str:
             ms = "".join(f"{timing.to_text(x, 1):>30}" for x in rounds_ms(point))
             rates = "".join(f"{x:12.1f}" for x in windows_per_s(point))
             busy = timing.noisy_ways(point["calls"])
-            ratio = timing.ratio_to_text(point["ratio"], 2, bool(busy))
+            ratio = timing.marked(point["ratio"], busy, *busy)
             lines.append(f"{what:12}{value:>8}{ms}{rates}{ratio:>8}")
             noisy |= {f"{what} {value}, {name}": why for name, why in busy.items()}
             machines.append(point["machine"])

@@ -160,7 +160,7 @@ def plain_inputs(
 def to_text(result: Mapping[str, Any]) -> str:
     """Formats the time of a call of both programs, and the ratio."""
     versions, calls = result["versions"], result["calls"]
-    ratio = timing.ratio_to_text(result["ratio"], 2, bool(timing.noisy_ways(calls)))
+    ratio = timing.marked(result["ratio"], timing.noisy_ways(calls), HERE, PLAIN)
     columns = {"per_s": "ms", "per_core_s": "ms of all cores"}
     return "\n".join(
         [

@@ -122,9 +122,8 @@ def to_text(result: dict[str, Any]) -> str:
     for point in result["points"]:
         name, ms = _name(point["threshold"]), point["ms"]
         rates = "".join(f"{100 * x:8.2f}" for x in point["rates"].values())
-        ratio, is_noisy = timing.ratio(dense_ms[DENSE], ms), {name, DENSE} & {*noisy}
-        marked = timing.ratio_to_text(ratio, 2, bool(is_noisy))
-        lines.append(f"{name:20}{rates}{timing.to_text(ms, 2):>30}{marked:>10}")
+        ratio = timing.marked(timing.ratio(dense_ms[DENSE], ms), noisy, name, DENSE)
+        lines.append(f"{name:20}{rates}{timing.to_text(ms, 2):>30}{ratio:>10}")
     lines += [f"{x:52}{timing.to_text(ms, 2):>30}" for x, ms in dense_ms.items()]
     return "\n".join([*lines, _verdict(result), *timing.warnings(noisy)])
 

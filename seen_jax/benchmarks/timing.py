@@ -143,9 +143,9 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> float:
     return statistics.median(x / y for x, y in zip(over, under, strict=True))
 
 
-def ratio_to_text(value: float, digits: int, is_noisy: bool) -> str:
-    """Formats a ratio, marked if what it is of is noisy."""
-    return f"{value:.{digits}f}{MARK if is_noisy else ''}"
+def marked(value: float, noisy: Mapping[str, str], *ways: str, digits: int = 2) -> str:
+    """Formats a ratio, marked if one of the ways that it is of is noisy."""
+    return f"{value:.{digits}f}{MARK if noisy.keys() & {*ways} else ''}"
 
 
 def warnings(noisy: Mapping[str, str]) -> list[str]:
@@ -184,8 +184,7 @@ def table(
     for name, rate in rates.items():
         shown = (times_ms(rate[x]) if as_ms else rate[x] for x in columns)
         cells = "".join(f"{to_text(x, digits, best):>30}" for x in shown)
-        is_marked = name in noisy or plain in noisy
-        times = ratio_to_text(ratio(rate[by], rates[plain][by]), 2, is_marked)
+        times = marked(ratio(rate[by], rates[plain][by]), noisy, name, plain)
         lines.append(f"{name:24}{cells}{times:>10}")
     return lines + warnings(noisy)
 

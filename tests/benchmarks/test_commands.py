@@ -156,8 +156,8 @@ def test_a_busy_machine_is_told():
     assert line.startswith("* WARNING, a busy machine: half the interquartile range is")
     assert " above 10% of the median, or others used more of a core, for b (" in line
     assert " for b (spread by the clock); c (x). " in line
-    assert timing.ratio_to_text(2.345, 2, False) == "2.35"
-    assert timing.ratio_to_text(2.345, 2, True) == "2.35*"
+    assert timing.marked(2.345, {"c": "x"}, "a", "b") == "2.35"
+    assert timing.marked(2.345, {"b": "x"}, "a", "b", digits=1) == "2.3*"
 
 
 @pytest.mark.parametrize("noisy", [True, False])
