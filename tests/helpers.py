@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import jax
@@ -187,6 +188,16 @@ def read_board(folder):
         for value in event.summary.value:
             values.setdefault(value.tag, []).append((event.step, value))
     return values
+
+
+def make_venv(folder: Path) -> Path:
+    """Makes a virtual environment that sees these packages; returns its Python."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    place = subprocess.check_output([python, "-c", code], text=True).strip()
+    Path(place, "these.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
 
 
 def cpu_environment(num_devices: int, **variables: str) -> dict[str, str]:

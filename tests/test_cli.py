@@ -3,14 +3,12 @@
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import seen_jax
 from seen_jax import cli
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers import ROOT, make_venv
 
 
 def seen(*arguments, cwd=ROOT):
@@ -85,8 +83,7 @@ def test_configs_come_from_the_package_where_there_are_none(tmp_path, monkeypatc
 @pytest.mark.parametrize("editable", [False, True])
 def test_pip_install(editable, tmp_path):
     """Installs into an environment that sees these packages; runs elsewhere."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
+    python = make_venv(tmp_path / "venv")
     pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
     clone = tmp_path / "clone"
     files = subprocess.run(
@@ -96,12 +93,8 @@ def test_pip_install(editable, tmp_path):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_bytes((ROOT / name).read_bytes())
     subprocess.run([*pip, *(["--editable"] if editable else []), clone], check=True)
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    place = subprocess.run([python, "-c", code], capture_output=True, text=True)
-    packages = Path(place.stdout.strip())
-    outer = next(x for x in sys.path if x.endswith("site-packages"))
-    (packages / "these.pth").write_text(outer + "\n")
     if not editable:
+        (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
         names = {x.name for x in (packages / "seen_jax" / "programs").iterdir()}
         assert names - {"__pycache__"} == {"train.py", "eval.py", "configs", "datasets"}
         assert not [*packages.glob("seen_jax/**/test*")]

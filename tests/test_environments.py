@@ -9,8 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
 from importlib.util import find_spec
@@ -18,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, make_venv
 
 # They ask for torch themselves, or by the bundle of tests/runtime/conftest.py.
 NEEDS_TORCH = re.compile(r'importorskip\("torch"|def test_.*\bbundle\b')
@@ -42,12 +40,7 @@ def venv():
 @pytest.mark.environments
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is here already")
 def test_with_torch(venv, tmp_path):
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    python = venv / "bin" / "python"
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    place = subprocess.run([python, "-c", code], capture_output=True, text=True)
-    packages = sysconfig.get_path("purelib")
-    (venv / place.stdout.strip() / "these.pth").write_text(packages + "\n")
+    python = make_venv(venv)
     pip = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile"]
     wanted = ["-r", ROOT / "requirements-export.txt"]
     installed = subprocess.run([*pip, *wanted], capture_output=True, text=True)

@@ -192,14 +192,24 @@ def test_sanitizers_have_nothing_to_say(flags):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache of this process, and the compiler's calls."""
+    """An empty cache of this process, and a quick compiler."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(seen_runtime, "_LIBRARIES", {})
+    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
     return tmp_path / "seen"
 
 
+# As this process does, in another one.
+COMPILING = """
+import sys
+from seen_jax.runtime import seen_runtime
+seen_runtime.COMPILE = "-O0", "-shared", "-fPIC"
+seen_runtime.compile_kernel(sys.argv[1])
+"""
+COMPILING = [sys.executable, "-c", COMPILING, str(KERNEL)]
+
+
 def test_it_is_compiled_once(cache, monkeypatch):
-    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
     seen_runtime.compile_kernel(KERNEL)
     (library,) = cache.iterdir()
     written = library.stat().st_mtime_ns
@@ -211,22 +221,18 @@ def test_it_is_compiled_once(cache, monkeypatch):
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_damaged_library_is_made_anew(cache, monkeypatch):
+def test_a_damaged_library_is_made_anew(cache):
     # By another process: what this one has loaded it would take again.
-    lines = "import sys; from seen_jax.runtime import seen_runtime as r; "
-    lines += "r.COMPILE = '-O0', '-shared', '-fPIC'; r.compile_kernel(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", lines, str(KERNEL)], check=True)
+    subprocess.run(COMPILING, check=True)
     (library,) = cache.iterdir()
     whole = library.read_bytes()
     library.write_bytes(whole[:1000])
-    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
     assert seen_runtime.compile_kernel(KERNEL).seen_check
     (library,) = cache.iterdir()
     assert library.stat().st_size == len(whole)
 
 
-def test_a_cache_that_cannot_be_used_is_done_without(cache, monkeypatch, capsys):
-    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
+def test_a_cache_that_cannot_be_used_is_done_without(cache, capsys):
     seen_runtime._say_once.cache_clear()
     cache.mkdir(mode=0o777)
     cache.chmod(0o777)  # others could put a library there
@@ -240,10 +246,7 @@ def test_a_cache_that_cannot_be_used_is_done_without(cache, monkeypatch, capsys)
 
 
 def test_two_processes_at_once(cache):
-    lines = "import sys; from seen_jax.runtime import seen_runtime as r; "
-    lines += "r.COMPILE = '-O0', '-shared', '-fPIC'; r.compile_kernel(sys.argv[1])"
-    command = [sys.executable, "-c", lines, str(KERNEL)]
-    for process in [subprocess.Popen(command) for _ in range(2)]:
+    for process in [subprocess.Popen(COMPILING) for _ in range(2)]:
         assert process.wait() == 0
     assert len(list(cache.iterdir())) == 1
 
@@ -252,7 +255,6 @@ def test_a_full_disk_leaves_nothing(cache, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(seen_runtime, "COMPILE", ("-O0", "-shared", "-fPIC"))
     with monkeypatch.context() as patch:
         patch.setattr(seen_runtime.os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
