@@ -80,27 +80,33 @@ def test_configs_come_from_the_package_where_there_are_none(tmp_path, monkeypatc
 
 
 @pytest.mark.environments
-@pytest.mark.parametrize("editable", [False, True])
-def test_pip_install(editable, tmp_path):
+def test_pip_install(tmp_path):
     """Installs into an environment that sees these packages; runs elsewhere."""
-    python = make_venv(tmp_path / "venv")
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
-    clone = tmp_path / "clone"
+    venv, clone = tmp_path / "venv", tmp_path / "clone"
+    pip = [make_venv(venv), "-m", "pip", "install", "--quiet", "--no-deps"]
     files = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     for name in files:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([*pip, *(["--editable"] if editable else []), clone], check=True)
-    if not editable:
-        (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
-        names = {x.name for x in (packages / "seen_jax" / "programs").iterdir()}
-        assert names - {"__pycache__"} == {"train.py", "eval.py", "configs", "datasets"}
-        assert not [*packages.glob("seen_jax/**/test*")]
-    script = tmp_path / "venv" / "bin" / "seen"
-    for verb in ("train", "build"):
-        ran = subprocess.run(
-            [script, verb, "--help"], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert ran.returncode == 0 and ran.stdout, ran.stderr
+
+    def verbs_run():
+        for verb in ("train", "build"):
+            ran = subprocess.run(
+                [venv / "bin" / "seen", verb, "--help"],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+            )
+            assert ran.returncode == 0 and ran.stdout, ran.stderr
+
+    subprocess.run([*pip, clone], check=True)
+    (packages,) = venv.glob("lib/python*/site-packages")
+    names = {x.name for x in (packages / "seen_jax" / "programs").iterdir()}
+    assert names - {"__pycache__"} == {"train.py", "eval.py", "configs", "datasets"}
+    assert not [*packages.glob("seen_jax/**/test*")]
+    verbs_run()
+    subprocess.run([*pip, "--editable", clone], check=True)  # in the other's place
+    assert not (packages / "seen_jax").exists()
+    verbs_run()
