@@ -13,7 +13,7 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-LONGEST = [  # files, by their time; one that began last would run alone in the end
+LONGEST = [  # files, from the longest; one that began last would run alone in the end
     "test_environments.py",
     "test_train.py",
     "test_hosts.py",
@@ -29,9 +29,10 @@ LONGEST = [  # files, by their time; one that began last would run alone in the 
 ]
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+    if hasattr(config, "workerinput"):  # one of several processes
+        items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
