@@ -612,6 +612,13 @@ static void pack(const seen_header *h, const seen_arrays *a, packed out) {
 
 /* -------------------------------------------------------------- a window, fast */
 
+/* Blocks that read the same products: where in padded frames each begins, and which of
+ * the n * n it is. */
+typedef struct {
+  product *products, *blocks; /* (N, 19, 19) or less, and n * n or less */
+  size_t num_products, num_blocks;
+} alike;
+
 typedef struct {
   real *intensities; /* (N, P, P) with their padding, P = H + 6 */
   real *events;      /* (T, P, P) */
@@ -619,7 +626,7 @@ typedef struct {
   real *kernels;     /* (T, 49 * 64), T's first stage; the first alone where all share it */
   real *silent;      /* (T, 64), what each gives of background alone */
   real *mixed;       /* (N, 21, 21, WIDTH), a slice of `spatial`, weighed */
-  product *products[KINDS]; /* (N, 19, 19) or less, the sums of `look` */
+  alike kinds[KINDS];
   real *spatial;     /* (n * n, 512), currents of J_s */
   uint64_t *j_s;     /* (n * n, 512), a bit each */
   uint64_t *lif1;    /* (T, n * n, 49, 64) */
@@ -633,6 +640,14 @@ typedef struct {
 
 static size_t padded_rows(const seen_header *h) { return h->image_size + 2 * MARGIN; }
 
+static void take_kinds(const seen_header *h, arena *memory, alike kinds[KINDS]) {
+  for (size_t i = 0; i < KINDS; i++) {
+    const size_t num = h->num_intensity_frames * SPAN * SPAN;
+    kinds[i].products = take(memory, num, sizeof(product));
+    kinds[i].blocks = take(memory, num_blocks(h), sizeof(product));
+  }
+}
+
 static scratch cut_scratch(const seen_header *h, arena *memory) {
   const size_t length = h->num_event_frames, num = h->num_intensity_frames;
   const size_t pixels = padded_rows(h) * padded_rows(h), blocks = num_blocks(h);
@@ -643,8 +658,7 @@ static scratch cut_scratch(const seen_header *h, arena *memory) {
   s.kernels = take(memory, length * AREA * FIRST, sizeof(real));
   s.silent = take(memory, length * FIRST, sizeof(real));
   s.mixed = take(memory, num * LINES * LINES * WIDTH, sizeof(real));
-  for (size_t i = 0; i < KINDS; i++)
-    s.products[i] = take(memory, num * SPAN * SPAN, sizeof(product));
+  take_kinds(h, memory, s.kinds);
   s.spatial = take(memory, blocks * THIRD, sizeof(real));
   s.j_s = take(memory, blocks * THIRD / 8, 1);
   s.lif1 = take(memory, length * blocks * AREA * FIRST / 8, 1);
@@ -668,46 +682,53 @@ static void pad(const seen_header *h, real *out, const real *in, size_t num) {
              in + (n * side + i) * side, side * sizeof(real));
 }
 
-/* Lists the products of a kind of block. */
-static size_t list_products(const seen_header *h, size_t kind, product *out) {
-  const size_t padded = padded_rows(h);
-  const size_t top = in_row_0(kind) ? OUTSIDE : 0;
-  const size_t left = in_column_0(kind) ? OUTSIDE : 0;
-  size_t num = 0;
-  for (size_t n = 0; n < h->num_intensity_frames; n++)
-    for (size_t row = top; row < SPAN; row++) {
-      const size_t line = n * LINES + line_of(row, in_row_0(kind));
-      const size_t pixel = (n * padded + row - top) * padded;
-      for (size_t column = left; column < SPAN; column++) {
-        const size_t place = line * LINES + line_of(column, in_column_0(kind));
-        out[num++] = (product){(int32_t)(pixel + column - left), (int32_t)place};
+/* Lists the products and the blocks of each kind. */
+static void list_kinds(const seen_header *h, alike kinds[KINDS]) {
+  const size_t n = block_rows(h), padded = padded_rows(h);
+  for (size_t kind = 0; kind < KINDS; kind++) {
+    const size_t y0 = !in_row_0(kind), x0 = !in_column_0(kind); /* the first block */
+    const size_t top = y0 ? 0 : OUTSIDE, left = x0 ? 0 : OUTSIDE;
+    alike *a = &kinds[kind];
+    a->num_products = a->num_blocks = 0;
+    for (size_t i = 0; i < h->num_intensity_frames; i++)
+      for (size_t row = top; row < SPAN; row++) {
+        const size_t line = i * LINES + line_of(row, in_row_0(kind));
+        const size_t pixel = (i * padded + row - top) * padded;
+        for (size_t column = left; column < SPAN; column++) {
+          const size_t place = line * LINES + line_of(column, in_column_0(kind));
+          a->products[a->num_products++] =
+              (product){(int32_t)(pixel + column - left), (int32_t)place};
+        }
       }
-    }
-  return num;
+    for (size_t row = y0; row < (y0 ? n : 1); row++)
+      for (size_t column = x0; column < (x0 ? n : 1); column++) {
+        const size_t y = 16 * row + top + MARGIN - OUTSIDE; /* of the padded image */
+        const size_t x = 16 * column + left + MARGIN - OUTSIDE;
+        a->blocks[a->num_blocks++] =
+            (product){(int32_t)(y * padded + x), (int32_t)(row * n + column)};
+      }
+  }
 }
 
-/* A slice of J_s's currents for the blocks of a kind. */
-static void look_slice(const seen_header *h, scratch s, size_t kind, size_t num_products,
-                       real *currents) {
-  const size_t n = block_rows(h), padded = padded_rows(h);
-  const size_t y0 = !in_row_0(kind), x0 = !in_column_0(kind); /* the first block */
-  const size_t columns = x0 ? n - 1 : 1, count = (y0 ? n - 1 : 1) * columns;
-  if (!count) return;
-  const size_t tiles = (count + TILE - 1) / TILE, each = (count + tiles - 1) / tiles;
-  for (size_t begin = 0; begin < count; begin += each) {
-    const size_t num = count - begin < each ? count - begin : each;
-    const real *at[TILE];
-    real *to[TILE], sum[TILE * WIDTH];
-    for (size_t i = 0; i < num; i++) {
-      const size_t row = (begin + i) / columns, column = (begin + i) % columns;
-      const size_t y = y0 ? 16 * (row + 1) - OUTSIDE : 0; /* of the image */
-      const size_t x = x0 ? 16 * (column + 1) - OUTSIDE : 0;
-      at[i] = s.intensities + (y + MARGIN) * padded + x + MARGIN;
-      to[i] = currents + ((row + y0) * n + column + x0) * THIRD;
+/* Adds a slice of J_s's currents: padded images, and a slice of `spatial`. */
+static void look_slice(const real *images, const alike kinds[KINDS], const real *table,
+                       size_t rows, const real w[SCALES], real *mixed, real *currents) {
+  for (size_t i = 0; i < rows; i++)
+    weigh(mixed + i * WIDTH, table + i * SCALES * WIDTH, w, WIDTH);
+  for (const alike *a = kinds; a < kinds + KINDS; a++) {
+    const size_t count = a->num_blocks, tiles = (count + TILE - 1) / TILE;
+    const size_t each = tiles ? (count + tiles - 1) / tiles : 0;
+    for (size_t begin = 0; begin < count; begin += each) {
+      const size_t num = count - begin < each ? count - begin : each;
+      const product *blocks = a->blocks + begin;
+      const real *at[TILE];
+      real sum[TILE * WIDTH];
+      for (size_t i = 0; i < num; i++) at[i] = images + blocks[i].pixel;
+      dense(num, at, a->products, a->num_products, mixed, WIDTH, sum, WIDTH);
+      for (size_t i = 0; i < num; i++)
+        for (size_t c = 0; c < WIDTH; c++)
+          currents[(size_t)blocks[i].row * THIRD + c] += sum[i * WIDTH + c];
     }
-    dense(num, at, s.products[kind], num_products, s.mixed, WIDTH, sum, WIDTH);
-    for (size_t i = 0; i < num; i++)
-      for (size_t c = 0; c < WIDTH; c++) to[i][c] += sum[i * WIDTH + c];
   }
 }
 
@@ -716,17 +737,11 @@ static void look(const seen_header *h, const seen_arrays *a, packed weights, scr
                  const real w[SCALES]) {
   const size_t rows = h->num_intensity_frames * LINES * LINES;
   const size_t count = num_blocks(h) * THIRD;
-  size_t num_products[KINDS];
-  for (size_t kind = 0; kind < KINDS; kind++)
-    num_products[kind] = list_products(h, kind, s.products[kind]);
+  list_kinds(h, s.kinds);
   weigh(s.spatial, a->deep_bias, w, count);
-  for (size_t slice = 0; slice < THIRD / WIDTH; slice++) {
-    const real *from = weights.spatial + slice * rows * SCALES * WIDTH;
-    for (size_t i = 0; i < rows; i++)
-      weigh(s.mixed + i * WIDTH, from + i * SCALES * WIDTH, w, WIDTH);
-    for (size_t kind = 0; kind < KINDS; kind++)
-      look_slice(h, s, kind, num_products[kind], s.spatial + slice * WIDTH);
-  }
+  for (size_t slice = 0; slice < THIRD / WIDTH; slice++)
+    look_slice(s.intensities, s.kinds, weights.spatial + slice * rows * SCALES * WIDTH,
+               rows, w, s.mixed, s.spatial + slice * WIDTH);
   for (size_t i = 0; i < count; i += FIRST) { /* one step from rest */
     real membranes[FIRST] = {0};
     fire(h, membranes, s.spatial + i, FIRST, (uint8_t *)s.j_s + i / 8);

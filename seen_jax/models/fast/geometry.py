@@ -41,6 +41,8 @@ class Grid:
         image or for a place outside the first stage's output.
       first: (n, n, 7, 7) bool, whether a place is inside the first stage's output.
       second: (n, n, 3, 3) bool, whether a place is inside conv2_f2's output.
+      alike: (n,), for each row of blocks the first one whose places inside and outside
+        are the same; likewise for columns.
       row_shares: (H, 7), the share of the first stage's output rows whose row Y of the
         kernel reads row H of the image; likewise for columns.
       folds: whether conv2_f2 on these blocks gives 0 for every place outside its
@@ -52,6 +54,7 @@ class Grid:
     pixels: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    alike: np.ndarray
     row_shares: np.ndarray
     folds: bool
 
@@ -72,6 +75,9 @@ def make_grid(size: int) -> Grid:
     pixels = np.where(_pairs(rows_inside, np.logical_and), index, -1)
     every_row = _reads(np.arange(first_size), FIRST)
     reads_row = every_row == np.arange(size)[:, None, None]
+    inside = [x.reshape(len(blocks), -1) for x in (rows_inside, second_inside)]
+    inside = np.concatenate(inside, axis=1)
+    same = (inside[:, None] == inside).all(axis=-1)  # (n, n)
     # Rows of a block that each row of its conv2_f2 reads: (3, 3) of the 7.
     taps = SECOND.stride * np.arange(THIRD.kernel_size)[:, None]
     taps = taps + np.arange(SECOND.kernel_size)
@@ -79,6 +85,7 @@ def make_grid(size: int) -> Grid:
         pixels=pixels.reshape(*pixels.shape[:4], -1),
         first=_pairs(first_inside, np.logical_and),
         second=_pairs(second_inside, np.logical_and),
+        alike=same.argmax(axis=1),
         row_shares=reads_row.sum(axis=1) / first_size,
         folds=bool(np.all(second_inside | ~first_inside[:, taps].any(axis=-1))),
     )

@@ -1,4 +1,4 @@
-"""What follows the spikes on a CPU: calls of `seen_xla.c` inside JAX.
+"""What the kernel in C computes on a CPU: calls of `seen_xla.c` inside JAX.
 
 Branch T has no backward pass, and what enters fc1 are spikes. There a spike adds a row
 of weights, and a silent neuron costs nothing. With p LIF3, q J_s, W the kernel of fc1
@@ -10,6 +10,9 @@ from N inputs to D outputs x, and g the gradient of x,
     dq[B, N] = sum_D (sum_T g[B, T, D]) W[N, D]
 
 so that J_s, which is the same at every time step, is read once.
+
+Branch S is linear up to J_s, but for the attention: `spatial` composes its kernels, as
+`seen_spatial.c` says, and gives their gradients, too.
 
 Note: a weight that is not finite shows only where a neuron fires that reads it; the
 training loop checks all of them before it saves.
@@ -23,6 +26,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +34,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seen_jax.models.fast.geometry import Grid
+from seen_jax.models.fast.geometry import FIRST, Grid, make_grid
 from seen_jax.models.lif import LIF
+from seen_jax.models.seen import SCALES
 from seen_jax.runtime import seen_runtime
 
 SOURCE = Path(__file__).with_name("seen_xla.c")
 FLAGS = {"float32": (), "float64": ("-DREAL=double",)}
-TARGETS = "temporal", "fc1", "fc1_weights"
+NEAR_LINES, DEEP_LINES = 13, 21  # of the kernels that seen_spatial.c composes
+TARGETS = "temporal", "fc1", "fc1_weights", "spatial", "spatial_gradient"
 
 
 def is_available() -> bool:
@@ -68,7 +74,8 @@ def _register(dtype: str) -> None:
     """Compiles the library of a type of numbers, and makes its functions known."""
     kernel = Path(seen_runtime.__file__).with_name(seen_runtime.KERNEL)
     headers = Path(jax.ffi.include_dir())
-    included = kernel, headers / "xla/ffi/api/c_api.h"
+    spatial = SOURCE.with_name("seen_spatial.c")
+    included = kernel, spatial, headers / "xla/ffi/api/c_api.h"
     flags = "-pthread", f"-I{kernel.parent}", f"-I{headers}", *FLAGS[dtype]
     library = seen_runtime.compile_kernel(SOURCE, *flags, included=included)
     for name in TARGETS:
@@ -88,16 +95,16 @@ def _target(name: str, dtype: str) -> str:
 
 def _call(
     name: str,
-    shape: tuple[int, ...],
+    shapes: Sequence[tuple[int, ...]],
     *arrays: jax.Array,
     decay: float = 0.0,
     threshold: float = 0.0,
-) -> jax.Array:
-    """Calls a function of the library: arrays of one type -> one of that type."""
+) -> list[jax.Array]:
+    """Calls a function of the library: arrays of one type -> arrays of that type."""
     dtype = str(arrays[0].dtype)
     _register(dtype)
-    call = jax.ffi.ffi_call(_target(name, dtype), jax.ShapeDtypeStruct(shape, dtype))
-    return call(
+    results = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    return jax.ffi.ffi_call(_target(name, dtype), results)(
         *arrays,
         decay=np.float64(decay),
         threads=np.int64(num_threads()),
@@ -131,13 +138,58 @@ def temporal(
     kernels = [x.reshape(-1, x.shape[-1]) for x in (event, conv2, conv3)]
     arrays = jax.lax.stop_gradient((frames, weights, *kernels))
     constants = dict(decay=neuron.decay, threshold=neuron.threshold)
-    return _call("temporal", shape, *arrays, **constants)
+    return _call("temporal", [shape], *arrays, **constants)[0]
+
+
+@jax.custom_vjp
+def spatial(
+    frames: jax.Array,
+    weights: jax.Array,
+    first: jax.Array,
+    conv2: jax.Array,
+    conv3: jax.Array,
+) -> jax.Array:
+    """Runs branch S up to J_s, without biases; no gradient flows to the frames.
+
+    Args:
+      frames: (B, I, H, W), normalised intensity frames.
+      weights: (B, 3), the attention.
+      first: (3, 49, I, 64), first stage by scale; see `algebra.fold_cat`. What pads a
+        scale to 7 x 7 must be 0 and gets no gradient.
+      conv2, conv3: kernels (3, 3, C, D).
+
+    Returns:
+      Currents (B, n, n, 512).
+    """
+    return _spatial(frames, weights, first, conv2, conv3)[0]
+
+
+def _spatial(frames, weights, first, conv2, conv3):
+    grid = make_grid(frames.shape[-1])
+    padded = jnp.pad(frames, [(0, 0)] * 2 + [(FIRST.kernel_size // 2,) * 2] * 2)
+    arrays = padded, weights, first, conv2, conv3
+    shape = (len(frames), *grid.first.shape[:2], conv3.shape[-1])
+    near, deep = NEAR_LINES**2 * conv2.shape[-1], DEEP_LINES**2 * conv3.shape[-1]
+    num_composed = len(SCALES) * frames.shape[1] * (near + deep)
+    currents, composed = _call("spatial", [shape, (num_composed,)], *arrays)
+    return currents, (*arrays, composed)
+
+
+def _spatial_gradient(arrays, gradient):
+    _, *inputs, composed = arrays
+    shapes = [x.shape for x in (*inputs, composed)]
+    *gradients, _ = _call("spatial_gradient", shapes, *arrays, gradient)
+    return None, *gradients
+
+
+spatial.defvjp(_spatial, _spatial_gradient)
 
 
 @jax.custom_vjp
 def fc1(lif3: jax.Array, j_s: jax.Array, kernel: jax.Array) -> jax.Array:
     """Multiplies spikes LIF3 (B, T, N) plus J_s (B, N) by fc1 (N, 256): (B, T, 256)."""
-    return _call("fc1", (*lif3.shape[:2], kernel.shape[1]), lif3, j_s, kernel)
+    shape = (*lif3.shape[:2], kernel.shape[1])
+    return _call("fc1", [shape], lif3, j_s, kernel)[0]
 
 
 def _forward(lif3, j_s, kernel):
@@ -147,7 +199,7 @@ def _forward(lif3, j_s, kernel):
 def _backward(arrays, gradient):
     lif3, j_s, kernel = arrays
     summed = gradient.sum(1)
-    by_kernel = _call("fc1_weights", kernel.shape, lif3, j_s, gradient, summed)
+    by_kernel = _call("fc1_weights", [kernel.shape], lif3, j_s, gradient, summed)[0]
     return jnp.matmul(gradient, kernel.T), jnp.matmul(summed, kernel.T), by_kernel
 
 

@@ -12,6 +12,8 @@
     T learns nothing before fc1: no backward pass                        temporal_branch
     a neuron that does not fire adds nothing: on a CPU, T from its
       frames on and fc1 add a row of weights for each spike              native
+    there, from 16 examples on, all of S but the attention is one
+      kernel for each scale, weighed for each example                    native.spatial
 
 Each line is exact, with its equation in `algebra`; only float rounding differs.
 """
@@ -24,20 +26,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 
 from seen_jax.errors import check_option, refuse
 from seen_jax.models.fast import algebra, native
 from seen_jax.models.fast.algebra import conv2, conv3
-from seen_jax.models.fast.geometry import Grid, make_grid
+from seen_jax.models.fast.geometry import FIRST, Grid, make_grid
 from seen_jax.models.lif import LIF, LIFState
 from seen_jax.models.precision import PRODUCTS, Product, in_full
 from seen_jax.models.seen import CHANNELS, NUM_CHANNELS, SCALES, SEEN, attend
 
 Convs = Mapping[str, tuple[jax.Array, jax.Array]]  # a convolution's kernel and bias
 COPIED = ("copied",)  # all that T's kernels and attention can be here
-COMPOSE_FROM = 16  # examples; for fewer, `compose` costs more than it saves
+COMPOSE_FROM = 16  # examples; for fewer, composing kernels costs more than it saves
 
 
 def network(precision: str = "float32", **options: Any) -> nn.Module:
@@ -139,7 +142,7 @@ class FastSEEN(nn.Module):
 
     def spatial_branch(self, frames, convs: Convs, grid: Grid, train, mask):
         """Branch S: attention weights (B, 3) and spikes J_s (B, 1, n, n, 512)."""
-        frames = algebra.add_ones_frame(frames)  # (B, H, W, I + 1)
+        given, frames = frames, algebra.add_ones_frame(frames)  # (B, H, W, I + 1)
         kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
         kernels = algebra.fold_conv0(kernels, *convs["conv0"])
         kernels = kernels.reshape(len(SCALES), -1, kernels.shape[-1])  # (S, M, C)
@@ -152,6 +155,9 @@ class FastSEEN(nn.Module):
         cat, cat_bias = convs["conv1_cat"]
         kernels = algebra.fold_cat(kernels, cat)  # (S, M, D)
         biases = algebra.fold_cat(biases, cat)  # (S, D)
+        if len(frames) >= COMPOSE_FROM and self.follows(grid, frames.dtype):
+            x = self.composed(given, weights, kernels, biases + cat_bias, convs, grid)
+            return weights, self.neuron(x[:, None]).spike
         inside = jnp.asarray(grid.first, frames.dtype)[..., None]
 
         @jax.checkpoint  # the backward pass gathers the patches again: less memory
@@ -162,19 +168,39 @@ class FastSEEN(nn.Module):
             return self.product(patches, kernel) + bias * inside
 
         def currents(frames, weights):
-            return self.deep(first_stage(frames, weights)[None], convs, grid)[0]
+            return self.deep(first_stage(frames, weights)[None], convs, grid.second)[0]
 
         if train:  # gradients by kernels are faster for a whole batch
             x = self.for_each(first_stage, frames, weights)
-            x = self.deep(x, convs, grid)
+            x = self.deep(x, convs, grid.second)
         else:
             x = self.for_each(currents, frames, weights)
         return weights, self.neuron(x[:, None]).spike
 
-    def deep(self, x: jax.Array, convs: Convs, grid: Grid) -> jax.Array:
+    def composed(self, frames, weights, kernels, biases, convs: Convs, grid: Grid):
+        """Computes the currents of J_s (B, n, n, 512) by one kernel for each scale.
+
+        The weights sum to 1, so what the biases come to is, as the kernels, a sum over
+        the scales: (S, n, n, 512), conv0's by the frame of ones.
+        """
+        kernels = kernels.reshape(len(SCALES), FIRST.kernel_size**2, -1, FIRST.features)
+        deep = convs["conv2_f2"][0], convs["conv3_f2"][0]
+        x = native.spatial(frames, weights, kernels[:, :, :-1], *deep)
+
+        rows = np.unique(grid.alike)  # other blocks' biases come to the same
+        some = np.ix_(rows, rows)
+        ones = jnp.asarray(grid.pixels[some] >= 0, frames.dtype)  # (.., 7, 7, P)
+        inside = jnp.asarray(grid.first[some], frames.dtype)[..., None]
+        bias = jnp.tensordot(kernels[:, :, -1], ones, (1, -1))  # (S, D, .., 7, 7)
+        bias = jnp.moveaxis(bias, 1, -1) + biases[:, None, None, None, None] * inside
+        bias = self.deep(bias, convs, grid.second[some])
+        alike = jnp.asarray(grid.alike[:, None] == rows, frames.dtype)
+        return x + jnp.einsum("BS,Sabc,na,mb->Bnmc", weights, bias, alike, alike)
+
+    def deep(self, x: jax.Array, convs: Convs, second: np.ndarray) -> jax.Array:
         """Applies conv2_f2 and conv3_f2 of S: (B, n, n, 7, 7, 64) to (B, n, n, 512)."""
         (kernel2, bias2), (kernel3, bias3) = convs["conv2_f2"], convs["conv3_f2"]
-        bias2 = bias2 * jnp.asarray(grid.second, x.dtype)[..., None]
+        bias2 = bias2 * jnp.asarray(second, x.dtype)[..., None]
         if len(x) < COMPOSE_FROM:
             x = conv2(x, kernel2, self.product) + bias2
             return conv3(x, kernel3, self.product) + bias3
@@ -189,7 +215,7 @@ class FastSEEN(nn.Module):
         kernels = algebra.grey_sum(kernels)[:, :, 0]  # (S, M, C): one frame at a time
         kernels = algebra.fold_cat(kernels, convs["conv1_cat"][0])
         deep = convs["conv2_f2"][0], convs["conv3_f2"][0]
-        if self.follow_spikes and native.fits(self.neuron, grid, frames.dtype):
+        if self.follows(grid, frames.dtype):
             return native.temporal(self.neuron, frames, weights, kernels, *deep, grid)
 
         def spikes(currents):  # of one example: (T, ...)
@@ -206,11 +232,15 @@ class FastSEEN(nn.Module):
 
     def classify(self, lif3, j_s, grid: Grid):
         """Reads spikes (B, T, n, n, 512) and (B, 1, n, n, 512): logits (B, K)."""
-        if not (self.follow_spikes and native.fits(self.neuron, grid, lif3.dtype)):
+        if not self.follows(grid, lif3.dtype):
             return self.seen.classify(lif3 + j_s, self.product)[0]
         lif3, j_s = (x.reshape(*x.shape[:2], -1) for x in (lif3, j_s))
         kernel, bias = self.seen.fc1.weights(lif3.shape[-1], lif3.dtype)
         return self.seen.read_out(native.fc1(lif3, j_s[:, 0], kernel) + bias)[0]
+
+    def follows(self, grid: Grid, dtype) -> bool:
+        """Whether `native` computes what it can."""
+        return self.follow_spikes and native.fits(self.neuron, grid, dtype)
 
     def for_each(self, fn: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
         """Calls a function for each example, the leading axis of the arrays."""

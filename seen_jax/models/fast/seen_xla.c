@@ -1,5 +1,5 @@
-/* What follows the spikes inside JAX, as custom calls of XLA on a CPU. B examples, T time
- * steps, N = n * n * 512 neurons of J_s and LIF3, D = 256 of fc1:
+/* The kernel inside JAX, as custom calls of XLA on a CPU. B examples, T time steps, I
+ * intensity frames, N = n * n * 512 neurons of J_s and LIF3, D = 256 of fc1:
  *
  *     seen_temporal    frames (B, T, H, H), attention (B, 3), event (3, 49 * 64),
  *                      conv2 (9 * 64, 256), conv3 (9 * 256, 512)  ->  LIF3 (B, T, N)
@@ -8,7 +8,14 @@
  *     seen_fc1_weights LIF3 (B, T, N), J_s (B, N), gradient (B, T, D), its sum over
  *                      T (B, D)  ->  gradient of fc1 (N, D)
  *
- * `event` are the first stage's kernels by scale. Attributes: `decay` and `threshold` of
+ *     seen_spatial     padded frames (B, I, H + 6, H + 6), attention (B, 3), first
+ *                      (3, 49, I, 64), conv2, conv3
+ *                      ->  currents of J_s without biases (B, N), composed kernels
+ *     seen_spatial_gradient    the same, composed kernels, gradient (B, N)
+ *                      ->  gradients of attention, first, conv2, conv3, and memory of
+ *                      the size of the composed kernels
+ *
+ * `event` and `first` are the first stage's kernels by scale. Attributes: `decay` and `threshold` of
  * the neurons, and the number of `threads`. Each part of a result, an example or some
  * rows of weights, is computed by one thread from start to end, in one order: results do
  * not depend on the threads.
@@ -18,11 +25,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "seen_spikes.c"
+#include "seen_spatial.c"
 #include "xla/ffi/api/c_api.h"
 
 enum {
-  MAX_INPUTS = 5,
+  MAX_ARRAYS = 12,
   MAX_THREADS = 256,
   PACK_FROM = 4, /* examples; for fewer, packing conv3 costs more than it saves */
   ROWS = 16,     /* of fc1's gradient that are added up at once, in the nearest cache */
@@ -30,13 +37,15 @@ enum {
 
 typedef struct {
   seen_header header;
-  const real *inputs[MAX_INPUTS];
-  size_t elements[MAX_INPUTS], num_out; /* of the inputs, and of the result */
-  real *out;
-  size_t batch, length, size; /* B, T, and N or H */
+  const real *inputs[MAX_ARRAYS];
+  real *outs[MAX_ARRAYS];
+  size_t elements[MAX_ARRAYS]; /* of the inputs, and then of the results */
+  size_t batch, length, size;  /* the first input's: B, T or I, and N or rows */
   size_t count, next;         /* parts of the result; `next` changes atomically */
   const real *conv3;          /* packed, or as it came */
   size_t slice_stride, stride;
+  const plan *plan; /* of branch S */
+  real *sums;       /* (512 / WIDTH, B, 3), of the attention's gradient */
 } job;
 
 /* The part that the calling thread computes next; `count` or more if none is left. */
@@ -44,9 +53,9 @@ static size_t take_part(job *j) {
   return __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
 }
 
-/* Says whether inputs and result have the sizes that a function reads and writes. */
-static int are_sizes(const job *j, size_t num, const size_t elements[], size_t num_out) {
-  return !memcmp(j->elements, elements, num * sizeof *elements) && j->num_out == num_out;
+/* Says whether inputs and results have the sizes that a function reads and writes. */
+static int are_sizes(const job *j, size_t num, const size_t elements[]) {
+  return !memcmp(j->elements, elements, num * sizeof *elements);
 }
 
 /* Calls `work`, which takes parts until none is left, in several threads. One that has
@@ -82,7 +91,7 @@ static void *temporal_work(void *argument) {
     pad(h, s.events, events, j->length);
     see(h, s, kernel, 0, most_common(events, pixels));
     follow(h, j->inputs[3], j->conv3, j->slice_stride, j->stride, s);
-    real *out = j->out + i * count;
+    real *out = j->outs[0] + i * count;
     for (size_t k = 0; k < count; k++) out[k] = (real)(s.lif3[k / 64] >> k % 64 & 1);
   }
   free(memory.base);
@@ -96,10 +105,13 @@ static const char *temporal(job *j, size_t num_threads) {
   const char *wrong = check_header(&j->header);
   if (wrong) return wrong;
   const size_t frames = j->batch * j->length * j->size * j->size;
-  const size_t sizes[] = {frames, j->batch * SCALES, SCALES * AREA * FIRST,
-                          NINE * FIRST * SECOND, (size_t)NINE * SECOND * THIRD};
-  const size_t num_out = j->batch * j->length * num_blocks(&j->header) * THIRD;
-  if (!are_sizes(j, 5, sizes, num_out)) return "arrays of other sizes";
+  const size_t sizes[] = {frames,
+                          j->batch * SCALES,
+                          SCALES * AREA * FIRST,
+                          NINE * FIRST * SECOND,
+                          NINE * SECOND * THIRD,
+                          j->batch * j->length * num_blocks(&j->header) * THIRD};
+  if (!are_sizes(j, 6, sizes)) return "arrays of other sizes";
   real *memory = NULL;
   j->conv3 = j->inputs[4], j->slice_stride = SLICE, j->stride = THIRD;
   if (j->batch >= PACK_FROM)
@@ -146,7 +158,7 @@ static void *fc1_work(void *argument) {
     add_fc1(start, NULL, fc1, rows, list_spikes(j_s + i * j->size, j->size, rows));
     for (size_t t = i * j->length; t < (i + 1) * j->length; t++) {
       const size_t num = list_spikes(lif3 + t * j->size, j->size, rows);
-      add_fc1(j->out + t * FOURTH, start, fc1, rows, num);
+      add_fc1(j->outs[0] + t * FOURTH, start, fc1, rows, num);
     }
   }
   free(rows);
@@ -155,8 +167,9 @@ static void *fc1_work(void *argument) {
 
 static const char *fc1(job *j, size_t num_threads) {
   const size_t windows = j->batch * j->length;
-  const size_t sizes[] = {windows * j->size, j->batch * j->size, j->size * FOURTH};
-  if (!are_sizes(j, 3, sizes, windows * FOURTH)) return "arrays of other sizes";
+  const size_t sizes[] = {windows * j->size, j->batch * j->size, j->size * FOURTH,
+                          windows * FOURTH};
+  if (!are_sizes(j, 4, sizes)) return "arrays of other sizes";
   j->count = j->batch;
   return share(j, fc1_work, num_threads);
 }
@@ -182,7 +195,7 @@ static void *fc1_weights_work(void *argument) {
       for (size_t t = i * j->length; t < (i + 1) * j->length; t++)
         add_gradient(sum, lif3 + t * j->size + first, gradient + t * FOURTH);
     }
-    memcpy(j->out + first * FOURTH, sum, sizeof sum);
+    memcpy(j->outs[0] + first * FOURTH, sum, sizeof sum);
   }
   return NULL;
 }
@@ -190,11 +203,183 @@ static void *fc1_weights_work(void *argument) {
 static const char *fc1_weights(job *j, size_t num_threads) {
   const size_t windows = j->batch * j->length;
   const size_t sizes[] = {windows * j->size, j->batch * j->size, windows * FOURTH,
-                          j->batch * FOURTH};
-  if (!are_sizes(j, 4, sizes, j->size * FOURTH) || j->size % ROWS)
+                          j->batch * FOURTH, j->size * FOURTH};
+  if (!are_sizes(j, 5, sizes) || j->size % ROWS)
     return "arrays of other sizes";
   j->count = j->size / ROWS;
   return share(j, fc1_weights_work, num_threads);
+}
+
+/* ------------------------------------------------------------------- seen_spatial */
+
+static size_t pixels_of(const job *j) { return j->length * j->size * j->size; }
+
+static size_t near_rows(const job *j) {
+  return SCALES * NEAR_LINES * NEAR_LINES * j->length;
+}
+
+static size_t table_rows(const job *j) { return j->length * LINES * LINES; }
+
+/* A slice of the table lies behind the kernels of the first two stages. */
+static real *table_slice(const job *j, real *composed, size_t slice) {
+  return composed + near_rows(j) * SECOND + slice * table_rows(j) * SCALES * WIDTH;
+}
+
+static void clear_slice(real *out, size_t rows, size_t stride) {
+  for (size_t i = 0; i < rows; i++) memset(out + i * stride, 0, WIDTH * sizeof(real));
+}
+
+static void *near_work(void *argument) {
+  job *j = argument;
+  for (size_t part; (part = take_part(j)) < j->count;) {
+    real *near = j->outs[1] + part * WIDTH;
+    clear_slice(near, near_rows(j), SECOND);
+    compose_slice(&j->plan->second, j->inputs[2], j->inputs[3] + part * WIDTH, near,
+                  SECOND);
+  }
+  return NULL;
+}
+
+static void *look_work(void *argument) {
+  job *j = argument;
+  const size_t rows = table_rows(j), blocks = num_blocks(&j->header);
+  real *mixed = aligned_alloc(64, rows * WIDTH * sizeof(real));
+  if (!mixed) return NULL;
+  for (size_t part; (part = take_part(j)) < j->count;) {
+    real *table = table_slice(j, j->outs[1], part);
+    memset(table, 0, rows * SCALES * WIDTH * sizeof(real));
+    compose_slice(&j->plan->third, j->outs[1], j->inputs[4] + part * WIDTH, table, WIDTH);
+    for (size_t i = 0; i < j->batch; i++) {
+      real *currents = j->outs[0] + i * blocks * THIRD + part * WIDTH;
+      clear_slice(currents, blocks, THIRD);
+      look_slice(j->inputs[0] + i * pixels_of(j), j->plan->kinds, table, rows,
+                 j->inputs[1] + i * SCALES, mixed, currents);
+    }
+  }
+  free(mixed);
+  return NULL;
+}
+
+static void *outer_work(void *argument) {
+  job *j = argument;
+  const size_t blocks = num_blocks(&j->header), count = j->batch * blocks;
+  const size_t size = table_rows(j) * SCALES * WIDTH;
+  real *g = aligned_alloc(64, count * WIDTH * sizeof(real));
+  if (!g) return NULL;
+  for (size_t part; (part = take_part(j)) < j->count;) {
+    const real *table = table_slice(j, (real *)j->inputs[5], part);
+    real *gradient = table_slice(j, j->outs[4], part);
+    for (size_t i = 0; i < count; i++)
+      memcpy(g + i * WIDTH, j->inputs[6] + i * THIRD + part * WIDTH,
+             WIDTH * sizeof(real));
+    memset(gradient, 0, size * sizeof(real));
+    outer_slice(j->plan->kinds, j->inputs[0], pixels_of(j), j->batch, j->inputs[1], table,
+                g, blocks, gradient, j->sums + part * j->batch * SCALES);
+    kernel_slice(&j->plan->third, j->inputs[5], gradient, WIDTH,
+                 j->outs[3] + part * WIDTH);
+  }
+  free(g);
+  return NULL;
+}
+
+static void *near_gradient_work(void *argument) {
+  job *j = argument;
+  product channels[THIRD]; /* of a row of the table, whose slices lie apart */
+  for (size_t i = 0; i < THIRD; i++) {
+    const size_t at = i / WIDTH * table_rows(j) * SCALES * WIDTH + i % WIDTH;
+    channels[i] = (product){(int32_t)at, (int32_t)i};
+  }
+  real *memory = aligned_alloc(64, THIRD * WIDTH * sizeof(real));
+  if (!memory) return NULL;
+  for (size_t part; (part = take_part(j)) < j->count;) {
+    real *near = j->outs[4] + part * WIDTH;
+    clear_slice(near, near_rows(j), SECOND);
+    lines_slice(&j->plan->third, table_slice(j, j->outs[4], 0), channels, WIDTH,
+                j->inputs[4], part * WIDTH, memory, near);
+    kernel_slice(&j->plan->second, j->inputs[2], near, SECOND, j->outs[2] + part * WIDTH);
+  }
+  free(memory);
+  return NULL;
+}
+
+static void *first_gradient_work(void *argument) {
+  job *j = argument;
+  product channels[SECOND];
+  for (int32_t i = 0; i < SECOND; i++) channels[i] = (product){i, i};
+  real *memory = aligned_alloc(64, SECOND * WIDTH * sizeof(real));
+  if (!memory) return NULL;
+  for (size_t part; (part = take_part(j)) < j->count;) {
+    real *first = j->outs[1] + part * WIDTH;
+    clear_slice(first, SCALES * AREA * j->length, FIRST);
+    lines_slice(&j->plan->second, j->outs[4], channels, SECOND, j->inputs[3],
+                part * WIDTH, memory, first);
+  }
+  free(memory);
+  return NULL;
+}
+
+static const char *share_parts(job *j, void *(*work)(void *), size_t num_parts,
+                               size_t num_threads) {
+  j->count = num_parts;
+  j->next = 0;
+  return share(j, work, num_threads);
+}
+
+/* Checks the sizes, of which `gradient` has those of both, and makes the plan. */
+static const char *prepare_spatial(job *j, int is_gradient, plan *p, void **memory) {
+  if (j->size < 2 * MARGIN) return "arrays of other sizes";
+  j->header.image_size = (uint32_t)(j->size - 2 * MARGIN);
+  j->header.num_event_frames = 1;
+  j->header.num_intensity_frames = (uint32_t)j->length;
+  const char *wrong = check_header(&j->header);
+  if (wrong) return wrong;
+  const size_t attention = j->batch * SCALES, first = SCALES * AREA * j->length * FIRST;
+  const size_t conv2 = NINE * FIRST * SECOND, conv3 = NINE * SECOND * THIRD;
+  const size_t currents = j->batch * num_blocks(&j->header) * THIRD;
+  const size_t composed = near_rows(j) * SECOND + table_rows(j) * SCALES * THIRD;
+  const size_t sizes[] = {j->batch * pixels_of(j), attention, first, conv2, conv3,
+                          is_gradient ? composed : currents,
+                          is_gradient ? currents : composed,
+                          attention, first, conv2, conv3, composed};
+  if (!are_sizes(j, is_gradient ? 12 : 7, sizes)) return "arrays of other sizes";
+  arena space = {0};
+  cut_plan(&j->header, &space);
+  space = (arena){*memory = aligned_alloc(64, space.used), 0};
+  if (!space.base) return "out of memory";
+  *p = cut_plan(&j->header, &space);
+  list_plan(&j->header, p);
+  j->plan = p;
+  return NULL;
+}
+
+static const char *spatial(job *j, size_t num_threads) {
+  plan p;
+  void *memory = NULL;
+  const char *wrong = prepare_spatial(j, 0, &p, &memory);
+  if (!wrong) wrong = share_parts(j, near_work, SECOND / WIDTH, num_threads);
+  if (!wrong) wrong = share_parts(j, look_work, THIRD / WIDTH, num_threads);
+  free(memory);
+  return wrong;
+}
+
+static const char *spatial_gradient(job *j, size_t num_threads) {
+  plan p;
+  void *memory = NULL;
+  const char *wrong = prepare_spatial(j, 1, &p, &memory);
+  const size_t count = j->batch * SCALES, parts = THIRD / WIDTH;
+  j->sums = calloc(parts * count, sizeof(real));
+  if (!wrong && !j->sums) wrong = "out of memory";
+  if (!wrong) wrong = share_parts(j, outer_work, parts, num_threads);
+  if (!wrong) wrong = share_parts(j, near_gradient_work, SECOND / WIDTH, num_threads);
+  if (!wrong) wrong = share_parts(j, first_gradient_work, FIRST / WIDTH, num_threads);
+  for (size_t i = 0; i < count && !wrong; i++) {
+    j->outs[0][i] = 0;
+    for (size_t part = 0; part < parts; part++)
+      j->outs[0][i] += j->sums[part * count + i];
+  }
+  free(j->sums);
+  free(memory);
+  return wrong;
 }
 
 /* ------------------------------------------------------------------ what XLA calls */
@@ -208,8 +393,9 @@ static size_t num_elements(const XLA_FFI_Buffer *array) {
 /* Reads what XLA gives, and computes; returns what is wrong, or NULL. The first argument
  * has shape (B, T, N) or (B, T, H, H). */
 static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
-                           const char *(*fn)(job *, size_t)) {
-  if (frame->args.size != num_inputs || frame->rets.size != 1 || frame->attrs.size != 3)
+                           int64_t num_outs, const char *(*fn)(job *, size_t)) {
+  if (frame->args.size != num_inputs || frame->rets.size != num_outs ||
+      frame->attrs.size != 3)
     return "another number of arguments, results or attributes";
   job j = {.header = {.version = VERSION,
                       .real_bytes = sizeof(real),
@@ -223,14 +409,18 @@ static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
     j.inputs[i] = input->data;
     j.elements[i] = num_elements(input);
   }
-  const XLA_FFI_Buffer *input = frame->args.args[0], *out = frame->rets.rets[0];
-  if (out->dtype != dtype || input->rank < 3) return "another type or shape";
+  for (int64_t i = 0; i < num_outs; i++) {
+    const XLA_FFI_Buffer *out = frame->rets.rets[i];
+    if (out->dtype != dtype) return "another type of numbers";
+    j.outs[i] = out->data;
+    j.elements[num_inputs + i] = num_elements(out);
+  }
+  const XLA_FFI_Buffer *input = frame->args.args[0];
+  if (input->rank < 3) return "another shape";
   j.batch = (size_t)input->dims[0];
   j.length = (size_t)input->dims[1];
   j.size = (size_t)input->dims[2];
   if (j.size > UINT16_MAX) return "size: too large";
-  j.out = out->data;
-  j.num_out = num_elements(out);
   const XLA_FFI_Scalar *attributes[3]; /* decay, threads, threshold: sorted by name */
   for (size_t i = 0; i < 3; i++) attributes[i] = frame->attrs.attrs[i];
   j.header.decay = *(const double *)attributes[0]->value;
@@ -239,7 +429,7 @@ static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
 }
 
 static XLA_FFI_Error *handle(XLA_FFI_CallFrame *frame, int64_t num_inputs,
-                             const char *(*fn)(job *, size_t)) {
+                             int64_t num_outs, const char *(*fn)(job *, size_t)) {
   /* The type of what extension_start points to has another name in each version. */
   if (frame->extension_start &&
       frame->extension_start->type == XLA_FFI_Extension_Metadata) {
@@ -250,7 +440,7 @@ static XLA_FFI_Error *handle(XLA_FFI_CallFrame *frame, int64_t num_inputs,
     metadata->api_version.minor_version = XLA_FFI_API_MINOR;
     return NULL;
   }
-  const char *wrong = compute(frame, num_inputs, fn);
+  const char *wrong = compute(frame, num_inputs, num_outs, fn);
   if (!wrong) return NULL;
   XLA_FFI_Error_Create_Args error = {
       .struct_size = XLA_FFI_Error_Create_Args_STRUCT_SIZE,
@@ -261,11 +451,19 @@ static XLA_FFI_Error *handle(XLA_FFI_CallFrame *frame, int64_t num_inputs,
 }
 
 XLA_FFI_Error *seen_temporal(XLA_FFI_CallFrame *frame) {
-  return handle(frame, 5, temporal);
+  return handle(frame, 5, 1, temporal);
 }
 
-XLA_FFI_Error *seen_fc1(XLA_FFI_CallFrame *frame) { return handle(frame, 3, fc1); }
+XLA_FFI_Error *seen_fc1(XLA_FFI_CallFrame *frame) { return handle(frame, 3, 1, fc1); }
 
 XLA_FFI_Error *seen_fc1_weights(XLA_FFI_CallFrame *frame) {
-  return handle(frame, 4, fc1_weights);
+  return handle(frame, 4, 1, fc1_weights);
+}
+
+XLA_FFI_Error *seen_spatial(XLA_FFI_CallFrame *frame) {
+  return handle(frame, 5, 2, spatial);
+}
+
+XLA_FFI_Error *seen_spatial_gradient(XLA_FFI_CallFrame *frame) {
+  return handle(frame, 7, 5, spatial_gradient);
 }

@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import pytest
 from seen_jax.models.fast import native
 from seen_jax.models.fast.geometry import make_grid
 from seen_jax.models.fast.network import FastSEEN, network, program
+from seen_jax.models.layers import convolve
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
@@ -46,6 +48,61 @@ def test_fc1_is_the_product_and_its_gradients(share):
         np.testing.assert_allclose(by_j_s, back.sum(1), rtol=0, atol=1e-11)
         expected = np.einsum("btn,btd->nd", fused, gradient)
         np.testing.assert_allclose(by_kernel, expected, rtol=0, atol=1e-12)
+
+
+def draw_spatial(size, batch, num_frames):
+    """Frames, attention, first stage by scale (3 x 3, 5 x 5, 7 x 7), conv2, conv3."""
+    normal = np.random.default_rng(size).normal
+    first = normal(size=(3, 7, 7, num_frames, 64))
+    first[0, [0, 1, 5, 6]] = first[0, :, [0, 1, 5, 6]] = 0
+    first[1, [0, 6]] = first[1, :, [0, 6]] = 0
+    frames, weights = (
+        normal(size=(batch, num_frames, size, size)),
+        normal(size=(batch, 3)),
+    )
+    deep = normal(size=(3, 3, 64, 256)), normal(size=(3, 3, 256, 512))
+    return frames, weights, first.reshape(3, 49, num_frames, 64), *deep
+
+
+def by_layers(frames, weights, first, kernel2, kernel3):
+    images = jnp.moveaxis(frames, 1, -1)
+    first = jnp.where(first == 0, 0, first)  # what pads a scale learns nothing
+    kernels = first.reshape(3, 7, 7, -1, 64)
+    scales = [convolve(images, kernel, 2) for kernel in kernels]
+    x = sum(weights[:, i, None, None, None] * scale for i, scale in enumerate(scales))
+    return convolve(convolve(x, kernel2, 2), kernel3, 4)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "size, batch, num_frames", [(16, 1, 1), (24, 3, 2), (45, 2, 4), (90, 2, 2)]
+)
+def test_spatial_is_the_convolutions_and_their_gradients(size, batch, num_frames):
+    with jax.enable_x64(True):
+        frames, *arrays = draw_spatial(size, batch, num_frames)
+
+        def run(fn):
+            x, vjp = jax.vjp(jax.jit(partial(fn, frames)), *arrays)
+            gradient = np.random.default_rng(0).normal(size=x.shape)
+            return x, *vjp(jnp.asarray(gradient))
+
+        for got, expected in zip(run(native.spatial), run(by_layers), strict=True):
+            assert got.shape == expected.shape
+            largest = float(jnp.abs(expected).max())
+            np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * largest)
+
+
+@needs_compiler
+def test_gradients_do_not_depend_on_the_threads(monkeypatch):
+    frames, *arrays = (x.astype(np.float32) for x in draw_spatial(24, 3, 2))
+
+    def run(threads):
+        monkeypatch.setattr(native, "num_threads", lambda: threads)
+        x, vjp = jax.vjp(partial(native.spatial, frames), *arrays)
+        return [np.asarray(y) for y in (x, *vjp(x))]
+
+    for got, expected in zip(run(3), run(1), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @needs_compiler
@@ -90,11 +147,12 @@ def test_a_neuron_that_fires_from_nothing_is_an_error():
 SANITIZED = """
 import jax
 import numpy as np
-from seen_jax.models.fast import native
+from seen_jax.models.fast import native, network
 from seen_jax.models.fast.network import FastSEEN
 from seen_jax.models.seen import SEEN
 from tests.models.variables import draw, windows
 
+network.COMPOSE_FROM = 2  # examples
 flags = "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"
 native.FLAGS = {name: (*x, *flags) for name, x in native.FLAGS.items()}
 for size, batch in ((24, 5), (90, 2), (45, 1)):

@@ -41,9 +41,8 @@ def each_way(**options):
     [
         (90, 4, {}),
         (22, 4, {"intensity": "first", "neuron": SMOOTH, "num_classes": 5}),
-        # conv2_f2 leaves 4 rows here, of which blocks have 6; from 16 examples on,
-        # conv2_f2 and conv3_f2 are composed
-        (16, 16, {"intensity": "all", "readout": "mean_spike"}),
+        # from 16 examples on, kernels are composed
+        (24, 16, {"intensity": "all", "readout": "mean_spike"}),
     ],
 )
 def test_learns_as_the_plain_network(size, batch, options):
@@ -76,7 +75,8 @@ def test_two_devices_learn_as_the_plain_network():
                 assert_same(on_device, list(expected[1:]))
 
 
-@pytest.mark.parametrize("size", [1, 9, 45])  # of 22 and more it learns, above
+# Of 22 and more it learns, above; of 16 rows, conv2_f2 leaves 4, of which blocks have 6.
+@pytest.mark.parametrize("size", [1, 9, 16, 45])
 def test_evaluates_as_the_plain_network(size):
     with jax.enable_x64(True):
         inputs = windows(size)
