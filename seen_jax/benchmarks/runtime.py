@@ -172,9 +172,8 @@ def to_text(result: dict[str, Any]) -> str:
     lines += timing.table(result["windows"], columns, first, by, digits=2)
     lines.append(f"\n30 frames per second for {result['seconds_at_30']:g} s")
     for name, x in result["held"].items():
-        ms = x["latency_ms"]
-        lines.append(
-            f"{name:24} p50 {ms['p50']:.1f} ms, p95 {ms['p95']:.1f} ms, p99 "
-            f"{ms['p99']:.1f} ms; {x['predicted']} predicted, {x['missed']} missed"
-        )
+        ms = [f"{p} {y:.1f} ms" for p, y in x["latency_ms"].items() if y is not None]
+        latency = ", ".join(ms) or "shorter than a window"
+        counts = f"{x['predicted']} predicted, {x['missed']} missed"
+        lines.append(f"{name:24} {latency}; {counts}")
     return "\n".join(lines)

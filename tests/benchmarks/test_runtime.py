@@ -77,11 +77,14 @@ def test_a_bundle_without_weights_for_torch(bundle, records, tmp_path, capsys):
     for name in ("seen.npz", "seen_spikes.c", "seen_runtime.py"):
         shutil.copy(bundle / name, tmp_path)
     write_manifest(tmp_path, **THREE_LEVELS)
-    options = [f"--bundle={tmp_path}", *FAST, "--seconds_at_30=0.6"]
+    options = [f"--bundle={tmp_path}", *FAST, "--seconds_at_30=0.1"]
     assert benchmarks.main(["runtime", *options]) == 0
     _, _, row, *rest = capsys.readouterr().out.splitlines()
     assert row.startswith("native ") and " 1.00" in row
     assert not any(runtime.PLAIN in line for line in rest)
+    assert (
+        rest[-1].split(maxsplit=1)[1] == "shorter than a window; 0 predicted, 0 missed"
+    )
 
 
 def test_the_backends_of_a_bundles_formats(bundle):
