@@ -15,6 +15,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
+from seen_jax.models.fast import native
+
 SCHEDULES = ("published", "cosine")
 
 
@@ -59,9 +61,25 @@ def sgd(
     """
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
-        optax.trace(decay=momentum),
+        _velocity(momentum),
         optax.scale_by_learning_rate(learning_rate),
     )
+
+
+def _velocity(momentum):
+    """Is `optax.trace`, whose result is written before a parameter follows from it.
+
+    XLA would compute it twice, for the velocity and for the parameter, and copy both of
+    them first, since each of the two results takes the memory of what both read.
+    """
+    trace = optax.trace(decay=momentum)
+
+    def update(gradients, state, params=None):
+        _, state = trace.update(gradients, state, params)
+        state = native.settled(state)
+        return state.trace, state
+
+    return optax.GradientTransformation(trace.init, update)
 
 
 def adamw(

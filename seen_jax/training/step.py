@@ -87,9 +87,15 @@ def train_step_fn(
         gradients, (loss, logits, batch_stats) = jax.grad(loss_fn, has_aux=True)(
             state.params, state.batch_stats, batch, total
         )
-        gradients = lax.psum(gradients, AXIS)  # of shares of one mean: their sum
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        if lax.psum(1, AXIS) > 1:  # of one device XLA would copy them
+            gradients = lax.psum(gradients, AXIS)  # of shares of one mean: their sum
+        # With the axis that `parallel` gives them, results may take the memory of
+        # arguments: on a CPU they would be copied there otherwise.
+        trees = gradients, state.opt_state, state.params
+        gradients, opt_state, params = jax.tree.map(_with_axis, trees)
+        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        params, opt_state = jax.tree.map(_without_axis, (params, opt_state))
         best = lax.argmax(logits, 1, batch["label"].dtype)
         right = (best == batch["label"]) & batch["mask"]
         sums = {"loss": loss, "correct": right.sum(dtype=total.dtype)}
@@ -97,6 +103,14 @@ def train_step_fn(
         return TrainState(state.step + 1, params, batch_stats, opt_state), sums
 
     return step
+
+
+def _with_axis(x):
+    return x[None] if x.ndim else x
+
+
+def _without_axis(x):
+    return x[0] if x.ndim else x
 
 
 def make_predict(

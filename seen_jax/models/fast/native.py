@@ -42,7 +42,14 @@ from seen_jax.runtime import seen_runtime
 SOURCE = Path(__file__).with_name("seen_xla.c")
 FLAGS = {"float32": (), "float64": ("-DREAL=double",)}
 NEAR_LINES, DEEP_LINES = 13, 21  # of the kernels that seen_spatial.c composes
-TARGETS = "temporal", "fc1", "fc1_weights", "spatial", "spatial_gradient"
+TARGETS = (
+    "temporal",
+    "fc1",
+    "fc1_weights",
+    "spatial",
+    "spatial_gradient",
+    "settled",
+)
 
 
 def is_available() -> bool:
@@ -99,12 +106,15 @@ def _call(
     *arrays: jax.Array,
     decay: float = 0.0,
     threshold: float = 0.0,
+    in_place: bool = False,
 ) -> list[jax.Array]:
     """Calls a function of the library: arrays of one type -> arrays of that type."""
     dtype = str(arrays[0].dtype)
     _register(dtype)
     results = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-    return jax.ffi.ffi_call(_target(name, dtype), results)(
+    aliases = {i: i for i in range(len(shapes))} if in_place else None
+    call = jax.ffi.ffi_call(_target(name, dtype), results, input_output_aliases=aliases)
+    return call(
         *arrays,
         decay=np.float64(decay),
         threads=np.int64(num_threads()),
@@ -204,3 +214,16 @@ def _backward(arrays, gradient):
 
 
 fc1.defvjp(_forward, _backward)
+
+
+def settled(tree: Any) -> Any:
+    """Returns a tree of arrays; XLA computes each once, and all before any is read.
+
+    Where the library is not at hand, XLA decides that.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    dtypes = {str(x.dtype) for x in leaves}
+    if not is_available() or len(dtypes) != 1 or not dtypes <= FLAGS.keys():
+        return tree
+    leaves = _call("settled", [x.shape for x in leaves], *leaves, in_place=True)
+    return jax.tree.unflatten(structure, leaves)

@@ -15,6 +15,8 @@
  *                      ->  gradients of attention, first, conv2, conv3, and memory of
  *                      the size of the composed kernels
  *
+ *     seen_settled     any arrays  ->  the same, in their places
+ *
  * `event` and `first` are the first stage's kernels by scale. Attributes: `decay` and `threshold` of
  * the neurons, and the number of `threads`. Each part of a result, an example or some
  * rows of weights, is computed by one thread from start to end, in one order: results do
@@ -29,7 +31,7 @@
 #include "xla/ffi/api/c_api.h"
 
 enum {
-  MAX_ARRAYS = 12,
+  MAX_ARRAYS = 256,
   MAX_THREADS = 256,
   PACK_FROM = 4, /* examples; for fewer, packing conv3 costs more than it saves */
   ROWS = 16,     /* of fc1's gradient that are added up at once, in the nearest cache */
@@ -382,6 +384,19 @@ static const char *spatial_gradient(job *j, size_t num_threads) {
   return wrong;
 }
 
+/* ------------------------------------------------------------------- seen_settled */
+
+static const char *settled(job *j, size_t num_threads) {
+  (void)num_threads;
+  size_t num = 0; /* of the arrays, each of which is there twice */
+  while (j->inputs[num]) num++;
+  if (!are_sizes(j, num, j->elements + num)) return "arrays of other sizes";
+  for (size_t i = 0; i < num; i++)
+    if (j->outs[i] != j->inputs[i])
+      memcpy(j->outs[i], j->inputs[i], j->elements[i] * sizeof(real));
+  return NULL;
+}
+
 /* ------------------------------------------------------------------ what XLA calls */
 
 static size_t num_elements(const XLA_FFI_Buffer *array) {
@@ -395,7 +410,7 @@ static size_t num_elements(const XLA_FFI_Buffer *array) {
 static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
                            int64_t num_outs, const char *(*fn)(job *, size_t)) {
   if (frame->args.size != num_inputs || frame->rets.size != num_outs ||
-      frame->attrs.size != 3)
+      frame->attrs.size != 3 || num_inputs + num_outs > MAX_ARRAYS)
     return "another number of arguments, results or attributes";
   job j = {.header = {.version = VERSION,
                       .real_bytes = sizeof(real),
@@ -416,10 +431,11 @@ static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
     j.elements[num_inputs + i] = num_elements(out);
   }
   const XLA_FFI_Buffer *input = frame->args.args[0];
-  if (input->rank < 3) return "another shape";
-  j.batch = (size_t)input->dims[0];
-  j.length = (size_t)input->dims[1];
-  j.size = (size_t)input->dims[2];
+  if (input->rank >= 3) {
+    j.batch = (size_t)input->dims[0];
+    j.length = (size_t)input->dims[1];
+    j.size = (size_t)input->dims[2];
+  }
   if (j.size > UINT16_MAX) return "size: too large";
   const XLA_FFI_Scalar *attributes[3]; /* decay, threads, threshold: sorted by name */
   for (size_t i = 0; i < 3; i++) attributes[i] = frame->attrs.attrs[i];
@@ -458,6 +474,10 @@ XLA_FFI_Error *seen_fc1(XLA_FFI_CallFrame *frame) { return handle(frame, 3, 1, f
 
 XLA_FFI_Error *seen_fc1_weights(XLA_FFI_CallFrame *frame) {
   return handle(frame, 4, 1, fc1_weights);
+}
+
+XLA_FFI_Error *seen_settled(XLA_FFI_CallFrame *frame) {
+  return handle(frame, frame->args.size, frame->args.size, settled);
 }
 
 XLA_FFI_Error *seen_spatial(XLA_FFI_CallFrame *frame) {

@@ -213,6 +213,16 @@ def test_which_program_computes():
 
 
 @needs_compiler
+def test_what_is_settled_takes_the_memory_of_what_was_given():
+    given = {"a": jnp.arange(6.0).reshape(2, 3), "b": jnp.ones(5)}
+    places = [x.unsafe_buffer_pointer() for x in jax.tree.leaves(given)]
+    settled = jax.jit(native.settled, donate_argnums=0)(given)
+    assert [x.unsafe_buffer_pointer() for x in jax.tree.leaves(settled)] == places
+    np.testing.assert_array_equal(settled["a"], [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(settled["b"], [1, 1, 1, 1, 1])
+
+
+@needs_compiler
 def test_arrays_of_other_sizes_are_refused():
     lif3, j_s, kernel = np.ones((3, 2, 512)), np.ones((3, 512)), np.ones((512, 16))
     with pytest.raises(Exception, match="arrays of other sizes"):
