@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 from absl import flags, logging
 
-from seen_jax import absl_command
+from seen_jax import absl_command, memory
 from seen_jax.errors import refuse
 from seen_jax.evaluation import folder, observe, report, restored, summaries
 from seen_jax.export import bundle
@@ -51,6 +51,7 @@ def main() -> None:
     if _EXPORT_DIR.value:
         bundle.check_ready(_EXPORT_DIR.value)
     logging.set_verbosity(logging.ERROR)
+    memory.keep_freed()
     beside = Path(_WORKDIR.value).resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", _CACHE.value or str(beside))
     run = restored.restore(_WORKDIR.value, _STEP.value)

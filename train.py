@@ -15,7 +15,7 @@ import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from seen_jax import absl_command
+from seen_jax import absl_command, memory
 from seen_jax.errors import refuse
 from seen_jax.export import bundle
 from seen_jax.training import hosts, loop, overrides, setup, workdir
@@ -44,6 +44,7 @@ _JOIN_S = flags.DEFINE_integer(
 
 def main() -> int:
     logging.set_verbosity(logging.ERROR)
+    memory.keep_freed()
     folder = Path(_WORKDIR.value)
     cache = _CACHE.value or folder.resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))

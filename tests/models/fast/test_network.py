@@ -75,7 +75,7 @@ def test_two_devices_learn_as_the_plain_network():
                 assert_same(on_device, list(expected[1:]))
 
 
-# Of 22 and more it learns, above; of 16 rows, conv2_f2 leaves 4, of which blocks have 6.
+# Of 16 rows, conv2_f2 leaves 4, of which blocks have 6. Of 22 it learns, above.
 @pytest.mark.parametrize("size", [1, 9, 16, 45])
 def test_evaluates_as_the_plain_network(size):
     with jax.enable_x64(True):

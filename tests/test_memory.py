@@ -1,0 +1,40 @@
+"""What is freed is not cleared by the system and taken anew, where glibc is there."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+import sys
+import threading
+import numpy as np
+from seen_jax import memory
+
+if "keep" in sys.argv:
+    memory.keep_freed()
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.ones(20_000_000, np.float32)  # 80 MB, freed at once
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+for _ in range(2):  # from a thread, as in XLA; the first time it is new in any case
+    thread = threading.Thread(target=faults)
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_what_is_freed_is_kept():
+    def run(*options):
+        command = [sys.executable, "-c", FAULTS, *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return int(done.stdout.split()[1])
+
+    assert run() > 200, "five times 80 MB in pages of 2 MB or less"
+    assert run("keep") < 20
