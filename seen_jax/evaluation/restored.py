@@ -7,6 +7,7 @@ named, and that is said beside its numbers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -217,7 +218,8 @@ def check_fits(
       variables: "params" and "batch_stats" of arrays.
     """
     count = config["num_event_frames"]
-    made = jax.eval_shape(lambda: state.create(model, optax.identity(), count, 0))
+    create = functools.partial(state.create, model, optax.identity(), count)
+    made = jax.eval_shape(create, jax.random.key(0))
     expected, given = _shapes(made.variables), _shapes(variables)
     lines = [
         f"\n  {name}: {expected.get(name, 'absent')}, got {given.get(name, 'absent')}"

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import shutil
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def written(tmp_path_factory):
     batches = Batches(records, clips, Setting(1, 0), 4, 0, "eval")
     config = default.get_config().to_dict() | {"num_event_frames": 1}
     model = networks.make(config, len(LABELS))
-    made = jax.eval_shape(lambda: state.create(model, optax.identity(), 1, 0))
+    create = partial(state.create, model, optax.identity(), 1)
+    made = jax.eval_shape(create, jax.random.key(0))
     facts = facts_of(LABELS, workdir=str(tmp_path / "<run>"))
     restored = Restored(model, made.variables, config, {}, facts)
     out = tmp_path / "out"
