@@ -31,4 +31,5 @@ def get_config():
     config.learning_rate_decay = 0.92
     config.eval_every = 5
     config.eval_passes = 3
+    config.checkpoint_every = 5
     return config
