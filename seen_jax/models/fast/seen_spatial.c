@@ -1,4 +1,5 @@
-/* Branch S in training, for one slice of WIDTH channels at a time. Included by seen_xla.c.
+/* Branch S of a batch and its gradients, for WIDTH channels at a time: a slice. Included
+ * by seen_xla.c.
  *
  * Only the attention stands between the images and J_s's currents, so S by scale is one
  * kernel, the table of seen_spikes.c: K = kernel of the first stage, composed with conv2,
@@ -9,8 +10,8 @@
  *     dK[s, k]   sum_examples w[s] sum_blocks x[k] g,                      outer_slice
  *     dw[s]      sum_k K[s, k] sum_blocks x[k] g
  *
- * in rows, and alike in columns. Blocks of the first row see padding, so that two lines of
- * K have a second version, without what padding would give; it needs two of `near`, too.
+ * in rows, and alike in columns. Blocks of the first row see padding, so that two lines
+ * of K have a second version, without what padding would give; so have two of `near`.
  * The gradients of a composed kernel are those of a matrix product, for each of the nine
  * taps: of lines[from] kernel[tap] added to lines[to], for a list of pairs. */
 
@@ -27,8 +28,12 @@ typedef struct {     /* how lines of a kernel become lines of the next one */
 
 enum { NEAR_SPAN = 2 * 2 + TAPS, NEAR_LINES = NEAR_SPAN + TWICE };
 
-static const stage second = {TAPS, TAPS, 2, NEAR_SPAN, OUTSIDE - 4, 1, NEAR_LINES, FIRST, SECOND};
-static const stage third = {NEAR_SPAN, NEAR_LINES, 4, SPAN, OUTSIDE, 2, LINES, SECOND, THIRD};
+static const stage second = {
+    TAPS, TAPS, 2, NEAR_SPAN, OUTSIDE - 4, 1, NEAR_LINES, FIRST, SECOND,
+};
+static const stage third = {
+    NEAR_SPAN, NEAR_LINES, 4, SPAN, OUTSIDE, 2, LINES, SECOND, THIRD,
+};
 
 /* The lines that get what a line gives by a tap; returns how many. */
 static size_t lines_to(const stage *s, size_t tap, size_t line, size_t to[2]) {
@@ -180,7 +185,8 @@ static void outer_slice(const alike kinds[KINDS], const real *images, size_t pix
   for (const alike *a = kinds; a < kinds + KINDS; a++)
     for (size_t some = 0; some < a->num_products; some += SOME)
       for (size_t b = 0; b < batch; b++) {
-        const size_t left = a->num_products - some, end = some + (left < SOME ? left : SOME);
+        const size_t left = a->num_products - some;
+        const size_t end = some + (left < SOME ? left : SOME);
         real sums[SCALES][WIDTH] = {{0}};
         for (size_t begin = some; begin < end; begin += TILE) {
           const size_t num = end - begin < TILE ? end - begin : TILE;

@@ -14,13 +14,12 @@
  *     seen_spatial_gradient    the same, composed kernels, gradient (B, N)
  *                      ->  gradients of attention, first, conv2, conv3, and memory of
  *                      the size of the composed kernels
- *
  *     seen_settled     any arrays  ->  the same, in their places
  *
- * `event` and `first` are the first stage's kernels by scale. Attributes: `decay` and `threshold` of
- * the neurons, and the number of `threads`. Each part of a result, an example or some
- * rows of weights, is computed by one thread from start to end, in one order: results do
- * not depend on the threads.
+ * `event` and `first` are the first stage's kernels by scale. Attributes: `decay` and
+ * `threshold` of the neurons, and the number of `threads`. Each part of a result, an
+ * example, some rows of weights or a slice of channels, is computed by one thread from
+ * start to end, in one order: results do not depend on the threads.
  *
  * Compiled like seen_spikes.c, whose parts it uses, with the headers of jaxlib. */
 
@@ -31,7 +30,7 @@
 #include "xla/ffi/api/c_api.h"
 
 enum {
-  MAX_ARRAYS = 256,
+  MAX_ARRAYS = 256, /* inputs and results together */
   MAX_THREADS = 256,
   PACK_FROM = 4, /* examples; for fewer, packing conv3 costs more than it saves */
   ROWS = 16,     /* of fc1's gradient that are added up at once, in the nearest cache */
