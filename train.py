@@ -17,7 +17,7 @@ from ml_collections import config_flags
 
 from seen_jax import absl_command, memory
 from seen_jax.errors import refuse
-from seen_jax.export import bundle
+from seen_jax.export import bundle, start
 from seen_jax.training import hosts, loop, overrides, setup, workdir
 from seen_jax.training.step import AXIS
 
@@ -63,10 +63,12 @@ def main() -> int:
         check_processes(task)
         if not hosts.is_main():
             return exit_code(loop.train(task, folder))
+        weights, origin = start.begin(task, folder)
         with workdir.claimed(folder):
-            for line in workdir.check_config(folder, task.config, task.fingerprints):
+            run = task.config, task.fingerprints, origin
+            for line in workdir.check_config(folder, *run):
                 print(f"a run that left no checkpoint starts anew with {line}")
-            return exit_code(loop.train(task, folder))
+            return exit_code(loop.train(task, folder, weights))
 
 
 def check_processes(task: setup.Task) -> None:

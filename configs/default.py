@@ -57,6 +57,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.images = "auto"
     config.store_dir = ""  # where the store is kept; empty: beside the records
 
+    # The first weights: RUN[:STEP], BUNDLE or FILE.pth; empty: drawn by the seed.
+    config.init_from = ""
+    config.freeze = ""  # parameters that stay as they are: PATTERN,... such as conv*
+
     # The network; other values are rows of the paper's Table 2, see the README.
     config.network = "seen"  # or cnn, lstm, transformer, cnn3d, which read intensity
     config.intensity = "first_and_last"  # or first, first_and_second, all
@@ -69,6 +73,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.surrogate_width = 0.0  # half of it; 0: .5 (rectangle), 1 (triangle)
     # Of the operands of matrix products; sums are float32 either way.
     config.precision = "float32"  # or bfloat16, for GPUs and TPUs; not timed there
+
+    # Changes of the training windows: KIND=MOST,... as training/augment.py has them.
+    config.augment = ""
 
     # Optimisation.
     config.seed = 2022  # of the weights, of the windows and of their order

@@ -111,7 +111,7 @@ def test_an_evaluation(folder, tmp_path):
     code, output, errors = evaluate(folder, "--passes=1", "--step=6", *elsewhere)
     assert code == 0, errors
     assert any(cache.iterdir())
-    assert "epoch 2 (step 6), named by --step" in output
+    assert "epoch 2 (step 6), named by its step" in output
     one, other = map(examples.load, (out, again))
     assert sorted(one.clips) == sorted(other.clips) and len(one.clips) == 4
     np.testing.assert_array_equal(
@@ -263,7 +263,7 @@ def test_a_run_whose_rows_are_gone_asks_for_a_step(folder, tmp_path):
     (copy / rows.FILE).unlink()
     with pytest.raises(UserError, match=r"that was evaluated, got none; .* \[3, 6\]"):
         restore(copy)
-    assert restore(copy, step=6).facts["choice"] == "named by --step"
+    assert restore(copy, step=6).facts["choice"] == "named by its step"
 
 
 @pytest.mark.parametrize(

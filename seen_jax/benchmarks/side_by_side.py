@@ -140,7 +140,7 @@ def draw(args: argparse.Namespace) -> Batches:
 def first_batch(batches: Batches) -> dict[str, np.ndarray]:
     """Returns batch 0 of drawn clips, whose few frames may stand for many."""
     store, rows = batches.images, batches.rows(0, 1)
-    batch = {name: rows[name][0] for name in ("label", "mask")}
+    batch = {name: rows[name][0] for name in ("label", "mask", "clip")}
     for kind, frames in (
         ("event", store.event_frames),
         ("intensity", store.intensity_frames),

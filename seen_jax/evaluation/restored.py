@@ -7,7 +7,6 @@ named, and that is said beside its numbers.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from flax import linen as nn
 
 from seen_jax import protocol
@@ -181,7 +179,7 @@ def _read_checkpoint(folder, config: Mapping[str, Any], step: int | None):
             refuse("step", f"one of {steps}, which {path} has", step)
         step = counts if step is None else step
         variables, run = checkpoints.restore_variables(step)
-    choice = CHOICES[select] if step == counts else "named by --step"
+    choice = CHOICES[select] if step == counts else "named by its step"
     within = bool(run["epoch_so_far"]) and not any(
         row["step"] == step for row in read_rows(folder)
     )
@@ -198,10 +196,9 @@ def _origin_text(folder, step: int) -> str:
     origin = workdir.load_origin(folder)
     if origin is None:
         return ""
-    named = f"{origin['file']} (epoch {origin['epoch']})"
-    if step == 0:
-        return f": imported from {named}, trained and chosen elsewhere"
-    return f"; fine-tuned from {named}, trained and chosen elsewhere"
+    history = origin.get("history", "trained and chosen elsewhere")
+    text = f"from {origin['file']} (epoch {origin['epoch']}), {history}"
+    return f"; fine-tuned {text}" if step else f": imported {text}"
 
 
 def check_fits(
@@ -218,9 +215,8 @@ def check_fits(
       variables: "params" and "batch_stats" of arrays.
     """
     count = config["num_event_frames"]
-    create = functools.partial(state.create, model, optax.identity(), count)
-    made = jax.eval_shape(create, jax.random.key(0))
-    expected, given = _shapes(made.variables), _shapes(variables)
+    expected = _shapes(state.shapes(model, count))
+    given = _shapes(variables)
     lines = [
         f"\n  {name}: {expected.get(name, 'absent')}, got {given.get(name, 'absent')}"
         for name in sorted(expected.keys() | given.keys())

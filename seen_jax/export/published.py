@@ -57,16 +57,14 @@ def import_checkpoint(
     if config["select"] != "last":
         rule = "'last', since no epoch of these weights was evaluated"
         refuse("select", rule, repr(config["select"]))
-    state_dict, epoch = torch_files.read_checkpoint(path)
-    try:
-        variables = variables_from_torch(state_dict)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    variables = jax.tree.map(_as_float32, variables)
+    if config["init_from"]:
+        refuse("init_from", "none, since weights are imported", config["init_from"])
+    variables, epoch = read_variables(path)
     labels = open_records(config["data_dir"], "train", config["dataset"]).clips.labels
     model = networks.make(config, len(labels))
     check_fits(path, model, config, variables)
-    optimizer = setup.make_optimizer(config, lambda step: 0.0)
+    frozen = setup.frozen_of(config, model)
+    optimizer = setup.make_optimizer(config, lambda step: 0.0, frozen)
     imported = state.TrainState(
         step=np.zeros((), np.int32),
         **variables,
@@ -81,6 +79,19 @@ def import_checkpoint(
             checkpoints.save(imported, facts)
             checkpoints.wait()
     return epoch
+
+
+def read_variables(path: str | os.PathLike) -> tuple[dict[str, Any], int]:
+    """Reads a published checkpoint: float32 variables of `SEEN`, and the epoch.
+
+    Arguments and errors are those of `import_checkpoint`, as far as it is the file's.
+    """
+    state_dict, epoch = torch_files.read_checkpoint(path)
+    try:
+        variables = variables_from_torch(state_dict)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return jax.tree.map(_as_float32, variables), epoch
 
 
 def _as_float32(x: np.ndarray) -> np.ndarray:

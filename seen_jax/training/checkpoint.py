@@ -225,6 +225,11 @@ def _ignore_late_answers() -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
+def weights_digest(variables: Any) -> str:
+    """Returns the beginning of a SHA-256 of all arrays and their paths."""
+    return _facts_digest(_digests(variables))
+
+
 def _digests(trees: Any) -> dict[str, str]:
     """Returns the beginning of each array's SHA-256, by its path."""
     leaves = jax.tree_util.tree_leaves_with_path(trees)

@@ -25,11 +25,12 @@ from seen_jax.data.store import Store
 from seen_jax.protocol import Answer
 from seen_jax.training import hosts
 from seen_jax.training import step as step_lib
+from seen_jax.training.augment import Augment
 from seen_jax.training.loss import Loss, cross_entropy
 from seen_jax.training.state import TrainState
 
 IMAGES = ("auto", "device", "store", "records")  # where images wait
-ROWS = ("event_rows", "intensity_rows", "label", "mask")
+ROWS = ("event_rows", "intensity_rows", "label", "mask", "clip")
 SHARE = 0.5  # of a device's free memory that frames may take
 
 Frames = dict[str, jax.Array]  # event_frames, intensity_frames: (D, F, H, W) uint8
@@ -58,6 +59,7 @@ class Feed:
         model: nn.Module,
         optimizer: optax.GradientTransformation,
         loss: Loss = cross_entropy,
+        augment: Augment | None = None,
     ) -> Callable[[TrainState, int, int], Iterator[tuple[TrainState, int, Sums]]]:
         """Returns a function that takes the steps start to stop - 1 of one epoch.
 
@@ -66,7 +68,8 @@ class Feed:
         (S,) each, of which the first are those steps).
         """
         if self.frames is None:
-            take_step = step_lib.make_train_step(model, optimizer, self.devices, loss)
+            parts = model, optimizer, self.devices, loss, augment
+            take_step = step_lib.make_train_step(*parts)
 
             def train(state, start, stop):
                 for batch in self.batches.iterate(start, stop):
@@ -74,8 +77,8 @@ class Feed:
                     yield state, 1, sums
 
         else:
-            size = len(self.batches)
-            take_steps = make_train_steps(model, optimizer, size, self.devices, loss)
+            parts = model, optimizer, len(self.batches), self.devices, loss, augment
+            take_steps = make_train_steps(*parts)
 
             def train(state, start, stop):
                 rows = self.batches.rows(start, stop)
@@ -153,18 +156,19 @@ def make_train_steps(
     num_steps: int,
     devices: Sequence[jax.Device] | None = None,
     loss: Loss = cross_entropy,
+    augment: Augment | None = None,
 ) -> Callable[[TrainState, Frames, Any], tuple[TrainState, Sums]]:
     """Returns (state, frames, rows) -> (state, sums); as `step.make_train_step`.
 
     Args:
-      model, optimizer, devices, loss: as there.
+      model, optimizer, devices, loss, augment: as there.
       num_steps: the most at a time, S. However many are asked for, it is one program,
         so that a run that stopped in between resumes to the same numbers.
 
     The rows are of this process, as `Batches.rows` gives them, 1 to S steps. The sums
     are (S,), zero after the steps that were asked for.
     """
-    step = step_lib.train_step_fn(model, optimizer, loss)
+    step = step_lib.train_step_fn(model, optimizer, loss, augment)
 
     def steps(state, frames, rows, count):
         def body(i, carry):
@@ -220,8 +224,7 @@ def _gather(frames, rows):
     return {
         "event_frames": frames["event_frames"][rows["event_rows"]],
         "intensity_frames": frames["intensity_frames"][rows["intensity_rows"]],
-        "label": rows["label"],
-        "mask": rows["mask"],
+        **{name: rows[name] for name in ("label", "mask", "clip")},
     }
 
 

@@ -14,6 +14,7 @@ from seen_jax.errors import check_option, refuse
 from seen_jax.models import networks, surrogate
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS
+from seen_jax.training import augment
 from seen_jax.training.feed import IMAGES
 from seen_jax.training.loss import CLASS_WEIGHTS
 from seen_jax.training.optimizer import OPTIMIZERS, SCHEDULES
@@ -58,9 +59,19 @@ REALS = {
     "decay", "threshold", "surrogate_width", "learning_rate", "learning_rate_decay",
     "momentum", "weight_decay", "clip_norm", "label_smoothing",
 }  # fmt: skip
-FIELDS = (*OPTIONS, *RANGES, "data_dir", "store_dir", "validation_volunteers")
+TEXTS = {  # field: what it is
+    "data_dir": "the path of a folder",
+    "store_dir": "the path of a folder",
+    "init_from": "the path of a run, a bundle or a .pth file",
+    "freeze": "patterns of parameters' paths, with commas between",
+    "augment": "kinds and amounts, such as 'shift=4,contrast=0.2'",
+}
+FIELDS = (*OPTIONS, *RANGES, *TEXTS, "validation_volunteers")
 # What runs were that have no such field, since it came later.
 BEFORE = {
+    "init_from": "",
+    "freeze": "",
+    "augment": "",
     "network": "seen",
     "decay": 0.2,
     "threshold": 0.3,
@@ -88,14 +99,15 @@ def check(config: Mapping[str, Any]) -> None:
         check_option(name, config[name], known)
     for name, limits in RANGES.items():
         _check_number(name, config[name], *limits)
-    for name in ("data_dir", "store_dir"):
+    for name, rule in TEXTS.items():
         if not isinstance(config[name], str):
-            refuse(name, "the path of a folder", repr(config[name]))
+            refuse(name, rule, repr(config[name]))
     if type(config["validation_volunteers"]) is not int:
         value = config["validation_volunteers"]
         refuse("validation_volunteers", "a whole number", repr(value))
     if config["seed"] >= 2**63:
         refuse("seed", "less than 2**63", config["seed"])
+    augment.parse(config["augment"])
     networks.check(config)
     surrogate.named(config["surrogate"], config["surrogate_width"])
     warmup, num_epochs = config["warmup_epochs"], config["num_epochs"]

@@ -15,6 +15,7 @@ import contextlib
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ import numpy as np
 from seen_jax import protocol
 from seen_jax.data.clips import counts_text
 from seen_jax.errors import UserError, refuse
-from seen_jax.training import hosts, workdir
+from seen_jax.training import freeze, hosts, workdir
 from seen_jax.training import state as state_lib
 from seen_jax.training import step as step_lib
 from seen_jax.training.checkpoint import Checkpoints
@@ -39,12 +40,15 @@ from seen_jax.training.state import TrainState
 NUM_IN_FLIGHT = 2  # dispatches whose sums are not read yet: devices never wait for them
 
 
-def train(task: Task, folder: Path) -> int:
+def train(
+    task: Task, folder: Path, weights: Mapping[str, np.ndarray] | None = None
+) -> int:
     """Trains until the last epoch, or until a signal asks to stop.
 
     Args:
       task: what to train.
       folder: the workdir, held by this run (`workdir.claimed`); only process 0 uses it.
+      weights: by path, in place of those drawn; process 0 gives them to the others.
 
     Returns:
       0 when done, else the number of the signal.
@@ -61,7 +65,7 @@ def train(task: Task, folder: Path) -> int:
         train_feed, eval_feed = make_feeds(
             config["images"], task.train, task.evaluation
         )
-        state, sums, checkpoints = _first_state(task), EpochSums(), None
+        state, sums, checkpoints = _first_state(task, weights), EpochSums(), None
         program = task.program
         if is_main:
             checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
@@ -84,9 +88,16 @@ def train(task: Task, folder: Path) -> int:
             )
             stack.enter_context(contextlib.closing(journal))
             journal.say(_begin_text(task, train_feed, step, folder, program))
-            facts = _facts(task)
+            if task.frozen:
+                journal.say(freeze.to_text(state.params, task.frozen))
+            facts = _facts(task, folder)
         state = step_lib.replicate(state)
-        take_steps = train_feed.make_train(task.model, task.optimizer, task.loss)
+        model = task.model
+        if task.frozen:
+            model = freeze.FrozenNorms(model, task.frozen)
+        take_steps = train_feed.make_train(
+            model, task.optimizer, task.loss, task.augment
+        )
         predict = eval_feed.make_predict(task.model)
 
         while epoch < num_epochs:
@@ -161,14 +172,15 @@ def train(task: Task, folder: Path) -> int:
         return 0 if is_done else stop.signal
 
 
-def _first_state(task: Task) -> TrainState:
+def _first_state(task: Task, weights: Mapping[str, np.ndarray] | None) -> TrainState:
     def create(key):
         num_event_frames = task.config["num_event_frames"]
         return state_lib.create(task.model, task.optimizer, num_event_frames, key)
 
     # It runs once, and in full the compilation takes twice as long.
     compiled = jax.jit(create, compiler_options={"xla_backend_optimization_level": 1})
-    return jax.device_get(compiled(jax.random.key(task.config["seed"])))
+    state = jax.device_get(compiled(jax.random.key(task.config["seed"])))
+    return state_lib.with_weights(state, weights or {})
 
 
 def _resume(
@@ -191,7 +203,7 @@ def _resume(
     return state, EpochSums(**run["epoch_so_far"]), program
 
 
-def _facts(task: Task) -> dict[str, Any]:
+def _facts(task: Task, folder: Path) -> dict[str, Any]:
     """What every checkpoint says of its run."""
     return {
         "config": dict(task.config),
@@ -199,6 +211,7 @@ def _facts(task: Task) -> dict[str, Any]:
         "git": workdir.git_revision(),
         "program": task.program,
         "records": task.fingerprints,
+        "imported": workdir.load_origin(folder),
     }
 
 
@@ -237,7 +250,8 @@ def _begin_text(task: Task, feed: Feed, step: int, folder: Path, program: str) -
         f"\n{task.split}: {counts_text(**task.evaluation.counts)}"
     )
     if origin := workdir.load_origin(folder):
-        text += f"\nweights imported from {origin['file']}, epoch {origin['epoch']}"
+        parts = [f"{origin['file']}, epoch {origin['epoch']}", *origin.get("notes", ())]
+        text += f"\nweights imported from {'; '.join(parts)}"
     if not step:
         return text
     text += f"\nresumes after step {step}"

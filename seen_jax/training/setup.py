@@ -21,7 +21,8 @@ from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
 from seen_jax.models import networks
 from seen_jax.models.fast.network import program
-from seen_jax.training import fields
+from seen_jax.training import augment as augment_lib
+from seen_jax.training import fields, freeze, state
 from seen_jax.training import loss as loss_lib
 from seen_jax.training import optimizer as optimizer_lib
 
@@ -33,8 +34,10 @@ class Task:
     Attributes:
       config: the fields, also those that are newer than the file it is from.
       model: with the axis of the devices.
+      frozen: paths of the parameters that are not trained.
       optimizer, learning_rate: the latter from a step to its rate.
       loss: from logits and labels to losses.
+      augment: of the training windows; None without.
       train: this process's rows of the training batches.
       evaluation: all rows of the batches that epochs are evaluated on.
       split: of `evaluation`: "test", or "validation" where volunteers are held out.
@@ -42,9 +45,11 @@ class Task:
 
     config: Mapping[str, Any]
     model: nn.Module
+    frozen: frozenset[str]
     optimizer: optax.GradientTransformation
     learning_rate: Callable[[int], Any]
     loss: loss_lib.Loss
+    augment: augment_lib.Augment | None
     train: Batches
     evaluation: Batches
     split: str
@@ -78,11 +83,17 @@ def prepare(config: Mapping[str, Any], axis_name: str) -> Task:
     train = open_batches(config, "train", "train", *processes)
     evaluation = open_batches(config, split, "eval")
     learning_rate = make_learning_rate(config, len(train))
+    model = networks.make(config, len(train.clips.labels), axis_name)
+    frozen = frozen_of(config, model)
     return Task(
         config=config,
-        model=networks.make(config, len(train.clips.labels), axis_name),
-        optimizer=make_optimizer(config, learning_rate),
+        model=model,
+        frozen=frozen,
+        optimizer=make_optimizer(config, learning_rate, frozen),
         loss=make_loss(config, train.clips),
+        augment=augment_lib.make_augment(
+            augment_lib.parse(config["augment"]), config["seed"], len(train)
+        ),
         learning_rate=learning_rate,
         train=train,
         evaluation=evaluation,
@@ -106,13 +117,28 @@ def make_learning_rate(
     )
 
 
+def frozen_of(config: Mapping[str, Any], model: nn.Module) -> frozenset[str]:
+    """Returns the paths of the parameters that a config freezes.
+
+    Raises:
+      UserError: as of `freeze.match`.
+    """
+    if not config["freeze"]:  # which spares the time to trace the network
+        return frozenset()
+    params = state.shapes(model, config["num_event_frames"])["params"]
+    return freeze.match(freeze.sizes_of(params), config["freeze"])
+
+
 def make_optimizer(
-    config: Mapping[str, Any], learning_rate: float | optax.Schedule
+    config: Mapping[str, Any],
+    learning_rate: float | optax.Schedule,
+    frozen: frozenset[str] = frozenset(),
 ) -> optax.GradientTransformation:
     make = optimizer_lib.OPTIMIZERS[config["optimizer"]]
     momentum, weight_decay = config["momentum"], config["weight_decay"]
     optimizer = make(learning_rate, momentum=momentum, weight_decay=weight_decay)
-    return optimizer_lib.clipped(optimizer, config["clip_norm"])
+    optimizer = optimizer_lib.clipped(optimizer, config["clip_norm"])
+    return freeze.without(optimizer, frozen)
 
 
 def make_loss(config: Mapping[str, Any], clips: Clips) -> loss_lib.Loss:

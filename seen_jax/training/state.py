@@ -6,13 +6,17 @@ saved and compared. On one machine or many, every device holds the same state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
+from flax import traverse_util
 
 from seen_jax import see
 from seen_jax.data.windows import intensity_places
@@ -71,3 +75,20 @@ def create(
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(variables["params"]),
     )
+
+
+def shapes(model: nn.Module, num_event_frames: int) -> dict[str, Any]:
+    """Returns the variables of a model as shapes and dtypes; computes nothing."""
+    make = partial(create, model, optax.identity(), num_event_frames)
+    return jax.eval_shape(make, jax.random.key(0)).variables
+
+
+def with_weights(state: TrainState, weights: Mapping[str, np.ndarray]) -> TrainState:
+    """Puts arrays in place of those drawn, before the first step.
+
+    Args:
+      state: of `create`; what its optimiser holds does not depend on the weights.
+      weights: by path, such as params/fc1/bias, of the shapes that there are.
+    """
+    flat = traverse_util.flatten_dict(state.variables, sep="/") | {**weights}
+    return replace(state, **traverse_util.unflatten_dict(flat, sep="/"))

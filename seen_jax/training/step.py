@@ -23,11 +23,13 @@ from flax import linen as nn
 from jax import lax
 
 from seen_jax import images
+from seen_jax.training.augment import Augment
+from seen_jax.training.freeze import apply_updates
 from seen_jax.training.loss import Loss, cross_entropy
 from seen_jax.training.state import TrainState
 
 AXIS = "devices"  # give it to a model as its `axis_name`
-INPUTS = ("event_frames", "intensity_frames", "label", "mask")
+INPUTS = ("event_frames", "intensity_frames", "label", "mask", "clip")
 
 Batch = Mapping[str, np.ndarray]
 
@@ -50,6 +52,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     devices: Sequence[jax.Device] | None = None,
     loss: Loss = cross_entropy,
+    augment: Augment | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """Returns (state, batch) -> (state, sums); the state passed in is used up.
 
@@ -58,7 +61,9 @@ def make_train_step(
     `loss` and `correct` over the real examples of all processes, and their number
     `count`; one copy per device, see `first`.
     """
-    compiled = parallel(train_step_fn(model, optimizer, loss), devices, donate=(0,))
+    compiled = parallel(
+        train_step_fn(model, optimizer, loss, augment), devices, donate=(0,)
+    )
     num_local = num_local_devices(devices)
     return lambda state, batch: compiled(state, shard(batch, num_local))
 
@@ -67,6 +72,7 @@ def train_step_fn(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     loss_of: Loss = cross_entropy,
+    augment: Augment | None = None,
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """Returns (state, share of a batch) -> (state, sums), for `parallel`."""
 
@@ -83,6 +89,8 @@ def train_step_fn(
         return loss / total, (loss, logits, updated.get("batch_stats", {}))
 
     def step(state, batch):
+        if augment is not None:
+            batch = augment(batch, state.step)
         total = lax.psum(batch["mask"].sum(dtype=_dtype(state.params)), AXIS)
         gradients, (loss, logits, batch_stats) = jax.grad(loss_fn, has_aux=True)(
             state.params, state.batch_stats, batch, total
@@ -94,7 +102,7 @@ def train_step_fn(
         trees = gradients, state.opt_state, state.params
         gradients, opt_state, params = jax.tree.map(_with_axis, trees)
         updates, opt_state = optimizer.update(gradients, opt_state, params)
-        params = optax.apply_updates(params, updates)
+        params = apply_updates(params, updates)
         params, opt_state = jax.tree.map(_without_axis, (params, opt_state))
         best = lax.argmax(logits, 1, batch["label"].dtype)
         right = (best == batch["label"]) & batch["mask"]

@@ -66,7 +66,8 @@ def check_config(
       config: all fields.
       fingerprints: of the records, by split; empty where weights were imported, whose
         records are not known.
-      imported: where the first weights come from: `file` and `epoch`.
+      imported: where the first weights come from: `file`, `epoch` and, by `init_from`,
+        what `export.start` knows of them.
 
     Returns:
       The fields that differ, where another config was replaced because there is no
@@ -89,7 +90,7 @@ def check_config(
         lines = different(before["config"], config, free=_free(config))
         if before["records"]:
             lines += different(before["records"], fingerprints, "records of ")
-        fixed = _has_checkpoint(workdir)
+        fixed = has_checkpoint(workdir)
         if fixed and lines:
             differences = "".join(f"\n  {line}" for line in lines)
             remedy = "give another --workdir, or the values on the left"
@@ -97,7 +98,7 @@ def check_config(
             refuse(workdir, rule, differences + "\n", remedy)
         if fixed:
             content["imported"] = before.get("imported")
-        elif before.get("imported") and not imported:
+        elif _is_import(before) and not imported:
             got = "one whose import was cut off"
             remedy = "remove it and import the weights again"
             refuse(workdir, "a run with a checkpoint", got, remedy)
@@ -125,7 +126,7 @@ def data_places(workdir: str | os.PathLike) -> list[str]:
 
 
 def load_origin(workdir: str | os.PathLike) -> dict[str, Any] | None:
-    """Returns `file` and `epoch` of imported weights; None if the run made its own."""
+    """Returns what is known of imported weights; None if the run made its own."""
     return _load(workdir).get("imported")
 
 
@@ -144,8 +145,13 @@ def _load(workdir):
     return content
 
 
-def _has_checkpoint(workdir):
-    """Other names in that folder are of saves that were cut off."""
+def _is_import(content):
+    """Whether weights were put there; those of `init_from` are read again."""
+    return content.get("imported") and not content["config"].get("init_from")
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a run resumes; other names there are of saves that were cut off."""
     return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
 
 

@@ -175,7 +175,7 @@ def test_an_imported_run_is_evaluated_and_says_what_it_is(
 def test_an_imported_run_is_trained_on(folder, written, tmp_path, capsys):
     back = tmp_path / "back"
     fields = dict(num_event_frames=2, num_epochs=1, batch_size=3, eval_passes=1)
-    config = config_of(folder, **fields)
+    config = config_of(folder, freeze="conv*", **fields)
     published.import_checkpoint(written / "seen.pt", back, config)
     task = setup.prepare(config, AXIS)  # from here on as train.py does
     with workdir.claimed(back):
