@@ -25,10 +25,13 @@ def packets_of() -> Iterator[Recording]:
     """
     import dv_processing as dv
 
+    devices = dv.io.camera.discover()
+    if not devices:  # which `open` would answer with an IndexError
+        refuse("usb", "a DAVIS346 or DAVIS240", "none", _UDEV)
     try:
         camera = dv.io.camera.open()
     except RuntimeError as error:
-        seen = ", ".join(map(str, dv.io.camera.discover())) or "none"
+        seen = ", ".join(map(str, devices))
         why = str(error).splitlines()[0]
         refuse("usb", "a DAVIS346 or DAVIS240", f"{seen} ({why})", _UDEV)
     if not camera.isFrameStreamAvailable():

@@ -116,6 +116,7 @@ class Page:
         self._history: deque = deque()
         self._steady, self._answer = Steady(), None
         self._head, self._images, self._number = {}, b"", -1
+        self._drawn = -1  # number with which the images came
         self._session = os.urandom(8).hex()
         self._files = {
             path: ((_STATIC / name).read_bytes(), kind)
@@ -162,9 +163,9 @@ class Page:
             while past[0][0] < time_us - HISTORY_US:
                 past.popleft()
             self._head, self._images = head, images
+            self._drawn = self._number + 1
         else:
-            self._head = self._head | head
-            self._images = b""
+            self._head = self._head | {"status": head["status"]}
         self._number += 1
         for viewer in self._viewers:
             viewer.news.set()
@@ -178,7 +179,12 @@ class Page:
         )
         head = {"sent": self._number, "steering": role, "history": points}
         head["viewers"] = len(self._viewers)
-        return packed(self._head | head, self._images)
+        head = {"images": []} | self._head | head
+        images = self._images
+        if viewer.sent >= self._drawn:  # it has them
+            head["images"], images = [], b""
+        viewer.sent = self._number
+        return packed(head, images)
 
     # ------------------------------------------------------------------ viewers
 
@@ -226,7 +232,7 @@ class Page:
             await viewer.shown.wait()
             viewer.shown.clear()
         if viewer.sent < self._number:
-            viewer.sent, viewer.waiting = self._number, viewer.waiting + 1
+            viewer.waiting += 1
             await viewer.socket.send_bytes(self._message(viewer))
 
     async def _hear(self, viewer: Viewer, text: str) -> None:
@@ -243,7 +249,7 @@ class Page:
         elif name == "take":
             self._driver = viewer
             self._send({"release": True, "s": time.monotonic()})
-            self.publish({"status": self._head.get("status", {}), "images": []}, b"")
+            self.publish({"status": self._head.get("status", {})}, b"")
         elif name not in COMMANDS or not COMMANDS[name](value):
             await self._refuse(viewer, f"{name}: expected another value")
         elif self._driver not in (None, viewer):
@@ -268,7 +274,9 @@ class Page:
     @web.middleware
     async def _guard(self, request: web.Request, handler):
         try:
-            response = self._refusal(request) or await handler(request)
+            response = self._refusal(request)
+            if response is None:  # of aiohttp 3.11 a response is false
+                response = await handler(request)
         except web.HTTPException as error:
             response = web.Response(status=error.status, text=f"{error.text}\n")
         if not response.prepared:

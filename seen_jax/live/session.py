@@ -165,7 +165,7 @@ class Session:
 
     def _crop(self, crop: list[int], asked_s: float) -> None:
         if self._latest is None:
-            return
+            refuse("crop", "a period", "none yet", "wait until the camera sends")
         (height, width), (x, y, size) = self._latest.sensor.shape, crop
         if not (size >= 1 and x + size <= width and y + size <= height):
             refuse(
@@ -196,9 +196,10 @@ class Session:
         if self.recorder is None or not self.recorder.is_on:
             remedy = "start again with --record=DIR, or press R"
             refuse("label", "a recording", "none", remedy)
+        if self._latest is None:
+            refuse("label", "a period", "none yet", "wait until the camera sends")
         self._try(self._release, True, asked_s)
-        if self._latest is not None:
-            self.labels.press(name, self._camera_us(asked_s))
+        self.labels.press(name, self._camera_us(asked_s))
 
     def _release(self, value: bool, asked_s: float) -> None:
         if self._latest is not None:

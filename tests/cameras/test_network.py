@@ -169,6 +169,7 @@ class Camera:
 
 
 def test_usb_by_a_stand_in(monkeypatch):
+    monkeypatch.setattr(dv.io.camera, "discover", lambda: ["DAVIS346_1"])
     monkeypatch.setattr(dv.io.camera, "open", Camera)
     recording = gather(usb.packets_of())
     assert recording.events.x.tolist() == [0, 1, 2]
@@ -201,9 +202,18 @@ def test_no_camera_says_what_was_looked_for_and_how_to_give_permission(monkeypat
         raise RuntimeError("no device with permission\nStacktrace")
 
     monkeypatch.setattr(dv.io.camera, "open", closed)
-    monkeypatch.setattr(dv.io.camera, "discover", list)
+    monkeypatch.setattr(dv.io.camera, "discover", lambda: ["DAVIS346_7"])
     with pytest.raises(UserError) as error:
         next(usb.packets_of())
     text = str(error.value)
-    assert "a DAVIS346 or DAVIS240, got none (no device with permission); plug" in text
+    assert (
+        "a DAVIS346 or DAVIS240, got DAVIS346_7 (no device with permission); plug"
+        in text
+    )
     assert text.endswith("sudo udevadm trigger")
+
+
+@pytest.mark.skipif(bool(dv.io.camera.discover()), reason="a camera is plugged in")
+def test_no_camera_by_the_library_itself():
+    with pytest.raises(UserError, match="a DAVIS346 or DAVIS240, got none; plug it in"):
+        next(usb.packets_of())

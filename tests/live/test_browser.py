@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_it_fits_without_a_scroll_and_says_nothing_in_the_console(page, scheme):
 def test_it_fits_with_all_that_can_be_wrong(page):
     page.execute_script("for (let i = 0; i < 6; i++) send({ crop: [i, 0, 9999] })")
     wait_for(lambda: len(head_of(page)["status"]["notes"]) == 4, "no notes")
-    page.execute_script("lost = Date.now(); alarm('for a reason')")
+    page.execute_script("lost = Date.now(); why = 'a reason'; alarm()")
     assert "no connection to the program" in text_of(page, "alarm")
     assert overflow(page) == [0, 0]
     page.execute_script("lost = 0")
@@ -199,6 +200,17 @@ def test_the_crop_is_dragged_and_predictions_come_back(page):
     wait_for(lambda: head_of(page)["crop"][0] == RECORDED[0] - 181, "the key")
     wait_for(lambda: predicts(page), "no predictions")
     assert page.get_log("browser") == []
+
+
+def test_what_is_old_is_not_shown_as_an_answer(page, program):
+    """The connection stays open and nothing comes: as a phone without its network."""
+    program.process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: "nothing from the program" in text_of(page, "alarm"), "no alarm")
+    assert page.execute_script("return document.body.classList.contains('old')")
+    program.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: page.execute_script("return $('alarm').hidden"), "alarm")
+    assert not page.execute_script("return document.body.classList.contains('old')")
+    wait_for_moments(page, 10)
 
 
 def test_it_comes_back_by_itself(page, program):

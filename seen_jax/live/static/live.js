@@ -12,7 +12,11 @@ const NAMES = {
   LIF4: "of the layer that sees both branches", LIF5: "of the last layer, one neuron a class",
 };
 
-let socket = null, about = null, session = "", head = {}, lost = 0;
+const SILENT_MS = 3000, GONE_MS = 10000;  // of a connection that is open
+const SLOW = 3, BLANK = 3;  // moments in a row, before it is said
+
+let socket = null, about = null, session = "", head = {}, lost = 0, heard = 0, why = "";
+let slow = 0, blank = 0;
 let frames = new Map(), past = [], drawn = 0, crop = null, drag = null;
 let isDone = Promise.resolve();
 
@@ -27,14 +31,22 @@ function connect() {
   socket = new WebSocket(`ws://${location.host}/socket`);
   socket.binaryType = "arraybuffer";
   socket.onmessage = (event) => {
+    heard = Date.now();
     isDone = isDone.then(() => take(event.data)).catch((error) => console.error(error));
   };
-  socket.onclose = (event) => {
-    lost = lost || Date.now();
-    release();
-    alarm(event.reason);
-    setTimeout(connect, RETRY_MS);
-  };
+  socket.onclose = (event) => gone(event.reason);
+}
+
+function gone(reason) {
+  socket.onclose = socket.onmessage = null;
+  lost = lost || Date.now();
+  why = reason;
+  release();
+  alarm();
+  // A browser does not tell why a server refused a socket; by another way it does.
+  fetch("/socket").then(async (answer) => {
+    if ([401, 403, 503].includes(answer.status)) why = (await answer.text()).trim();
+  }).catch(() => {}).finally(() => setTimeout(connect, RETRY_MS));
 }
 
 async function take(data) {
@@ -63,7 +75,17 @@ async function take(data) {
 function begin(what) {
   about = what;
   lost = 0;
-  if (about.session !== session) { frames.clear(); past = []; }
+  why = "";
+  if (about.session !== session) {  // what another program said is no answer of this one
+    for (const images of frames.values()) Object.values(images).forEach((x) => x.close());
+    frames.clear();
+    past = [];
+    head = {};
+    for (const id of ["share", "rate", "lost", "events_per_s"]) text(id, "");
+    text("word", "\u00a0");
+    text("truth", "waiting for the first period");
+    fill("spikes", []);
+  }
   session = about.session;
   text("source", `${about.source}, ${about.setting}, ${about.device}`);
   document.title = `SEEN live: ${about.source}`;
@@ -89,9 +111,14 @@ function begin(what) {
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
       key.addEventListener(end, release);
     key.addEventListener("contextmenu", (event) => event.preventDefault());
+    key.addEventListener("keydown", (event) => {
+      if (event.repeat || !["Enter", " "].includes(event.key)) return;
+      event.preventDefault();
+      press(name, event.code);
+    });
     return key;
   }));
-  alarm("");
+  alarm();
 }
 
 function element(kind, fields = {}) { return Object.assign(document.createElement(kind), fields); }
@@ -128,7 +155,7 @@ function show(images) {
   labels(status);
   const now = performance.now();
   if (now - drawn > HISTORY_MS) { drawn = now; history(); }
-  alarm("");
+  alarm();
 }
 
 function paint(id, image) {
@@ -149,6 +176,9 @@ function numbers() {
     text("rate", `${about.frames_per_s.toFixed(1)} Hz, ${head.latency_ms.toFixed(1)} ms`);
   text("word", head.answer || "\u00a0");
   const shares = head.probabilities;
+  blank = shares ? 0 : blank + 1;
+  slow = head.latency_ms > 1000 / about.frames_per_s ? slow + 1 : shares ? 0 : slow;
+  $("answer").classList.toggle("old", blank > BLANK);
   const answer = about.classes.indexOf(head.answer);
   if (shares) {
     text("share", answer < 0 ? "" : percent(shares[answer]));
@@ -159,7 +189,8 @@ function numbers() {
       bar.children[2].textContent = percent(shares[i]);
     });
   }
-  text("truth", head.label ? `the camera sees: ${head.label}` : "");
+  const seen = head.label ? `the camera sees: ${head.label}` : "";
+  text("truth", blank > BLANK ? "the window is not whole" : seen);
   if (!drag) place(head.crop);
   if (head.spikes) {
     const rows = Object.entries(head.spikes).map(([name, n]) => pair(name, short(n), NAMES[name]));
@@ -261,27 +292,38 @@ function note(what) {
 }
 
 // Everything that is wrong now, the worst first.
-function alarm(reason) {
-  const status = head.status || {}, wrong = [];
+function alarm() {
+  const status = head.status || {}, wrong = [], silent = Date.now() - heard;
+  const seconds = (since) => `${Math.floor((Date.now() - since) / 1000)} s`;
   if (lost) {
-    const seconds = Math.round((Date.now() - lost) / 1000);
-    wrong.push(`no connection to the program for ${seconds} s${reason ? ` (${reason})` : ""}; trying again`);
+    wrong.push(`no connection to the program for ${seconds(lost)}${why ? ` (${why})` : ""}; trying again`);
+  } else if (heard && silent > SILENT_MS) {
+    wrong.push(`nothing from the program for ${seconds(heard)}`);
   } else if (status.quiet_s) {
     wrong.push(`nothing comes from ${about.source} for ${status.quiet_s} s; trying again`);
   }
+  document.body.classList.toggle("old", wrong.length > 0);
   if (status.recorder_failure) wrong.push(`the recording ended: ${status.recorder_failure}`);
   if (status.free_mb != null) wrong.push(`the disk has ${status.free_mb} MB left`);
-  if (about && head.latency_ms > 1000 / about.frames_per_s)
+  if (slow >= SLOW)
     wrong.push(`a prediction took ${head.latency_ms.toFixed(0)} ms, longer than a period`);
   text("alarm", wrong.join(" · "));
   $("alarm").hidden = !wrong.length;
 }
-setInterval(() => { if (lost) alarm(""); }, 1000);
+setInterval(() => {
+  alarm();
+  if (!lost && heard && Date.now() - heard > GONE_MS) { socket.close(); gone("silent"); }
+}, 1000);
 
 // ------------------------------------------------------------------------ what is asked
 
 let held = "", heldKey = "";  // a key by its place: Shift changes what it writes
-function press(name, key = "") { if (!held) { held = name; heldKey = key; send({ press: name }); } }
+function press(name, key = "") {
+  if (held) return note(`${name}: release ${held} first`);
+  held = name;
+  heldKey = key;
+  send({ press: name });
+}
 function release() { if (held) { held = heldKey = ""; send({ release: true }); } }
 
 $("record").addEventListener("click", () => send({ record: !(head.status || {}).recording }));
