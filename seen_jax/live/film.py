@@ -34,7 +34,7 @@ GIF_RATE, MP4_RATE = 10, 30  # frames a second
 GIF_S = 60.0  # a longer one is no picture any more
 _PAPER, _INK, _FAINT = "#16181d", "#f2f2f2", "#8a8f98"
 _GREEN, _RED = "#35c46a", "#ff5a5f"
-_EDGE, _GREYS = 12, 32
+_EDGE, _GREYS = 12, 24
 _PAST_AREA, _TRUTH = 54, 5
 _PAST = _PAST_AREA + 3 + _TRUTH
 
