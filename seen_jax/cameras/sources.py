@@ -20,7 +20,7 @@ from pathlib import Path
 
 from seen_jax.cameras.child import LIMIT_S, read_in_child
 from seen_jax.cameras.network import is_live
-from seen_jax.cameras.packets import gather
+from seen_jax.cameras.packets import Packets, gather
 from seen_jax.cameras.simulated import is_simulated
 from seen_jax.errors import UserError, refuse
 from seen_jax.events import Recording
@@ -35,7 +35,8 @@ def open_source(
     """Yields the packets of a source; the last one of a file holds its notes.
 
     A live source that ends is connected again for 30 s; the first packet of the new
-    connection has a note. Its timestamps may be earlier, see `periods`.
+    connection has a note. Its timestamps may be earlier, see `periods`. Meanwhile empty
+    packets come, so that who reads can end.
 
     Args:
       source: see the module.
@@ -68,6 +69,8 @@ def _reconnected(source: str, limit_s: float) -> Iterator[Recording]:
         except UserError:  # with packets before it, it is about what they hold
             if last is None or count or time.monotonic() - last > _RECONNECT_S:
                 raise
+        if last is not None:
+            yield Packets(packet.resolution).nothing()
         time.sleep(_RETRY_S)
 
 

@@ -105,12 +105,14 @@ def test_a_server_that_does_not_come_back_ends_the_stream(monkeypatch):
     ports = free_ports()
     stream = open_source(f"tcp://127.0.0.1:{','.join(ports)}")
     with served(ORIGIN, *ports):
-        next(stream)
+        first = next(stream)
+    packets = []
     with pytest.raises(
         UserError, match=r"a server at .* got connect: Connection refused"
     ):
-        for _ in stream:
-            pass
+        for packet in stream:
+            packets.append(packet)
+    assert not len(packets[-1].events) and packets[-1].resolution == first.resolution
 
 
 def test_addresses():

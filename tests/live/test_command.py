@@ -177,6 +177,20 @@ def test_a_server_that_starts_again(fast_bundle):
     assert second["dropped"] == 1  # by which the index tells the streams apart
 
 
+def test_seconds_end_it_while_a_server_is_gone(fast_bundle):
+    ports = free_ports()
+    source = f"tcp://127.0.0.1:{','.join(ports)}"
+    with contextlib.ExitStack() as stack:
+        with served(ORIGIN, *ports):
+            options = source, f"--bundle={fast_bundle}", "--crop=5,0,30"
+            process, rows = stack.enter_context(started(*options, "--seconds=4"))
+            next(rows)
+        begin = time.monotonic()
+        process.communicate()
+        assert process.returncode == 0
+        assert time.monotonic() - begin < 15  # of 30, for which it is tried again
+
+
 def test_what_is_recorded_gives_the_same_even_after_kill(bundle, runtime, tmp_path):
     """The simulator, killed by SIGKILL; then its recording, by the ordinary way."""
     options = f"--bundle={bundle}", f"--record={tmp_path}"
