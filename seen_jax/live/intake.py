@@ -166,8 +166,8 @@ def in_batches(
     Args:
       stream: as of `arrivals`.
       stop: that it was given; set where the generator ends.
-      quiet_s: seconds without an arrival behind the first one, after which an empty
-        list is given; None never gives one.
+      quiet_s: seconds without an arrival after which an empty list is given, three
+        times as long before the first one; None never gives one.
 
     Raises:
       Exception: whatever the stream raises.
@@ -175,7 +175,7 @@ def in_batches(
     waiting: queue.SimpleQueue = queue.SimpleQueue()
     thread = threading.Thread(target=_read, args=(stream, waiting), daemon=True)
     thread.start()
-    timeout = None
+    timeout = quiet_s and 3 * quiet_s  # who reads a source has to start
     try:
         while True:
             try:
@@ -183,7 +183,8 @@ def in_batches(
             except queue.Empty:
                 yield []
                 continue
-            timeout = quiet_s
+            finally:
+                timeout = quiet_s
             while not waiting.empty():
                 items.append(waiting.get())
             if batch := [x for x in items if isinstance(x, Arrival)]:
