@@ -73,6 +73,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--pixel", choices=PIXEL_RULES, default="last")
     text = "of a recording: 1, its own; 0, as fast as it goes; default: %(default)s"
     parser.add_argument("--speed", type=_speed, default=1.0, help=text)
+    text = "read what is left of a recording that is not complete"
+    parser.add_argument("--recover", action="store_true", help=text)
     text = "end so long after the first packet; default: with the source, or by Ctrl-C"
     parser.add_argument("--seconds", type=_seconds, default=float("inf"), help=text)
     text = "record into this folder, as AEDAT4, a file every ten minutes"
@@ -190,6 +192,7 @@ def _batches(
         speed=args.speed,
         seconds=args.seconds,
         stop=stop,
+        recover=args.recover,
         on_packet=recorder.write if recorder else lambda packet: (),
     )
     if has_end(args.source) and not args.speed:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from seen_jax.cameras.periods import Period
 from seen_jax.event_folder import centre_square
 from seen_jax.events import Recording, accumulate
 from seen_jax.live.intake import Arrival
@@ -16,6 +17,7 @@ from seen_jax.runtime.seen_runtime import LAYERS, SIZE, Runtime, Stream
 
 _WARM_UP = 3  # windows; a backend's first ones take longer
 _STALE = 2  # periods, as of `seen_jax.staleness`
+_FRESH_S = 1.0  # without stale periods, after which they are said again
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,8 @@ class Engine:
       pixel: see `seen_jax.events.accumulate`.
       clock: seconds, that of the arrivals.
       counts: periods, predicted, filling and incomplete windows, missed, dropped,
-        events, so far.
+        stale (the intensity frame is older than two periods, or comes more than one
+        later), events, so far.
     """
 
     runtime: Runtime
@@ -80,11 +83,11 @@ class Engine:
     counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self):
-        names = "periods predicted filling incomplete missed dropped events"
+        names = "periods predicted filling incomplete missed dropped stale events"
         self.counts = dict.fromkeys(names.split(), 0)
         self._stream, self._last = Stream(self.runtime), None
         self._second = deque(maxlen=round(self.runtime.manifest["frames_per_s"]) or 1)
-        self._is_stale = False
+        self._stale_us = None  # the end of the latest stale period
         for _ in range(_WARM_UP):
             shapes = ((1, n, SIZE, SIZE) for n in self.runtime.lengths)
             self.runtime.logits(*(np.zeros(x, np.float32) for x in shapes))
@@ -158,11 +161,21 @@ class Engine:
                 notes.append(f"{dropped} periods dropped: a gap in the timestamps")
             if has_restarted or dropped >= self._stream.span:
                 self._stream = Stream(self.runtime)
+        return notes + self._staleness(period, length_us)
+
+    def _staleness(self, period: Period, length_us: int) -> list[str]:
+        """Counts a stale period; says the first one of many."""
         age_us = period.end_us - period.intensity_us
-        was_stale, self._is_stale = self._is_stale, age_us > _STALE * length_us
-        if self._is_stale and not was_stale:
-            notes.append(f"no intensity frame for {age_us / 1000:.0f} ms")
-        return notes
+        if -length_us <= age_us <= _STALE * length_us:
+            return []
+        self.counts["stale"] += 1
+        last_us, self._stale_us = self._stale_us, period.end_us
+        if last_us is not None and 0 <= period.end_us - last_us <= 1e6 * _FRESH_S:
+            return []
+        if age_us < 0:
+            text = f"the first intensity frame comes {-age_us / 1000:.0f} ms later"
+            return [f"{text} and is shown until then"]
+        return [f"no intensity frame for {age_us / 1000:.0f} ms"]
 
     def _images(self, arrival: Arrival) -> tuple[np.ndarray, np.ndarray, int]:
         """Returns a period's images, as `event_folder` makes them, and late events."""

@@ -55,6 +55,7 @@ def arrivals(
     speed: float = 1.0,
     seconds: float = math.inf,
     stop: threading.Event | None = None,
+    recover: bool = False,
     on_packet: Callable[[Recording], tuple[str, ...]] = lambda packet: (),
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Arrival]:
@@ -67,6 +68,7 @@ def arrivals(
       speed: of a recording: 2 plays twice as fast, 0 as fast as it goes.
       seconds: since the first packet, after which it ends.
       stop: set by who wants it to end before.
+      recover: see `open_source`.
       on_packet: called with every packet, before its periods; returns notes.
       clock: seconds.
 
@@ -75,7 +77,7 @@ def arrivals(
     """
     quiet_s = math.inf if has_end(source) else QUIET_S
     watch = _Watch(seconds, quiet_s, stop or threading.Event(), on_packet, clock)
-    packets = watch.packets(open_source(source))
+    packets = watch.packets(open_source(source, recover=recover))
     if has_end(source):
         stream = paced(periods(packets, period_us=period_us), speed)
     else:

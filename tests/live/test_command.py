@@ -88,7 +88,7 @@ def test_a_recording_gives_what_its_replay_gives(bundle, runtime, recording):
     assert list(rows[0]["spikes"]) == list(seen_runtime.LAYERS)
     assert err[0] == (
         "periods     periods 30, predicted 18, filling 12, incomplete 0, missed 0, "
-        "dropped 0"
+        "dropped 0, stale 0"
     )
     assert err[1] == "events      10000"
     assert re.fullmatch(r"latency     p50 [\d.]+ ms, p99 [\d.]+ ms from a.*", err[2])
@@ -280,6 +280,17 @@ def test_a_recording_shorter_than_a_window(bundle, tmp_path):
         f"{path}: expected 13 periods in a row, a window, got 6 and no whole window; "
         "play more, or see what was dropped"
     ]
+
+
+def test_what_is_left_of_a_recording(bundle, recording, tmp_path):
+    """Its table at the end is gone; the remedy that is named is there."""
+    path, content = tmp_path / "cut.aedat4", recording[0].read_bytes()
+    path.write_bytes(content[: 3 * len(content) // 4])
+    options = f"--bundle={bundle}", "--crop=5,0,20", "--speed=0", "--backend=native"
+    status, out, err = run(path, *options)
+    assert (status, out, "--recover" in err[-1]) == (1, [], True)
+    status, out, err = run(path, *options, "--recover", "--json")
+    assert status == 0 and len(out) > 5
 
 
 def test_arguments_that_are_refused(bundle, recording, capsys):

@@ -48,7 +48,7 @@ def test_images_are_those_of_the_whole_recording():
     assert predicted(moments) == list(range(SPAN - 1, len(moments)))
     assert engine.counts == {
         "periods": 30, "predicted": 18, "filling": 12, "incomplete": 0, "missed": 0,
-        "dropped": 0, "events": 3_000,
+        "dropped": 0, "stale": 0, "events": 3_000,
     }  # fmt: skip
 
 
@@ -131,9 +131,28 @@ def test_what_is_late_or_stale_is_said():
         engine.take([arrival(2 + i, age_us=age)])[0].notes for i, age in enumerate(ages)
     ]
     assert notes == [
-        (), ("no intensity frame for 20 ms",), (), (),
-        ("no intensity frame for 100 ms",),
+        (), ("no intensity frame for 20 ms",), (), (), (),
     ]  # fmt: skip
+    assert engine.counts["stale"] == 3
+
+
+def test_stale_periods_are_said_again_after_a_second_without():
+    engine, ages = engine_of(), [30_000, 0] * 50 + [0] * 100 + [40_000]
+    notes = [engine.take([arrival(i, age_us=x)])[0].notes for i, x in enumerate(ages)]
+    assert {i: x for i, x in enumerate(notes) if x} == {
+        0: ("no intensity frame for 30 ms",), 200: ("no intensity frame for 40 ms",),
+    }  # fmt: skip
+    assert engine.counts["stale"] == 51
+
+
+def test_an_intensity_frame_of_the_future_is_said():
+    engine, ages = engine_of(), [-25_000, -15_000, -5_000]
+    first, *others = (
+        engine.take([arrival(i, age_us=x)])[0].notes for i, x in enumerate(ages)
+    )
+    words = "the first intensity frame comes 25 ms later and is shown until then"
+    assert (first, others) == ((words,), [(), ()])
+    assert engine.counts["stale"] == 2
 
 
 def test_crops():

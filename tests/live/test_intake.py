@@ -32,7 +32,7 @@ def play(monkeypatch):
     def start(items, source="simulator", **options):
         clock = Clock()
 
-        def packets(source):
+        def packets(source, recover):
             for now, packet in items:
                 clock.now = now
                 yield packet
@@ -155,7 +155,7 @@ def test_what_a_stream_raises_comes_behind_its_periods():
 def test_who_stops_ends_the_source(monkeypatch):
     closed = threading.Event()
 
-    def packets(source):
+    def packets(source, recover):
         try:
             for packet in in_packets(recording_of(10_000_000), 5_000):
                 time.sleep(0.001)
