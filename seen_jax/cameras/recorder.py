@@ -38,6 +38,7 @@ from seen_jax.files import explained
 
 PART_S = 600.0  # of the camera's time, in a file
 _MAX_WAITING = 4096  # packets, some seconds
+_LITTLE_BYTES = 100e6  # of a disk; with less, that is likely why its process died
 CLIPS = "CLIPS.csv"
 COLUMNS = "recording", "start_s", "end_s", "label", "volunteer", "crop"
 
@@ -83,7 +84,8 @@ class Recorder:
         with explained(folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-        self._folder, self.files, self.failure, self._is_said = folder, [], "", False
+        self._folder, self._old_parts = Path(folder), _parts(folder)
+        self.files, self.failure, self._is_said = [], "", False
         self._is_on = True
         self._waiting: queue.Queue = queue.Queue(_MAX_WAITING)
         theirs, ours = os.pipe()
@@ -154,12 +156,18 @@ class Recorder:
         out, err = self._process.communicate()
         self.files = out.splitlines()
         status = self._process.returncode
+        if not status:
+            return
+        failure = err.strip() or f"its process ended with {status}"
         if status < 0:  # the library ends its process where the disk is full
-            free = shutil.disk_usage(self._folder).free / 1e6
-            died = f"its process died of {signal.Signals(-status).name}"
-            self.failure = f"{died}; {self._folder} has {free:.0f} MB free"
-        elif status:
-            self.failure = err.strip() or f"its process ended with {status}"
+            failure = f"its process died of {signal.Signals(-status).name}"
+            free = shutil.disk_usage(self._folder).free
+            if free < _LITTLE_BYTES:
+                failure += f"; {self._folder} has {free / 1e6:.0f} MB free"
+        if parts := sorted(_parts(self._folder) - self._old_parts):
+            names = " and ".join(map(str, parts))
+            failure += f"; read what is left, {names}, with --recover"
+        self.failure = failure
 
 
 class _Part:
@@ -236,6 +244,10 @@ class _Part:
 
 def _names(folder: Path, number: int) -> tuple[Path, Path]:
     return tuple(folder / f"{number:05d}{x}.aedat4" for x in ("", ".part"))
+
+
+def _parts(folder: str | os.PathLike) -> set[Path]:
+    return set(Path(folder).glob("*.part.aedat4"))
 
 
 def _times(packet: Recording):

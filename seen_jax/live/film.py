@@ -32,6 +32,7 @@ ENDINGS = ".mp4", ".gif"
 SIZE = WIDTH, HEIGHT = 800, 464
 GIF_RATE, MP4_RATE = 10, 30  # frames a second
 GIF_S = 60.0  # a longer one is no picture any more
+_PROBE_BYTES = 1 << 20
 _PAPER, _INK, _FAINT = "#16181d", "#f2f2f2", "#8a8f98"
 _GREEN, _RED = "#35c46a", "#ff5a5f"
 _EDGE, _GREYS = 12, 24
@@ -251,13 +252,16 @@ def _write_gif(path: Path, pictures: Iterator[Image.Image], colours: list[str]) 
 def _write_mp4(path: Path, pictures: Iterator[Image.Image]) -> None:
     import imageio_ffmpeg
 
-    writer = imageio_ffmpeg.write_frames(
-        str(path), SIZE, fps=MP4_RATE, quality=7, macro_block_size=16
-    )
+    options = dict(quality=7, macro_block_size=16, ffmpeg_log_level="quiet")
+    writer = imageio_ffmpeg.write_frames(str(path), SIZE, fps=MP4_RATE, **options)
     writer.send(None)
     try:
         for picture in pictures:
             writer.send(picture.tobytes())
+    except OSError as error:
+        with open(path, "ab") as file:  # raises why, in one line, where it is the disk
+            file.write(bytes(_PROBE_BYTES))
+        raise OSError("ffmpeg that ended") from error
     finally:
         writer.close()
 

@@ -9,6 +9,7 @@ from PIL import Image
 from seen_jax.errors import UserError
 from seen_jax.live import film
 from seen_jax.live.film import GIF_RATE, GIF_S, MP4_RATE, SIZE, Painter
+from seen_jax.live.outlet import Outlet
 from tests.live.streams import about_of, moment_of
 
 
@@ -153,6 +154,20 @@ def test_what_breaks_the_film_leaves_no_part(tmp_path):
         with pytest.raises(RuntimeError):
             film.write(tmp_path / name, about_of(), broken())
         assert [*tmp_path.iterdir()] == []
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    (tmp_path / "a.part.mp4").symlink_to("/dev/full")
+    outlet = Outlet("seen_jax.live.film", [tmp_path / "a.mp4"])
+    outlet.put(about_of())
+    for i in range(100):
+        outlet.put(moment_of(i), wait=True)
+    outlet.close()
+    assert outlet.failure == (
+        f"{tmp_path / 'a.mp4'}: expected a place that can be written and has room, got "
+        "No space left on device; make room or give another place"
+    )
 
 
 def test_names_that_are_refused(tmp_path, monkeypatch):
