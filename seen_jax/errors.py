@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection
 from typing import NoReturn
@@ -71,10 +72,14 @@ def run_command(
     """Calls a command's main function and returns its exit code.
 
     A `UserError` and errors of the kinds in `also` are printed as they are, an
-    `OSError` with its file; Ctrl-C gives 130, as a shell has it.
+    `OSError` with its file; Ctrl-C gives 130, as a shell has it, and a reader of the
+    output who has enough, such as `head`, 141.
     """
     try:
         return main() or 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what waits
+        return 141
     except (UserError, OSError, *also) as error:
         text = str(error)
         if isinstance(error, OSError) and error.filename is not None and error.strerror:

@@ -337,7 +337,7 @@ class _Folder:
         if not (rows := [*rows]):
             return
         path = self._folder / CLIPS
-        with explained(path), open(path, "a", newline="") as file:
+        with explained(path), open(path, "a", encoding="utf-8", newline="") as file:
             if not file.tell():
                 csv.writer(file, lineterminator="\n").writerow(COLUMNS)
             csv.writer(file, lineterminator="\n").writerows(rows)

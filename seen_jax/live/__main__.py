@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -41,17 +41,27 @@ from seen_jax.runtime.seen_runtime import Runtime
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise ValueError
-    return value
+    return _number(text, lambda x: x > 0, "seconds above 0; leave it out for no end")
 
 
 def _speed(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1e6:
-        raise ValueError
-    return value
+    rule = "0 to 1000000; 1 is a recording's own, 0 as fast as it goes"
+    return _number(text, lambda x: 0 <= x <= 1e6, rule)
+
+
+def _number(text: str, is_good: Callable[[float], bool], rule: str) -> float:
+    """Reads a number; the rule ends in what to do, behind a semicolon."""
+    with contextlib.suppress(ValueError):
+        if is_good(value := float(text)):
+            return value
+    expected, _, remedy = rule.partition("; ")
+    raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}; {remedy}")
+
+
+def _folder(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got ''; name one")
+    return text
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -78,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
     text = "end so long after the first packet; default: with the source, or by Ctrl-C"
     parser.add_argument("--seconds", type=_seconds, default=float("inf"), help=text)
     text = "record into this folder, as AEDAT4, a file every ten minutes"
-    parser.add_argument("--record", metavar="DIR", help=text)
+    parser.add_argument("--record", type=_folder, metavar="DIR", help=text)
     text = "that keys give to clips while recording; default: the bundle's classes"
     parser.add_argument("--labels", metavar="A,B,...", help=text)
     text = "who sits before the camera, for these clips; default: %(default)s"

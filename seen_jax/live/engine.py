@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seen_jax.cameras.periods import Period
+from seen_jax.errors import UserError
 from seen_jax.event_folder import centre_square
 from seen_jax.events import Recording, accumulate
 from seen_jax.live.intake import Arrival
@@ -185,7 +186,11 @@ class Engine:
         begin = int(np.searchsorted(period.events.t, period.start_us))
         events = period.events.take(slice(begin, None))
         frames = np.array([period.intensity_us]), period.intensity_frame[None]
-        part = Recording(events, *frames, arrival.resolution).crop(*self.crop)
+        part = Recording(events, *frames, arrival.resolution)
+        try:
+            part = part.crop(*self.crop)
+        except UserError as error:
+            raise UserError(f"--{error}") from error  # a page gives only crops that fit
         event_frames = accumulate(
             part.events,
             start_us=period.start_us,

@@ -12,6 +12,7 @@ import argparse
 import itertools
 import math
 import os
+import shlex
 import signal
 import sys
 from collections import deque
@@ -44,6 +45,9 @@ def check(path: Path) -> None:
     """Raises `UserError` where no film of that name can be written."""
     if path.suffix not in ENDINGS:
         refuse("--video", f"a file {' or '.join(ENDINGS)}", path, "give another name")
+    if not path.parent.is_dir():
+        remedy = f"make it: mkdir -p {shlex.quote(str(path.parent))}"
+        refuse("--video", "a folder that exists", path.parent, remedy)
     if path.suffix == ".mp4":
         try:
             import imageio_ffmpeg  # noqa: F401

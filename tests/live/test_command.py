@@ -230,8 +230,8 @@ def test_a_recording_that_cannot_be_written(bundle, recording, tmp_path):
     "arguments, words",
     [
         (["none.aedat4"], "none.aedat4: expected a recording, got no such file; check"),
-        (["FILE", "--crop=11,0,20"], "crop: expected a square within the 30 x 20 pix"),
-        (["FILE"], "crop: expected a square within the 30 x 20 pixels of the sensor"),
+        (["FILE", "--crop=11,0,20"], "--crop: expected a square within the 30 x 20 p"),
+        (["FILE"], "--crop: expected a square within the 30 x 20 pixels of the sensor"),
         (["FILE", "--bundle=none"], "none: expected a bundle, with manifest.json, got"),
         (
             ["FILE", "--backend=torch"],
@@ -245,7 +245,7 @@ def test_a_recording_that_cannot_be_written(bundle, recording, tmp_path):
         (["FILE", "--labels=a/b"], "--labels: expected names of at most 200 bytes"),
         (["FILE", "--volunteer= "], "--volunteer: expected printable text, got ' '"),
         (["FILE", "--video=a.avi"], "--video: expected a file .mp4 or .gif, got a.avi"),
-        (["FILE", "--video=/none/a.gif"], "/none/a.gif: expected a place that can be"),
+        (["FILE", "--video=/none/a.gif"], "--video: expected a folder that exists, g"),
     ],
 )
 def test_bad_input_is_one_line(arguments, words, bundle, recording):
@@ -295,10 +295,22 @@ def test_what_is_left_of_a_recording(bundle, recording, tmp_path):
 
 def test_arguments_that_are_refused(bundle, recording, capsys):
     wrong = "--seconds=0", "--seconds=x", "--speed=-1", "--speed=nan", "--port=65536"
-    for argument in wrong:
+    for argument in (*wrong, "--seconds=nan", "--record="):
         with pytest.raises(SystemExit):
             main([str(recording[0]), f"--bundle={bundle}", argument])
-        assert f"argument {argument.partition('=')[0]}: " in capsys.readouterr().err
+        name, _, value = argument.partition("=")
+        err = capsys.readouterr().err
+        assert re.search(f"argument {name}: expected .*, got '{value}'", err)
+
+
+def test_who_reads_the_output_may_have_enough(bundle, recording):
+    options = f"--bundle={bundle}", "--crop=5,0,20", "--speed=1"
+    with started(recording[0], *options) as (process, rows):
+        next(rows)
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(timeout=60) == 141
+    assert "Broken pipe" not in err and "Traceback" not in err
 
 
 def test_a_film_of_a_recording_has_all_of_its_time(bundle, recording, tmp_path):
