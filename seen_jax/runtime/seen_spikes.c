@@ -1,8 +1,11 @@
 /* SEEN on a CPU: the frames of one window -> logits and spike counts.
  *
  * After training about 2 % of the neurons fire in a time step. From LIF1 on, no weight
- * is multiplied here: a spike adds a row of weights, and a silent neuron adds nothing. The arrays are those of `fold` in seen_runtime.py (seen.npz), the network is
- * the published one, for images of H x H:
+ * is multiplied here: a spike adds a row of weights, and a silent neuron adds nothing.
+ * The arrays are those of `fold` in seen_runtime.py (seen.npz), the network is the
+ * published one, for images of H x H. Its conv0, which makes three channels of the
+ * intensity frames, is no step here: it is linear, so `intensity`, `hidden` and
+ * `deep_bias` have it in them.
  *
  *     S   intensity frames -> attention w                               attend
  *         -> first stage -> conv2_f2 -> conv3_f2 -> J_s                 look
@@ -542,7 +545,7 @@ enum {
   OUTSIDE = 3 * MARGIN,                       /* rows of it outside, in block 0 */
   TWICE = 2 * (MARGIN - 1) + TAPS - OUTSIDE,  /* rows that padding reaches */
   LINES = SPAN + TWICE,
-  KINDS = 4, /* of blocks, see below */
+  KINDS = 4, /* of blocks: the corner, the first row, the first column, the others */
 };
 
 static int in_row_0(size_t kind) { return kind < 2; }
@@ -767,9 +770,9 @@ ALONE void follow_pixels(real *currents, const real *image, const uint8_t *diffe
   memcpy(currents, sum, sizeof sum);
 }
 
-/* A level that more than half of some pixels have, every 16th of a list, or any of
- * theirs if there is none: each outvotes another one once. Note: in real numbers no
- * result depends on which it is. */
+/* The level that more than half of every 16th pixel have, if there is one, by a majority
+ * vote (Boyer and Moore); else some level. Note: in real numbers no result depends on
+ * which it is; the one that most pixels have is the fastest. */
 static real most_common(const real *pixels, size_t count) {
   real level = 0;
   for (size_t i = 0, votes = 0; i < count; i += 16) {

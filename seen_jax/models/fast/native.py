@@ -41,6 +41,7 @@ from seen_jax.runtime import seen_runtime
 
 SOURCE = Path(__file__).with_name("seen_xla.c")
 FLAGS = {"float32": (), "float64": ("-DREAL=double",)}
+_MOST_SETTLED = 128  # arrays in a call: half of MAX_ARRAYS of seen_xla.c
 NEAR_LINES, DEEP_LINES = 13, 21  # of the kernels that seen_spatial.c composes
 TARGETS = (
     "temporal",
@@ -62,7 +63,7 @@ def _is_compiled() -> bool:
     try:
         _register("float32")
     except OSError as error:
-        remedy = "with a C compiler (gcc, or what CC names) it takes half the time"
+        remedy = "with a C compiler (gcc, or what CC names) SEEN takes a third of it"
         print(f"no kernel in C: {error}; XLA computes all; {remedy}", file=sys.stderr)
         return False
     return True
@@ -217,7 +218,7 @@ fc1.defvjp(_forward, _backward)
 
 
 def settled(tree: Any) -> Any:
-    """Returns a tree of arrays; XLA computes each once, and all before any is read.
+    """Returns a tree of arrays, of which XLA computes each once and before it is read.
 
     Where the library is not at hand, XLA decides that.
     """
@@ -225,5 +226,8 @@ def settled(tree: Any) -> Any:
     dtypes = {str(x.dtype) for x in leaves}
     if not is_available() or len(dtypes) != 1 or not dtypes <= FLAGS.keys():
         return tree
-    leaves = _call("settled", [x.shape for x in leaves], *leaves, in_place=True)
-    return jax.tree.unflatten(structure, leaves)
+    done = []
+    for begin in range(0, len(leaves), _MOST_SETTLED):
+        some = leaves[begin : begin + _MOST_SETTLED]
+        done += _call("settled", [x.shape for x in some], *some, in_place=True)
+    return jax.tree.unflatten(structure, done)

@@ -435,7 +435,7 @@ static const char *compute(const XLA_FFI_CallFrame *frame, int64_t num_inputs,
     j.length = (size_t)input->dims[1];
     j.size = (size_t)input->dims[2];
   }
-  if (j.size > UINT16_MAX) return "size: too large";
+  if (j.size > UINT16_MAX && fn != settled) return "size: too large";
   const XLA_FFI_Scalar *attributes[3]; /* decay, threads, threshold: sorted by name */
   for (size_t i = 0; i < 3; i++) attributes[i] = frame->attrs.attrs[i];
   j.header.decay = *(const double *)attributes[0]->value;

@@ -9,6 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from seen_jax.models.fast import native
@@ -18,6 +19,7 @@ from seen_jax.models.layers import convolve
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
+from seen_jax.training.optimizer import sgd
 from tests.models.variables import draw, windows
 from tests.runtime.bundles import KERNEL
 
@@ -227,3 +229,33 @@ def test_arrays_of_other_sizes_are_refused():
     lif3, j_s, kernel = np.ones((3, 2, 512)), np.ones((3, 512)), np.ones((512, 16))
     with pytest.raises(Exception, match="arrays of other sizes"):
         native.fc1(*(jnp.asarray(x, np.float32) for x in (lif3, j_s, kernel)))
+
+
+@needs_compiler
+def test_any_number_of_arrays_of_any_size_is_settled():
+    given = [jnp.full((i % 3 + 1,), float(i)) for i in range(300)]
+    given.append(jnp.ones((1, 1, 1 << 17)))
+    for got, expected in zip(jax.jit(native.settled)(given), given, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@needs_compiler
+def test_the_optimiser_gives_the_same_bits_without_the_kernel(monkeypatch):
+    rng = np.random.default_rng(0)
+    params, gradients = (
+        {x: jnp.asarray(rng.normal(size=(40, 30)), jnp.float32) for x in "ab"}
+        for _ in range(2)
+    )
+    optimizer = sgd(0.01, momentum=0.9, weight_decay=1e-3)
+
+    def train(params, gradients):
+        state = optimizer.init(params)
+        for _ in range(3):
+            updates, state = optimizer.update(gradients, state, params)
+            params = optax.apply_updates(params, updates)
+        return params, state
+
+    with_kernel = jax.jit(train)(params, gradients)
+    monkeypatch.setattr(native, "is_available", lambda: False)
+    without = jax.jit(lambda *given: train(*given))(params, gradients)
+    jax.tree.map(np.testing.assert_array_equal, with_kernel, without)
