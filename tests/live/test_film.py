@@ -124,6 +124,11 @@ def test_a_gif_ends_after_a_minute(tmp_path, monkeypatch):
     assert GIF_S == 60
 
 
+# imageio-ffmpeg forks, of which JAX warns where a test before imported it.
+FORKS = pytest.mark.filterwarnings("ignore:os.fork")
+
+
+@FORKS
 def test_an_mp4_has_a_frame_for_each_period(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "a.mp4"
@@ -143,6 +148,7 @@ def test_a_film_of_nothing_is_refused(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+@FORKS
 def test_what_breaks_the_film_leaves_no_part(tmp_path):
     def broken():
         yield from map(moment_of, range(3))
