@@ -127,7 +127,7 @@ def test_a_client_reads_the_served_camera(packets):
     with subprocess.Popen(
         [*command, f"--serve=127.0.0.1:{port}"],
         cwd=ROOT,
-        env=helpers.cpu_environment(1),
+        env=helpers.cpu_environment(1, XLA_FLAGS=""),  # compiled as here
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
