@@ -1,6 +1,8 @@
 """Every test runs on the CPU with two devices and strict types."""
 
 import os
+import signal
+import threading
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
@@ -11,6 +13,9 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# What a shell starts in the background ignores Ctrl-C, and hands that on.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 LONGEST = [  # files, from the longest; one that began last would run alone in the end
