@@ -141,7 +141,7 @@ class Page:
           status: see `Session`.
         """
         if moment is None:
-            return {"status": status, "images": []}, b""
+            return {"status": status}, b""
         if moment.probabilities is not None:
             best = self._about.classes[int(moment.probabilities.argmax())]
             self._answer = self._steady.see(best, moment.time_us)

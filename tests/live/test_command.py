@@ -158,14 +158,21 @@ def interrupted(process, rows):
     return rest, err
 
 
-def test_a_server_that_starts_again(fast_bundle):
+@contextlib.contextmanager
+def left_by_its_server(bundle, *flags):
+    """The command, its rows and the first one; the server's ports, where it was."""
     ports = free_ports()
     source = f"tcp://127.0.0.1:{','.join(ports)}"
     with contextlib.ExitStack() as stack:
         with served(ORIGIN, *ports):
-            options = source, f"--bundle={fast_bundle}", "--crop=5,0,30"
+            options = source, f"--bundle={bundle}", "--crop=5,0,30", *flags
             process, rows = stack.enter_context(started(*options))
             first = next(rows)
+        yield process, rows, first, ports
+
+
+def test_a_server_that_starts_again(fast_bundle):
+    with left_by_its_server(fast_bundle) as (process, rows, first, ports):
         time.sleep(1.5 * QUIET_S)
         with served(ORIGIN - 10**9, *ports):
             second = next(x for x in rows if x["time_us"] < ORIGIN)
@@ -173,18 +180,13 @@ def test_a_server_that_starts_again(fast_bundle):
     assert first["time_us"] > ORIGIN
     assert "the stream ended and came back: what it sent meanwhile is lost\n" in err
     assert "the camera's clock began again: the windows, too\n" in err
+    source = f"tcp://127.0.0.1:{','.join(ports)}"
     assert f"{source}: nothing comes; waiting\n" in err
     assert second["dropped"] == 1  # by which the index tells the streams apart
 
 
 def test_seconds_end_it_while_a_server_is_gone(fast_bundle):
-    ports = free_ports()
-    source = f"tcp://127.0.0.1:{','.join(ports)}"
-    with contextlib.ExitStack() as stack:
-        with served(ORIGIN, *ports):
-            options = source, f"--bundle={fast_bundle}", "--crop=5,0,30"
-            process, rows = stack.enter_context(started(*options, "--seconds=4"))
-            next(rows)
+    with left_by_its_server(fast_bundle, "--seconds=4") as (process, *_):
         begin = time.monotonic()
         process.communicate()
         assert process.returncode == 0

@@ -312,26 +312,21 @@ def test_silence_is_said_once_until_it_ends(quiet):
     assert [moment is None for moment, _ in told] == [x is not None for x in quiet_s]
 
 
-def page_on(listening):
-    with listening:
+def page_that_answers(port=0):
+    """A page, which is there, and its port."""
+    with address.listen("127.0.0.1", port) as listening:
         page = Outlet("seen_jax.live.page", [listening.fileno()], [listening.fileno()])
+        place = listening.getsockname()
     page.put((about_of(), "", frozenset()))
-    return page
-
-
-def answers(place):
-    """Whether the page is there."""
     with socket.create_connection(place, timeout=30) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        return client.makefile("rb").readline().startswith(b"HTTP/1.1 200")
+        assert client.makefile("rb").readline().startswith(b"HTTP/1.1 200")
+    return page, place[1]
 
 
 def test_recognition_goes_on_where_the_page_dies(quiet):
     made, warnings = quiet
-    listening = address.listen("127.0.0.1", 0)
-    place = listening.getsockname()
-    made.page, moments = page_on(listening), []
-    assert answers(place)
+    (made.page, port), moments = page_that_answers(), []
 
     def batches():
         for i, batch in enumerate(in_time(scene())):
@@ -345,8 +340,7 @@ def test_recognition_goes_on_where_the_page_dies(quiet):
     assert warnings == ["the page ended: its process died of SIGKILL"]
     made.page.close()
     # The program is started again: the port is free at once.
-    again = page_on(address.listen(*place))
-    assert answers(place)
+    again, _ = page_that_answers(port)
     again.close()
     assert again.failure == ""
 
@@ -372,10 +366,7 @@ def test_recognition_goes_on_where_the_film_dies(quiet, tmp_path):
 
 def test_a_page_that_hangs_holds_nobody_up_and_takes_no_memory(quiet):
     made, warnings = quiet
-    listening = address.listen("127.0.0.1", 0)
-    place = listening.getsockname()
-    made.page, moments = page_on(listening), []
-    assert answers(place)
+    (made.page, _), moments = page_that_answers(), []
     os.kill(made.page._process.pid, signal.SIGSTOP)
     made.play(in_time([*in_packets(recording_of(3_000_000), 10_000)]), moments.append)
     assert len(moments) == 300

@@ -1,7 +1,5 @@
 """Each kind does what it says, by (seed, epoch, clip) alone."""
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +7,10 @@ import pytest
 
 from configs import default
 from seen_jax.errors import UserError
-from seen_jax.training import augment, loop, setup, state, workdir
-from seen_jax.training.checkpoint import Checkpoints
+from seen_jax.training import augment, setup
 from seen_jax.training.step import AXIS
 from tests.helpers import build_records
+from tests.training.runs import run_whole
 
 ALL = "shift=3,rotation=10,scale=0.1,mirror=0.5,brightness=0.1,contrast=0.2,dropout=0.2"
 ALL += ",noise=0.1"
@@ -169,14 +167,7 @@ def test_a_run_that_resumes_ends_the_same(tmp_path):
     def train(name, num_epochs, text=ALL):
         config = default.get_config().to_dict() | few
         config |= {"augment": text, "num_epochs": num_epochs}
-        task = setup.prepare(config, AXIS)
-        with workdir.claimed(tmp_path / name):
-            workdir.check_config(tmp_path / name, task.config, task.fingerprints)
-            assert loop.train(task, tmp_path / name) == 0
-        key = jax.random.key(task.config["seed"])
-        begun = state.create(task.model, task.optimizer, 1, key)
-        with contextlib.closing(Checkpoints(tmp_path / name)) as checkpoints:
-            ended, _ = checkpoints.restore(checkpoints.latest(), begun)
+        _, ended = run_whole(setup.prepare(config, AXIS), tmp_path / name)
         return [x.tobytes() for x in jax.tree.leaves(ended)]
 
     whole = train("whole", 2)

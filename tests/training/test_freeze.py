@@ -1,7 +1,5 @@
 """What is frozen stays, bit by bit, and the rest trains as if it were alone."""
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,12 +11,12 @@ from configs import default
 from seen_jax.errors import UserError
 from seen_jax.models.fast.network import network
 from seen_jax.models.seen import SEEN
-from seen_jax.training import freeze, loop, setup, state, workdir
+from seen_jax.training import freeze, setup, state
 from seen_jax.training import step as step_lib
-from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.optimizer import clipped, sgd
 from tests.helpers import build_records
 from tests.models.variables import draw, windows
+from tests.training.runs import run_whole
 from tests.training.steps import MASKS, SIZE, T, make_batch
 
 PATHS = {"conv0/bias", "conv0/kernel", "fc1/kernel", "mlp_f1/norm/bias"}
@@ -159,13 +157,7 @@ def prepare(data_dir, **fields):
 def test_a_run_that_resumes_ends_the_same(data_dir, tmp_path, capsys):
     def train(name, num_epochs):
         task = prepare(data_dir, freeze="conv*,mlp_f1/*", num_epochs=num_epochs)
-        with workdir.claimed(tmp_path / name):
-            workdir.check_config(tmp_path / name, task.config, task.fingerprints)
-            assert loop.train(task, tmp_path / name) == 0
-        key = jax.random.key(task.config["seed"])
-        begun = state.create(task.model, task.optimizer, 1, key)
-        with contextlib.closing(Checkpoints(tmp_path / name)) as checkpoints:
-            return begun, checkpoints.restore(checkpoints.latest(), begun)[0]
+        return run_whole(task, tmp_path / name)
 
     begun, whole = train("whole", 2)
     train("run", 1)
