@@ -1,0 +1,267 @@
+"""The paper's two tables, trained anew: which runs they take, and a page of them.
+
+    python -m seen_jax.evaluation.tables runs FOLDER [--seeds "1 2 3"] [--splits ...]
+    python -m seen_jax.evaluation.tables page FOLDER        writes FOLDER/tables.md
+
+launch/tables.sh trains and evaluates in between. A run is in FOLDER/<dataset>/<row>/
+seed_<seed>; its evaluation, which is written last, says that it is done.
+
+Reference: published WAR and UAR: Tables 1 and 2 of the paper, of an epoch that was
+chosen on the test split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seen_jax import files, metrics
+from seen_jax.errors import refuse, run_command
+from seen_jax.evaluation import analysis, provenance, statistics, summaries
+from seen_jax.evaluation.summaries import Summary
+
+RECIPE = "recipe.txt"  # the flags that all runs of a folder have in common
+DATASETS = {"published": "the published split", "by_volunteer": "by volunteer"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network of the paper's tables.
+
+    Attributes:
+      name: as the paper has it.
+      what: in words.
+      flags: of train.py.
+      war, uar: published, in percent.
+    """
+
+    name: str
+    what: str
+    flags: str
+    war: float
+    uar: float
+
+
+def _setting(num_event_frames: int, skip: int, war: float, uar: float) -> Row:
+    name = f"E{num_event_frames}_S{skip}"
+    what = f"{num_event_frames} event frames, {skip or 'none'} left out between two"
+    return Row(name, what, f"--config=configs/{name.lower()}.py", war, uar)
+
+
+def _variant(name: str, what: str, field: str, war: float, uar: float) -> Row:
+    return Row(name, what, f"--config=configs/e4_s3.py --config.{field}", war, uar)
+
+
+SETTINGS = (
+    _setting(4, 0, 78.6, 79.1),
+    _setting(4, 1, 80.9, 81.3),
+    _setting(4, 3, 83.6, 84.1),
+    _setting(7, 0, 79.6, 80.1),
+    _setting(7, 1, 82.4, 82.7),
+    _setting(13, 0, 82.3, 82.5),
+)
+VARIANTS = (
+    _variant("A", "S sees the first intensity frame", "intensity=first", 81.3, 81.8),
+    _variant("B", "S sees the first two", "intensity=first_and_second", 81.8, 82.2),
+    _variant("C", "S sees all intensity frames", "intensity=all", 82.9, 83.3),
+    _variant("D", "T learns its own kernels", "kernels=own", 82.1, 82.6),
+    _variant("E", "T has its own attention", "attention=own", 83.0, 83.2),
+    _variant("F", "a CNN in place of the spikes", "network=cnn", 55.7, 55.6),
+    _variant("G", "an LSTM", "network=lstm", 55.8, 55.7),
+    _variant("H", "a Transformer", "network=transformer", 77.1, 77.3),
+    _variant("I", "a 3D CNN", "network=cnn3d", 59.9, 59.9),
+    _variant("J", "read out: the last potential", "readout=last_membrane", 81.1, 81.7),
+    _variant("K", "read out: the last spike", "readout=last_spike", 63.2, 62.8),
+    _variant("L", "read out: the mean spike", "readout=mean_spike", 69.7, 69.5),
+)
+PUBLISHED = next(row for row in SETTINGS if row.name == "E4_S3")
+ROWS = {row.name: row for row in (PUBLISHED, *SETTINGS, *VARIANTS)}
+
+
+def runs(
+    folder: Path, seeds: Sequence[int], datasets: Sequence[str], names: Sequence[str]
+) -> list[str]:
+    """Returns `WORKDIR FLAGS` of each run that is not done, seed by seed."""
+    return [
+        f"{workdir} {ROWS[name].flags} --config.dataset={dataset} --config.seed={seed}"
+        for seed, dataset, name in itertools.product(seeds, datasets, names)
+        if not _is_done(workdir := folder / dataset / name / f"seed_{seed}")
+    ]
+
+
+def _is_done(workdir: Path) -> bool:
+    return (evaluation_of(workdir) / provenance.FILE).exists()
+
+
+def evaluation_of(workdir: Path) -> Path:
+    return workdir / "evaluation" / "test"
+
+
+def check_recipe(folder: Path, recipe: str) -> None:
+    """Keeps the flags that all runs have in common; refuses others later.
+
+    Raises:
+      UserError: the folder is of runs with other flags, or cannot be written.
+    """
+    path = folder / RECIPE
+    with files.explained(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            files.write_whole(path, recipe + "\n")
+        before = path.read_text(encoding="utf-8").strip()
+    if before != recipe:
+        rule, remedy = f"the flags of its runs, {before!r}", "name another folder"
+        refuse(folder, rule, repr(recipe), remedy)
+
+
+def read(folder: Path) -> dict[str, dict[str, Summary]]:
+    """Returns the evaluations that are done: by dataset, then by row, of all seeds.
+
+    Raises:
+      UserError: there are none, or they cannot be read.
+    """
+    tables = {
+        dataset: {
+            name: _summary(name, dirs)
+            for name in ROWS
+            if (dirs := _evaluations(folder / dataset / name))
+        }
+        for dataset in DATASETS
+    }
+    if not any(tables.values()):
+        rule, remedy = "evaluated runs", "bash launch/tables.sh makes them"
+        refuse(folder, rule, "none", remedy)
+    return {dataset: table for dataset, table in tables.items() if table}
+
+
+def _evaluations(folder: Path) -> list[Path]:
+    workdirs = sorted(folder.glob("seed_*"), key=lambda path: (len(path.name), path))
+    return [evaluation_of(path) for path in workdirs if _is_done(path)]
+
+
+def _summary(name: str, directories: Sequence[Path]) -> Summary:
+    column = f"{name}={','.join(map(str, directories))}"
+    return summaries.summarise_directories([column])[0]
+
+
+def to_markdown(folder: Path, tables: dict[str, dict[str, Summary]]) -> str:
+    """Formats both tables for each dataset, and how well their orders agree."""
+    each = [run for t in tables.values() for s in t.values() for run in s.each]
+    sources = {run.facts["source"] for run in each}
+    if len(sources) > 1:
+        refuse(folder, "data of one source", " and ".join(sorted(sources)))
+    (source,) = sources
+    epochs = sorted({run.facts["epoch"] for run in each})
+    choices = sorted({run.facts["choice"] for run in each})
+    revisions = sorted({run.facts["evaluated_at"] for run in each})
+    recipe = (folder / RECIPE).read_text(encoding="utf-8").strip()
+    lines = [
+        f"# The paper's tables on {source} data",
+        "",
+        "WAR (the share of clips that are right) and UAR (the mean of the classes' "
+        "recalls) in percent: mean ± standard deviation over seeds; in brackets the "
+        f"95 % interval over other people. Epoch {', '.join(map(str, epochs))}, "
+        f"{', '.join(choices)}; {each[0].num_passes} passes. The paper's numbers are "
+        "of real people and of an epoch chosen on the test split: compare the order, "
+        "not the height.",
+        "",
+        f"Flags of all runs: `{recipe}`; evaluated at {', '.join(revisions)}.",
+    ]
+    groups = {"Settings": SETTINGS, "Networks, E4_S3": (PUBLISHED, *VARIANTS)}
+    for title, rows in groups.items():
+        lines += ["", f"## {title}", "", *_table(rows, tables), ""]
+        lines += [_order(rows, dataset, table) for dataset, table in tables.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Row], tables: dict[str, dict[str, Summary]]) -> list[str]:
+    titles = [f"{DATASETS[x]}: {y}" for x in tables for y in ("seeds", "WAR", "UAR")]
+    lines = [
+        f"| | network | {' | '.join(titles)} | paper: WAR/UAR |",
+        f"| --- | --- |{' ---: |' * (len(titles) + 1)}",
+    ]
+    for row in rows:
+        cells = [x for table in tables.values() for x in _cells(table.get(row.name))]
+        paper = f"{row.war:.1f}/{row.uar:.1f}"
+        lines.append(f"| {row.name} | {row.what} | {' | '.join(cells)} | {paper} |")
+    return lines
+
+
+def _cells(summary: Summary | None) -> list[str]:
+    """Formats the number of seeds, WAR and UAR."""
+    if summary is None:
+        return ["0", "", ""]
+    number = summary.results.num_runs
+    between = analysis.over_volunteers(summary.results) or {}
+    cells = [str(number)]
+    for column, name in ((metrics.WAR, "WAR"), (metrics.UAR, "UAR")):
+        text = f"{100 * summary.mean[column]:.1f}"
+        # Of one run the spread is that over its passes, which is another thing.
+        text += f" ± {100 * summary.spread[column]:.1f}" if number > 1 else ""
+        if name in between:
+            low, high = between[name].low, between[name].high
+            text += f" [{100 * low:.1f}, {100 * high:.1f}]"
+        cells.append(text)
+    return cells
+
+
+def _order(rows: Sequence[Row], dataset: str, table: dict[str, Summary]) -> str:
+    """Says how well the rows' order by WAR agrees with the published one."""
+    both = [(x.war, table[x.name].mean[metrics.WAR]) for x in rows if x.name in table]
+    start = f"Order by WAR, {DATASETS[dataset]} against the paper, {len(both)} rows: "
+    if len(both) < statistics.FEWEST:
+        return f"{start}not computed below {statistics.FEWEST}."
+    rho, interval = statistics.rank_correlation(*np.array(both).T)
+    if math.isnan(rho):
+        return f"{start}no rank correlation, since all are equal."
+    text = f"{start}rank correlation (Spearman) {rho:.2f}"
+    if interval:
+        text += f", 95 % interval {interval.low:.2f} to {interval.high:.2f}"
+    return f"{text}."
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m seen_jax.evaluation.tables")
+    commands = parser.add_subparsers(dest="command", required=True)
+    of_runs = commands.add_parser("runs", help="print the runs that are not done")
+    of_page = commands.add_parser("page", help="write tables.md")
+    for command in (of_runs, of_page):
+        command.add_argument("folder", type=Path)
+    of_runs.add_argument("--seeds", default="1 2 3", help="numbers")
+    of_runs.add_argument("--splits", default=" ".join(DATASETS))
+    of_runs.add_argument("--rows", default=" ".join(ROWS))
+    of_runs.add_argument("--recipe", default="", help="flags that all runs have")
+    args = parser.parse_args(argv)
+    if args.command == "runs":
+        seeds = [int(x) for x in _words("--seeds", args.seeds, None)]
+        datasets = _words("--splits", args.splits, DATASETS)
+        names = _words("--rows", args.rows, ROWS)
+        check_recipe(args.folder, args.recipe)
+        print("\n".join(runs(args.folder, seeds, datasets, names)))
+        return
+    text, path = to_markdown(args.folder, read(args.folder)), args.folder / "tables.md"
+    with files.explained(path):
+        files.write_whole(path, text)
+    print(f"{text}\n{path}")
+
+
+def _words(flag: str, text: str, known: dict | None) -> list[str]:
+    """Returns the words of a flag, each one of `known`, or a number."""
+    words = text.split()
+    for word in words or [text]:
+        if known is None and not word.isdecimal():
+            refuse(flag, "seeds from 0, such as '1 2 3'", repr(text))
+        if known is not None and word not in known:
+            refuse(flag, f"some of {' '.join(known)}", repr(word))
+    return [*dict.fromkeys(words)]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,155 @@
+"""The paper's tables: which runs are left, what the page says, and how orders agree."""
+
+import os
+import shlex
+import subprocess
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from seen_jax import see
+from seen_jax.errors import UserError
+from seen_jax.evaluation import provenance, statistics, tables
+from seen_jax.evaluation.results import write_results
+from tests.helpers import ROOT
+from tests.samples import clip_names, facts_of, results_of
+
+NAMES = clip_names(num_volunteers=6)  # 42 clips
+
+
+def write(workdir, num_wrong, source="simulated"):
+    """An evaluation of one pass in which so many clips, from the first, are wrong."""
+    out = tables.evaluation_of(workdir)
+    out.mkdir(parents=True)
+    right = results_of(NAMES, [[0] * len(NAMES)]).label_index
+    wrong = np.arange(len(NAMES)) < num_wrong
+    probabilities = np.eye(7)[None, np.where(wrong, (right + 1) % 7, right)]
+    write_results(out, [*map(str, NAMES)], see.EMOTIONS, probabilities)
+    facts = facts_of(see.EMOTIONS, source=source, passes=1, choice="the last epoch")
+    provenance.write(out, facts)
+
+
+def test_runs_that_are_left(tmp_path):
+    write(tmp_path / "published" / "A" / "seed_1", 0)
+    left = tables.runs(tmp_path, [1, 2], ["published"], ["E4_S3", "A"])
+    assert [line.split()[0] for line in left] == [
+        f"{tmp_path}/published/{x}"
+        for x in ("E4_S3/seed_1", "E4_S3/seed_2", "A/seed_2")
+    ]
+    assert shlex.split(left[-1])[1:] == [
+        "--config=configs/e4_s3.py",
+        "--config.intensity=first",
+        "--config.dataset=published",
+        "--config.seed=2",
+    ]
+
+
+def test_the_flags_are_those_of_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    for row in tables.VARIANTS:
+        published = f"{row.war}/{row.uar} | `{row.flags.split()[1]}` |"
+        assert f"| {row.name} | " in readme and published in readme
+    for row in tables.SETTINGS:
+        path = ROOT / row.flags.removeprefix("--config=")
+        assert f"published   WAR {row.war}, UAR {row.uar}" in path.read_text()
+
+
+def test_the_page(tmp_path):
+    # Of 42 clips 4 and 8 are wrong: 90.48 and 80.95 %, mean 85.7, standard deviation
+    # 9.52 / sqrt(2) = 6.7.
+    tables.check_recipe(tmp_path, "--config.num_epochs=20")
+    for seed, num_wrong in ((1, 4), (2, 8)):
+        write(tmp_path / "published" / "E4_S3" / f"seed_{seed}", num_wrong)
+    # In the published order but for the last two.
+    for row, num_wrong in zip("CABLK", (10, 12, 11, 21, 20), strict=True):
+        write(tmp_path / "published" / row / "seed_1", num_wrong)
+    tables.main(["page", str(tmp_path)])
+    text = (tmp_path / "tables.md").read_text()
+    assert "on simulated data" in text and "`--config.num_epochs=20`" in text
+    lines = [line for line in text.splitlines() if line.startswith("| E4_S3 |")]
+    assert len(lines) == 2 and all("| 2 | 85.7 ± 6.7 [" in line for line in lines)
+    assert lines[0].endswith("| 83.6/84.1 |")
+    (row,) = (line for line in text.splitlines() if line.startswith("| A |"))
+    assert "| 1 | 71.4 [" in row
+    assert "6 rows: rank correlation (Spearman) 0.94, 95 % interval " in text
+    assert "1 rows: not computed below 5." in text  # of the settings
+    counts = {line.count("|") for line in text.splitlines() if line.startswith("| ")}
+    assert len(counts) == 1
+
+
+def test_rank_correlation_is_scipys():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x, y = rng.integers(0, 6, (2, 9))  # some are equal
+        rho, interval = statistics.rank_correlation(x, y)
+        assert rho == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+        assert interval.low < rho < interval.high
+    assert statistics.rank_correlation([1, 2, 3, 4], [2, 4, 6, 8]) == (1, None)
+    assert np.isnan(statistics.rank_correlation([1, 1, 1, 1], [1, 2, 3, 4])[0])
+
+
+def test_the_interval_holds_the_truth():
+    # Of normal pairs with correlation r, Spearman's is 6 / pi asin(r / 2).
+    rng, r, number = np.random.default_rng(1), 0.6, 13
+    truth, held = 6 / np.pi * np.arcsin(r / 2), 0
+    for _ in range(2000):
+        x, e = rng.standard_normal((2, number))
+        _, interval = statistics.rank_correlation(x, r * x + np.sqrt(1 - r**2) * e)
+        held += interval is not None and interval.low <= truth <= interval.high
+    assert 0.93 <= held / 2000 <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runs", "F", "--seeds=a"], "--seeds: expected seeds from 0"),
+        (["runs", "F", "--rows=E4_S3 Z"], "--rows: expected some of E4_S3"),
+        (["runs", "F", "--splits="], "--splits: expected some of published"),
+        (["page", "F"], "F: expected evaluated runs, got none; bash launch/tables.sh"),
+    ],
+)
+def test_bad_arguments(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        tables.main(arguments)
+    assert not (tmp_path / "F").exists()
+
+
+def test_one_folder_has_one_recipe_and_one_source(tmp_path):
+    tables.check_recipe(tmp_path, "--config.num_epochs=2")
+    tables.check_recipe(tmp_path, "--config.num_epochs=2")
+    with pytest.raises(
+        UserError, match=r"num_epochs=2.*got.*num_epochs=3.*another fold"
+    ):
+        tables.check_recipe(tmp_path, "--config.num_epochs=3")
+    write(tmp_path / "published" / "A" / "seed_1", 1)
+    write(tmp_path / "published" / "B" / "seed_1", 1, source="real")
+    with pytest.raises(UserError, match="data of one source, got real and simulated"):
+        tables.to_markdown(tmp_path, tables.read(tmp_path))
+
+
+def test_the_script(tmp_path):
+    """It runs what is left with the row's flags; here the programs only say so."""
+    stub = tmp_path / "python"
+    stub.write_text(
+        '#!/usr/bin/env bash\nif [ "$1" = -m ]; then exec python "$@"; fi\n'
+        f'echo "$*" >> {tmp_path}/log\n'
+    )
+    stub.chmod(0o755)
+    write(tmp_path / "F" / "published" / "A" / "seed_1", 0)
+    script = ["bash", "launch/tables.sh", tmp_path / "F", "--seeds=1", "--rows=A E"]
+    script += ["--splits=published", "--epochs=2", "--config.data_dir=D"]
+    env = {"PYTHON": str(stub), "PATH": os.environ["PATH"]}
+    done = subprocess.run(script, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    workdir = f"{tmp_path}/F/published/E/seed_1"
+    recipe = "--config.num_epochs=2 --config.eval_every=2 --config.data_dir=D"
+    assert (tmp_path / "log").read_text().splitlines() == [
+        f"train.py --workdir={workdir} --config=configs/e4_s3.py "
+        f"--config.attention=own --config.dataset=published --config.seed=1 {recipe}",
+        f"eval.py --workdir={workdir} --out={workdir}/evaluation/test",
+    ]
+    assert (tmp_path / "F" / "recipe.txt").read_text() == recipe + "\n"
+    again = subprocess.run([*script, "--what"], cwd=ROOT, env=env, capture_output=True)
+    assert again.returncode == 2 and b"--what: expected --seeds" in again.stderr
