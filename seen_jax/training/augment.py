@@ -87,26 +87,30 @@ def _window(amounts, key, events, intensities):
     if PLACES & amounts.keys():
         is_mirrored = random.bernoulli(keys["mirror"], amounts.get("mirror", 0.0))
         turn = jnp.deg2rad(draw("rotation"))
-        move = draw("shift", (2,)), turn, 1 + draw("scale"), is_mirrored
-        events, intensities = _move(events, intensities, *move)
+        how = draw("shift", (2,)), turn, 1 + draw("scale"), is_mirrored
+        events, intensities = move(events, intensities, *how)
     if {"brightness", "contrast"} & amounts.keys():
-        grey = intensities.astype(jnp.float32)
-        mean = grey.mean()
-        grey = (1 + draw("contrast")) * (grey - mean) + mean + 255 * draw("brightness")
-        intensities = _to_uint8(grey)
+        intensities = relight(intensities, draw("brightness"), draw("contrast"))
     if "dropout" in amounts:
-        lost = _some(keys["dropout"], amounts["dropout"], events.shape)
-        events = jnp.where(lost, jnp.uint8(see.EVENT_NONE), events)
+        share, key = _share(keys["dropout"], amounts["dropout"])
+        events = lose(key, share, events)
     if "noise" in amounts:
-        key, other = random.split(keys["noise"])
-        level = random.bernoulli(other, shape=events.shape)
-        level = jnp.where(level, jnp.uint8(see.EVENT_ON), jnp.uint8(see.EVENT_OFF))
-        events = jnp.where(_some(key, amounts["noise"], events.shape), level, events)
+        key, polarity = random.split(keys["noise"])
+        share, key = _share(key, amounts["noise"])
+        events = fire(key, polarity, share, events, events.shape)
     return events, intensities
 
 
-def _move(events, intensities, shift, turn, scale, is_mirrored):
-    """Scales, turns about the centre, and shifts; a mirrored one from its columns."""
+def move(events, intensities, shift, turn, scale, is_mirrored=False):
+    """Scales, turns about the centre, and shifts; a mirrored one from its columns.
+
+    Args:
+      events, intensities: (T, H, W) and (I, H, W) uint8.
+      shift: (2,) pixels, down and to the right.
+      turn: radians.
+      scale: 1 leaves the size.
+      is_mirrored: before all that.
+    """
     size = events.shape[-1]
     axis = jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2
     y, x = axis[:, None] - shift[0], axis[None] - shift[1]
@@ -129,10 +133,37 @@ def _move(events, intensities, shift, turn, scale, is_mirrored):
     return events, _to_uint8(grey)
 
 
-def _some(key, most, shape):
-    """Chooses an even share of pixels, which is itself drawn from 0 to the most."""
+def relight(intensities, brightness, contrast):
+    """Stretches the greys about their mean, and adds a share of white."""
+    grey = intensities.astype(jnp.float32)
+    mean = grey.mean()
+    return _to_uint8((1 + contrast) * (grey - mean) + mean + 255 * brightness)
+
+
+def lose(key, share, events):
+    """Takes its event from a share of the pixels (T, H, W), uint8."""
+    lost = random.uniform(key, events.shape) < share
+    return jnp.where(lost, jnp.uint8(see.EVENT_NONE), events)
+
+
+def fire(key, polarity, share, events, shape):
+    """Gives a share of the pixels (T, H, W) an event, ON or OFF.
+
+    Args:
+      key, polarity: keys, of which pixels fire and of how.
+      share: of the pixels.
+      events: (T, H, W) uint8.
+      shape: of what is drawn; (H, W) has the same pixels fire in every frame.
+    """
+    is_on = random.bernoulli(polarity, shape=shape)
+    level = jnp.where(is_on, jnp.uint8(see.EVENT_ON), jnp.uint8(see.EVENT_OFF))
+    return jnp.where(random.uniform(key, shape) < share, level, events)
+
+
+def _share(key, most):
+    """Draws a share from 0 to the most; returns a key for other draws, too."""
     one, other = random.split(key)
-    return random.uniform(other, shape) < random.uniform(one, maxval=most)
+    return random.uniform(one, maxval=most), other
 
 
 def _to_uint8(grey):
