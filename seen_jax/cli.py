@@ -18,6 +18,10 @@ VERBS = {
     "train": ("train, or resume a training", "train.py"),
     "eval": ("evaluate a run", "eval.py"),
     "report": ("tables and a page of evaluations", "seen_jax.evaluation report"),
+    "robustness": (
+        "WAR where the input is disturbed",
+        "seen_jax.evaluation robustness",
+    ),
     "export": ("weights for torch and the Jetson, or import", "seen_jax.export"),
     "live": ("predict from a camera as it sends", "seen_jax.live"),
 }

@@ -1,14 +1,19 @@
-"""Reads result files.
+"""Reads result files, and shows a run disturbed windows.
 
 python -m seen_jax.evaluation report COLUMN [COLUMN ...] [--json] [--html FILE]
+python -m seen_jax.evaluation robustness --workdir=RUN [--split=test] [--passes=5]
+    [--step=N] [--out=DIR] [--data_dir=DIR] [--kinds=KIND,...]
 
-A COLUMN is DIR, or NAME=DIR[,DIR...] of several runs; see `summaries`.
+A COLUMN is DIR, or NAME=DIR[,DIR...] of several runs; see `summaries`. A KIND is one of
+`robustness_kinds`.
 """
 
 import argparse
 import importlib
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from seen_jax.errors import refuse, run_command
@@ -19,7 +24,7 @@ from seen_jax.files import explained
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.evaluation",
-        description="Reads the result files of an evaluation.",
+        description="Reads result files, and shows a run disturbed windows.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser(
@@ -37,7 +42,15 @@ def main(argv: list[str] | None = None) -> None:
     )
     command.add_argument("--json", action="store_true", help="print JSON, 0 to 1")
     command.add_argument("--html", metavar="FILE", help="write a page too")
+    _add_robustness(commands)
     args = parser.parse_args(argv)
+    if args.command == "robustness":
+        _measure_robustness(args, sys.argv[1:] if argv is None else argv)
+    else:
+        _report(args)
+
+
+def _report(args: argparse.Namespace) -> None:
     if args.html is not None:
         check_file(args.html)
     read = summaries.summarise_directories(args.columns)
@@ -54,6 +67,32 @@ def main(argv: list[str] | None = None) -> None:
         print(report.to_text(read))
         if args.html is not None:
             print(f"\n{args.html}")
+
+
+def _add_robustness(commands) -> None:
+    command = commands.add_parser(
+        "robustness",
+        help="measure a run on windows that a helmet, camera or cable disturbs",
+        description="Measures WAR and UAR where the crop slips, light changes, frames "
+        "are late and events are lost. Run again, it keeps the kinds that are done.",
+    )
+    flag = command.add_argument
+    flag("--workdir", required=True, metavar="RUN", help="folder of the run")
+    flag("--split", default="test", help="default: test")
+    flag("--passes", type=int, default=5, help="each with new windows; default: 5")
+    flag("--step", type=int, help="of the checkpoint; default: the selected")
+    flag("--out", metavar="DIR", help="default: RUN/evaluation/SPLIT_STEP")
+    flag("--data_dir", metavar="DIR", help="where the records are now")
+    flag("--kinds", metavar="KIND,...", help="such as shift,late; default: all")
+
+
+def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
+    # Not at the top: a report needs no JAX.
+    robustness = importlib.import_module("seen_jax.evaluation.robustness")
+    command = shlex.join(["python", "-m", "seen_jax.evaluation", *argv])
+    kinds = robustness.KINDS if args.kinds is None else args.kinds.split(",")
+    where = args.step, args.out, args.data_dir
+    robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)
 
 
 def check_file(name: str) -> None:

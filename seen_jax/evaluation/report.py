@@ -117,11 +117,11 @@ def to_text(summaries: Sequence[Summary]) -> str:
 
     A single one gets its analysis too: confusions, intervals, groups, calibration.
     """
-    lines = [*_aligned(rows(summaries)), "", *notes(summaries)]
+    lines = [*aligned(rows(summaries)), "", *notes(summaries)]
     tables = difference_tables(summaries)
     lines += ["", differences.LEGEND] if tables else []
     for table in tables:
-        lines += ["", *_aligned(table)]
+        lines += ["", *aligned(table)]
     if len(summaries) == 1:
         lines += ["", analysis_text.to_text(summaries[0].results)]
         if "efficiency" in (summaries[0].facts or {}):
@@ -173,7 +173,7 @@ def _json(
     }
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
     """Returns the lines of a table."""
     widths = [max(map(len, cells)) for cells in zip(*filter(None, table), strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]

@@ -1,0 +1,157 @@
+"""The command on a network that never trained, and its numbers on made-up ones."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seen_jax import metrics, see
+from seen_jax.errors import UserError
+from seen_jax.evaluation import __main__ as command
+from seen_jax.evaluation import restored, robustness, robustness_report, summaries
+from seen_jax.evaluation.robustness_kinds import KINDS, NOTHING
+from tests import helpers, samples
+
+SETTING = {"num_event_frames": 1, "skip": 0, "batch_size": 3}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("robustness")
+    return helpers.write_run(root, {3: 0.5}, levels=(0, 128, 255), **SETTING)
+
+
+def run(folder, *flags):
+    command.main(["robustness", f"--workdir={folder}", "--passes=2", *flags])
+
+
+def test_the_baseline_is_the_evaluation(folder):
+    """Bit by bit, and so for every kind at 0, whose windows are the same."""
+    task = restored.restore(folder)
+    batches = restored.open_batches(task)
+    expected = restored.evaluate(task, batches, 2, progress=False)
+    found = robustness.make_measure(task, batches, 2)(NOTHING, 0)
+    np.testing.assert_array_equal(found.scores, expected)
+    np.testing.assert_array_equal(found.label_index, batches.clips.label_index)
+    assert found.names == batches.clips.names and found.num_passes == 2
+
+
+def test_a_command_that_was_killed_keeps_what_is_done(folder, tmp_path, capsys):
+    run(folder, f"--out={tmp_path / 'all'}", "--kinds=late,lost")
+    printed = capsys.readouterr().out
+    whole = json.loads((tmp_path / "all" / "robustness.json").read_text())
+    assert [x["name"] for x in whole["kinds"]] == ["late", "lost"]
+    for kind in whole["kinds"]:
+        severities = [*KINDS[kind["name"]].severities]
+        assert [x["severity"] for x in kind["points"]] == severities
+        zero = kind["points"][severities.index(0)]
+        assert zero["war"] == whole["baseline"]["war"] and zero["war_difference"] == 0
+        assert zero["war_interval"] is None
+        assert kind["sentence"] in " ".join(printed.split())
+    assert (whole["passes"], whole["split"], whole["source"]) == (2, "test", "real")
+    assert (whole["num_clips"], whole["num_volunteers"]) == (4, 2)
+    assert "--kinds=late,lost" in whole["command"] and whole["step"] == 3
+    assert (tmp_path / "all" / "robustness.png").stat().st_size > 1000
+
+    part = tmp_path / "part"
+    run(folder, f"--out={part}", "--kinds=lost")
+    file = part / "robustness.json"
+    content = json.loads(file.read_text())
+    assert content["kinds"] == whole["kinds"][1:]  # a rerun: the same numbers
+    content["kinds"][0]["title"] = "as it was"
+    file.write_text(json.dumps(content))
+    run(folder, f"--out={part}", "--kinds=late,lost")
+    kinds = json.loads(file.read_text())["kinds"]
+    assert kinds[0] == whole["kinds"][0]
+    assert kinds[1] == whole["kinds"][1] | {"title": "as it was"}
+    capsys.readouterr()
+    run(folder, f"--out={part}", "--kinds=late")  # nothing is left to do
+    assert "as it was (percent of the events)" in capsys.readouterr().out
+    run(folder, f"--out={part}", "--kinds=late", "--passes=1")  # of other windows
+    (kind,) = json.loads(file.read_text())["kinds"]
+    assert kind["name"] == "late"
+
+
+def made_up(num_right):
+    """(kind, severity) -> results of 6 people, of whom some clips are wrong."""
+    names = samples.clip_names(6, (18,))
+    truth = np.array([see.EMOTIONS.index(x.emotion) for x in names])
+
+    def measure_one(kind, severity):
+        predictions = np.stack([truth, truth])
+        for who, count in enumerate(num_right(severity)):
+            clips = np.arange(7 * who, 7 * who + 7)[count:]
+            predictions[:, clips] = (truth[clips] + 1) % 7
+        return samples.results_of(names, predictions)
+
+    return measure_one
+
+
+def test_differences_and_intervals():
+    """Of 7 clips of each person 6 are right; in the first one, two less by severity."""
+    lost = 2
+
+    def num_right(severity):
+        return [6 - lost * bool(severity), 6, 6, 6, 6, 6]
+
+    (content,) = robustness.measure(made_up(num_right), "E4_S3", ["late"], {})
+    assert content["num_volunteers"] == 6
+    assert content["baseline"]["war"] == pytest.approx(36 / 42)
+    low, high = content["baseline"]["war_interval"]
+    assert low < 36 / 42 < high
+    zero, *points = content["kinds"][0]["points"]
+    assert zero["war_interval"] is None
+    # Jackknife: without the first person 0, else -2/35; t of 5 is 2.5706.
+    without = np.array([0] + 5 * [-2 / 35])
+    error = np.sqrt(5 / 6 * ((without - without.mean()) ** 2).sum())
+    for x in points:
+        assert x["war"] == pytest.approx(34 / 42)
+        assert x["war_difference"] == pytest.approx(-2 / 42)
+        reach = 2.570582 * error
+        assert x["war_interval"] == pytest.approx([-2 / 42 - reach, -2 / 42 + reach])
+        # One of six neutral clips and one of six sad ones, of seven classes.
+        assert x["uar_difference"] == pytest.approx(-2 / 42)
+    lit = {x["lighting"]: x for x in content["lightings"]["points"]}
+    # Persons 1 to 6 in lightings 1, 2, 3, 0, 1, 2.
+    assert {name: x["num_clips"] for name, x in lit.items()} == dict(
+        zip(see.LIGHTINGS, (7, 14, 14, 7), strict=True)
+    )
+    assert lit["Low"]["share"] == pytest.approx(12 / 14)
+    assert lit["Low"]["published"] == 0.808 and lit["Low"]["interval"] is None
+
+
+def test_the_figures_beside_the_paper_are_its_own():
+    """Of settings that the paper has in its files, and of no other."""
+    measure_one = made_up(lambda severity: [7] * 6)
+    (content,) = robustness.measure(measure_one, "E5_S1", ["late"], {})
+    assert {x["published"] for x in content["lightings"]["points"]} == {None}
+    summary = summaries.summarise("", measure_one(NOTHING, 0))
+    assert content["baseline"]["uar"] == summary.mean[metrics.UAR] == 1
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--kinds=late,fog"], "kinds: expected one of shift, .*, got 'fog'"),
+        (["--passes=0"], "passes: expected 1 or more, got 0"),
+        (["--split=dev"], "split: expected one of test, train, validation, got 'dev'"),
+        (["--step=4"], "step: expected one of"),
+    ],
+)
+def test_what_is_not_there(folder, tmp_path, flags, words):
+    with pytest.raises(UserError, match=words):
+        run(folder, f"--out={tmp_path / 'out'}", *flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="expected the folder of a run"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"kinds": [{}], "lightings": null}'])
+def test_a_file_that_is_damaged(tmp_path, text):
+    assert robustness_report.read(tmp_path) is None
+    (tmp_path / "robustness.json").write_text(text)
+    with pytest.raises(UserError, match=r"robustness\.json: .* remove it and run"):
+        robustness_report.read(tmp_path)
