@@ -18,7 +18,7 @@ MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 
 LAYERS = [  # from the bottom up; those of one line may not import each other
     {"errors", "palette"},
-    {"absl_command", "files", "processes", "staleness"},
+    {"absl_command", "files", "memory", "processes", "staleness"},
     {"see", "problems"},
     {"images", "events", "metrics", "models.surrogate", "data.windows", "split"},
     {"volunteers", "clip_files", "cameras", "models.lif", "runtime.seen_runtime"},
