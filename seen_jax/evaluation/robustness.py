@@ -52,6 +52,7 @@ LIGHTINGS = {
     "lighting, overexposed, low, and of high dynamic range (HDR) beside normal. The "
     "published shares are of the real set, its own split, and an epoch chosen on it.",
 }
+WORDS = ("name", "title", "sentence", "group", "unit")  # of a kind
 COLUMNS = {"war": metrics.WAR, "uar": metrics.UAR}
 
 Measure = Callable[[Kind, float], Results]
@@ -164,8 +165,7 @@ def measure(
                 other = measure_one(kind, severity) if severity else baseline
                 points.append({"severity": severity, **_point_json(baseline, other)})
                 bar.update(severity != 0)
-            words = ("name", "title", "sentence", "group", "unit")
-            words = {name: getattr(kind, name) for name in words}
+            words = {name: getattr(kind, name) for name in WORDS}
             found[kind.name] = {**words, "points": points}
             yield {**start, "kinds": [found[x] for x in KINDS if x in found]}
 

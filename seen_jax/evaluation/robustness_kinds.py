@@ -129,7 +129,7 @@ def _resample(segments, setting: Setting, numbers, percent):
 _SIGNED = (-20, -10, -5, 0, 5, 10, 20)
 _FIRING = (0, 0.1, 0.3, 1, 3, 10)
 _CROP = f"pixels of the {see.IMAGE_SIZE} x {see.IMAGE_SIZE} crop"
-NOTHING = Kind("", "", "", "", "", (0,))
+NOTHING = Kind("", "", "", "", "", (0,))  # the baseline
 _KINDS = (
     Kind(
         "shift",
@@ -258,10 +258,10 @@ def batches_of(
     clips, plan, places = batches.clips, batches.plan(of_pass), batches.places
     index = plan.event_index
     if kind.draw is not None:
-        drawing = batches.seed, batches.purpose, of_pass, len(clips)
-        numbers = windows.uniforms(*drawing)
-        index = kind.draw(clips.segments, batches.setting, numbers, severity)
-        index = index[plan.clip]
+        parts = batches.seed, batches.purpose, of_pass, len(clips)
+        numbers = windows.uniforms(*parts)
+        drawn = kind.draw(clips.segments, batches.setting, numbers, severity)
+        index = drawn[plan.clip]
     key = random.key(zlib.crc32(f"{kind.name} {batches.seed} {of_pass}".encode()))
     for clip, mask, event_index in zip(plan.clip, plan.mask, index, strict=True):
         read = functools.partial(batches.images.windows, clips, clip)
