@@ -16,6 +16,7 @@ VERBS = {
     "check": ("check a SEE folder, divide it by volunteer", "seen_jax.see_folder"),
     "build": ("write a SEE folder's TFDS records", "datasets/see_tfds/build.py"),
     "train": ("train, or resume a training", "train.py"),
+    "adapt": ("fit a run to one person by a few clips", "seen_jax.adapt"),
     "eval": ("evaluate a run", "eval.py"),
     "report": ("tables and a page of evaluations", "seen_jax.evaluation report"),
     "robustness": (

@@ -210,6 +210,7 @@ def write_folder(
     pixel: str = "last",
     test_share: float = 0.3,
     seed: int = 0,
+    divided: bool = True,
     recover: bool = False,
     max_stale_s: float = MAX_STALE_S,
     num_workers: int | None = None,
@@ -223,6 +224,7 @@ def write_folder(
       crop: (x, y, size) in pixels of rows without one; None takes the centre.
       period_us, pixel: see `seen_jax.event_folder.clip_images`.
       test_share, seed: see `divide`.
+      divided: False puts all clips into the subset training.
       recover: whether to read what is left of recordings that are not complete.
       max_stale_s: see `check_stale`.
       num_workers: processes; None takes one per processor.
@@ -242,9 +244,11 @@ def write_folder(
     _raise_problems(clips, problems + wrong)
     if len(labels := sorted({row.label for row in rows})) < 2:
         refuse(clips, "at least 2 labels", labels)
-    subsets = divide(rows, test_share, seed)
+    subsets = {row.name: SUBSETS[0] for row in rows}
+    if divided:
+        subsets = divide(rows, test_share, seed)
     for subset in SUBSETS:
-        if subset not in subsets.values():
+        if divided and subset not in subsets.values():
             remedy = "name it in the column subset of some rows"
             refuse(clips, f"clips of the subset {subset}", "none", remedy)
     content = split_content(

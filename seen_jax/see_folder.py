@@ -134,6 +134,7 @@ def check(
     num_workers: int | None = None,
     progress: bool = False,
     by_volunteer: bool = False,
+    divided: bool = True,
 ) -> Contents:
     """Reads the whole folder, each image once, and lists every problem.
 
@@ -145,6 +146,7 @@ def check(
       progress: shows a progress bar over the clips.
       by_volunteer: the clips will be divided by volunteer, and the subsets of the
         split file do not matter.
+      divided: False: the clips need not make a training and a testing part.
 
     Raises:
       UserError: there is no such folder.
@@ -185,7 +187,7 @@ def check(
         command=folder.check_command,
     )
     contents = _judge(contents, folder.on_problem)
-    wrong = _division_problems(contents, path, by_volunteer)
+    wrong = _division_problems(contents, path, by_volunteer) if divided else []
     return replace(contents, problems=tuple(sorted({*contents.problems, *wrong})))
 
 

@@ -30,6 +30,7 @@ LAYERS = [  # from the bottom up; those of one line may not import each other
     {"training"},
     {"evaluation"},
     {"export", "runtime"},
+    {"adapt"},
     {"benchmarks", "live", "cli"},
     {"__main__"},
 ]

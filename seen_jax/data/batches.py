@@ -99,7 +99,7 @@ class Batches:
         clips, (start, end) = self.clips, self.clips.segments.T
         dropped = [clips.dropped.get(name, (0, 0)) for name in clips.names]
         return {
-            "num_clips": len(clips),
+            "num_clips": len({*clips.names}),  # a clip may have several rows
             "num_left_out": len(clips.left_out),
             "num_dropped": np.sum(dropped, 0).tolist(),
             "num_short": int((end - start < self.setting.span).sum()),

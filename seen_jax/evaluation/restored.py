@@ -19,6 +19,7 @@ from flax import linen as nn
 
 from seen_jax import protocol
 from seen_jax.data.batches import Batches
+from seen_jax.data.records import SPLITS as RECORDS
 from seen_jax.data.records import open_records
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError, check_option, refuse
@@ -85,7 +86,8 @@ def restore(folder: str | os.PathLike, step: int | None = None) -> Restored:
         "evaluated_at": workdir.git_revision(),
         "workdir": str(folder),
     }
-    return Restored(model, variables, config, run["records"], facts)
+    records = {x: y for x, y in run["records"].items() if x in RECORDS}  # no wearer's
+    return Restored(model, variables, config, records, facts)
 
 
 def open_batches(
@@ -111,7 +113,7 @@ def open_batches(
     if split == "validation" and config["select"] != "validation":
         rule = "test or train, since no volunteers were held out of this training"
         refuse("split", rule, repr(split))
-    config["data_dir"] = data_dir or _data_dir(restored)
+    config["data_dir"] = data_dir or find_data(restored)
     if store_dir is not None:
         config["store_dir"] = store_dir
     batches = setup.open_batches(config, split, "eval")
@@ -135,7 +137,7 @@ def open_batches(
     return batches
 
 
-def _data_dir(restored: Restored) -> str:
+def find_data(restored: Restored) -> str:
     """Returns the first place that has the run's records, or the one in its config."""
     places = workdir.data_places(restored.facts["workdir"])
     for place in places:

@@ -41,6 +41,7 @@ class Task:
       train: this process's rows of the training batches.
       evaluation: all rows of the batches that epochs are evaluated on.
       split: of `evaluation`: "test", or "validation" where volunteers are held out.
+      wearer: fingerprint of one person's clips among those of `train`; "" without.
     """
 
     config: Mapping[str, Any]
@@ -53,6 +54,7 @@ class Task:
     train: Batches
     evaluation: Batches
     split: str
+    wearer: str = ""
 
     @property
     def program(self) -> str:
@@ -63,15 +65,19 @@ class Task:
     def fingerprints(self) -> dict[str, str]:
         """Of the records, by split; with "validation" those of the test are unread."""
         both = (self.train.clips, self.evaluation.clips)
-        return {clips.split: clips.fingerprint for clips in both}
+        wearer = {"wearer": self.wearer} if self.wearer else {}
+        return {clips.split: clips.fingerprint for clips in both} | wearer
 
 
-def prepare(config: Mapping[str, Any], axis_name: str) -> Task:
+def prepare(
+    config: Mapping[str, Any], axis_name: str, train: Batches | None = None
+) -> Task:
     """Opens the data and makes the parts of a training.
 
     Args:
       config: as `configs/default.py` has it.
       axis_name: of the devices.
+      train: in place of the training records, for one process.
 
     Raises:
       UserError: a field's value, or the data.
@@ -80,7 +86,8 @@ def prepare(config: Mapping[str, Any], axis_name: str) -> Task:
     fields.check(config)
     split = "validation" if config["select"] == "validation" else "test"
     processes = jax.process_index(), jax.process_count()
-    train = open_batches(config, "train", "train", *processes)
+    if train is None:
+        train = open_batches(config, "train", "train", *processes)
     evaluation = open_batches(config, split, "eval")
     learning_rate = make_learning_rate(config, len(train))
     model = networks.make(config, len(train.clips.labels), axis_name)

@@ -1,0 +1,88 @@
+"""How a run is adapted: fc1 and fc2, on windows of one person among those of others.
+
+Half of every epoch's windows show the person's clips, the other half clips that the run
+was trained on, so that it does not forget them; labels are drawn alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from seen_jax.data.batches import Batches
+from seen_jax.data.clips import Clips
+from seen_jax.data.mixed import even_rows, gather, join
+from seen_jax.data.store import Store
+from seen_jax.data.windows import Setting
+from seen_jax.evaluation.restored import Restored
+
+LAYERS = ("fc1", "fc2")
+NUM_WINDOWS = 160  # of an epoch, from either part
+RECIPE = {
+    "batch_size": 32,
+    "num_epochs": 4,
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "schedule": "published",
+    "learning_rate_decay": 1.0,
+    "momentum": 0.9,
+    "select": "last",
+    "eval_every": 4,
+    "eval_passes": 1,
+    "checkpoint_every": 1,
+}
+
+
+def config_of(restored: Restored) -> dict[str, Any]:
+    """Returns the config of the run that begins with a run's weights."""
+    others = sorted(set(restored.variables["params"]) - {*LAYERS})
+    return {
+        **restored.config,
+        **RECIPE,
+        "init_from": f"{restored.facts['workdir']}:{restored.facts['step']}",
+        "freeze": ",".join(f"{name}/*" for name in others),
+    }
+
+
+def draw_others(batches: Batches, seed: int) -> Store:
+    """Draws the clips that are rehearsed, and copies their frames into memory.
+
+    Args:
+      batches: of the run's training clips.
+      seed: of the drawing.
+    """
+    rows = even_rows(batches.clips.label_index, NUM_WINDOWS, seed)
+    return gather(batches.images, batches.clips.take(np.unique(rows)))
+
+
+def mix(config: Mapping[str, Any], others: Store, wearer: Store) -> Batches:
+    """Returns the windows that are trained on.
+
+    Args:
+      config: of `config_of`.
+      others: of `draw_others`.
+      wearer: the person's clips, of the same labels.
+    """
+    seed, store = config["seed"], join(others, wearer)
+    parts = [
+        even_rows(x.clips.label_index, NUM_WINDOWS, seed) for x in (others, wearer)
+    ]
+    rows = np.concatenate([parts[0], len(others.clips) + parts[1]])
+    return batches_of(config, store, store.clips.take(rows), "train")
+
+
+def batches_of(
+    config: Mapping[str, Any], store: Store, clips: Clips, purpose: str
+) -> Batches:
+    """Returns batches of clips in a store, as a run shows them."""
+    return Batches(
+        store,
+        clips,
+        Setting(config["num_event_frames"], config["skip"]),
+        config["batch_size"],
+        config["seed"],
+        purpose,
+        intensity=config["intensity"],
+    )

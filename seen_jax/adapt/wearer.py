@@ -1,0 +1,130 @@
+"""What one person recorded -> the clips to adapt to, and those that are left.
+
+SEE           a folder in SEE's form
+CLIPS.csv     a table of clips, or a folder with one, as `seen live --record` leaves it
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from seen_jax import recordings, see, see_folder
+from seen_jax.cameras.recorder import CLIPS
+from seen_jax.clip_files import Clip
+from seen_jax.data.windows import Setting
+from seen_jax.errors import refuse
+
+
+def find(clips: Path) -> tuple[Path, bool]:
+    """Returns the SEE folder or the table of clips, and whether it is the latter.
+
+    Raises:
+      UserError: there is neither.
+    """
+    if (clips / recordings.SPLIT_FILE).is_file():
+        return clips, False
+    table = clips / CLIPS if clips.is_dir() else clips
+    if not table.is_file():
+        got = f"a folder without {recordings.SPLIT_FILE} and {CLIPS}"
+        rule = "a SEE folder, a table of clips or a folder with one"
+        remedy = f"record some with `seen live SOURCE --bundle=BUNDLE --record={clips}`"
+        refuse(clips, rule, got if clips.is_dir() else "none", remedy)
+    return table, True
+
+
+def cut(table: Path, out: Path, frames_per_s: float, **options: Any) -> None:
+    """Cuts the clips of a table into a SEE folder, all for training.
+
+    Args:
+      table, out, **options: as of `recordings.write_folder`, errors too.
+      frames_per_s: of the frames that the network was trained on.
+    """
+    usual = see.FRAME_PERIOD_US if frames_per_s == see.FRAMES_PER_S else None
+    period_us = Fraction(usual or 10**6 / Fraction(frames_per_s))
+    recordings.write_folder(table, out, period_us=period_us, divided=False, **options)
+    for line in recordings.notes(out):
+        print(line)
+
+
+def read(
+    folder: Path,
+    labels: Sequence[str],
+    setting: Setting,
+    frames_per_s: float,
+    volunteer: str | None = None,
+) -> tuple[list[Clip], str]:
+    """Reads one person's clips.
+
+    Args:
+      folder: in SEE's form.
+      labels: that the network knows.
+      setting: of its windows.
+      frames_per_s: of the frames that it was trained on.
+      volunteer: whose clips; None: there is only one.
+
+    Returns:
+      The clips, with labels as of `labels`, and the volunteer, "" if none is named.
+
+    Raises:
+      UserError: the folder has a problem, clips of several people, labels that the
+        network does not know, clips shorter than a window, or another frame rate.
+    """
+    contents = see_folder.check(see_folder.SeeFolder(folder), divided=False)
+    contents.raise_problems()
+    if contents.split.frames_per_s != frames_per_s:
+        rule = f"{frames_per_s:g} frames a second, as the run was trained on"
+        refuse(folder, rule, f"{contents.split.frames_per_s:g}")
+    by_person: dict[str, list[Clip]] = {}
+    for clip in contents.clips.values():
+        by_person.setdefault(str(clip.metadata.get("volunteer", "")), []).append(clip)
+    people = ", ".join(by_person)
+    if volunteer is None and len(by_person) > 1:
+        remedy = "say whose with --volunteer=NAME"
+        refuse(folder, "clips of one volunteer", f"those of {people}", remedy)
+    volunteer = next(iter(by_person)) if volunteer is None else volunteer
+    if volunteer not in by_person:
+        refuse("volunteer", f"one of {people}", repr(volunteer))
+    clips = [_labelled(folder, clip, labels) for clip in by_person[volunteer]]
+    lengths = {x.name: x.annotation.end - x.annotation.start for x in clips}
+    short = {name: n for name, n in lengths.items() if n < setting.span}
+    if short:
+        name, length = next(iter(short.items()))
+        more = f", and {len(short) - 1} more" if len(short) > 1 else ""
+        rule = f"{setting.span} frames or more, a window of {setting}"
+        remedy = "record longer clips, or leave them out"
+        refuse(f"{folder}: {name}", rule, f"{length}{more}", remedy)
+    return clips, volunteer
+
+
+def _labelled(folder: Path, clip: Clip, labels: Sequence[str]) -> Clip:
+    label = see.label_from_text(clip.annotation.label, labels)
+    if label is None:
+        rule = f"labels that the run knows, {', '.join(labels)}"
+        remedy = "leave those clips out, or train a run with that label on more people"
+        refuse(folder, rule, clip.annotation.label, remedy)
+    return replace(clip, annotation=replace(clip.annotation, label=label))
+
+
+def choose(
+    clips: Sequence[Clip], per_label: int | None = None
+) -> tuple[list[Clip], list[Clip]]:
+    """Returns the first clips of each label, at most so many, and the others."""
+    counts: Counter = Counter()
+    chosen, left = [], []
+    for clip in clips:
+        label = clip.annotation.label
+        counts[label] += 1
+        is_chosen = per_label is None or counts[label] <= per_label
+        (chosen if is_chosen else left).append(clip)
+    return chosen, left
+
+
+def counts_of(clips: Sequence[Clip], labels: Sequence[str]) -> dict[str, int]:
+    """Returns the number of clips of each label."""
+    counts = Counter(clip.annotation.label for clip in clips)
+    return {label: counts[label] for label in labels}

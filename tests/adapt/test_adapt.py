@@ -1,0 +1,209 @@
+"""A run is adapted to one person: what is learned, recorded, resumed and refused."""
+
+import contextlib
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from seen_jax import see
+from seen_jax.adapt import __main__ as command
+from seen_jax.adapt import recipe, wearer
+from seen_jax.cameras.aedat4 import write_aedat4
+from seen_jax.data.windows import Setting
+from seen_jax.errors import UserError
+from seen_jax.evaluation.restored import open_batches, restore
+from seen_jax.export.bundle import missing
+from seen_jax.training import freeze, loop
+from seen_jax.training.checkpoint import Checkpoints
+from seen_jax.training.rows import read_rows
+from tests import samples
+from tests.helpers import write_run
+from tests.live.streams import recording_of
+
+FIELDS = {"num_event_frames": 1, "skip": 0, "batch_size": 4, "eval_passes": 1}
+SETTING = Setting(1, 0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Two epochs of four steps, of four windows each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "NUM_WINDOWS", 8)
+        patch.setitem(recipe.RECIPE, "batch_size", 4)
+        patch.setitem(recipe.RECIPE, "num_epochs", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """`run`, on records of two people, and `wearer`: two clips of each label."""
+    root = tmp_path_factory.mktemp("adapt")
+    write_run(root, {3: 0.5}, levels=(0, 255), num_epochs=1, **FIELDS)
+    samples.write_see_folder(root / "wearer", names(), size=90)
+    return root
+
+
+def names(num_volunteers=1):
+    once = samples.clip_names(num_volunteers, (5,))
+    return once + [see.ClipName(**{**vars(x), "take": 1}) for x in once]
+
+
+def fit(root, out, *options, clips="wearer"):
+    words = [f"--run={root / 'run'}", f"--clips={root / clips}", f"--out={out}"]
+    return command.fit(command.parse([*words, *options]))
+
+
+@pytest.fixture(scope="module")
+def adapted(root):
+    assert fit(root, root / "whole", "--per_label=1") == 0
+    return root / "whole"
+
+
+def digests(folder):
+    """Those of all arrays of the latest checkpoint, which has optimiser and step."""
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        step = checkpoints.latest()
+    facts = json.loads(
+        (folder / "checkpoints" / str(step) / "run" / "metadata").read_text()
+    )
+    return {path: x for path, x in facts["digests"].items() if path != "run"}
+
+
+def test_the_last_layers_learn_and_no_other_bit_changes(root, adapted):
+    before, after = (restore(x).variables for x in (root / "run", adapted))
+    sizes = freeze.sizes_of(before["params"])
+    now, then = (
+        dict(zip(sizes, jax.tree.leaves(x["params"]), strict=True))
+        for x in (after, before)
+    )
+    changed = {x for x in sizes if now[x].tobytes() != then[x].tobytes()}
+    assert changed == {f"fc{i}/{name}" for i in (1, 2) for name in ("kernel", "bias")}
+    statistics = (x["batch_stats"] for x in (before, after))
+    assert len({str(jax.tree.map(np.ndarray.tobytes, x)) for x in statistics}) == 1
+
+
+def test_it_is_a_run_that_says_to_whom_it_is_adapted(root, adapted):
+    run = restore(adapted)
+    assert [row["step"] for row in read_rows(adapted)] == [4, 8]
+    assert run.facts["choice"] == (
+        f"the last epoch; fine-tuned from {root / 'run'} (epoch 1), the last epoch, "
+        f"trained on these clips, adapted to 7 clips of 1, {root / 'wearer'}"
+    )
+    origin = json.loads((adapted / "config.json").read_text())["imported"]["wearer"]
+    assert origin["volunteer"] == "1"
+    assert origin["per_label"] == dict.fromkeys(see.EMOTIONS, 1)
+    assert {see.ClipName.parse(x).take for x in origin["clips"]} == {0}
+    assert run.config["init_from"] == f"{root / 'run'}:3"
+    assert len(open_batches(run, "test").clips) == 4  # of the run's own records
+    assert len(open_batches(run, "train").clips) == 10
+
+
+def test_stopped_anywhere_it_resumes_to_the_same_bits(
+    root, adapted, monkeypatch, capsys
+):
+    """After three steps by a signal, and where the second epoch was not yet saved."""
+    add, counts = loop.EpochSums.add, []
+
+    def stop_at_third(sums, steps):
+        counts.append(len(counts))
+        if len(counts) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return add(sums, steps)
+
+    monkeypatch.setattr(loop.EpochSums, "add", stop_at_third)
+    out = root / "stopped"
+    assert fit(root, out, "--per_label=1") == 128 + signal.SIGTERM
+    step = int(max((out / "checkpoints").iterdir()).name)
+    assert 0 < step < 8 and "stopped and saved" in capsys.readouterr().out
+
+    def killed(self, row):
+        raise MemoryError("as if it were killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Journal, "epoch", killed)
+        with pytest.raises(MemoryError):
+            fit(root, out, "--per_label=1")
+    assert fit(root, out, "--per_label=1") == 0
+    assert digests(out) == digests(adapted)
+    assert fit(root, out, "--per_label=1") == 0  # it is done
+    assert digests(out) == digests(adapted)
+
+
+def test_clips_that_are_left_and_a_bundle(root, adapted, capsys):
+    if text := missing("native"):
+        pytest.skip(text)
+    assert fit(root, adapted, "--per_label=1", f"--bundle={root / 'bundle'}") == 0
+    printed = capsys.readouterr().out
+    assert "7 clips that are left: " in printed and "adapts to 7 clips of 1" in printed
+    manifest = json.loads((root / "bundle" / "manifest.json").read_text())
+    assert "adapted to 7 clips of 1" in manifest["trained"]["choice"]
+    assert manifest["trained"]["step"] == 8
+
+
+def test_other_arguments_than_before(root, adapted, tmp_path):
+    with pytest.raises(UserError, match=r"records of wearer: [0-9a-f]+ -> [0-9a-f]+"):
+        fit(root, adapted)
+    with pytest.raises(UserError, match="run: expected a new folder, or one of this c"):
+        fit(root, root / "run")
+    with pytest.raises(UserError, match="expected a built dataset, got none; "):
+        fit(root, tmp_path / "out", f"--data_dir={tmp_path}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_clips_as_seen_live_writes_it(root, tmp_path):
+    recording = recording_of(300_000)
+    parts = recording.events, recording.times_us, recording.intensity_frames
+    write_aedat4(tmp_path / "00000.aedat4", *parts)
+    rows = ["recording,start_s,end_s,label,volunteer,crop"]
+    rows += [f'00000.aedat4,0,0.2,{x},anna,"2,0,18"' for x in ("fear", "angry")]
+    (tmp_path / "CLIPS.csv").write_text("\n".join(rows))
+    table, is_table = wearer.find(tmp_path)
+    assert (table, is_table) == (tmp_path / "CLIPS.csv", True)
+    wearer.cut(table, tmp_path / "out", 30, num_workers=1)
+    clips, volunteer = wearer.read(tmp_path / "out", see.EMOTIONS, SETTING, 30)
+    assert volunteer == "anna"
+    assert [len(clip.event_files) for clip in clips] == [6, 6]  # of 200 ms
+    counts = wearer.counts_of(clips, see.EMOTIONS)
+    assert counts == dict.fromkeys(see.EMOTIONS, 0) | {"fear": 1, "angry": 1}
+    assert wearer.find(tmp_path / "out") == (tmp_path / "out", False)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"volunteer": "9"}, "volunteer: expected one of 1, 2, got '9'"),
+        (
+            {"volunteer": None},
+            "see: expected clips of one volunteer, got those of 1, 2",
+        ),
+        (
+            {"labels": see.EMOTIONS[1:]},
+            "labels that the run knows, .*, got angry; leave",
+        ),
+        ({"frames_per_s": 60}, "expected 60 frames a second, .*, got 30"),
+        (
+            {"setting": Setting(4, 3)},
+            "expected 13 frames or more, a window of E4_S3, got 5, and 6 more; record",
+        ),
+        ({"folder": "nowhere"}, "nowhere: expected a SEE folder, got none"),
+    ],
+)
+def test_clips_that_cannot_be_used(tmp_path, changes, words):
+    folder = samples.write_see_folder(tmp_path / "see", samples.clip_names(2, (5,)), 90)
+    changes = {"volunteer": "1"} | changes
+    folder = tmp_path / changes.pop("folder", folder)
+    parts = {"labels": see.EMOTIONS, "setting": SETTING, "frames_per_s": 30} | changes
+    with pytest.raises(UserError, match=words):
+        wearer.read(folder, **parts)
+
+
+def test_no_clips_at_all(tmp_path):
+    with pytest.raises(
+        UserError, match="expected a SEE folder, a table of clips or a f"
+    ):
+        wearer.find(tmp_path)
+    with pytest.raises(UserError, match=r"got none; record some with `seen live"):
+        wearer.find(tmp_path / "none")
