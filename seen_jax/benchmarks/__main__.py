@@ -23,6 +23,7 @@ COMMANDS = {  # command: what it measures
     "spikes": "a window's time by spike rate, the kernel in C beside dense programs",
     "data": "windows per second from the store, the records and plain Pillow",
     "evaluation": "seconds of an evaluation of a run, by stage",
+    "adapt": "WAR of people whom a run is adapted to, by the number of their clips",
     "torch_training": "accuracy after the same training in JAX and in plain PyTorch",
 }
 
