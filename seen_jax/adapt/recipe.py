@@ -2,6 +2,12 @@
 
 Half of every epoch's windows show the person's clips, the other half clips that the run
 was trained on, so that it does not forget them; labels are drawn alike.
+
+Chosen on the demonstration's run and ten further simulated people. Of six of them, with
+a clip of each emotion, fc1 and fc2 give WAR 90.3 %, all layers 91.3 % in more time.
+With two clips and a constant rate, fc2 alone stays at 84 to 87 % after 80 steps, where
+both have 93 to 95 %. Without clips of others in the mix, those of the test split lose
+4.4 points (73.9 to 69.5 %). Rates of .01 to .03 differ by less than the people do.
 """
 
 from __future__ import annotations
@@ -25,8 +31,8 @@ RECIPE = {
     "num_epochs": 4,
     "optimizer": "sgd",
     "learning_rate": 0.01,
-    "schedule": "published",
-    "learning_rate_decay": 1.0,
+    "schedule": "cosine",
+    "warmup_epochs": 0,
     "momentum": 0.9,
     "select": "last",
     "eval_every": 4,
