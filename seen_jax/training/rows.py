@@ -18,7 +18,7 @@ from seen_jax.errors import refuse
 
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
-REMEDY = "copy the file again, or train in another --workdir"
+REMEDY = "copy the file again, or train in another workdir"
 CHOICES = {  # how the epoch that counts is chosen: what is said beside its numbers
     "last": "the last epoch",
     "validation": "chosen on volunteers held out of the training part",

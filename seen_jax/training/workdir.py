@@ -47,7 +47,7 @@ def claimed(workdir: Path) -> Iterator[None]:
         lock.touch()
     refusal = UserError(
         f"{workdir}: expected a folder that no other process trains in, got one with a "
-        "run in progress; wait for it or give another --workdir"
+        "run in progress; wait for it or give another workdir"
     )
     with files.held(lock, refusal):
         yield
@@ -93,7 +93,7 @@ def check_config(
         fixed = has_checkpoint(workdir)
         if fixed and lines:
             differences = "".join(f"\n  {line}" for line in lines)
-            remedy = "give another --workdir, or the values on the left"
+            remedy = "give another workdir, or the values on the left"
             rule = "the config that this run was started with"
             refuse(workdir, rule, differences + "\n", remedy)
         if fixed:

@@ -37,7 +37,7 @@ def test_others_may_not_and_are_shown(tmp_path, config, records, words):
     (tmp_path / "checkpoints" / "3").mkdir(parents=True)
     with pytest.raises(ValueError, match="started with, got \n  " + words) as error:
         workdir.check_config(tmp_path, CONFIG | config, RECORDS | records)
-    assert "give another --workdir" in str(error.value)
+    assert "give another workdir" in str(error.value)
     assert "num_epochs" not in str(error.value)
     assert workdir.load_config(tmp_path) == CONFIG
 
