@@ -51,6 +51,16 @@ def pytest_xdist_make_scheduler(config, log):
     return LoadFileScheduling(config, log)
 
 
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """Keeps what a file's tests compile for those that compile it again."""
+    before = jax.config.jax_compilation_cache_dir
+    folder = tmp_path_factory.mktemp("compilation_cache")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of material that does not travel with the repository."""

@@ -19,6 +19,7 @@ from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.step import AXIS
 from tests.helpers import ROOT, build_records
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 # 10 clips in batches of 8: two steps an epoch.
 FIELDS = {"num_event_frames": 2, "skip": 0, "batch_size": 8, "eval_passes": 1}
 
@@ -79,6 +80,9 @@ def test_rows_f_to_i(data_dir, tmp_path, capsys, name):
         assert f"network {name}: {num_parameters:,} parameters" in words
         assert not re.search("spike|LIF|J_s|[Aa]ttention|energy", words)
     assert "Confusions" in page and '<figure class="window">' in page
+    for path in ("run", "whole"):  # the former resumes
+        train(data_dir, tmp_path / path, network=name, num_epochs=2)
+    assert digests(tmp_path / "run", 4) == digests(tmp_path / "whole", 4)
 
 
 def test_one_of_ten_lines(data_dir, tmp_path, capsys, monkeypatch):

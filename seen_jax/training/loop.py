@@ -194,9 +194,7 @@ def _resume(
     labels = list(task.train.clips.labels)
     if run["labels"] != labels:
         rule = f"records with the classes of the run, {', '.join(run['labels'])}"
-        refuse(
-            task.config["data_dir"], rule, ", ".join(labels), "give another workdir"
-        )
+        refuse(task.config["data_dir"], rule, ", ".join(labels), "give another workdir")
     program = run.get("program", "XLA")  # the only one there was, where none is named
     if any(row["step"] == latest for row in rows):  # that epoch has ended
         return state, EpochSums(), program

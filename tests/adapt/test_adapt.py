@@ -28,16 +28,13 @@ SETTING = Setting(1, 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small(tmp_path_factory):
-    """Two epochs of four steps, of four windows each, compiled once."""
-    cache = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("c")))
+def small(compiled_once):
+    """Two epochs of four steps, of four windows each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "NUM_WINDOWS", 8)
         patch.setitem(recipe.RECIPE, "batch_size", 4)
         patch.setitem(recipe.RECIPE, "num_epochs", 2)
         yield
-    jax.config.update("jax_compilation_cache_dir", cache)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ FIELDS = {"num_event_frames": 1, "skip": 0, "batch_size": 4, "eval_passes": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small():
+def small(compiled_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "NUM_WINDOWS", 8)
         patch.setattr(adapt, "BATCH_SIZE", 8)
