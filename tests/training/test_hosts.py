@@ -9,9 +9,12 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
+from flax import traverse_util
 
 from seen_jax.errors import UserError
+from seen_jax.evaluation.restored import restore
 from seen_jax.training import coordinator, hosts, peers
 from tests.helpers import cpu_environment
 from tests.lab import Lab, free_port, outcomes, wait_for
@@ -106,6 +109,28 @@ def test_two_processes_resume_where_one_was_and_stop_together(lab, outputs):
     assert "devices: 2 x cpu" in said[0] and "resumes after step 3" in said[0]
     assert "stopped and saved at step" in said[0]
     assert "epoch" not in said[1]  # process 0 alone writes
+
+
+def test_given_weights_frozen_ones_and_augmented_windows(lab, outputs):
+    fields = {"init_from": lab.root / "one", "freeze": "conv*"}
+    fields |= {"augment": "shift=4,rotation=5,contrast=0.2,dropout=0.2,noise=0.01"}
+    processes = [
+        *lab.start_two("two_from", **fields),
+        lab.start("one_from", devices=2, images="store", **fields),
+    ]
+    codes, said = outcomes(processes)
+    assert codes == [0, 0, 0], "\n".join(said)
+    (row,), (expected,) = lab.rows("two_from"), lab.rows("one_from")
+    assert row.pop("loss") == pytest.approx(expected.pop("loss"), rel=1e-9)
+    assert row == expected
+    two, one, begun = (
+        traverse_util.flatten_dict(restore(lab.root / x).variables["params"], sep="/")
+        for x in ("two_from", "one_from", "one")
+    )
+    for path, x in one.items():
+        np.testing.assert_allclose(two[path], x, rtol=1e-9, atol=1e-12)
+        same = begun[path].tobytes() == two[path].tobytes() == x.tobytes()
+        assert same == path.startswith("conv")
 
 
 def test_another_config_in_one_process_ends_both_with_a_line(lab):
