@@ -92,7 +92,7 @@ def summarise_directories(arguments: Sequence[str | os.PathLike]) -> list[Summar
     Raises:
       OSError, UserError: as `read_results` and `provenance.read`; a directory given
         twice; facts of other passes than there are; evaluations of other classes; runs
-        of a column with other clips, classes or numbers of passes.
+        of a column with other clips, classes, numbers of passes or sources of data.
     """
     columns = [_parse(argument) for argument in arguments]
     _check_once([path for _, paths in columns for path in paths])
@@ -154,6 +154,11 @@ def _group(name: str, paths: Sequence[Path]) -> Summary:
             rule = f"clips, classes and passes of {runs[0].directory}"
             remedy = "evaluate the runs of a column in the same way"
             refuse(run.directory, rule, "others", remedy)
+    # Simulated sets name their clips alike, however hard they are.
+    sources = {run.facts["source"] for run in runs if run.facts}
+    if len(sources) > 1:
+        rule, got = "runs on the same data in a column", " and ".join(sorted(sources))
+        refuse(name, rule, got, "give each a column of its own")
     return summarise(name, joined([x.results for x in runs]), runs=tuple(runs))
 
 
