@@ -56,6 +56,14 @@ class Summary:
         """The runs, or itself where it is of one."""
         return self.runs or (self,)
 
+    @property
+    def sources(self) -> set[str]:
+        """Of the data, where that is known.
+
+        Simulated sets name their clips alike, however hard they are.
+        """
+        return {run.facts["source"] for run in self.each if run.facts}
+
 
 def summarise(
     name: str,
@@ -154,12 +162,11 @@ def _group(name: str, paths: Sequence[Path]) -> Summary:
             rule = f"clips, classes and passes of {runs[0].directory}"
             remedy = "evaluate the runs of a column in the same way"
             refuse(run.directory, rule, "others", remedy)
-    # Simulated sets name their clips alike, however hard they are.
-    sources = {run.facts["source"] for run in runs if run.facts}
-    if len(sources) > 1:
-        rule, got = "runs on the same data in a column", " and ".join(sorted(sources))
+    group = summarise(name, joined([x.results for x in runs]), runs=tuple(runs))
+    if len(group.sources) > 1:
+        rule, got = "the same data in a column", " and ".join(sorted(group.sources))
         refuse(name, rule, got, "give each a column of its own")
-    return summarise(name, joined([x.results for x in runs]), runs=tuple(runs))
+    return group
 
 
 def _read(path: Path, name: str) -> list[Summary]:

@@ -48,7 +48,7 @@ COMPANIONS: dict[str, dict[str, float]] = {
     "happiness": {"disgust": 0.4, "sadness": 0.2},
     "neutral": {"sadness": 0.1},
     "sadness": {"neutral": 0.2},
-    "surprise": {"fear": 0.9},
+    "surprise": {"fear": 0.8},
 }
 # How much of one of its units a clip may lack where `Difficulty.partial` is 1.
 PARTIAL = {
@@ -58,7 +58,7 @@ PARTIAL = {
     "happiness": 0.4,
     "neutral": 0.0,
     "sadness": 0.4,
-    "surprise": 0.7,
+    "surprise": 0.6,
 }
 
 

@@ -182,6 +182,10 @@ def test_runs_that_make_no_column(tmp_path, capsys):
     for folder, difficulty in ((a, "easy"), (d := write(tmp_path / "d", 1, 2), "hard")):
         source = f"simulated ({difficulty})"
         provenance.write(folder, facts_of(see.EMOTIONS, passes=2, source=source))
+    assert run("report", str(a), str(d)) == 0
+    text = capsys.readouterr().out
+    assert "These are not the same clips" in text
+    assert "d - a" not in text  # no difference over clips of the same names
     assert run("report", f"x={a},{d}") == 1
     words = (
         "same data in a column, got simulated (easy) and simulated (hard); give each"
