@@ -46,7 +46,9 @@ done
 : "${folder:=data/quickstart$tiny}"
 source launch/venv.sh
 
-python -m seen_jax.simulator --out="$folder/see" --volunteers=$volunteers --clips=$clips
+# The easy set: what minutes and 13 people teach; the whole, hard one is for comparisons.
+python -m seen_jax.simulator --out="$folder/see" --volunteers=$volunteers --clips=$clips \
+  --difficulty=easy
 python -m seen_jax.see_folder "$folder/see"
 bash launch/build_see.sh "$folder/see" "$folder/tfds" --config=by_volunteer
 python -m seen_jax.simulator.calibration "$folder/see" --sheet="$folder/sheet.png"

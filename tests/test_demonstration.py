@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    size = "--volunteers=6", "--clips=84"
+    size = "--volunteers=6", "--clips=84", "--difficulty=easy"
     call("-m", "seen_jax.simulator", f"--out={see_dir}", *size)
     write_labels(see_dir, ROTATED)
     call("datasets/see_tfds/build.py", see_dir, data)

@@ -115,6 +115,7 @@ def open_data(
     with tempfile.TemporaryDirectory() as root:
         simulate = [sys.executable, "-m", "seen_jax.simulator", f"--out={root}/see"]
         simulate += [f"--clips={num_clips}", f"--volunteers={num_volunteers}"]
+        simulate += ["--difficulty=easy"]  # as when the tables were measured
         build = ["bash", "launch/build_see.sh", f"{root}/see", f"{root}/data"]
         build += [f"--config={config}"]
         env = {**os.environ, "PYTHON": sys.executable}

@@ -45,8 +45,13 @@ def columns(summaries: Sequence[Summary]) -> list[Column]:
 
 def compare(summaries: Sequence[Summary]) -> list[dict[Column, Difference]]:
     """Returns how each differs from the first; empty where the clips are others."""
-    first = summaries[0].results
-    return [differences.compare(first, s.results) for s in summaries]
+    first = summaries[0]
+    return [
+        {}
+        if len(first.sources | s.sources) > 1
+        else differences.compare(first.results, s.results)
+        for s in summaries
+    ]
 
 
 def rows(summaries: Sequence[Summary]) -> list[list[str]]:
@@ -101,7 +106,8 @@ def notes(summaries: Sequence[Summary]) -> list[str]:
     texts = [LEGEND, *([LIGHTING_LEGEND] if lit else [])]
     texts += [RUNS_LEGEND] if any(s.runs for s in summaries) else []
     texts += [MARK_LEGEND] if len(summaries) > 1 else []
-    if len({frozenset(s.results.names) for s in summaries}) > 1:
+    sources = set().union(*(s.sources for s in summaries))
+    if len({frozenset(s.results.names) for s in summaries}) > 1 or len(sources) > 1:
         texts.append("These are not the same clips: differences may come from that.")
     return texts + [
         f"{run.name} was evaluated at epoch {run.facts['epoch']}, "

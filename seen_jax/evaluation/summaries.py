@@ -56,6 +56,14 @@ class Summary:
         """The runs, or itself where it is of one."""
         return self.runs or (self,)
 
+    @property
+    def sources(self) -> set[str]:
+        """Of the data, where that is known.
+
+        Simulated sets name their clips alike, however hard they are.
+        """
+        return {run.facts["source"] for run in self.each if run.facts}
+
 
 def summarise(
     name: str,
@@ -92,7 +100,7 @@ def summarise_directories(arguments: Sequence[str | os.PathLike]) -> list[Summar
     Raises:
       OSError, UserError: as `read_results` and `provenance.read`; a directory given
         twice; facts of other passes than there are; evaluations of other classes; runs
-        of a column with other clips, classes or numbers of passes.
+        of a column with other clips, classes, numbers of passes or sources of data.
     """
     columns = [_parse(argument) for argument in arguments]
     _check_once([path for _, paths in columns for path in paths])
@@ -154,7 +162,11 @@ def _group(name: str, paths: Sequence[Path]) -> Summary:
             rule = f"clips, classes and passes of {runs[0].directory}"
             remedy = "evaluate the runs of a column in the same way"
             refuse(run.directory, rule, "others", remedy)
-    return summarise(name, joined([x.results for x in runs]), runs=tuple(runs))
+    group = summarise(name, joined([x.results for x in runs]), runs=tuple(runs))
+    if len(group.sources) > 1:
+        rule, got = "the same data in a column", " and ".join(sorted(group.sources))
+        refuse(name, rule, got, "give each a column of its own")
+    return group
 
 
 def _read(path: Path, name: str) -> list[Summary]:

@@ -10,6 +10,7 @@ from seen_jax import see
 from seen_jax.cameras import server
 from seen_jax.errors import run_command
 from seen_jax.simulator import stream, writer
+from seen_jax.simulator.difficulty import DIFFICULTIES, EASY, HARD
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,16 +33,33 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=see.NUM_CLIPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--difficulty",
+        choices=[*DIFFICULTIES],
+        default=argparse.SUPPRESS,
+        help="hard is meant to be as hard as the real SEE, easy is what the "
+        "demonstration's network learns; default: hard for --out, easy for --serve",
+    )
+    parser.add_argument(
         "--raw", action="store_true", help="write each clip's events as AEDAT4 too"
     )
     parser.add_argument("--workers", type=int, help="processes; default: processors")
     args = parser.parse_args(argv)
+    by_default = EASY if args.serve else HARD
+    difficulty = DIFFICULTIES[getattr(args, "difficulty", by_default.name)]
     if args.serve:
-        server.serve(stream.stream(args.seed, time.time_ns() // 1000), *args.serve)
+        now_us = time.time_ns() // 1000
+        packets = stream.stream(args.seed, now_us, difficulty=difficulty)
+        server.serve(packets, *args.serve)
         return 0
     began = time.monotonic()
     writer.write_see_folder(
-        args.out, args.volunteers, args.clips, args.seed, args.raw, args.workers
+        args.out,
+        args.volunteers,
+        args.clips,
+        args.seed,
+        args.raw,
+        args.workers,
+        difficulty=difficulty,
     )
     took = time.monotonic() - began
     print(

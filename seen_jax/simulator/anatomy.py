@@ -64,10 +64,19 @@ class Anatomy:
     temple_x: float  # where the hair or the dark background begins; negative: nowhere
 
 
-def sample_anatomy(rng: np.random.Generator, sex: str, age: int) -> Anatomy:
-    """Draws a volunteer; women get thinner brows and longer lashes on average."""
+def sample_anatomy(
+    rng: np.random.Generator, sex: str, age: int, spread: float = 1.0
+) -> Anatomy:
+    """Draws a volunteer; women get thinner brows and longer lashes on average.
+
+    `spread` multiplies the standard deviations of the measures.
+    """
     man = sex == "man"
-    u, n = rng.uniform, rng.normal
+    u = rng.uniform
+
+    def n(mean, deviation):
+        return rng.normal(mean, spread * deviation)
+
     crease = u(0.6, 1.4) if rng.random() < 0.55 else u(0.0, 0.25)
     return Anatomy(
         eye_x=n(96, 3),

@@ -34,7 +34,7 @@ CUTOFF_HZ = 220.0  # of the photoreceptor at radiance CUTOFF_RADIANCE and above
 CUTOFF_RADIANCE = 0.06
 MIN_CUTOFF_HZ = 18.0
 LEAK_HZ = 0.03  # ON events per pixel and second without any cause
-SHOT_HZ = 0.07  # noise events in the dark; a quarter of it in bright light
+SHOT_HZ = 0.07  # noise events in the dark
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,20 @@ def settled(radiance: jax.Array) -> PixelState:
     return PixelState(level, level, jnp.full_like(level, -1.0))
 
 
-def event_step(state: PixelState, radiance: jax.Array, threshold_on, threshold_off):
-    """Moves the pixels by one step of `STEP_US`.
+def event_step(
+    state: PixelState,
+    radiance: jax.Array,
+    threshold_on,
+    threshold_off,
+    step_us: float = STEP_US,
+):
+    """Moves the pixels by one step.
 
     Args:
       state: at the step's start.
       radiance: (SIZE, SIZE) at the step's end.
       threshold_on, threshold_off: (SIZE, SIZE), log units.
+      step_us: how long the step is.
 
     Returns:
       The state at the end, and per pixel: signed number of events (positive ON), the
@@ -94,9 +101,9 @@ def event_step(state: PixelState, radiance: jax.Array, threshold_on, threshold_o
     """
     light = jnp.minimum(radiance / CUTOFF_RADIANCE, 1.0)
     cutoff = MIN_CUTOFF_HZ + (CUTOFF_HZ - MIN_CUTOFF_HZ) * light
-    follow = STEP_US / (STEP_US + 1e6 / (2.0 * jnp.pi * cutoff))
+    follow = step_us / (step_us + 1e6 / (2.0 * jnp.pi * cutoff))
     change = follow * (jnp.log(radiance + DARK_RADIANCE) - state.level)
-    slope = change / STEP_US
+    slope = change / step_us
     rising = slope > 0
     threshold = jnp.where(rising, threshold_on, threshold_off)
     speed = jnp.maximum(jnp.abs(slope), 1e-9)
@@ -106,27 +113,30 @@ def event_step(state: PixelState, radiance: jax.Array, threshold_on, threshold_o
     ahead = jnp.where(rising, reference - state.level, state.level - reference)
     first = (ahead + threshold) / speed
     interval = REFRACTORY_US + threshold / speed
-    fits = (first <= STEP_US) & (state.blind_us < STEP_US)
-    count = jnp.where(fits, jnp.floor((STEP_US - first) / interval) + 1.0, 0.0)
+    fits = (first <= step_us) & (state.blind_us < step_us)
+    count = jnp.where(fits, jnp.floor((step_us - first) / interval) + 1.0, 0.0)
     awake = jnp.where(
         fits, first + (count - 1.0) * interval + REFRACTORY_US, state.blind_us
     )
     new = PixelState(
         level=state.level + change,
         reference=jnp.where(fits, state.level + slope * awake, reference),
-        blind_us=awake - STEP_US,
+        blind_us=awake - step_us,
     )
     signed = jnp.where(rising, count, -count).astype(jnp.int8)
     return new, (signed, first, interval)
 
 
-def events_from_steps(counts, first_us, interval_us, start_step: int):
+def events_from_steps(
+    counts, first_us, interval_us, start_step: int, step_us: float = STEP_US
+):
     """Lists the events of consecutive steps.
 
     Args:
       counts: (N, SIZE, SIZE) int8, as `event_step` returns.
       first_us, interval_us: (N, SIZE, SIZE).
       start_step: number of the first of the N steps since the clip's start.
+      step_us: how long a step is.
 
     Returns:
       t in us since the clip's start (int64), flat pixel index, polarity (bool);
@@ -139,17 +149,20 @@ def events_from_steps(counts, first_us, interval_us, start_step: int):
     rank = np.arange(len(at)) - np.repeat(np.cumsum(number) - number, number)
     after = first_us.reshape(-1)[at] + rank * interval_us.reshape(-1)[at]
     step = start_step + at // (SIZE * SIZE)
-    time = (step * STEP_US + np.minimum(after, STEP_US * (1 - 1e-6))).astype(np.int64)
+    time = (step * step_us + np.minimum(after, step_us * (1 - 1e-6))).astype(np.int64)
     return time, at % (SIZE * SIZE), np.repeat(signed > 0, number)
 
 
-def background_activity(rng: np.random.Generator, images: np.ndarray, frame: int):
+def background_activity(
+    rng: np.random.Generator, images: np.ndarray, frame: int, shot_hz: float = SHOT_HZ
+):
     """Draws leak and shot noise events for the frames' periods.
 
     Args:
       rng: source of the noise.
       images: (N, SIZE, SIZE) radiance, one per period.
       frame: number of the first of them.
+      shot_hz: noise events per pixel and second in the dark; a quarter in bright light.
 
     Returns:
       As `events_from_steps`.
@@ -157,7 +170,7 @@ def background_activity(rng: np.random.Generator, images: np.ndarray, frame: int
     pixels = SIZE * SIZE
     seconds = len(images) * see.FRAME_PERIOD_US * 1e-6
     leak = rng.poisson(LEAK_HZ * seconds * pixels)
-    shot = rng.poisson(SHOT_HZ * seconds * pixels)
+    shot = rng.poisson(shot_hz * seconds * pixels)
     time = rng.integers(0, len(images) * see.FRAME_PERIOD_US, leak + shot)
     at = rng.integers(0, pixels, leak + shot)
     polarity = rng.random(leak + shot) < 0.5

@@ -18,16 +18,21 @@ import functools
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from seen_jax import see
 from seen_jax.events import Events, accumulate
-from seen_jax.simulator import anatomy, camera, expression, lighting
-from seen_jax.simulator.renderer import Pose, render
+from seen_jax.simulator import accessories, anatomy, camera, expression, lighting
+from seen_jax.simulator.difficulty import Difficulty
+from seen_jax.simulator.renderer import Light, Pose, render
 
 # Frames that are rendered at once: one compiled program serves clips of any length.
 _CHUNK = 8
 _PERSON, _CLIP, _SENSOR = 1, 2, 3  # streams of random numbers
+_LATER = 1  # added to a stream for what version 1 did not draw
+# Of a rendered step where lamps flicker: 360 moments a second show 100 Hz.
+_LAMP_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -44,24 +49,53 @@ class SimulatedClip:
     intensity_frames: np.ndarray
 
 
-def simulate_clip(name: see.ClipName, seed: int) -> SimulatedClip:
+@dataclass(frozen=True)
+class _Scene:
+    """What a clip is rendered from."""
+
+    body: anatomy.Anatomy
+    skin: np.ndarray
+    light: Light
+    worn: accessories.Worn | None
+    flicker: tuple[float, float]  # depth and phase; depth 0: steady lamps
+    exposure: lighting.Exposure
+    sensor: camera.Sensor
+
+
+def simulate_clip(
+    name: see.ClipName, seed: int, difficulty: Difficulty
+) -> SimulatedClip:
     """Records one clip of the cast with this seed."""
-    body, skin, habits, session, exposure = _volunteer(
-        name.volunteer, name.sex, name.age, name.lighting, seed
+    person = _volunteer(
+        name.volunteer, name.sex, name.age, name.lighting, seed, difficulty
     )
-    sensor = _sensor(seed)
-    rng = np.random.Generator(np.random.PCG64([seed, _CLIP, name.sequence]))
+    rng, more = _streams(seed, _CLIP, name.sequence)
     num_steps = name.length * camera.STEPS_PER_FRAME + 1  # and the moment before
     times_s = np.arange(num_steps) * (camera.STEP_US * 1e-6)
-    poses = expression.sample_poses(rng, name.emotion, habits, times_s)
-    light = lighting.vary_light(rng, session)
-    record = functools.partial(_record, body, skin, light, exposure, sensor)
+    poses = expression.sample_poses(
+        rng, more, name.emotion, person.habits, times_s, difficulty
+    )
+    worn = accessories.sample_tears(more, person.glasses, difficulty.tears)
+    scene = _Scene(
+        person.body,
+        person.skin,
+        lighting.vary_light(rng, person.light),
+        worn and accessories.as_float32(worn),
+        (person.flicker, more.random()),
+        person.exposure,
+        _sensor(seed),
+    )
     parts, images = [], []
-    state = camera.settled(_first_image(body, skin, _part(poses, 0, 1), light))
+    state = camera.settled(
+        _first_image(
+            scene.body, scene.skin, _part(poses, 0, 1), scene.light, scene.worn
+        )
+    )
     for frame in range(0, name.length, _CHUNK):
         count = min(_CHUNK, name.length - frame)
-        state, chunk_events, chunk_images = record(state, poses, frame, count)
-        parts += [chunk_events, camera.background_activity(rng, chunk_images, frame)]
+        state, chunk_events, chunk_images = _record(scene, state, poses, frame, count)
+        noise = camera.background_activity(rng, chunk_images, frame, difficulty.dark_hz)
+        parts += [chunk_events, noise]
         images.append(chunk_images)
     events = camera.collect(parts)
     return SimulatedClip(
@@ -73,18 +107,50 @@ def simulate_clip(name: see.ClipName, seed: int) -> SimulatedClip:
             num_periods=name.length,
             shape=(see.IMAGE_SIZE, see.IMAGE_SIZE),
         ),
-        camera.intensity_frames(rng, np.concatenate(images), sensor, exposure),
+        camera.intensity_frames(
+            rng, np.concatenate(images), scene.sensor, scene.exposure
+        ),
     )
 
 
+def _streams(seed: int, kind: int, number: int):
+    """Random numbers: those of version 1, and those of what came later.
+
+    The first stream is the same for every difficulty.
+    """
+    return (
+        np.random.Generator(np.random.PCG64([seed, kind, number])),
+        np.random.Generator(np.random.PCG64([seed, kind, number, _LATER])),
+    )
+
+
+@dataclass(frozen=True)
+class _Person:
+    """What all clips of a volunteer share."""
+
+    body: anatomy.Anatomy
+    skin: np.ndarray
+    habits: expression.Habits
+    light: Light
+    exposure: lighting.Exposure
+    glasses: accessories.Worn | None
+    flicker: float
+
+
 @functools.lru_cache(maxsize=4)
-def _volunteer(number: int, sex: str, age: int, light: str, seed: int):
-    """Draws everything that all clips of a person share."""
-    rng = np.random.Generator(np.random.PCG64([seed, _PERSON, number]))
-    body = anatomy.sample_anatomy(rng, sex, age)
+def _volunteer(
+    number: int, sex: str, age: int, light: str, seed: int, difficulty: Difficulty
+) -> _Person:
+    rng, more = _streams(seed, _PERSON, number)
+    body = anatomy.sample_anatomy(rng, sex, age, difficulty.anatomy)
     skin = anatomy.paint_skin(body, rng)
-    habits = expression.sample_habits(rng)
-    return anatomy.as_float32(body), skin, habits, *lighting.sample_light(rng, light)
+    habits = expression.sample_habits(rng, more, difficulty)
+    session, exposure = lighting.sample_light(rng, light)
+    glasses = accessories.sample_glasses(more, body, difficulty.glasses)
+    body, skin = accessories.apply_makeup(more, body, skin, sex, difficulty.makeup)
+    flicker = lighting.sample_flicker(more, difficulty.flicker)
+    body = anatomy.as_float32(body)
+    return _Person(body, skin, habits, session, exposure, glasses, flicker)
 
 
 @functools.lru_cache(maxsize=1)
@@ -98,39 +164,70 @@ def _part(poses: Pose, start: int, count: int) -> Pose:
     return jax.tree.map(lambda x: x[at], poses)
 
 
-@jax.jit
-def _first_image(body, skin, pose, light):
-    return render(body, skin, pose, light)[0]
+_first_image = jax.jit(lambda *scene: render(*scene)[0])
 
 
-def _record(body, skin, light, exposure, sensor, state, poses, frame: int, count: int):
+def _record(scene: _Scene, state, poses: Pose, frame: int, count: int):
     """Renders frames [frame, frame + count) and steps the camera's pixels."""
-    steps = camera.STEPS_PER_FRAME
-    moments = _part(poses, frame * steps + 1, _CHUNK * steps)
-    open_steps = exposure.share * steps  # the last ones, the earliest only in part
-    shutter = np.clip(open_steps - np.arange(steps)[::-1], 0, 1).astype(np.float32)
-    shutter /= shutter.sum()
+    depth, phase = scene.flicker
+    if depth:
+        lamps = lighting.flicker(depth, phase, _lamp_times_s(frame))
+        # And the moment before, from which the light goes to the first.
+        first, steps = 0, camera.STEPS_PER_FRAME * _LAMP_STEPS
+    else:
+        lamps, first, steps = None, 1, camera.STEPS_PER_FRAME
+    start = frame * camera.STEPS_PER_FRAME
+    end = start + _CHUNK * camera.STEPS_PER_FRAME + 1
+    moments = _part(poses, start + first, end - start - first)
     state, dense, images = _render_and_see(
-        body,
-        skin,
+        scene.body,
+        scene.skin,
         moments,
-        light,
+        scene.light,
+        scene.worn,
+        lamps,
         state,
-        shutter,
-        sensor.contrast_threshold_on,
-        sensor.contrast_threshold_off,
+        _shutter(scene.exposure, steps),
+        scene.sensor.contrast_threshold_on,
+        scene.sensor.contrast_threshold_off,
     )
     counts, first_us, interval_us = (np.asarray(x)[: count * steps] for x in dense)
-    events = camera.events_from_steps(counts, first_us, interval_us, frame * steps)
+    events = camera.events_from_steps(
+        counts, first_us, interval_us, frame * steps, see.FRAME_PERIOD_US / steps
+    )
     return state, events, np.asarray(images)[:count]
 
 
+def _lamp_times_s(frame: int) -> np.ndarray:
+    """The ends of a chunk's steps, in seconds since the clip's start."""
+    steps = camera.STEPS_PER_FRAME * _LAMP_STEPS
+    at = frame * steps + 1 + np.arange(_CHUNK * steps)
+    return at * (see.FRAME_PERIOD_US * 1e-6 / steps)
+
+
+def _shutter(exposure: lighting.Exposure, steps: int) -> np.ndarray:
+    """The share of each of a frame's steps in its intensity frame, float32 (steps,)."""
+    open_steps = exposure.share * steps  # the last ones, the earliest only in part
+    shutter = np.clip(open_steps - np.arange(steps)[::-1], 0, 1).astype(np.float32)
+    return shutter / shutter.sum()
+
+
 @jax.jit
-def _render_and_see(body, skin, poses, light, state, shutter, on, off):
-    radiance = render(body, skin, poses, light)
+def _render_and_see(body, skin, poses, light, worn, lamps, state, shutter, on, off):
+    radiance = render(body, skin, poses, light, worn)
+    if lamps is not None:
+        radiance = _flickering(radiance, lamps)
+    step_us = see.FRAME_PERIOD_US / len(shutter)
     state, dense = jax.lax.scan(
-        lambda s, image: camera.event_step(s, image, on, off), state, radiance
+        lambda s, image: camera.event_step(s, image, on, off, step_us), state, radiance
     )
-    steps = camera.STEPS_PER_FRAME
-    by_frame = radiance.reshape(-1, steps, *radiance.shape[1:])
+    by_frame = radiance.reshape(-1, len(shutter), *radiance.shape[1:])
     return state, dense, (by_frame * shutter[:, None, None]).sum(axis=1)
+
+
+def _flickering(radiance, lamps):
+    """Radiance (N + 1, H, W) to that under lamps, (N _LAMP_STEPS, H, W)."""
+    share = jnp.arange(1.0, _LAMP_STEPS + 1)[:, None, None] / _LAMP_STEPS
+    change = (radiance[1:] - radiance[:-1])[:, None]
+    between = radiance[:-1, None] + share * change
+    return between.reshape(-1, *radiance.shape[1:]) * lamps[:, None, None]

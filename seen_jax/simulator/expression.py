@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seen_jax.simulator.difficulty import EASY, Difficulty
 from seen_jax.simulator.renderer import Pose
 
 UNITS = {
@@ -37,6 +38,28 @@ EMOTION_UNITS: dict[str, dict[int, float]] = {
     "sadness": {1: 0.85, 4: 0.35, 43: 0.6},
     "surprise": {1: 1.0, 2: 1.0, 5: 0.9},
 }
+# What else a clip may show, and the most of it where `Difficulty.mixing` is 1: emotions
+# that share units and that people take for each other. Reference: the confusions in the
+# released result files of E4_S3 (surprise for fear 19 %, disgust for angry 16 %).
+COMPANIONS: dict[str, dict[str, float]] = {
+    "angry": {"disgust": 0.05},
+    "disgust": {"angry": 1.0},
+    "fear": {"sadness": 0.05},
+    "happiness": {"disgust": 0.4, "sadness": 0.2},
+    "neutral": {"sadness": 0.1},
+    "sadness": {"neutral": 0.2},
+    "surprise": {"fear": 0.8},
+}
+# How much of one of its units a clip may lack where `Difficulty.partial` is 1.
+PARTIAL = {
+    "angry": 0.1,
+    "disgust": 0.9,
+    "fear": 0.0,
+    "happiness": 0.4,
+    "neutral": 0.0,
+    "sadness": 0.4,
+    "surprise": 0.6,
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,7 @@ class Habits:
     Attributes:
       gains: expressiveness of each action unit, about 1.
       stray: activation of each unit that the volunteer adds to any expression.
+      manner: factor of each unit in each emotion; near 0 for units that do not move.
       tempo: speed of expressions against the average.
       blinks_per_s, gaze_shifts_per_s: rates.
       slip: how loosely the helmet sits, in pixels.
@@ -53,18 +77,30 @@ class Habits:
 
     gains: dict[int, float]
     stray: dict[int, float]
+    manner: dict[str, dict[int, float]]
     tempo: float
     blinks_per_s: float
     gaze_shifts_per_s: float
     slip: float
 
 
-def sample_habits(rng: np.random.Generator) -> Habits:
-    """Draws the habits of one volunteer."""
+def sample_habits(
+    rng: np.random.Generator,
+    more: np.random.Generator,
+    difficulty: Difficulty = EASY,
+) -> Habits:
+    """Draws the habits of one volunteer.
+
+    Args:
+      rng: source of what every difficulty draws.
+      more: source of what `difficulty` adds, so that `EASY` stays what it was.
+      difficulty: how far people differ.
+    """
     overall = np.exp(rng.normal(0, 0.12))
     return Habits(
         gains={unit: overall * np.exp(rng.normal(0, 0.12)) for unit in UNITS},
         stray={unit: max(0.0, rng.normal(0.0, 0.06)) for unit in UNITS},
+        manner={emotion: _manner(more, difficulty) for emotion in EMOTION_UNITS},
         tempo=float(np.exp(rng.normal(0, 0.2))),
         blinks_per_s=rng.uniform(0.15, 0.6),
         gaze_shifts_per_s=rng.uniform(0.8, 2.0),
@@ -72,35 +108,57 @@ def sample_habits(rng: np.random.Generator) -> Habits:
     )
 
 
+def _manner(rng: np.random.Generator, difficulty: Difficulty) -> dict[int, float]:
+    def factor():
+        gain = np.exp(rng.normal(0, difficulty.manner))
+        return gain * (0.15 if rng.random() < difficulty.missing else 1.0)
+
+    return {unit: factor() for unit in UNITS}
+
+
 def sample_poses(
-    rng: np.random.Generator, emotion: str, habits: Habits, times_s: np.ndarray
+    rng: np.random.Generator,
+    more: np.random.Generator,
+    emotion: str,
+    habits: Habits,
+    times_s: np.ndarray,
+    difficulty: Difficulty = EASY,
 ) -> Pose:
     """Draws one clip's movement.
 
     Args:
-      rng: source of the clip's variation.
+      rng, more: sources of the clip's variation, as of `sample_habits`.
       emotion: one of `EMOTION_UNITS`.
       habits: of the volunteer.
       times_s: (N,) moments in seconds, evenly spaced, from 0.
+      difficulty: how far clips differ.
 
     Returns:
       A pose whose fields are float32 (N,).
     """
     strength = np.clip(rng.normal(1.0, 0.13), 0.6, 1.35)
-    phase = _sample_phase(rng, habits, times_s[-1])
+    weakest, strongest = difficulty.strength
+    strength *= weakest + (strongest - weakest) * np.sqrt(more.random())
+    phase = _sample_phase(rng, more, habits, times_s[-1], difficulty)
+    levels = _levels(more, emotion, habits, difficulty)
     units = {}
     for unit in UNITS:
-        level = EMOTION_UNITS[emotion].get(unit, 0.0)
-        level *= habits.gains[unit] * strength * np.exp(rng.normal(0, 0.13))
+        level = levels[unit] * habits.gains[unit] * strength
+        level *= np.exp(rng.normal(0, 0.13))
         # Each unit starts a little earlier or later than the others, and trembles.
         course = _course(phase, times_s - rng.normal(0, 0.03))
         tremor = 1.0 + TREMOR.get(unit, 0.17) * _smooth_noise(rng, times_s, 4.0)
-        units[unit] = level * course * tremor + habits.stray[unit]
+        stray = habits.stray[unit] + abs(more.normal(0, difficulty.wandering))
+        units[unit] = level * course * tremor + stray
+    # Some clips show little else than blinks, glances and a loose helmet.
+    often, about, loose = 1.0 + difficulty.busy * more.random(3) ** 3
     calm = emotion == "neutral"
-    gaze_x, gaze_y = _gaze(rng, habits, times_s)
-    blink = _blinks(rng, habits.blinks_per_s * (2.2 if calm else 0.7), times_s)
+    gaze_x, gaze_y = _gaze(rng, habits.gaze_shifts_per_s * about, times_s)
+    rate = habits.blinks_per_s * (2.2 if calm else 0.7)
+    blink = _blinks(rng, rate * often, times_s)
     slip_x, slip_y = (
         habits.slip
+        * loose
         * (
             1.0 * _smooth_noise(rng, times_s, 1.5)
             + 0.35 * _smooth_noise(rng, times_s, 6.0)
@@ -109,7 +167,41 @@ def sample_poses(
     )
     # The brow's muscles and the cheek push the helmet's cushion.
     slip_y = slip_y + 0.6 * habits.slip * (units[4] - units[1] - units[6])
+    slip_x, slip_y = (x + _seat(more, difficulty, times_s) for x in (slip_x, slip_y))
     return _pose(units, blink, gaze_x, gaze_y, slip_x, slip_y)
+
+
+def _levels(
+    rng: np.random.Generator, emotion: str, habits: Habits, difficulty: Difficulty
+) -> dict[int, float]:
+    """Activation of each unit at the apex: an emotion and a share of another.
+
+    The share is less than half, so that the emotion of the clip's name is the larger.
+    """
+    companions = COMPANIONS[emotion]
+    other = [*companions][rng.integers(len(companions))]
+    share = min(0.49, rng.random() * difficulty.mixing * companions[other])
+
+    def level(shown, unit):
+        return EMOTION_UNITS[shown].get(unit, 0.0) * habits.manner[shown][unit]
+
+    levels = {
+        unit: (1.0 - share) * level(emotion, unit) + share * level(other, unit)
+        for unit in UNITS
+    }
+    own = [*EMOTION_UNITS[emotion]] or [*UNITS]
+    most = difficulty.partial * PARTIAL[emotion]
+    levels[own[rng.integers(len(own))]] *= 1.0 - most * rng.random()
+    return levels
+
+
+def _seat(rng, difficulty: Difficulty, times_s: np.ndarray) -> np.ndarray:
+    """Where the helmet sits in a clip, and its sudden slips of some 0.1 s."""
+    at = np.full_like(times_s, rng.normal(0, difficulty.seat))
+    for _ in range(rng.poisson(difficulty.jolts_per_s * times_s[-1])):
+        start, size = rng.uniform(0, times_s[-1]), rng.normal(0, 2.5)
+        at += size * _smoothstep((times_s - start) / rng.uniform(0.06, 0.2))
+    return at
 
 
 @dataclass(frozen=True)
@@ -125,15 +217,21 @@ class _Phase:
     second: float  # how strongly the expression comes again
 
 
-def _sample_phase(rng: np.random.Generator, habits: Habits, length_s: float) -> _Phase:
+def _sample_phase(
+    rng: np.random.Generator,
+    more: np.random.Generator,
+    habits: Habits,
+    length_s: float,
+    difficulty: Difficulty,
+) -> _Phase:
     """Draws the phases of a clip, which begins in any of them."""
     return _Phase(
-        start=rng.uniform(-0.5, 0.3) * length_s,
+        start=(rng.uniform(-0.5, 0.3) + more.uniform(0, difficulty.delay)) * length_s,
         onset=rng.uniform(0.22, 0.6) / habits.tempo,
-        apex=rng.uniform(0.25, 0.9) * length_s,
+        apex=rng.uniform(0.25, 0.9) * length_s * more.uniform(*difficulty.apex),
         offset=rng.uniform(0.3, 0.8) / habits.tempo,
         pause=rng.uniform(0.1, 0.6),
-        rest=rng.uniform(0.45, 0.75),
+        rest=rng.uniform(0.45, 0.75) * more.uniform(*difficulty.rest),
         second=rng.uniform(0.6, 1.0),
     )
 
@@ -177,12 +275,14 @@ def _blinks(rng, rate_per_s: float, times_s: np.ndarray) -> np.ndarray:
     return closed
 
 
-def _gaze(rng, habits: Habits, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gaze(
+    rng, shifts_per_s: float, times_s: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Fixations with drift, saccades of some 40 ms and micro-saccades, in pixels."""
     x = rng.normal(0, 3.0) + 0.25 * _smooth_noise(rng, times_s, 2.0)
     y = rng.normal(0, 1.5) + 0.18 * _smooth_noise(rng, times_s, 2.0)
     for rate, size, duration in (
-        (habits.gaze_shifts_per_s, 3.2, 0.042),
+        (shifts_per_s, 3.2, 0.042),
         (1.6, 0.4, 0.018),
     ):
         for _ in range(rng.poisson(rate * times_s[-1])):

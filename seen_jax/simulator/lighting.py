@@ -86,5 +86,23 @@ def vary_light(rng: np.random.Generator, light: Light) -> Light:
     return Light(**fields)
 
 
+FLICKER_HZ = 100.0  # twice the mains' 50 Hz: a lamp is bright at both its peaks
+
+
+def sample_flicker(rng: np.random.Generator, share: float) -> float:
+    """Draws how deep a session's lamps flicker, 0 to 1; `share` of them do.
+
+    Deeper than about 0.05 every pixel would fire at every period.
+    """
+    has, depth = rng.random() < share, rng.uniform(0.02, 0.045)
+    return depth if has else 0.0
+
+
+def flicker(depth: float, phase: float, times_s: np.ndarray) -> np.ndarray:
+    """Returns the lamps' strength against its mean, float32, as `times_s`."""
+    wave = np.sin(2.0 * np.pi * (FLICKER_HZ * times_s + phase))
+    return (1.0 + depth * wave).astype(np.float32)
+
+
 def _spread(rng: np.random.Generator, sigma: float) -> float:
     return float(np.exp(np.clip(rng.normal(0, sigma), -2 * sigma, 2 * sigma)))

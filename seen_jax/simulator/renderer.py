@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from seen_jax.simulator.accessories import Worn
 from seen_jax.simulator.anatomy import MAP_SIZE, MARGIN, SIZE, Anatomy, brow_line
 
 
@@ -74,7 +75,13 @@ def _wave(phase):
     return 4.0 * x * (jnp.abs(x) - 1.0)
 
 
-def render(anatomy: Anatomy, skin: jax.Array, poses: Pose, light: Light) -> jax.Array:
+def render(
+    anatomy: Anatomy,
+    skin: jax.Array,
+    poses: Pose,
+    light: Light,
+    worn: Worn | None = None,
+) -> jax.Array:
     """Renders a run of moments.
 
     Args:
@@ -82,6 +89,7 @@ def render(anatomy: Anatomy, skin: jax.Array, poses: Pose, light: Light) -> jax.
       skin: reflectance of the resting skin, (MAP_SIZE, MAP_SIZE).
       poses: each field (N,).
       light: scalars.
+      worn: glasses and tears, scalars; None for neither.
 
     Returns:
       Radiance (N, SIZE, SIZE), at least 0, not limited above.
@@ -97,7 +105,8 @@ def render(anatomy: Anatomy, skin: jax.Array, poses: Pose, light: Light) -> jax.
     reliefs = each(functools.partial(_relief, anatomy), lids)
     shadings = each(functools.partial(_shading, light), reliefs)
     skins = each(functools.partial(_moved_skin, anatomy, skin), lids)
-    return each(functools.partial(_face_and_eye, anatomy, light), lids, shadings, skins)
+    face = functools.partial(_face_and_eye, anatomy, light, worn)
+    return each(face, lids, shadings, skins)
 
 
 def _grid(pose: Pose):
@@ -112,7 +121,7 @@ def _without_border(pose: Pose, lids):
     return rows[1:-1], columns[:, 1:-1], lines
 
 
-def _face_and_eye(anatomy: Anatomy, light: Light, pose: Pose, lids, shading, skin):
+def _face_and_eye(anatomy, light, worn, pose: Pose, lids, shading, skin):
     rows, columns, lids = _without_border(pose, lids)
     reflectance = skin * _lash_shade(anatomy, pose, rows, lids)
     reflectance *= _occlusion(anatomy, rows, columns)
@@ -120,7 +129,10 @@ def _face_and_eye(anatomy: Anatomy, light: Light, pose: Pose, lids, shading, ski
     opening = _edge(rows - lids["upper"], 1.6) * _edge(lids["lower"] - rows, 1.6)
     opening *= _edge(0.995 - jnp.abs(lids["s"]), 0.03)
     eye = _eyeball(anatomy, pose, light, rows, columns, lids)
-    return face + opening * (eye - face)
+    if worn is None:
+        return face + opening * (eye - face)
+    eye += _tears(worn, pose, light, rows, columns, lids)
+    return _behind_glasses(worn, pose, light, face + opening * (eye - face))
 
 
 def _lid_lines(anatomy: Anatomy, pose: Pose, columns):
@@ -290,6 +302,34 @@ def _lash_shade(anatomy: Anatomy, pose: Pose, rows, lids):
     )
     corner = 0.35 * _bump(jnp.abs(s) - 1.0, 0.10) * _bump(height, 3.0)
     return jnp.clip(1.0 - jnp.maximum(line, lashes) - reach * lower - corner, 0.06, 1.2)
+
+
+def _tears(worn: Worn, pose: Pose, light: Light, rows, columns, lids):
+    """Radiance of the wet line on the lower lid, which glitters as the eye moves."""
+    line = _bump(lids["lower"] - rows - 1.6, 1.5) * lids["inside"]
+    glitter = 0.6 + 0.4 * _wave(0.06 * columns + 0.25 * (pose.gaze_x + pose.slip_x))
+    return worn.tears * (light.ambient + light.lamp) * line * glitter
+
+
+def _behind_glasses(worn: Worn, pose: Pose, light: Light, image):
+    """Draws frame, bridge and arm over an image (H, W), and the lens' reflection."""
+    rows, columns = (at.reshape(-1)[1:-1] for at in _grid(pose))
+    y, x = rows[:, None] - worn.rim_y, columns[None, :] - worn.rim_x
+    across, down = x / worn.rim_half_width, y / worn.rim_half_height
+    # A rounded rectangle: the curve on which the fourth powers add up to 1.
+    radius = jnp.sqrt(jnp.sqrt(jnp.square(across**2) + jnp.square(down**2) + 1e-6))
+    off_rim = jnp.abs(radius - 1.0) * worn.rim_half_height
+    rim = _edge(0.5 * worn.rim_thickness - off_rim, 1.5)
+    off_bar = jnp.abs(y + 0.4 * worn.rim_half_height)
+    bar = _edge(0.5 * worn.rim_thickness - off_bar, 1.5)
+    rim = jnp.maximum(rim, bar * _edge(jnp.abs(across) - 1.0, 0.05))
+    # A mirror that turns moves what it shows twice as far.
+    mirrored = jnp.square(
+        (x - pose.slip_x - worn.reflection_x) / worn.reflection_size
+    ) + jnp.square((y - pose.slip_y - worn.reflection_y) / worn.reflection_size)
+    inside = _edge(1.0 - radius, 0.1) * worn.reflection
+    shine = inside * light.lamp * jnp.exp(-jnp.square(mirrored))
+    return (image + shine) * (1.0 - worn.rim * rim)
 
 
 def _rays(cosine, sine, phase):

@@ -18,6 +18,7 @@ from seen_jax import see
 from seen_jax.events import Recording
 from seen_jax.simulator import cast
 from seen_jax.simulator.clip import SimulatedClip, simulate_clip
+from seen_jax.simulator.difficulty import EASY, Difficulty
 
 CLIP_LENGTH = 90  # periods
 PARTS = 6  # packets a period
@@ -31,6 +32,7 @@ def stream(
     origin_us: int = 0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    difficulty: Difficulty = EASY,
 ) -> Iterator[Recording]:
     """Yields packets when their time is over; the label is the emotion shown.
 
@@ -41,6 +43,7 @@ def stream(
       seed: at least 0; gives the volunteer and all movements.
       origin_us: the first timestamp.
       clock, sleep: seconds.
+      difficulty: `EASY` is what the demonstration's network has learned.
 
     Yields:
       All packets of a period together: its events and the intensity frame of its end,
@@ -50,11 +53,11 @@ def stream(
     (planned,) = cast.plan(1, 1, seed)
     period_s, count, begin_s = see.FRAME_PERIOD_US / 1e6, 0, None
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(_clip, planned.name, 0, seed)
+        coming = pool.submit(_clip, planned.name, 0, seed, difficulty)
         for number in range(1, 10**9):
             clip, coming = (
                 coming.result(),
-                pool.submit(_clip, planned.name, number, seed),
+                pool.submit(_clip, planned.name, number, seed, difficulty),
             )
             if begin_s is None:
                 begin_s = clock()
@@ -66,10 +69,12 @@ def stream(
             origin_us += CLIP_LENGTH * see.FRAME_PERIOD_US
 
 
-def _clip(name: see.ClipName, number: int, seed: int) -> SimulatedClip:
+def _clip(
+    name: see.ClipName, number: int, seed: int, difficulty: Difficulty
+) -> SimulatedClip:
     emotion = see.EMOTIONS[number % len(see.EMOTIONS)]
     fields = {"sequence": number + 1, "emotion": emotion, "length": CLIP_LENGTH}
-    return simulate_clip(dataclasses.replace(name, **fields), seed)
+    return simulate_clip(dataclasses.replace(name, **fields), seed, difficulty)
 
 
 def _packet(clip: SimulatedClip, part: int, origin_us: int, label: str) -> Recording:

@@ -34,10 +34,11 @@ from seen_jax.images import save_frames
 from seen_jax.problems import excerpt
 from seen_jax.processes import map_in_processes
 from seen_jax.simulator.cast import PlannedClip, plan
+from seen_jax.simulator.difficulty import HARD, Difficulty
 from seen_jax.split import Annotation, Split, split_to_json
 
 # Raise it with every change to the images that the same seed gives.
-SIMULATOR_VERSION = 1
+SIMULATOR_VERSION = 2
 # One thread per worker, on the CPU: a clip is too small for more.
 _WORKER_ENV = {
     "JAX_PLATFORMS": "cpu",
@@ -53,6 +54,7 @@ def write_see_folder(
     raw: bool = False,
     num_workers: int | None = None,
     progress: bool = True,
+    difficulty: Difficulty = HARD,
 ) -> None:
     """Writes a simulated SEE folder, or the clips that are missing in it.
 
@@ -62,6 +64,7 @@ def write_see_folder(
       raw: also writes each clip's events and intensity frames as AEDAT4.
       num_workers: processes; None takes one per processor. Changes no pixel.
       progress: shows a progress bar.
+      difficulty: how far people and clips differ.
 
     Raises:
       UserError: `out` holds something else, is being written by another process, or
@@ -69,7 +72,7 @@ def write_see_folder(
     """
     clips = plan(num_volunteers, num_clips, seed)
     asked = {
-        "source": "simulated",
+        "source": f"simulated ({difficulty.name})",
         "simulator_version": SIMULATOR_VERSION,
         "volunteers": num_volunteers,
         "clips": num_clips,
@@ -79,17 +82,17 @@ def write_see_folder(
     with explained(out, "make room or give another --out; the same command resumes"):
         _claim(out, asked)
         with held(out / see.PROVENANCE_FILE, in_use(out)):
-            _write_missing(out, clips, seed, raw, num_workers, progress)
+            _write_missing(out, clips, seed, raw, num_workers, progress, difficulty)
 
 
-def _write_missing(out, clips, seed, raw, num_workers, progress) -> None:
+def _write_missing(out, clips, seed, raw, num_workers, progress, difficulty) -> None:
     staging = out / ".staging"
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     staging.mkdir()
     missing = [clip for clip in clips if not _is_complete(out, clip)]
     if progress and len(missing) < len(clips):
         print(f"{out}: {len(clips) - len(missing)} of {len(clips)} clips exist already")
-    write = functools.partial(_write_clip, out, seed, raw)
+    write = functools.partial(_write_clip, out, seed, raw, difficulty)
     for _ in map_in_processes(
         write, missing, "simulate", num_workers, progress, few=0, env=_WORKER_ENV
     ):
@@ -127,10 +130,12 @@ def _is_complete(out: Path, clip: PlannedClip) -> bool:
     return all(_clip_dir(out, kind, clip).is_dir() for kind in ("event", "frame"))
 
 
-def _write_clip(out: Path, seed: int, raw: bool, clip: PlannedClip) -> None:
+def _write_clip(
+    out: Path, seed: int, raw: bool, difficulty: Difficulty, clip: PlannedClip
+) -> None:
     from seen_jax.simulator.clip import simulate_clip  # JAX only where it computes
 
-    recorded = simulate_clip(clip.name, seed)
+    recorded = simulate_clip(clip.name, seed, difficulty)
     staging = out / ".staging" / str(clip.name)
     shutil.rmtree(staging, ignore_errors=True)
     for kind, frames in (

@@ -179,6 +179,18 @@ def test_runs_that_make_no_column(tmp_path, capsys):
     assert run("report", f"x={a},{b}") == 1
     words = f"{b}: expected clips, classes and passes of {a}, got others; evaluate the"
     assert words in capsys.readouterr().err
+    for folder, difficulty in ((a, "easy"), (d := write(tmp_path / "d", 1, 2), "hard")):
+        source = f"simulated ({difficulty})"
+        provenance.write(folder, facts_of(see.EMOTIONS, passes=2, source=source))
+    assert run("report", str(a), str(d)) == 0
+    text = capsys.readouterr().out
+    assert "These are not the same clips" in text
+    assert "d - a" not in text  # no difference over clips of the same names
+    assert run("report", f"x={a},{d}") == 1
+    words = (
+        "same data in a column, got simulated (easy) and simulated (hard); give each"
+    )
+    assert words in capsys.readouterr().err
     for epoch in (3, 4):
         write(tmp_path / "c", 1, 2, epoch=epoch)
     assert run("report", f"x={a},{tmp_path / 'c'}") == 1

@@ -20,6 +20,7 @@ from seen_jax.errors import UserError
 from seen_jax.events import accumulate
 from seen_jax.simulator import cast
 from seen_jax.simulator.clip import simulate_clip
+from seen_jax.simulator.difficulty import EASY
 from seen_jax.simulator.stream import CLIP_LENGTH, PARTS, UNSEEN, stream
 from tests import helpers
 from tests.helpers import ROOT
@@ -56,7 +57,7 @@ def test_it_is_a_clip_of_the_cast(packets):
     (planned,) = cast.plan(1, 1, 5 + UNSEEN)
     name = see.ClipName.parse(str(planned.name).replace(planned.name.emotion, "angry"))
     fields = vars(name) | {"sequence": 1, "length": CLIP_LENGTH}
-    clip = simulate_clip(see.ClipName(**fields), 5 + UNSEEN)
+    clip = simulate_clip(see.ClipName(**fields), 5 + UNSEEN, EASY)
     recording = gather(packets[: CLIP_LENGTH * PARTS])
     np.testing.assert_array_equal(recording.intensity_frames, clip.intensity_frames)
     np.testing.assert_array_equal(recording.events.t, clip.events.t + 10**6)

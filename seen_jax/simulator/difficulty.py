@@ -1,0 +1,105 @@
+"""How far people, clips and rooms differ from each other: what makes a set hard.
+
+`HARD` is meant to be as hard as the real SEE, for its reasons: people show an emotion
+in ways of their own, partly, briefly or hardly at all, and with a share of another one;
+helmets sit anew for every clip and slip; people blink and look around; some wear
+glasses or make-up or have tears in their eyes; lamps flicker; the dark is noisy. No
+label is wrong: the emotion of a clip's name is the larger part of what it shows.
+
+`EASY` is the set of simulator version 1, for demonstrations of few people and minutes:
+every field is what changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Ranges (lowest, highest), shares (0 to 1), spreads (standard deviations).
+
+    Attributes:
+      name: for commands and `simulation.json`.
+      anatomy: spread of the measures of a face against that of `EASY`.
+      manner: log spread of how a volunteer moves each unit of each emotion.
+      missing: share of a volunteer's (emotion, unit) pairs that hardly move.
+      strength: factor of a clip's whole expression; strong ones are more frequent.
+      partial: the most by which a clip leaves out one of the emotion's units.
+      mixing: the most of another emotion, against `expression.COMPANIONS`.
+      wandering: spread of the units that a clip shows by the way.
+      rest: factor of the level between two expressions.
+      apex: factor of how long an expression stays.
+      delay: the most by which it begins later, in clip lengths.
+      busy: the most by which blinks, gaze shifts and slips are multiplied, less 1.
+      seat: spread of where the helmet sits in a clip, in pixels.
+      jolts_per_s: rate of sudden slips of the helmet.
+      glasses, makeup, tears: share of volunteers, of women, of clips that have them.
+      flicker: share of rooms whose lamps flicker at 100 Hz.
+      dark_hz: noise events per pixel and second in the dark.
+    """
+
+    name: str
+    anatomy: float
+    manner: float
+    missing: float
+    strength: tuple[float, float]
+    partial: float
+    mixing: float
+    wandering: float
+    rest: tuple[float, float]
+    apex: tuple[float, float]
+    delay: float
+    busy: float
+    seat: float
+    jolts_per_s: float
+    glasses: float
+    makeup: float
+    tears: float
+    flicker: float
+    dark_hz: float
+
+
+EASY = Difficulty(
+    name="easy",
+    anatomy=1.0,
+    manner=0.0,
+    missing=0.0,
+    strength=(1.0, 1.0),
+    partial=0.0,
+    mixing=0.0,
+    wandering=0.0,
+    rest=(1.0, 1.0),
+    apex=(1.0, 1.0),
+    delay=0.0,
+    busy=0.0,
+    seat=0.0,
+    jolts_per_s=0.0,
+    glasses=0.0,
+    makeup=0.0,
+    tears=0.0,
+    flicker=0.0,
+    dark_hz=0.07,
+)
+HARD = Difficulty(
+    name="hard",
+    anatomy=1.3,
+    manner=0.1,
+    missing=0.01,
+    strength=(0.75, 1.3),
+    partial=0.85,
+    mixing=1.0,
+    wandering=0.01,
+    rest=(0.9, 1.15),
+    apex=(0.75, 1.0),
+    delay=0.03,
+    busy=0.7,
+    seat=1.5,
+    jolts_per_s=0.1,
+    glasses=0.12,
+    makeup=0.35,
+    tears=0.1,
+    flicker=0.3,
+    dark_hz=0.35,
+)
+DIFFICULTIES = {x.name: x for x in (HARD, EASY)}
