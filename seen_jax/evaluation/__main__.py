@@ -55,10 +55,9 @@ def _report(args: argparse.Namespace) -> None:
         check_file(args.html)
     read = summaries.summarise_directories(args.columns)
     if args.html is not None:
-        # Not at the top: a table needs no matplotlib, which takes a while to import.
+        # Not at the top: a table needs no pictures.
         page = importlib.import_module("seen_jax.evaluation.page")
-        shown = [examples.load(s.directory) if s.facts else None for s in read]
-        text = page.to_html(read, shown)
+        text = page.to_html([page.Shown(s, *_beside(s)) for s in read])
         with explained(args.html):
             Path(args.html).write_text(text, encoding="utf-8")
     if args.json:
@@ -93,6 +92,11 @@ def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
     kinds = robustness.KINDS if args.kinds is None else args.kinds.split(",")
     where = args.step, args.out, args.data_dir
     robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)
+
+
+def _beside(s):
+    """Reads what the page shows beside the numbers."""
+    return (examples.load(s.directory),) if s.facts else ()
 
 
 def check_file(name: str) -> None:

@@ -1,235 +1,182 @@
-"""Evaluations -> one HTML file that opens from disk: tables, and plots by matplotlib.
+"""Evaluations -> one HTML file that opens from disk and is sent to other people.
 
-Images are embedded, so that the page loads nothing else.
+    first screen   the result in a sentence and in numbers, beside one window
+    sections       each with a line that says how to read it; see `sections`
 
-Note: example windows show the first pass; numbers are means over all passes.
+Pictures and style are inside; there is no script, and nothing is loaded.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-import warnings
+import importlib.resources
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
 
-from seen_jax import curves
-from seen_jax.errors import refuse
-from seen_jax.evaluation import (
-    analysis,
-    analysis_text,
-    differences,
-    efficiency,
-    examples,
-    plots,
-    provenance,
-)
-from seen_jax.evaluation.activity import NEURONS_IN_WORDS
-from seen_jax.evaluation.examples import Examples
-from seen_jax.evaluation.report import (
-    Summary,
-    columns,
-    difference_tables,
-    notes,
-    rows,
-)
+from seen_jax import metrics, see
+from seen_jax.evaluation import analysis, pictures, sections
+from seen_jax.evaluation.markup import Html, join, tag
+from seen_jax.evaluation.report import Summary
+from seen_jax.evaluation.sections import Section, Shown, percent
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem;
-       margin: 0 auto; padding: 1rem; }
-h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; } h2 { margin-top: 2.5rem; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
-figcaption, .note { color: #555; font-size: .9rem; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .2rem .7rem; white-space: nowrap; }
-th:first-child { text-align: left; } tr { border-top: 1px solid #ddd; }
-tr.group { border-top: 2px solid #888; }
-pre { overflow-x: auto; background: #f5f5f5; padding: .7rem; font-size: .8rem; }
-.facts { white-space: pre-wrap; overflow-wrap: anywhere; }
-.window { display: flex; flex-wrap: wrap; gap: 0 .7rem; border-top: 1px solid #ddd;
-          padding-top: .5rem; }
-.window figcaption { flex-basis: 100%; } .window > img { width: 220px; }
-.window div { flex: 0 0 86px; font-size: .8rem; color: #555; }
-.window .events { flex: 1 1 280px; }
-.window div img { width: 82px; height: 82px; margin: 0 2px 0 0; }
-"""
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+           "ten", "eleven", "twelve")  # fmt: skip
+PEOPLE = {  # dataset and split: whose expressions are read
+    ("by_volunteer", "test"): "people it has never seen",
+    ("published", "test"): "people of whom some are in its training too",
+}
+SPLITS = {
+    "train": "the clips it was trained on",
+    "validation": "people it has never seen",
+}
+SOURCES = {"simulated": "simulated, no real people"}
+MEANING = {
+    "WAR": "weighted average recall: the share of all clips that are right",
+    "UAR": "unweighted average recall: the mean of the classes' shares",
+}
 
 
-def to_html(summaries: Sequence[Summary], shown: Sequence[Examples | None]) -> str:
+def to_html(shown: Sequence[Shown]) -> str:
     """Returns the page.
 
     Args:
-      summaries: of evaluations; the others are compared with the first.
-      shown: the examples of each, as `examples.load` returns them.
+      shown: evaluations; the others are compared with the first.
     """
-    runs = [run for s in summaries for run in s.each]
-    sources = {x.facts["source"] if x.facts else "unstated" for x in runs}
-    title = f"Emotion recognition on {' and '.join(sorted(sources))} data"
-    parts = [f"<h1>{escape(title)}</h1>", "<h2>Results</h2>", _table(rows(summaries))]
-    parts += [_note(note.replace("+-", "±")) for note in notes(summaries)]
-    parts.append(_bars(summaries))
-    if tables := difference_tables(summaries):
-        parts += ["<h2>Differences</h2>", _note(differences.LEGEND)]
-        parts += map(_table, tables)
-    for summary, of_it in zip(summaries, shown, strict=True):
-        parts += _section(summary, of_it)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n"
-        "<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    made = sections.all_of(shown)
+    title = _title(shown)
+    style = (
+        importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
     )
+    head = join([
+        Html('<meta charset="utf-8">'),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        tag("title", title), tag("style", Html(style)),
+    ])  # fmt: skip
+    main = tag("main", *(_section(x) for x in made))
+    page = tag("div", _contents(made), main, class_="page")
+    body = tag("body", _header(shown, title), page)
+    html = tag("html", tag("head", head), body, lang="en")
+    return f"<!doctype html>\n{html}\n"
 
 
-def _bars(summaries: Sequence[Summary]) -> str:
-    """Returns shares by lighting where that is known, else by class."""
-    names = columns(summaries)
-    lit = [x for x in names if x[0] == "lightings"]
-    lit = [
-        x for x in lit if not all(np.isnan(s.mean.get(x, np.nan)) for s in summaries)
-    ]
-    bars = plots.columns(summaries, lit or [x for x in names if x[0] == "recalls"])
-    return _figure(bars, f"Clips that are right, by {'lighting' if lit else 'class'}")
+def _section(section: Section) -> Html:
+    parts = tag("h2", section.title), tag("p", section.how, class_="how")
+    inside = tag("div", *section.parts, class_="two")
+    return tag("section", *parts, inside, id=_place(section))
 
 
-def _table(table: Sequence[Sequence[str]]) -> str:
-    lines, kind = [], ""
-    for row in table:
-        if not row:
-            kind = ' class="group"'
-            continue
-        tag = "td" if lines else "th"
-        texts = (" ".join(x.split()).replace("( ", "(") for x in row[1:])
-        cells = [f"<{tag}>{escape(x).replace('+-', '±')}</{tag}>" for x in texts]
-        lines.append(f"<tr{kind}><th>{escape(row[0])}</th>{''.join(cells)}</tr>")
-        kind = ""
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+def _place(section: Section) -> str:
+    return section.title.lower().replace(" ", "-")
 
 
-def _section(s: Summary, shown: Examples | None) -> list[str]:
-    """Returns the parts about one evaluation."""
-    facts, labels = s.facts or {}, s.results.labels
-    parts = [f"<h2>{escape(s.name)}</h2>", "<h3>Where it comes from</h3>"]
-    for run in s.each:
-        if run.facts:
-            text = escape(provenance.to_text(run.facts))
-            parts.append(f'<pre class="facts">{text}</pre>')
-        else:
-            parts.append(_note("Unknown: there are result files alone."))
-    parts.append("<h3>Confusions</h3>")
-    matrix = plots.confusion(analysis.confusion(s.results), labels)
-    words = "Clips by true and predicted class, percent of the true; - without clips"
-    parts.append(_figure(matrix, words))
-    if (calibration := analysis.calibration(s.results)) is not None:
-        words = (
-            f"Expected calibration error {100 * calibration.error:.1f} percentage "
-            "points; the number at a point counts its predictions"
+def _contents(made: Sequence[Section]) -> Html:
+    items = [tag("li", tag("a", x.title, href=f"#{_place(x)}")) for x in made]
+    return tag("nav", tag("ul", *items), aria_label="contents")
+
+
+def _classes(s: Summary) -> str:
+    labels = s.results.labels
+    number = NUMBERS[len(labels)] if len(labels) < len(NUMBERS) else len(labels)
+    return f"{number} {'emotions' if {*labels} == {*see.EMOTIONS} else 'classes'}"
+
+
+def _title(shown: Sequence[Shown]) -> str:
+    """Returns the result in a sentence."""
+    first = shown[0].summary
+    if len(shown) > 1:
+        shares = sorted(x.summary.mean[metrics.WAR] for x in shown)
+        number = NUMBERS[len(shown)] if len(shown) < len(NUMBERS) else len(shown)
+        return (
+            f"{str(number).capitalize()} evaluations side by side: they read "
+            f"{_classes(first)} right {percent(shares[0])} to {percent(shares[-1])} % "
+            "of the time"
         )
-        plot = plots.reliability(calibration)
-        parts += ["<h3>Calibration</h3>", _figure(plot, words)]
-    if rows := facts.get("curves"):
-        epoch = facts["epoch"]
-        words = f"The line marks epoch {epoch}, evaluated here: {facts['choice']}"
-        plot = curves.draw(rows, num_classes=len(labels), chosen_epoch=epoch)
-        parts += ["<h3>Training</h3>", _figure(plot, words)]
-    if shown is not None:
-        parts += _activity(s, shown) if shown.observed is not None else []
-        parts += _windows(s, shown)
-    parts.append("<h3>People, intervals and scores</h3>")
-    parts.append(f"<pre>{escape(analysis_text.to_text(s.results))}</pre>")
-    if "efficiency" in facts:
-        text = efficiency.to_text(facts["efficiency"])
-        parts += ["<h3>Operations and energy</h3>", f"<pre>{escape(text)}</pre>"]
+    facts = shown[0].facts
+    who = SPLITS.get(facts.get("split")) or PEOPLE.get(
+        (facts.get("dataset"), facts.get("split"))
+    )
+    of = f" of {who}" if who else ""
+    right = percent(first.mean[metrics.WAR])
+    return f"{_name(shown[0])} reads {_classes(first)}{of} right {right} % of the time"
+
+
+def _name(one: Shown) -> str:
+    """Names the network and its setting."""
+    if not one.facts:
+        return one.summary.name
+    network = one.facts.get("network", "seen")
+    words = "SEEN" + network[4:] if network.startswith("seen") else network
+    return f"{words}, {one.facts['setting']},"
+
+
+def _header(shown: Sequence[Shown], title: str) -> Html:
+    words = tag("div", tag("h1", title), *_summary(shown))
+    picture = _picture(shown[0], len(shown) > 1)
+    kind = {"class_": "pictured"} if picture else {}
+    return tag("header", words, *([picture] if picture else []), **kind)
+
+
+def _summary(shown: Sequence[Shown]) -> list[Html]:
+    chance = 1 / len(shown[0].summary.results.labels)
+    guess = tag("p", f"Guessing is right {percent(chance)} % of the time.")
+    if len(shown) > 1:
+        return [guess, sections.overall([x.summary for x in shown])]
+    s = shown[0].summary
+    return [guess, tag("div", *_numbers(s), class_="numbers"), _facts(shown[0])]
+
+
+def _numbers(s: Summary) -> list[Html]:
+    """Returns WAR and UAR with their intervals."""
+    found = analysis.column_intervals(s.results)
+    parts = []
+    for column in (metrics.WAR, metrics.UAR):
+        name = column[1]
+        words = f"{name}, {MEANING[name]}. "
+        if column in found:
+            interval, units = found[column]
+            ends = f"{percent(interval.low)} to {percent(interval.high)} %"
+            words += f"95 % interval over {units}: {ends}."
+        number = tag("b", f"{percent(s.mean[column])} %")
+        parts.append(tag("div", number, tag("span", words, class_="note")))
     return parts
 
 
-def _clips(s: Summary, names: np.ndarray) -> np.ndarray:
-    """Returns the numbers of clips among the results."""
-    places = {name: i for i, name in enumerate(s.results.names)}
-    for name in sorted({*names.tolist()} - places.keys()):
-        rule = "clips of the result files beside it"
-        refuse(examples.FILE, rule, name, "evaluate again")
-    return np.array([places[name] for name in names.tolist()])
+def _facts(one: Shown) -> Html:
+    s, facts = one.summary, one.facts
+    who = s.results.volunteers
+    people = f" of {len({*who.tolist()})} people" if who is not None else ""
+    passes = f"{s.num_passes} passes" if s.num_passes > 1 else "1 pass"
+    clips = f"{len(s.results.names):,} clips{people}"
+    data, epoch = "not stated: there are result files alone", "not stated"
+    if s.results.epoch is not None:
+        epoch = f"{s.results.epoch}; how it was chosen is not stated"
+    if facts:
+        source = SOURCES.get(facts["source"], facts["source"])
+        data = f"{source}; {facts['dataset']}, {facts['split']} split"
+        epoch = f"{facts['epoch']}, {facts['choice']}"
+    passes = f"{clips}, {passes} with other windows of them"
+    rows = {"data": data, "clips": passes, "epoch": epoch}
+    cells = [x for key, text in rows.items() for x in (tag("dt", key), tag("dd", text))]
+    return tag("dl", *cells, class_="facts")
 
 
-def _activity(s: Summary, shown: Examples) -> list[str]:
-    """Returns attention and spikes, means over the observed clips of each class."""
-    label_index = s.results.label_index[_clips(s, shown.observed)]
-    here = {s.results.labels[k]: label_index == k for k in np.unique(label_index)}
-    rates = np.column_stack([shown.spatial_rate, shown.rates.mean(axis=1)])
-    attention = plots.attention(
-        {k: shown.attention[x].mean(0) for k, x in here.items()}
+def _picture(one: Shown, is_named: bool) -> Html | None:
+    """Draws one window, one that is right where there is any."""
+    seen, results = one.examples, one.summary.results
+    if seen is None:
+        return None
+    clips = sections.clips_of(one.summary, seen.clips)
+    right = results.predictions[0, clips] == results.label_index[clips]
+    lively = seen.event_frames.std(axis=(1, 2, 3))  # the events say something
+    i = int(np.argmax(np.where(right == right.any(), lively, -1)))
+    of = f" as {one.summary.name} reads it" if is_named else ""
+    kinds = [tag("i", f"{x} frames", class_=x) for x in ("intensity", "event")]
+    key = (
+        "Of ",
+        tag("span", join(kinds, " and "), class_="key"),
+        " it reads the framed: ",
     )
-    spikes = plots.rates({k: rates[x].mean(0) for k, x in here.items()})
-    of = f"by class, of {len(label_index)} clips"
-    return [
-        "<h3>Attention and spikes</h3>",
-        _figure(attention, f"Attention of the three scales, {of}"),
-        _figure(spikes, f"Neurons that fire in a time step, percent, {of}"),
-        _note(NEURONS_IN_WORDS),
-    ]
-
-
-def _windows(s: Summary, shown: Examples) -> list[str]:
-    """Returns windows with their scores: examples, then mistakes."""
-    clips = _clips(s, shown.clips)
-    classes, scores = s.results.label_index[clips], s.results.scores[0, clips]
-
-    def figures(chosen):
-        return [
-            _window(s.results.labels, shown, i, classes[i], scores[i]) for i in chosen
-        ]
-
-    wrong = examples.mistakes(classes, scores)
-    parts = [
-        "<h3>Examples</h3>",
-        _note(
-            "The first clip of each class: scores (green for the true class, red for "
-            "another prediction), intensity frames, event frames."
-        ),
-        *figures(examples.first_of_each(classes)),
-    ]
-    if len(wrong):
-        parts += ["<h3>Most confident mistakes</h3>", _note("Highest score first.")]
-    return parts + figures(wrong)
-
-
-def _window(
-    labels: Sequence[str], shown: Examples, i: int, true_class: int, scores: np.ndarray
-) -> str:
-    best = int(scores.argmax())
-    words = f"True {labels[true_class]}, predicted {labels[best]}, score "
-    words += f"{scores[best]:.2f}: {shown.clips[i]}"
-    frames = {"intensity": shown.intensity_frames[i], "events": shown.event_frames[i]}
-    images = "".join(
-        f'<div class="{kind}">{kind}<br>'
-        + "".join(_image(Image.fromarray(x).save, kind) for x in images)
-        + "</div>"
-        for kind, images in frames.items()
-    )
-    bars = _image(plots.scores(scores, true_class, labels).savefig, "scores")
-    caption = f"<figcaption>{escape(words)}</figcaption>"
-    return f'<figure class="window">{caption}{bars}{images}</figure>'
-
-
-def _figure(figure: Figure, caption: str) -> str:
-    image = _image(figure.savefig, caption, dpi=120)
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _image(save, words: str, **options) -> str:
-    file = io.BytesIO()
-    with warnings.catch_warnings():  # names in scripts that the font lacks
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        save(file, format="png", **options)
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>'
+    caption = join([f"One window{of}. ", *key, sections.caption(one, clips[i])])
+    film, scores = pictures.film(seen, i), results.scores[0, clips[i]]
+    seconds = sections.seconds_of(one)
+    return pictures.window(results.labels, scores, film, seconds, caption)
