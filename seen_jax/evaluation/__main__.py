@@ -56,7 +56,7 @@ def _report(args: argparse.Namespace) -> None:
     read = summaries.summarise_directories(args.columns)
     if args.html is not None:
         # Not at the top: a table needs no pictures.
-        page = importlib.import_module("seen_jax.evaluation.page")
+        page = importlib.import_module("seen_jax.evaluation.page.document")
         text = page.to_html([page.Shown(s, *_beside(s)) for s in read])
         with explained(args.html):
             Path(args.html).write_text(text, encoding="utf-8")

@@ -13,10 +13,12 @@ from PIL import Image
 from seen_jax import see
 from seen_jax.errors import UserError, run_command
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import examples, page, pictures, summaries
-from seen_jax.evaluation.markup import Html
-from seen_jax.evaluation.results import write_results
-from seen_jax.evaluation.sections import Shown
+from seen_jax.evaluation import examples, summaries
+from seen_jax.evaluation.page import document as page
+from seen_jax.evaluation.page import pictures
+from seen_jax.evaluation.page.markup import Html
+from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.results import joined, write_results
 from tests.helpers import make_row
 from tests.samples import clip_names, facts_of, results_of
 
@@ -126,17 +128,26 @@ def test_arrays_that_are_missing(tmp_path):
         examples.load(tmp_path)
 
 
-def shown_of(labels=see.EMOTIONS, scores=None, **fields):
+def shown_of(labels=see.EMOTIONS, names=NAMES, **fields):
     """An evaluation with all that can be known, of classes in any order."""
-    rng = np.random.default_rng(0)
-    scores = rng.dirichlet(np.ones(len(labels)), (3, 14)) if scores is None else scores
-    results = results_of(NAMES, scores.argmax(-1), scores, labels)
+    scores = np.random.default_rng(0).dirichlet(np.ones(len(labels)), (3, len(names)))
+    results = results_of(names, scores.argmax(-1), scores, labels)
     curves = [make_row(1), make_row(2, "test")]
     facts = facts_of(labels, source="simulated", choice="the last epoch")
     facts |= {"epoch": 2, "step": 6, "workdir": "runs/<a>", "curves": curves} | fields
     facts |= {"dataset": "by_volunteer", "split": "test", "setting": "E4_S3"}
     summary = summaries.summarise("<run>", results, facts, Path("a b"))
-    return Shown(summary, examples.Examples(**some(**film())), ROBUST)
+    arrays = some(**film())
+    clips = {x: np.resize(results.names, len(arrays[x])) for x in ("clips", "observed")}
+    return Shown(summary, examples.Examples(**arrays | clips), ROBUST)
+
+
+def named_as(labels):
+    """Clips of other classes."""
+    return [
+        dataclasses.replace(name, emotion=labels[i % len(labels)])
+        for i, name in enumerate(NAMES)
+    ]
 
 
 POINTS = [
@@ -267,7 +278,7 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
 
 def row(name, *numbers):
     cells = "".join(f"<td>{x}</td>" for x in numbers)
-    return f'<tr><th scope="row" class="short">{name}</th>{cells}</tr>'
+    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
 
 
 def test_other_clips_and_epochs_are_said_as_in_the_text():
@@ -344,3 +355,16 @@ def test_dark_frames_are_brightened_as_much_as_is_said(level, factor):
     data = re.search('base64,(.*?)"', figure)
     image = Image.open(io.BytesIO(base64.b64decode(data[1])))
     assert np.asarray(image).tolist() == [[min(level * factor, 255)] * 9] * 9
+
+
+def test_several_runs_as_one_column():
+    both = [shown_of(seed=x).summary for x in (1, 2)]
+    joint = joined([x.results for x in both])
+    summary = summaries.summarise("A", joint, runs=tuple(both))
+    text = page.to_html([Shown(summary)])
+    head = text[: text.index("<nav")]
+    assert "SEEN, E4_S3, reads seven emotions of people it has never seen" in head
+    assert "3 passes with other windows of them, 2 runs" in head
+    assert "2, the last epoch" in head and headings(text)[-1] == "Where this comes from"
+    assert text.count("windows drawn with seed 1") == 1
+    assert text.count("windows drawn with seed 2") == 1

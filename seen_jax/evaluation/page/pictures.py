@@ -16,10 +16,12 @@ from PIL import Image
 
 from seen_jax import palette
 from seen_jax.evaluation.examples import Examples
-from seen_jax.evaluation.markup import Html, join, tag
+from seen_jax.evaluation.page.markup import Html, join, tag
 
 BRIGHT = 170  # grey level above which a fifth of a brightened window's pixels are
 MOST_GAIN = 8.0
+MOST_BARS = 12  # of more classes those of the highest scores
+LONG = 7  # moments, of which more leave no room for bars beside them
 KINDS = {"intensity": "intensity frame", "events": "event frame"}  # of a film
 
 
@@ -64,7 +66,8 @@ def strips(frames: Film, seconds: float | None) -> tuple[Html, float]:
         "intensity": (bright, frames.reads_intensity),
         "events": (frames.events, frames.reads_events),
     }
-    columns = f"grid-template-columns: repeat({len(frames.events)}, minmax(0, 1fr))"
+    count = max(len(frames.events), len(frames.intensity))
+    columns = f"grid-template-columns: repeat({count}, minmax(0, 150px))"
     parts = [
         tag("div", *_images(kind, *x), class_=f"film {kind}", style=columns)
         for kind, x in kinds.items()
@@ -99,16 +102,15 @@ def gain(frames: np.ndarray) -> float:
 
 def bars(labels: Sequence[str], scores: np.ndarray) -> Html:
     """Draws a bar for each class, its name at the end, the highest in full colour."""
-    best = int(np.argmax(scores))
+    scores, colours = np.nan_to_num(scores), palette.colours(labels)
+    highest = np.argsort(-scores, kind="stable")[:MOST_BARS]
     rows = []
-    for i, (label, colour) in enumerate(
-        zip(labels, palette.colours(labels), strict=True)
-    ):
-        share = 0.0 if np.isnan(scores[i]) else float(scores[i])
-        style = f"--share: {share:.3f}; background: {colour}"
-        text = f"{label} {100 * share:.0f} %" if i == best else label
+    for i in sorted(highest.tolist()):
+        label, share, is_best = labels[i], float(scores[i]), i == highest[0]
+        style = f"--share: {share:.3f}; background: {colours[i]}"
+        text = f"{label} {100 * share:.0f} %" if is_best else label
         parts = tag("i", style=style), tag("span", text, title=f"{label} {share:.3f}")
-        rows.append(tag("div", *parts, **{"class_": "best"} if i == best else {}))
+        rows.append(tag("div", *parts, **{"class_": "best"} if is_best else {}))
     return tag("div", *rows, class_="bars")
 
 
@@ -134,4 +136,5 @@ def window(
     pictures, factor = strips(frames, seconds)
     words = [caption, *([brightened(factor)] if factor > 1 else [])]
     parts = tag("figcaption", join(words, "; ")), pictures, bars(labels, scores)
-    return tag("figure", *parts, class_="window")
+    kind = "window long" if len(frames.events) > LONG else "window"
+    return tag("figure", *parts, class_=kind)

@@ -1,7 +1,11 @@
 """Evaluations -> one HTML file that opens from disk and is sent to other people.
 
     first screen   the result in a sentence and in numbers, beside one window
-    sections       each with a line that says how to read it; see `sections`
+    sections       each with a line that says how to read it
+
+A section that nothing is known for is left out; one of several evaluations shows them
+beside each other. Numbers are means over all passes; attention, spikes and windows are
+of the first.
 
 Pictures and style are inside; there is no script, and nothing is loaded.
 """
@@ -9,15 +13,30 @@ Pictures and style are inside; there is no script, and nothing is loaded.
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from seen_jax import metrics, see
-from seen_jax.evaluation import analysis, pictures, sections
-from seen_jax.evaluation.markup import Html, join, tag
-from seen_jax.evaluation.report import Summary
-from seen_jax.evaluation.sections import Section, Shown, percent
+from seen_jax.evaluation import analysis, provenance, report
+from seen_jax.evaluation.page import (
+    answers,
+    conditions,
+    evidence,
+    network,
+    pictures,
+    shares,
+)
+from seen_jax.evaluation.page.markup import Html, join, tag
+from seen_jax.evaluation.page.shown import (
+    Section,
+    Shown,
+    caption,
+    clips_of,
+    percent,
+    seconds_of,
+)
+from seen_jax.evaluation.summaries import Summary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
            "ten", "eleven", "twelve")  # fmt: skip
@@ -34,6 +53,11 @@ MEANING = {
     "WAR": "weighted average recall: the share of all clips that are right",
     "UAR": "unweighted average recall: the mean of the classes' shares",
 }
+SECTIONS = (
+    shares.comparison, shares.how_they_differ, shares.shares, answers.confusion,
+    answers.people, answers.calibration, network.training, network.activity,
+    network.cost, conditions.robustness, evidence.windows, evidence.origin,
+)  # fmt: skip
 
 
 def to_html(shown: Sequence[Shown]) -> str:
@@ -42,7 +66,8 @@ def to_html(shown: Sequence[Shown]) -> str:
     Args:
       shown: evaluations; the others are compared with the first.
     """
-    made = sections.all_of(shown)
+    made = [make(shown) for make in SECTIONS]
+    made = [section for section in made if section and section.parts]
     title = _title(shown)
     style = (
         importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
@@ -84,11 +109,11 @@ def _title(shown: Sequence[Shown]) -> str:
     """Returns the result in a sentence."""
     first = shown[0].summary
     if len(shown) > 1:
-        shares = sorted(x.summary.mean[metrics.WAR] for x in shown)
+        wars = sorted(x.summary.mean[metrics.WAR] for x in shown)
         number = NUMBERS[len(shown)] if len(shown) < len(NUMBERS) else len(shown)
         return (
             f"{str(number).capitalize()} evaluations side by side: they read "
-            f"{_classes(first)} right {percent(shares[0])} to {percent(shares[-1])} % "
+            f"{_classes(first)} right {percent(wars[0])} to {percent(wars[-1])} % "
             "of the time"
         )
     facts = shown[0].facts
@@ -102,7 +127,7 @@ def _title(shown: Sequence[Shown]) -> str:
 
 def _name(one: Shown) -> str:
     """Names the network and its setting."""
-    if not one.facts:
+    if "setting" not in one.facts:
         return one.summary.name
     network = one.facts.get("network", "seen")
     words = "SEEN" + network[4:] if network.startswith("seen") else network
@@ -120,9 +145,10 @@ def _summary(shown: Sequence[Shown]) -> list[Html]:
     chance = 1 / len(shown[0].summary.results.labels)
     guess = tag("p", f"Guessing is right {percent(chance)} % of the time.")
     if len(shown) > 1:
-        return [guess, sections.overall([x.summary for x in shown])]
+        summaries = [x.summary for x in shown]
+        return [guess, shares.overall(summaries), _facts(_changes(summaries))]
     s = shown[0].summary
-    return [guess, tag("div", *_numbers(s), class_="numbers"), _facts(shown[0])]
+    return [guess, tag("div", *_numbers(s), class_="numbers"), _facts(_data(shown[0]))]
 
 
 def _numbers(s: Summary) -> list[Html]:
@@ -141,21 +167,51 @@ def _numbers(s: Summary) -> list[Html]:
     return parts
 
 
-def _facts(one: Shown) -> Html:
+def _changes(summaries: Sequence[Summary]) -> dict[str, str]:
+    """Says how the WAR of each differs from the first's."""
+    first, *others = summaries
+    words = {}
+    for s, found in zip(others, report.compare(summaries)[1:], strict=True):
+        if found:
+            change = 100 * (s.mean[metrics.WAR] - first.mean[metrics.WAR])
+            ends = found[metrics.WAR].intervals()
+            ends = {x: y for x, y in ends.items() if y}
+            spans = [
+                f"{100 * y.low:+.1f} to {100 * y.high:+.1f} over {x}"
+                for x, y in ends.items()
+            ]
+            text = f"{change:+.1f} points of WAR from {first.name}"
+            words[s.name] = text + (f"; 95 %: {', '.join(spans)}" if spans else "")
+    return words
+
+
+def _data(one: Shown) -> dict[str, str]:
+    """Says which data and epoch the numbers are of, and how large the network is."""
     s, facts = one.summary, one.facts
-    who = s.results.volunteers
-    people = f" of {len({*who.tolist()})} people" if who is not None else ""
-    passes = f"{s.num_passes} passes" if s.num_passes > 1 else "1 pass"
-    clips = f"{len(s.results.names):,} clips{people}"
-    data, epoch = "not stated: there are result files alone", "not stated"
-    if s.results.epoch is not None:
-        epoch = f"{s.results.epoch}; how it was chosen is not stated"
-    if facts:
+    data = "not stated: there are result files alone"
+    if "source" in facts:
         source = SOURCES.get(facts["source"], facts["source"])
-        data = f"{source}; {facts['dataset']}, {facts['split']} split"
-        epoch = f"{facts['epoch']}, {facts['choice']}"
-    passes = f"{clips}, {passes} with other windows of them"
-    rows = {"data": data, "clips": passes, "epoch": epoch}
+        data = f"{source}; {facts.get('dataset')}, {facts.get('split')} split"
+    clips = f"{len(s.results.names):,} clips"
+    if s.results.volunteers is not None:
+        number = len({*s.results.volunteers.tolist()})
+        clips += f" of {number} people" if number > 1 else " of one person"
+    passes = "one window of each"
+    if s.num_passes > 1:
+        passes = f"{s.num_passes} passes with other windows of them"
+    runs = f", {s.results.num_runs} runs" if s.runs else ""
+    epoch = facts.get("epoch", s.results.epoch)
+    choice = facts.get("choice", "how it was chosen is not stated")
+    rows = {"data": data, "clips": f"{clips}, {passes}{runs}"}
+    rows |= {} if epoch is None else {"epoch": f"{epoch}, {choice}"}
+    if "size" in facts:
+        num_parameters, macs = (facts["size"][x] for x in provenance.SIZE)
+        rows["size"] = f"{num_parameters:,} parameters, {macs / 1e6:,.0f} M multiply-"
+        rows["size"] += "accumulates for a window on dense inputs"
+    return rows
+
+
+def _facts(rows: Mapping[str, str]) -> Html:
     cells = [x for key, text in rows.items() for x in (tag("dt", key), tag("dd", text))]
     return tag("dl", *cells, class_="facts")
 
@@ -165,7 +221,7 @@ def _picture(one: Shown, is_named: bool) -> Html | None:
     seen, results = one.examples, one.summary.results
     if seen is None:
         return None
-    clips = sections.clips_of(one.summary, seen.clips)
+    clips = clips_of(one.summary, seen.clips)
     right = results.predictions[0, clips] == results.label_index[clips]
     lively = seen.event_frames.std(axis=(1, 2, 3))  # the events say something
     i = int(np.argmax(np.where(right == right.any(), lively, -1)))
@@ -176,7 +232,7 @@ def _picture(one: Shown, is_named: bool) -> Html | None:
         tag("span", join(kinds, " and "), class_="key"),
         " it reads the framed: ",
     )
-    caption = join([f"One window{of}. ", *key, sections.caption(one, clips[i])])
+    words = join([f"One window{of}. ", *key, caption(one, clips[i])])
     film, scores = pictures.film(seen, i), results.scores[0, clips[i]]
-    seconds = sections.seconds_of(one)
-    return pictures.window(results.labels, scores, film, seconds, caption)
+    seconds = seconds_of(one)
+    return pictures.window(results.labels, scores, film, seconds, words)

@@ -14,6 +14,7 @@ class Html(str):
 
 
 Part = Html | str | int | float
+SEVERAL, MANY = 6, 8  # columns; more have upright titles on a phone, or everywhere
 
 
 def tag(name: str, *parts: Part, **attributes: str) -> Html:
@@ -42,11 +43,11 @@ def table(head: Sequence[Part], rows: Sequence[Sequence[Part]], kind: str = "") 
       rows: a row's first cell is its title; an empty row begins a group.
       kind: of the element, for its looks.
     """
-    titles = tag("tr", *(tag("th", x, scope="col") for x in head))
+    titles = tag("tr", *(_title(x, "col") for x in head))
     lines, begins_group = [], False
     for row in rows:
         if row:
-            cells = [_title(row[0]), *(_cell(x) for x in row[1:])]
+            cells = [_title(row[0], "row"), *(_cell(x) for x in row[1:])]
             lines.append(tag("tr", *cells, **GROUP if begins_group else {}))
         begins_group = not row
     inside = tag("thead", titles), tag("tbody", *lines)
@@ -54,18 +55,25 @@ def table(head: Sequence[Part], rows: Sequence[Sequence[Part]], kind: str = "") 
 
 
 GROUP = {"class_": "group"}
-SHORT = 14  # letters of a title that is not broken into lines
+SHORT = 15  # letters of a title that is not broken within a word
 
 
-def _title(part: Part) -> Html:
-    short = {} if len(str(part)) > SHORT else {"class_": "short"}
-    return tag("th", part, scope="row", **short)
+def _title(part: Part, of: str) -> Html:
+    is_long = len(str(part)) > SHORT and not isinstance(part, Html)
+    return tag("th", part, scope=of, **{"class_": "long"} if is_long else {})
 
 
 def _cell(part: Part) -> Html:
     """Returns a cell; one that is a cell already stays as it is."""
     done = isinstance(part, Html) and part.startswith("<td")
     return part if done else tag("td", part)
+
+
+def heat_table(corner: str, names: Sequence[str], rows: Sequence) -> Html:
+    """Returns a table of `heat`; many columns have upright titles."""
+    several = " several" if len(names) > SEVERAL else ""
+    kind = "heat many" if len(names) > MANY else f"heat{several}"
+    return table([corner, *names], rows, kind)
 
 
 def heat(text: str, share: float, title: str = "") -> Html:
