@@ -18,6 +18,9 @@ from pathlib import Path
 
 from seen_jax.errors import refuse, run_command
 from seen_jax.evaluation import examples, report, summaries
+from seen_jax.evaluation.page import document
+from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.summaries import Summary
 from seen_jax.files import explained
 
 
@@ -55,9 +58,7 @@ def _report(args: argparse.Namespace) -> None:
         check_file(args.html)
     read = summaries.summarise_directories(args.columns)
     if args.html is not None:
-        # Not at the top: a table needs no pictures.
-        page = importlib.import_module("seen_jax.evaluation.page.document")
-        text = page.to_html([page.Shown(s, *_beside(s)) for s in read])
+        text = document.to_html([Shown(s, *_beside(s)) for s in read])
         with explained(args.html):
             Path(args.html).write_text(text, encoding="utf-8")
     if args.json:
@@ -94,7 +95,7 @@ def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
     robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)
 
 
-def _beside(s):
+def _beside(s: Summary) -> tuple[examples.Examples | None, ...]:
     """Reads what the page shows beside the numbers."""
     return (examples.load(s.directory),) if s.facts else ()
 

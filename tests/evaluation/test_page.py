@@ -265,6 +265,7 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
     )
     assert f"<h1>{title} of the time</h1>" in text
     assert "100.0" in text and "92.9 (-7.1)" in text and "Result files alone" in text
+    assert "Examples" not in headings(text) and "Training" not in headings(text)
     # What the text says of the table, and the rows that it has.
     assert "In brackets the difference from the first column" in words
     assert row("clips", 14, 14) in text and row("passes", 1, 1) in text

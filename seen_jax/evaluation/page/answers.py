@@ -35,7 +35,7 @@ def _confusion(one: Shown) -> list[Html]:
     for label, of_label, counts in zip(labels, share, matrix, strict=True):
         cells = zip(of_label, counts, labels, strict=True)
         rows.append([label, *(_confused(label, *x) for x in cells)])
-    return [heat_table("", labels, rows), _often(labels, share, matrix)]
+    return [heat_table(labels, rows), _often(labels, share, matrix)]
 
 
 def _confused(label: str, share: float, count: float, other: str) -> Html:

@@ -32,7 +32,7 @@ def windows(shown: Sequence[Shown]) -> Section:
         tag("details", tag("summary", name), tag("div", *parts, class_="two"))
         for name, parts in found
     ]
-    return Section("Examples", how, [tag("div", *folded, class_="full")])
+    return Section("Examples", how, [tag("div", *folded, class_="full")] * bool(found))
 
 
 def _right_and_wrong(one: Shown) -> list[Html]:
@@ -78,6 +78,5 @@ def _origin(run: Summary) -> list[Html]:
     if run.directory is not None:
         out = shlex.join([str(run.directory), "--html", "report.html"])
         commands += f"\npython -m seen_jax.evaluation report {out}"
-    *lines, _ = provenance.to_text(run.facts).splitlines()  # the last has the command
-    words = [tag("p", x) for x in [*lines, f"run {run.facts['workdir']}"]]
-    return [*words, tag("pre", commands)]
+    text = provenance.to_text(run.facts | {"command": ""}).removesuffix(": ")
+    return [*(tag("p", x) for x in text.splitlines()), tag("pre", commands)]

@@ -14,6 +14,7 @@ class Html(str):
 
 
 Part = Html | str | int | float
+SHORT = 15  # letters of a title that is not broken within a word
 SEVERAL, MANY = 6, 8  # columns; more have upright titles on a phone, or everywhere
 
 
@@ -48,14 +49,11 @@ def table(head: Sequence[Part], rows: Sequence[Sequence[Part]], kind: str = "") 
     for row in rows:
         if row:
             cells = [_title(row[0], "row"), *(_cell(x) for x in row[1:])]
-            lines.append(tag("tr", *cells, **GROUP if begins_group else {}))
+            kinds = {"class_": "group"} if begins_group else {}
+            lines.append(tag("tr", *cells, **kinds))
         begins_group = not row
     inside = tag("thead", titles), tag("tbody", *lines)
     return tag("div", tag("table", *inside, class_=kind), class_="wide")
-
-
-GROUP = {"class_": "group"}
-SHORT = 15  # letters of a title that is not broken within a word
 
 
 def _title(part: Part, of: str) -> Html:
@@ -69,11 +67,11 @@ def _cell(part: Part) -> Html:
     return part if done else tag("td", part)
 
 
-def heat_table(corner: str, names: Sequence[str], rows: Sequence) -> Html:
+def heat_table(names: Sequence[str], rows: Sequence[Sequence[Part]]) -> Html:
     """Returns a table of `heat`; many columns have upright titles."""
     several = " several" if len(names) > SEVERAL else ""
     kind = "heat many" if len(names) > MANY else f"heat{several}"
-    return table([corner, *names], rows, kind)
+    return table(["", *names], rows, kind)
 
 
 def heat(text: str, share: float, title: str = "") -> Html:

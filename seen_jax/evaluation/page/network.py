@@ -75,9 +75,9 @@ def _activity(one: Shown) -> list[Html] | None:
     ]
     steps = [f"t = {t}" for t in range(1, seen.rates.shape[1] + 1)]
     parts = [
-        ("Attention by class", heat_table("", SCALES, attention)),
-        ("Neurons that fire, percent, by class", heat_table("", NEURONS, spikes)),
-        ("The same by time step", heat_table("", steps, by_step)),
+        ("Attention by class", heat_table(SCALES, attention)),
+        ("Neurons that fire, percent, by class", heat_table(NEURONS, spikes)),
+        ("The same by time step", heat_table(steps, by_step)),
     ]
     return [tag("div", tag("h3", title), part) for title, part in parts]
 
