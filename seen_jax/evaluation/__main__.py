@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from seen_jax.errors import refuse, run_command
-from seen_jax.evaluation import examples, report, summaries
+from seen_jax.evaluation import examples, report, robustness_report, summaries
 from seen_jax.evaluation.page import document
 from seen_jax.evaluation.page.shown import Shown
 from seen_jax.evaluation.summaries import Summary
@@ -58,7 +58,7 @@ def _report(args: argparse.Namespace) -> None:
         check_file(args.html)
     read = summaries.summarise_directories(args.columns)
     if args.html is not None:
-        text = document.to_html([Shown(s, *_beside(s)) for s in read])
+        text = document.to_html([*map(_shown, read)])
         with explained(args.html):
             Path(args.html).write_text(text, encoding="utf-8")
     if args.json:
@@ -95,9 +95,11 @@ def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
     robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)
 
 
-def _beside(s: Summary) -> tuple[examples.Examples | None, ...]:
+def _shown(s: Summary) -> Shown:
     """Reads what the page shows beside the numbers."""
-    return (examples.load(s.directory),) if s.facts else ()
+    if s.facts is None:
+        return Shown(s)
+    return Shown(s, examples.load(s.directory), robustness_report.read(s.directory))
 
 
 def check_file(name: str) -> None:

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import io
+import json
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 from seen_jax import see
 from seen_jax.errors import UserError, run_command
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import examples, summaries
+from seen_jax.evaluation import examples, provenance, robustness_report, summaries
 from seen_jax.evaluation.page import document as page
 from seen_jax.evaluation.page import pictures
 from seen_jax.evaluation.page.markup import Html
@@ -222,6 +223,25 @@ def test_numbers_of_the_robustness():
     )  # fmt: skip
     assert (zero - 4 - low) / (zero - one) == pytest.approx(0.2, abs=0.01)
     assert (zero - 4 - high) / (zero - one) == pytest.approx(0.4, abs=0.01)
+
+
+def test_the_command_shows_what_lies_beside_the_results(tmp_path):
+    one = shown_of()
+    results, facts = one.summary.results, one.facts
+    passes = results.scores[:1]
+    facts = {name: facts[name] for name in provenance.FACTS} | {"passes": 1}
+    write_results(tmp_path, results.names, results.labels, passes)
+    provenance.write(tmp_path, facts)
+    examples.save(tmp_path, one.examples)
+    whole = {f"{x}_interval": None for x in ("war", "uar")} | ROBUST["baseline"]
+    lit = LIT | {"points": [x | {"interval": None} for x in LIT["points"]]}
+    content = ROBUST | facts | {"baseline": whole, "lightings": lit}
+    content |= {"num_clips": 14, "num_volunteers": 2}
+    (tmp_path / robustness_report.FILE).write_text(json.dumps(content))
+    file = tmp_path / "page.html"
+    command.main(["report", str(tmp_path), "--html", str(file)])
+    found = headings(file.read_text())
+    assert {"Robustness", "Attention and spikes", "Examples"} <= {*found}
 
 
 def test_what_is_not_known_is_left_out():
