@@ -70,7 +70,7 @@ echo
 echo "simulated SEE   $folder/see"
 echo "contact sheet   $folder/sheet.png"
 echo "records         $folder/tfds"
-echo "training        $folder/run (curves.png, metrics.jsonl, checkpoints)"
+echo "training        $folder/run (curves.svg, metrics.jsonl, checkpoints)"
 echo "evaluation      $folder/evaluation"
 echo "report          $folder/report.html"
 if [ "$bundle" ]; then

@@ -1,55 +1,83 @@
-"""Rows of a training's journal -> a figure: loss, accuracy, WAR and UAR by epoch."""
+"""Rows of trainings' journals -> pictures: loss, accuracy, WAR and UAR by epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from seen_jax import svg
+from seen_jax.palette import colours
+
+Rows = Sequence[dict[str, Any]]
 
 
-def draw(
-    rows: Sequence[dict[str, Any]],
-    *,
-    num_classes: int,
-    chosen_epoch: int | None = None,
-    choice: str = "",
-) -> Figure:
-    """Draws the training loss beside shares of right answers.
+def draw(rows: Rows, *, num_classes: int, choice: str = "") -> str:
+    """Draws a run, as SVG for a file: the training loss beside shares that are right.
 
     Args:
       rows: one epoch or more, in order, each with epoch, loss and accuracy; an
         evaluated one has split, war and uar too. Shares are 0 to 1.
       num_classes: K; guessing is right once in K times.
-      chosen_epoch: marked by a line; None draws none.
       choice: how the epoch is chosen, if by these evaluations: the title.
     """
+    title = f"epoch {choice}" if choice else ""
+    panels = plots({"": rows}, num_classes=num_classes)
+    return svg.alone(panels, title, "loss and accuracy by epoch")
+
+
+def plots(
+    runs: Mapping[str, Rows], *, num_classes: int, chosen: Mapping[str, int] = {}
+) -> list[str]:
+    """Draws the training loss of runs, and shares that are right.
+
+    Args:
+      runs: by name, see `draw`; the names of several are in the legend.
+      num_classes: K.
+      chosen: the epoch that counts, of some of the runs.
+    """
+    rows = [row for of_run in runs.values() for row in of_run]
     epochs = [row["epoch"] for row in rows]
-    losses = [row["loss"] for row in rows]
+    x = svg.axis("epoch", min(epochs) - 0.5, max(epochs) + 0.5, least_step=1)
+    y = svg.axis("training loss", 0, 1.05 * max(row["loss"] for row in rows))
+    colour = colours(range(max(3, len(runs))))
+    losses, shares = [], []
+    for i, (name, of_run) in enumerate(runs.items()):
+        losses.append(_line(name, of_run, "loss", colour[i]))
+        own = colour if len(runs) == 1 else [colour[i]] * 3
+        shares += _shares(name, of_run, own, is_one=len(runs) == 1)
+        if name in chosen:
+            ends = [(chosen[name], 0), (chosen[name], 1)]
+            words = f"{name} epoch {chosen[name]}".strip()
+            shares.append(svg.Line(words if len(runs) == 1 else "", ends))
+    shares.append(svg.Line("chance", _level(x, 1 / num_classes), None, True))
+    words = "training loss by epoch", "shares that are right by epoch"
+    return [
+        svg.plot(losses, x, y, words[0]),
+        svg.plot(shares, x, svg.percents("right"), words[1]),
+    ]
+
+
+def _shares(
+    name: str, rows: Rows, colour: Sequence[str], is_one: bool
+) -> list[svg.Line]:
+    """Returns a run's accuracy and, where it was evaluated, WAR; of one, UAR too."""
     evaluated = [row for row in rows if "war" in row]
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(epochs, losses, ".-")
-    left.set(ylabel="training loss", ylim=(0, 1.05 * max(losses)))
-    lines = [("training accuracy", "accuracy", rows)]
-    for name in ("war", "uar") if evaluated else ():
-        lines.append((f"{evaluated[0]['split']} {name.upper()}", name, evaluated))
-    for label, name, measured in lines:
-        x, y = zip(*((row["epoch"], row[name]) for row in measured), strict=True)
-        right.plot(x, y, ".-", label=label)
-    right.axhline(1 / num_classes, color="grey", lw=0.8, ls=":", label="chance")
-    if chosen_epoch is not None:
-        label = f"epoch {chosen_epoch}"
-        right.axvline(chosen_epoch, color="grey", lw=0.8, label=label)
-    right.set(ylim=(0, 1.02))  # leaves a dot at 1 whole
-    right.yaxis.set_major_formatter(PercentFormatter(1))
-    if choice:
-        right.set_title(f"epoch {choice}", fontsize="small")
-    right.legend(fontsize="small")
-    for axes in (left, right):
-        axes.set(xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
-        axes.xaxis.set_major_locator(
-            MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
-        )
-    return figure
+    wanted = {"war": "WAR", "uar": "UAR"} if is_one else {"war": "WAR"}
+    words = f"{name} training accuracy".strip()
+    lines = [_line(words, rows, "accuracy", colour[0], is_dashed=not is_one)]
+    for i, (field, title) in enumerate(wanted.items() if evaluated else (), 1):
+        words = f"{name} {evaluated[0]['split']} {title}".strip()
+        lines.append(_line(words, evaluated, field, colour[i]))
+    return lines
+
+
+def _line(
+    name: str, rows: Rows, field: str, colour: str, is_dashed: bool = False
+) -> svg.Line:
+    points = [(row["epoch"], row[field]) for row in rows]
+    sizes = [0 if is_dashed else 2.5] * len(points)
+    return svg.Line(name, points, colour, is_dashed, sizes)
+
+
+def _level(x: svg.Axis, y: float) -> list[tuple[float, float]]:
+    return [(x.low, y), (x.high, y)]

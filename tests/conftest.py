@@ -70,3 +70,26 @@ def shared():
     if not folder.is_dir():
         pytest.skip("the folder shared/ is not beside the repository")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window; a test that asks for it is skipped without one."""
+    import shutil
+
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium and chromedriver: apt-get install chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    # As root there is no sandbox, and in a container little shared memory.
+    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(executable_path=driver)
+    browser = webdriver.Chrome(options=options, service=service)
+    try:
+        yield browser
+    finally:
+        browser.quit()

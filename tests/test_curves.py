@@ -1,8 +1,9 @@
-"""The figure of a training: axes, lines and what they say."""
+"""The picture of a training: axes, lines and what they say."""
 
 import pytest
 
 from seen_jax import curves
+from tests.pictures import elements, texts
 
 
 def row(epoch, split=None):
@@ -13,37 +14,65 @@ def row(epoch, split=None):
 @pytest.mark.parametrize("num_epochs", [1, 2, 30])
 def test_epochs_and_percents_are_whole(num_epochs):
     rows = [row(i, "test" if i % 2 else None) for i in range(1, num_epochs + 1)]
-    figure = curves.draw(rows, num_classes=7)
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        low, high = axes.get_xlim()
-        assert low < 1 and num_epochs < high
-        ticks = [x for x in axes.get_xticks() if low < x < high]
-        assert ticks and all(x % 1 == 0 for x in ticks)
-        texts = {label.get_text() for label in axes.get_xticklabels()}
-        assert texts >= {str(int(x)) for x in ticks}
-    left, right = figure.axes
-    assert left.get_ylim() == (0, 1.05)  # the loss of epoch 1 is 1
-    texts = [x.get_text() for x in right.get_yticklabels()]
-    assert texts[0] == "0%" and "100%" in texts
+    for picture in curves.plots({"": rows}, num_classes=7):
+        # Numbers below the horizontal axis, whose title is the lowest text.
+        words = [
+            x for x in elements(picture, "text") if x.get("text-anchor") == "middle"
+        ]
+        lowest = max(float(x.get("y")) for x in words)
+        ticks = [x.text for x in words if float(x.get("y")) == lowest - 16]
+        assert ticks and all(1 <= int(x) <= num_epochs for x in ticks)
+    assert {"0 %", "100 %", "right", "epoch"} <= {*texts(picture)}
 
 
 def test_lines():
     rows = [row(1), row(2, "validation"), row(3), row(4, "validation")]
-    figure = curves.draw(rows, num_classes=5, chosen_epoch=2, choice="chosen by hand")
-    right = figure.axes[1]
-    lines = {line.get_label(): line for line in right.lines}
-    assert [*lines] == [
-        "training accuracy", "validation WAR", "validation UAR", "chance", "epoch 2",
-    ]  # fmt: skip
-    assert lines["training accuracy"].get_xdata().tolist() == [1, 2, 3, 4]
-    assert lines["validation WAR"].get_xdata().tolist() == [2, 4]
-    assert {*lines["chance"].get_ydata()} == {1 / 5}
-    assert {*lines["epoch 2"].get_xdata()} == {2}
-    assert right.get_title() == "epoch chosen by hand"
+    loss, shares = curves.plots({"": rows}, num_classes=5, chosen={"": 2})
+    names = [
+        "training accuracy",
+        "validation WAR",
+        "validation UAR",
+        "epoch 2",
+        "chance",
+    ]
+    assert [x for x in texts(shares) if x in names] == names
+    assert len(elements(loss, "polyline")) == 1
+    lines = [x.get("points").split() for x in elements(shares, "polyline")]
+    assert [len(x) for x in lines] == [4, 2, 2, 2, 2]
+    (low, high), (left, right) = lines[3:]
+    assert low.split(",")[0] == high.split(",")[0]  # epoch 2
+    across, down = zip(*(x.split(",") for x in (left, right)), strict=True)
+    assert down[0] == down[1] and float(across[0]) < float(across[1])  # chance
+    # 1/5 is a fifth of the way up from 0, where 60 % is three fifths.
+    heights = {text.text: float(text.get("y")) for text in elements(shares, "text")}
+    of_axis = heights["0 %"] - heights["100 %"]
+    assert heights["0 %"] - float(down[0]) - 4 == pytest.approx(of_axis / 5, abs=0.2)
+
+
+def test_a_file_of_its_own_says_how_the_epoch_was_chosen():
+    rows = [row(1), row(2, "test")]
+    picture = curves.draw(rows, num_classes=7, choice="chosen by hand")
+    assert "epoch chosen by hand" in texts(picture)
+    assert len(elements(picture, "style")) == 1
+    assert texts(picture).count("epoch") == 2  # of both plots
 
 
 def test_lines_of_a_run_that_was_never_evaluated():
-    right = curves.draw([row(1), row(2)], num_classes=7).axes[1]
-    assert [x.get_label() for x in right.lines] == ["training accuracy", "chance"]
-    assert right.get_title() == ""
+    _, shares = curves.plots({"": [row(1), row(2)]}, num_classes=7)
+    assert [x for x in texts(shares) if x in ("training accuracy", "chance")] == [
+        "training accuracy", "chance",
+    ]  # fmt: skip
+    assert len(elements(shares, "polyline")) == 2
+
+
+def test_several_runs_are_in_the_same_plots():
+    runs = {"<a>": [row(1), row(2, "test")], "b": [row(i) for i in range(1, 9)]}
+    loss, shares = curves.plots(runs, num_classes=7, chosen={"b": 8})
+    assert [x for x in texts(loss) if x in ("<a>", "b")] == ["<a>", "b"]
+    assert {"<a> training accuracy", "<a> test WAR", "b training accuracy"} <= {
+        *texts(shares)
+    }
+    points = [x.get("points").split() for x in elements(loss, "polyline")]
+    assert [len(x) for x in points] == [2, 8]
+    # Epoch 2 of both is at the same place, since the axis is of both.
+    assert points[0][1].split(",")[0] == points[1][1].split(",")[0]

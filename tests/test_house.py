@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "seen_jax").rglob("*.py"))
 MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 
 LAYERS = [  # from the bottom up; those of one line may not import each other
-    {"errors", "palette"},
+    {"errors", "palette", "svg"},
     {"absl_command", "files", "memory", "processes", "staleness"},
     {"see", "problems"},
     {"images", "events", "metrics", "models.surrogate", "data.windows", "split"},

@@ -165,10 +165,30 @@ class Batches:
         Returns:
           Event frames (N, T, H, W) and intensity frames (N, 2, H, W), uint8.
         """
+        return self._windows(clip, self._first_index(clip))
+
+    def first_films(
+        self, clip: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns `first_windows` with frames between those that the network reads.
+
+        Returns:
+          Event frames and intensity frames, both (N, S, H, W) uint8, and (2, S) bool,
+          which event frames and which intensity frames the network reads.
+        """
+        ends = self.clips.segments[clip, 1]
+        film, step = windows.film_indices(self._first_index(clip), self.setting, ends)
+        every = range(film.shape[1])
+        reads = np.zeros((2, len(every)), bool)
+        reads[0, ::step] = True
+        reads[1, np.multiply(step, self.places)] = True
+        return *self.images.windows(self.clips, clip, film, every), reads
+
+    def _first_index(self, clip: np.ndarray) -> np.ndarray:
         plan = self.plan(0)
         event_index = np.empty((len(self.clips), plan.event_index.shape[-1]), np.int32)
         event_index[plan.clip] = plan.event_index
-        return self._windows(clip, event_index[clip])
+        return event_index[clip]
 
     def _rows_of(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, place = divmod(number, len(self))

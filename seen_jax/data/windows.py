@@ -133,6 +133,27 @@ def event_indices(
     return ((start + offset)[..., None] + setting.stride * kept).astype(np.int32)
 
 
+def film_indices(
+    event_index: np.ndarray, setting: Setting, ends: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Adds frames between those of windows, for people to look at.
+
+    Args:
+      event_index: (N, T) frame numbers, as of `event_indices`.
+      setting: of the windows.
+      ends: (N,) the end of each segment, which no frame reaches.
+
+    Returns:
+      (N, S) frame numbers, and how many of them one of the window's takes: every
+      second frame where the stride is even and above 2, else each of them.
+    """
+    every = 2 if setting.stride > 2 and setting.stride % 2 == 0 else 1
+    between = np.arange(0, setting.stride, every)
+    film = (event_index[..., None] + between).reshape(len(event_index), -1)
+    film = film[:, : film.shape[1] - len(between) + 1]  # nothing after the last
+    return np.minimum(film, np.asarray(ends)[:, None] - 1), len(between)
+
+
 INTENSITIES = ("first_and_last", "first", "first_and_second", "all")
 
 

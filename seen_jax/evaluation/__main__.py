@@ -17,7 +17,10 @@ import sys
 from pathlib import Path
 
 from seen_jax.errors import refuse, run_command
-from seen_jax.evaluation import examples, report, summaries
+from seen_jax.evaluation import examples, report, robustness_report, summaries
+from seen_jax.evaluation.page import document
+from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.summaries import Summary
 from seen_jax.files import explained
 
 
@@ -55,10 +58,7 @@ def _report(args: argparse.Namespace) -> None:
         check_file(args.html)
     read = summaries.summarise_directories(args.columns)
     if args.html is not None:
-        # Not at the top: a table needs no matplotlib, which takes a while to import.
-        page = importlib.import_module("seen_jax.evaluation.page")
-        shown = [examples.load(s.directory) if s.facts else None for s in read]
-        text = page.to_html(read, shown)
+        text = document.to_html([*map(_shown, read)])
         with explained(args.html):
             Path(args.html).write_text(text, encoding="utf-8")
     if args.json:
@@ -93,6 +93,13 @@ def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
     kinds = robustness.KINDS if args.kinds is None else args.kinds.split(",")
     where = args.step, args.out, args.data_dir
     robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)
+
+
+def _shown(s: Summary) -> Shown:
+    """Reads what the page shows beside the numbers."""
+    if s.facts is None:
+        return Shown(s)
+    return Shown(s, examples.load(s.directory), robustness_report.read(s.directory))
 
 
 def check_file(name: str) -> None:

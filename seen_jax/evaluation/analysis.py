@@ -74,6 +74,26 @@ def over_volunteers(results: Results) -> dict[str, Interval] | None:
     return None if who is None else intervals(results, who)
 
 
+def column_intervals(results: Results) -> dict[metrics.Column, tuple[Interval, str]]:
+    """Returns each column's interval over people, where too few have clips over clips.
+
+    Returns:
+      The interval and its units, "people" or "clips"; columns with fewer than
+      `statistics.FEWEST` of both are left out.
+    """
+    values, members = results.right.mean(axis=0), differences.members_of(results)
+    sizes = {name: int(x.sum()) for name, x in members.items()}
+    units = {"clips": np.arange(len(values)), "people": results.volunteers}
+    found = {}
+    for name, unit in units.items():
+        if unit is not None:
+            estimates = statistics.leave_one_out(values, unit, members)
+            for column, x in estimates.items():
+                interval = x.share_interval(sizes.get(column, len(values)))
+                found |= {column: (interval, name)} if interval else {}
+    return found
+
+
 @dataclass(frozen=True)
 class Group:
     """The clips that have the same value of a metadata field.

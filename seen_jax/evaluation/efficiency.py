@@ -39,7 +39,15 @@ LEFT_OUT = (
     "left out, and so are bias, softmax, normalisation and the moving of data, which "
     "dominates on most machines."
 )
-COUNTS = ("operations", "layer_synapses", "layer_macs")  # of `Efficiency`, by layer
+COUNTS = {  # title: of `Efficiency`, by layer
+    "spikes": "operations",
+    "at most": "layer_synapses",
+    "dense": "layer_macs",
+}
+WAYS = {
+    "frame_by_frame": "one event frame at a time",
+    "all_at_once": "all event frames at once",
+}
 WIDTH = 79  # of lines of text
 
 
@@ -181,7 +189,6 @@ def is_form(facts: Any) -> bool:
 def to_text(facts: dict[str, Any]) -> str:
     """Formats what `to_json` returned."""
     dense = facts["macs"] - facts["spiking_macs"]
-    share = 100 * facts["image_energy_uj"] / facts["energy_uj"]
     steps = range(1, facts["num_steps"] + 1)
     lines = [
         *_wrapped(
@@ -202,46 +209,59 @@ def to_text(facts: dict[str, Any]) -> str:
     ]
     for name, row in zip(NEURONS[1:], np.transpose(facts["rates"]), strict=True):
         lines.append(f"{name:<20}" + "".join(f"{x:7.4f}" for x in row))
-    head = "".join(f"{word:>10}" for word in ("spikes", "at most", "dense"))
+    head = "".join(f"{word:>10}" for word in COUNTS)
     lines += ["", f"{'synaptic operations, M':<24}{head}"]
-    counts = np.array([[*facts[name].values()] for name in COUNTS])
-    counts[1] *= MOST
+    for source, *row in counts(facts):
+        lines.append(f"{source:<24}" + "".join(f"{x:10.3f}" for x in row))
+    energy, *others = sentences(facts)
+    lines += ["", *_wrapped(energy), *_wrapped(facts["source"], "  "), ""]
+    return "\n".join([*lines, *_wrapped(" ".join(others))])
+
+
+def counts(facts: dict[str, Any]) -> list[tuple[str, float, float, float]]:
+    """Returns a row of each layer, and of all, in millions of operations.
+
+    The numbers are those of `COUNTS`; what they count arrives at the row's layer.
+    """
+    table = np.array([[*facts[name].values()] for name in COUNTS.values()]) / 1e6
+    table[1] *= MOST
+    table = np.column_stack([table, table.sum(axis=1)]).T.tolist()
     sources = [f"{name} from {source}" for name, source in SYNAPSES.items()]
-    counts = np.column_stack([counts, counts.sum(axis=1)]).T
-    for source, row in zip([*sources, "all"], counts, strict=True):
-        lines.append(f"{source:<24}" + "".join(f"{x / 1e6:10.3f}" for x in row))
-    lines += [
-        "",
-        *_wrapped(
-            f"Energy of the arithmetic, estimated: {facts['energy_uj']:,.0f} uJ, of "
-            f"which {share:.0f} % in the layers on images; dense "
-            f"{facts['dense_energy_uj']:,.0f} uJ ({facts['mac_pj']:.1f} pJ a "
-            f"multiply-accumulate, {facts['add_pj']:.1f} pJ an addition). {LEFT_OUT}"
-        ),
-        *_wrapped(facts["source"], "  "),
-        "",
-        *_wrapped(
-            "An input of the layers that receive spikes carries "
-            f"{facts['spikes_per_input']:.4f} spikes per time step on average. If all "
-            f"neurons fired, it would carry {facts['most_spikes_per_input']:.2f}, more "
-            "than 1 since fc1 sees those of LIF3 and of J_s. Padding is no input. "
-            "Compared with a dense network that reads one event frame at a time, these "
-            f"layers and their neurons {_compared(facts, 'frame_by_frame')}. Compared "
-            "with one of the same layers that reads all event frames at once, they "
-            f"{_compared(facts, 'all_at_once')}."
-        ),
+    return [*zip([*sources, "all"], *zip(*table, strict=True), strict=True)]
+
+
+def sentences(facts: dict[str, Any]) -> list[str]:
+    """Says what `to_json` returned: energy, spikes, and what dense layers take."""
+    share = 100 * facts["image_energy_uj"] / facts["energy_uj"]
+    spiking = facts["energy_uj"] - facts["image_energy_uj"]
+    return [
+        f"Energy of the arithmetic, estimated: {facts['energy_uj']:,.0f} uJ, of "
+        f"which {share:.0f} % in the layers on images; dense "
+        f"{facts['dense_energy_uj']:,.0f} uJ ({facts['mac_pj']:.1f} pJ a "
+        f"multiply-accumulate, {facts['add_pj']:.1f} pJ an addition). {LEFT_OUT}",
+        "An input of the layers that receive spikes carries "
+        f"{facts['spikes_per_input']:.4f} spikes per time step on average. If all "
+        f"neurons fired, it would carry {facts['most_spikes_per_input']:.2f}, more "
+        "than 1 since fc1 sees those of LIF3 and of J_s. Padding is no input.",
+        f"These layers and their neurons take {spiking:,.1f} uJ. "
+        + _compared(facts, "frame_by_frame", facts["num_steps"])
+        + " "
+        + _compared(facts, "all_at_once", 1),
     ]
-    return "\n".join(lines)
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
-def _compared(facts: dict[str, Any], way: str) -> str:
+def _compared(facts: dict[str, Any], way: str, passes: int) -> str:
+    """Says what dense layers would take, and at which rate spikes save energy."""
+    macs = facts["spiking_macs"] * passes / facts["num_steps"]
+    text = f"Dense ones that read {WAYS[way]} "
+    text += f"would take {1e-6 * macs * facts['mac_pj']:,.1f} uJ: spikes "
     rate, most = facts[f"break_even_{way}"], facts["most_spikes_per_input"]
     if rate > most:
-        return f"save energy at any rate (break-even, {rate:.2f}, is out of reach)"
+        return text + "would save energy even if every neuron fired at every step."
     if rate > 0:
-        return f"save energy below {rate:.2f} spikes per input"
-    return "cost more energy at any rate"
+        return text + f"save energy as long as an input carries less than {rate:.2f}."
+    return text + "never save energy, since updating the neurons alone costs more."

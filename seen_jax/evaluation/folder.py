@@ -23,6 +23,8 @@ from seen_jax.files import explained
 from seen_jax.models.counting import count_parameters
 from seen_jax.training.rows import read_rows
 
+KINDS = "volunteer", "lighting"  # of which examples show as many as they can
+
 if TYPE_CHECKING:
     from seen_jax.data.batches import Batches
     from seen_jax.data.clips import Clips
@@ -97,8 +99,10 @@ def write(
         kept = ("attention", "spatial_rate", "rates")
         of_activity = {name: getattr(activity, name) for name in kept}
         of_activity["observed"] = names[numbers]
-    chosen = examples.choose(clips.label_index, probabilities[0])
-    shown = Examples(names[chosen], *batches.first_windows(chosen), **of_activity)
+    kinds = [clips.metadata[x] for x in KINDS if x in clips.metadata]
+    chosen = examples.choose(clips.label_index, probabilities[0], kinds)
+    windows = *batches.first_windows(chosen), *batches.first_films(chosen)
+    shown = Examples(names[chosen], *windows, **of_activity)
     examples.save(out, shown)
     results.write_results(out, clips.names, clips.labels, probabilities)
     provenance.write(out, facts)

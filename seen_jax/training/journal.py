@@ -8,7 +8,6 @@ is chosen by, that is said.
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 import time
@@ -25,7 +24,7 @@ from seen_jax.training import rows as rows_lib
 from seen_jax.training.rows import CHOICES, Row
 from seen_jax.training.workdir import RESUME
 
-CURVES_FILE = "curves.png"
+CURVES_FILE = "curves.svg"
 
 
 class Journal:
@@ -160,10 +159,9 @@ class Journal:
         self._board.flush()
 
     def _draw(self, choice: str) -> None:
-        image = io.BytesIO()
-        figure = curves.draw(self.rows, num_classes=len(self._labels), choice=choice)
-        figure.savefig(image, format="png", dpi=120)
-        files.write_whole(self._workdir / CURVES_FILE, image.getvalue())
+        num_classes = len(self._labels)
+        picture = curves.draw(self.rows, num_classes=num_classes, choice=choice)
+        files.write_whole(self._workdir / CURVES_FILE, picture)
 
     def close(self) -> None:
         self._bar.close()

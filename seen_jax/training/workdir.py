@@ -5,7 +5,7 @@
     checkpoints/       see checkpoint.py
     metrics.jsonl      a line per epoch, see rows.py
     tensorboard/       the published tags
-    curves.png         loss, accuracy, WAR and UAR by epoch
+    curves.svg         loss, accuracy, WAR and UAR by epoch
     lock               held while a process trains here, however it ends
 
 Once a checkpoint exists, the config is fixed except for the `FREE` fields; a run that

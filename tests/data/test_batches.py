@@ -189,6 +189,19 @@ def test_the_windows_of_the_first_pass_by_clip(records, store):
             np.testing.assert_array_equal(pair, batch["intensity_frames"][clip % 3])
 
 
+def test_films_hold_the_windows_that_the_network_reads(records, store):
+    clips = np.array([6, 0, 3])
+    for source in (store, records):
+        batches = make(source, Setting(3, 3), 3, 7, "eval")
+        *films, reads = batches.first_films(clips)
+        assert [x.shape[:2] for x in films] == [(3, 5), (3, 5)]  # 0, 2, 4, 6, 8
+        for film, frames, here in zip(
+            films, batches.first_windows(clips), reads, strict=True
+        ):
+            np.testing.assert_array_equal(film[:, here], frames)
+        assert reads.astype(int).tolist() == [[1, 0, 1, 0, 1], [1, 0, 0, 0, 1]]
+
+
 def test_a_batch_is_at_most_an_epoch(store):
     batches = make(store, SETTING, 10**9, 7, "train")
     assert (batches.batch_size, len(batches)) == (NUM_CLIPS, 1)

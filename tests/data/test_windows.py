@@ -163,3 +163,20 @@ def test_an_empty_segment_is_refused(segment):
 def test_shapes_must_match():
     with pytest.raises(ValueError, match=r"got \(3, 2\) and \(4, 3\)"):
         windows.event_indices(np.ones((3, 2), int), Setting(4, 0), np.ones((4, 3)))
+
+
+@pytest.mark.parametrize(
+    "setting, index, film, step",
+    [
+        ((4, 3), [1, 5, 9, 13], [1, 3, 5, 7, 9, 11, 13], 2),
+        ((3, 2), [0, 3, 6], [0, 1, 2, 3, 4, 5, 6], 3),
+        ((3, 1), [5, 7, 9], [5, 6, 7, 8, 9], 2),
+        ((3, 0), [5, 6, 7], [5, 6, 7], 1),
+        ((1, 3), [5], [5], 2),
+        # A segment that repeats: no frame is after its end.
+        ((4, 3), [12, 0, 4, 8], [12, 13, 0, 2, 4, 6, 8], 2),
+    ],
+)
+def test_frames_between_those_of_a_window(setting, index, film, step):
+    found = windows.film_indices(np.array([index]), Setting(*setting), [14])
+    assert (found[0].tolist(), found[1]) == ([film], step)

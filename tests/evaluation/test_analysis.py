@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from seen_jax import see
+from seen_jax import metrics, see
 from seen_jax.evaluation import analysis, analysis_text
 from tests.samples import clip_names, results_of
 
@@ -62,6 +62,24 @@ def test_intervals_over_clips():
     interval = analysis.over_clips(results([volunteers_wrong()]))["WAR"]
     ends = interval.low, interval.high
     assert ends == pytest.approx((0.2430, 0.7570), abs=1e-4)
+
+
+def test_columns_have_intervals_over_people_or_else_over_clips():
+    found = analysis.column_intervals(six(3))
+    # As above: a class has a clip of each of the six, and so has the whole.
+    for column in (metrics.WAR, metrics.UAR, ("recalls", "fear")):
+        interval, units = found[column]
+        assert units == "people"
+        ends = interval.low, interval.high
+        assert ends == pytest.approx((0.1227, 0.8773), abs=1e-4)
+    # A lighting has two of the six at most, with seven clips each; that of the second
+    # and the sixth is right in seven of fourteen: the interval over clips, as below.
+    interval, units = found["lightings", see.LIGHTINGS[2]]
+    over_clips = analysis.over_clips(results(volunteers_wrong()))["WAR"]
+    assert (units, interval) == ("clips", over_clips)
+    # Nobody is known: all are over clips, and five are needed.
+    unknown = dataclasses.replace(six(3).take(range(4)), metadata={})
+    assert analysis.column_intervals(unknown) == {}
 
 
 @pytest.mark.parametrize("num_units", [1, 2, 4])

@@ -247,15 +247,19 @@ def test_as_text():
     assert "fc1 from LIF3 + J_s          0.000     0.001     0.001" in text
     assert "carries 0.0333 spikes per time step on average" in plain
     assert "If all neurons fired, it would carry 1.33" in plain
-    # (2000 - 3586) MACs are left for spikes: the neurons alone cost more than that.
-    one = "reads one event frame at a time, these layers and their neurons"
-    assert f"{one} cost more energy at any rate." in plain
+    # 2000 MACs of 4.6 pJ; 3586 of the neurons alone cost more than that.
+    one, other = "read one event frame at a time", "read all event frames at once"
+    never = "spikes never save energy, since updating the neurons alone costs more."
+    assert f"Dense ones that {one} would take 0.0 uJ: {never}" in plain
     facts |= {"break_even_frame_by_frame": 1.34, "break_even_all_at_once": 1.29}
+    facts |= {
+        "spiking_macs": 3_000_000
+    }  # 13.8 uJ, and half of it of both steps at once
     plain = " ".join(efficiency.to_text(facts).split())
-    assert (
-        f"{one} save energy at any rate (break-even, 1.34, is out of reach)." in plain
-    )
-    assert "at once, they save energy below 1.29 spikes per input." in plain
+    always = "spikes would save energy even if every neuron fired at every step."
+    assert f"{one} would take 13.8 uJ: {always}" in plain
+    below = "spikes save energy as long as an input carries less than 1.29."
+    assert f"{other} would take 6.9 uJ: {below}" in plain
 
 
 @pytest.mark.parametrize("change", [{"rates": 3}, {"macs": "1"}, {"layer_macs": {}}])

@@ -1,17 +1,25 @@
 """The page: what is in it, and what its windows are chosen by."""
 
+import base64
 import dataclasses
-import itertools
+import io
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from seen_jax import see
 from seen_jax.errors import UserError, run_command
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import examples, page, plots, report, summaries
-from seen_jax.evaluation.results import write_results
+from seen_jax.evaluation import examples, provenance, robustness_report, summaries
+from seen_jax.evaluation.page import document as page
+from seen_jax.evaluation.page import pictures
+from seen_jax.evaluation.page.markup import Html
+from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.results import joined, write_results
 from tests.helpers import make_row
 from tests.samples import clip_names, facts_of, results_of
 
@@ -19,12 +27,27 @@ NAMES = clip_names(num_volunteers=2)
 RIGHT = np.array([see.EMOTIONS.index(name.emotion) for name in NAMES])
 
 
-def test_examples_and_mistakes():
-    labels = np.array([0, 1, 1, 0, 1])
-    scores = [[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]]
-    # Wrong: clips 1 (0.6), 2 (0.8) and 3 (0.7). First of their class: 0 and 1.
-    assert examples.mistakes(labels, np.array(scores)).tolist() == [2, 3, 1]
-    assert examples.choose(labels, np.array(scores)).tolist() == [0, 1, 2, 3]
+def test_examples_are_of_other_people_and_lightings_where_they_can_be():
+    labels = np.array([0, 0, 1, 1, 0, 1, 1, 1])
+    # Wrong: clips 4 (0.9), 5 (0.8), 6 (0.7) and 7 (0.6), the others right.
+    best = [0.9, 0.6, 0.8, 0.7, 0.1, 0.8, 0.7, 0.6]
+    scores = np.column_stack([best, 1 - np.array(best)])
+    scores[[2, 3]] = scores[[2, 3], ::-1]
+    who = np.array([1, 2, 1, 2, 3, 3, 1, 2])
+    light = np.array(["Low", "Low", "Low", "HDR", "Low", "Low", "HDR", "HDR"])
+    # Of class 0 the first; of class 1 another person in another light. Of the wrong
+    # ones first the only person that was not yet shown, then the others.
+    chosen = examples.choose(labels, scores, [who, light])
+    assert chosen.tolist()[:3] == [0, 3, 4] and sorted(chosen[3:]) == [5, 6, 7]
+    assert examples.choose(labels, scores, []).tolist() == [0, 2, 4, 5, 6, 7]
+
+
+def test_no_more_mistakes_than_are_shown():
+    labels = np.zeros(10, int)
+    scores = np.tile([0.2, 0.8], (10, 1))
+    assert examples.choose(labels, scores, []).tolist() == [
+        *range(examples.NUM_MISTAKES)
+    ]
 
 
 NUM_WINDOWS = 9
@@ -45,12 +68,23 @@ def some(**changes):
     return arrays | changes
 
 
-def test_saved_and_loaded(tmp_path):
+def film():
+    """Seven frames of each kind, of which four and two are read, as of E4_S3."""
+    rng = np.random.default_rng(1)
+    shape, reads = (NUM_WINDOWS, 7, 90, 90), np.zeros((2, 7), bool)
+    reads[0, ::2] = reads[1, ::6] = True
+    frames = {x: rng.integers(0, 256, shape, np.uint8) for x in ("events", "intensity")}
+    return {f"film_{x}": y for x, y in frames.items()} | {"film_reads": reads}
+
+
+@pytest.mark.parametrize("changes", [{}, film()])
+def test_saved_and_loaded(tmp_path, changes):
     assert examples.load(tmp_path) is None
-    examples.save(tmp_path, examples.Examples(**some()))
+    examples.save(tmp_path, examples.Examples(**some(**changes)))
     assert [path.name for path in tmp_path.iterdir()] == [examples.FILE]
     loaded = examples.load(tmp_path)
-    for name, array in some().items():
+    assert (loaded.film_reads is None) == (not changes)
+    for name, array in some(**changes).items():
         np.testing.assert_array_equal(getattr(loaded, name), array)
 
 
@@ -71,6 +105,7 @@ def test_saved_and_loaded(tmp_path):
         ({"clips": np.array([None] * 9)}, "Object arrays cannot be loaded"),
         ({"rates": np.full((14, 4, 5), np.nan)}, "rates: expected finite numbers"),
         ({"attention": np.zeros((14, 4))}, r"attention: expected floating \(N, 3\)"),
+        (film() | {"film_reads": np.ones((2, 6), bool)}, r"film_reads: .* \(2, S\)"),
     ],
 )
 def test_a_file_of_other_arrays(tmp_path, changes, words):
@@ -94,55 +129,143 @@ def test_arrays_that_are_missing(tmp_path):
         examples.load(tmp_path)
 
 
-def test_all_that_can_be_shown():
-    """Of classes in another order than SEE's."""
-    rng = np.random.default_rng(0)
-    scores = rng.dirichlet(np.ones(7), (3, 14))
-    labels = see.EMOTIONS[3:] + see.EMOTIONS[:3]
-    scores = scores[..., [see.EMOTIONS.index(label) for label in labels]]
-    results = results_of(NAMES, scores.argmax(-1), scores, labels)
+def shown_of(labels=see.EMOTIONS, names=NAMES, **fields):
+    """An evaluation with all that can be known, of classes in any order."""
+    scores = np.random.default_rng(0).dirichlet(np.ones(len(labels)), (3, len(names)))
+    results = results_of(names, scores.argmax(-1), scores, labels)
     curves = [make_row(1), make_row(2, "test")]
     facts = facts_of(labels, source="simulated", choice="the last epoch")
-    facts |= {"epoch": 2, "step": 6, "workdir": "runs/<a>", "curves": curves}
-    summary = summaries.summarise("<run>", results, facts)
-    text = page.to_html([summary], [examples.Examples(**some())])
-    assert "&lt;run&gt; was evaluated at epoch 2, the last epoch." in text
-    row = report.latex_row(summary, report.columns([summary]))
-    assert row.endswith(r"\\ % the last epoch")
-    assert "<h1>Emotion recognition on simulated data</h1>" in text
-    assert "&lt;run&gt;" in text and "<run>" not in text and "runs/&lt;a&gt;" in text
-    assert "epoch 2 (step 6), the last epoch" in text
-    # The windows: the first of each of the seven classes, and six mistakes.
-    windows = re.findall('<figure class="window">.*?</figure>', text)
-    predicted = [labels[k] for k in results.predictions[0]]
-    wrong = [i for i in range(NUM_WINDOWS) if predicted[i] != NAMES[i].emotion]
-    assert len(windows) == 7 + min(6, len(wrong)) == 13
-    for window in windows:  # scores, two intensity frames, four event frames
-        assert window.count("<img") == 7
-        assert window.index('alt="scores"') < window.index('alt="intensity"')
-    worst = max(wrong, key=lambda i: scores[0, i].max())
-    caption = (
-        f"True {NAMES[worst].emotion}, predicted {predicted[worst]}, score "
-        f"{scores[0, worst].max():.2f}: {NAMES[worst]}"
-    )
-    assert caption in windows[7]  # the first of the mistakes
-    # Lighting, confusions, calibration, curves, attention, rates.
-    assert text.count('src="data:image/png;base64,') == 6 + 7 * len(windows)
-    headings = re.findall("<h([1-6])>(.*?)</h", text)
-    levels = [int(level) for level, _ in headings]
-    assert all(b <= a + 1 for a, b in itertools.pairwise([0, *levels]))
-    assert len({*headings}) == len({words for _, words in headings}) == len(headings)
-    assert not re.search(r'(src|href)="(?!data:)', text)  # nothing from elsewhere
+    facts |= {"epoch": 2, "step": 6, "workdir": "runs/<a>", "curves": curves} | fields
+    facts |= {"dataset": "by_volunteer", "split": "test", "setting": "E4_S3"}
+    summary = summaries.summarise("<run>", results, facts, Path("a b"))
+    arrays = some(**film())
+    clips = {x: np.resize(results.names, len(arrays[x])) for x in ("clips", "observed")}
+    return Shown(summary, examples.Examples(**arrays | clips), ROBUST)
+
+
+def named_as(labels):
+    """Clips of other classes."""
+    return [
+        dataclasses.replace(name, emotion=labels[i % len(labels)])
+        for i, name in enumerate(NAMES)
+    ]
+
+
+POINTS = [
+    dict(severity=0, war=0.5, uar=0.4, war_difference=0.0, uar_difference=0.0,
+         war_interval=None, uar_interval=None),
+    dict(severity=8, war=0.3, uar=0.2, war_difference=-0.2, uar_difference=-0.2,
+         war_interval=[-0.3, -0.1], uar_interval=None),
+]  # fmt: skip
+KIND = dict(name="shift", title="Shifted <crop>", sentence="It slips.", group="place",
+            unit="pixels", points=POINTS)  # fmt: skip
+LIT = {"lighting": "Low", "num_clips": 9, "share": 0.75, "published": 0.808}
+LIT = {"title": "Lighting", "sentence": "As it is.", "points": [LIT]}
+ROBUST = {"baseline": {"war": 0.5, "uar": 0.4}, "passes": 2, "kinds": [KIND],
+          "lightings": LIT}  # fmt: skip
+
+
+def headings(text):
+    return re.findall("<h2>(.*?)</h2>", text)
+
+
+def test_all_that_can_be_shown():
+    """Of classes in another order than SEE's."""
+    labels = see.EMOTIONS[3:] + see.EMOTIONS[:3]
+    one = shown_of(labels)
+    results = one.summary.results
+    text = page.to_html([one])
+    assert headings(text) == [
+        "By class and lighting", "Confusions", "People", "Calibration", "Training",
+        "Attention and spikes", "Robustness", "Examples", "Where this comes from",
+    ]  # fmt: skip
+    places = re.findall('<section id="(.*?)">', text)
+    assert re.findall('<a href="#(.*?)">', text) == places and len({*places}) == 9
+    # The first screen: the result, the interval, chance, the data and the epoch.
+    war = 100 * np.mean(results.predictions == results.label_index)
+    head = text[: text.index("<nav")]
+    words = f"reads seven emotions of people it has never seen right {war:.1f} % of the"
+    assert words in head and "Guessing is right 14.3 % of the time." in head
+    assert "95 % interval over clips" in head  # there are two people alone
+    assert "simulated, no real people; by_volunteer, test split" in head
+    assert "<dd>2, the last epoch</dd>" in head
+    assert head.count("<img") == 14 and head.count('class="read"') == 4 + 2
+    # The windows: those that are right, then the mistakes, the most confident first.
+    windows = re.findall('<figure class="window">.*?</figure>', text)[1:]
+    here = slice(NUM_WINDOWS)
+    wrong = results.predictions[0, here] != results.label_index[here]
+    best = results.scores[0, here].max(axis=1)
+    assert len(windows) == NUM_WINDOWS and wrong.any()
+    titles = [re.search('title="(.*?)"', x)[1] for x in windows]
+    order = [i for i in np.argsort(-best) if wrong[i]]
+    assert titles == [results.names[i] for i in [*np.flatnonzero(~wrong), *order]]
+    for window in windows:  # four moments of both kinds; two intensity frames are read
+        assert window.count("<img") == 8 and window.count('class="read"') == 4 + 2
+    assert not re.search(r'(src|href)="(?!data:|#)', text)  # nothing from elsewhere
+    assert "<script" not in text and "<run>" not in text and "runs/<a>" not in text
+    assert "report &#x27;a b&#x27; --html report.html" in text
+
+
+def test_numbers_of_the_robustness():
+    text = page.to_html([shown_of()])
+    assert "<b>Shifted &lt;crop&gt;</b>. It slips." in text
+    cells = "<td>8</td><td>30.0</td><td>20.0</td><td>-20.0</td><td>-30.0 to -10.0</td>"
+    assert cells in text and "<td>75.0</td><td>80.8</td>" in text
+    # The interval of the change, about what is right without it: 0.2 to 0.4.
+    start = text.index("Shifted &lt;crop&gt;</b>")
+    (picture,) = re.findall("<svg .*?</svg>", text[start:])[:1]
+    low, high, zero, one = (
+        float(re.search(form, picture)[1])
+        for form in (' y1="([0-9.]+)" [^>]*stroke="#4477aa"',
+                     ' y2="([0-9.]+)" stroke="#4477aa"',
+                     'y="([0-9.]+)" text-anchor="end" [^>]*>0 %',
+                     'y="([0-9.]+)" text-anchor="end" [^>]*>100 %')
+    )  # fmt: skip
+    assert (zero - 4 - low) / (zero - one) == pytest.approx(0.2, abs=0.01)
+    assert (zero - 4 - high) / (zero - one) == pytest.approx(0.4, abs=0.01)
+
+
+def test_the_command_shows_what_lies_beside_the_results(tmp_path):
+    one = shown_of()
+    results, facts = one.summary.results, one.facts
+    passes = results.scores[:1]
+    facts = {name: facts[name] for name in provenance.FACTS} | {"passes": 1}
+    write_results(tmp_path, results.names, results.labels, passes)
+    provenance.write(tmp_path, facts)
+    examples.save(tmp_path, one.examples)
+    whole = {f"{x}_interval": None for x in ("war", "uar")} | ROBUST["baseline"]
+    lit = LIT | {"points": [x | {"interval": None} for x in LIT["points"]]}
+    content = ROBUST | facts | {"baseline": whole, "lightings": lit}
+    content |= {"num_clips": 14, "num_volunteers": 2}
+    (tmp_path / robustness_report.FILE).write_text(json.dumps(content))
+    file = tmp_path / "page.html"
+    command.main(["report", str(tmp_path), "--html", str(file)])
+    found = headings(file.read_text())
+    assert {"Robustness", "Attention and spikes", "Examples"} <= {*found}
+
+
+def test_what_is_not_known_is_left_out():
+    one = shown_of()
+    plain = {"observed": None, "attention": None, "spatial_rate": None, "rates": None}
+    without = dataclasses.replace(one.examples, **plain)
+    text = page.to_html([Shown(one.summary, without)])
+    assert not {"Attention and spikes", "Robustness"} & {*headings(text)}
+    bare = dataclasses.replace(one.summary, facts=None)
+    text = page.to_html([Shown(bare)])
+    assert headings(text) == [
+        "By class and lighting", "Confusions", "People", "Calibration",
+        "Where this comes from",
+    ]  # fmt: skip
+    assert "Result files alone" in text and "<img" not in text
 
 
 def test_windows_of_other_clips():
     scores = np.full((1, 7, 7), 1 / 7)
     results = results_of(NAMES[:7], scores.argmax(-1), scores)
     words = r"examples\.npz: expected clips of the result files beside it, got 10_002"
+    summary = summaries.summarise("run", results)
     with pytest.raises(ValueError, match=words):
-        page.to_html(
-            [summaries.summarise("run", results)], [examples.Examples(**some())]
-        )
+        page.to_html([Shown(summary, examples.Examples(**some()))])
 
 
 def test_result_files_alone_side_by_side(tmp_path, capsys):
@@ -156,29 +279,48 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
     command.main(["report", *folders, "--html", str(file)])
     assert capsys.readouterr().out.strip().endswith(str(file))
     text = file.read_text()
-    assert "<h1>Emotion recognition on unstated data</h1>" in text
-    assert "100.0" in text and "92.9 (-7.1)" in text
-    assert "there are result files alone" in text
-    # What the text says of the table, and the rows that it has.
     words = " ".join(text.split())
+    title = (
+        "Two evaluations side by side: they read seven emotions right 92.9 to 100.0 %"
+    )
+    assert f"<h1>{title} of the time</h1>" in text
+    assert "100.0" in text and "92.9 (-7.1)" in text and "Result files alone" in text
+    assert "Examples" not in headings(text) and "Training" not in headings(text)
+    # What the text says of the table, and the rows that it has.
     assert "In brackets the difference from the first column" in words
-    assert "<th>clips</th><td>14</td><td>14</td>" in text
-    assert "<th>passes</th><td>1</td><td>1</td>" in text
+    assert row("clips", 14, 14) in text and row("passes", 1, 1) in text
     assert "not the same clips" not in text
-    # How they differ, with the number of people that this is about.
+    # How they differ, with a picture and the number of people that this is about.
     assert "<h2>Differences</h2>" in text and "paired over the same clips" in words
-    assert "<th>two - one</th><th>points</th><th>over clips</th>" in text
-    assert re.search("<th>WAR</th><td>-7.1</td><td>.*?</td><td>-</td><td>2</td>", text)
+    place = text.index("two - one")
+    assert re.search("WAR</th><td class=.picture.><svg .*?</svg></td><td>-7.1</td>"
+                     "<td>.*?</td><td>-</td><td>2</td>", text[place:])  # fmt: skip
+
+
+def row(name, *numbers):
+    cells = "".join(f"<td>{x}</td>" for x in numbers)
+    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
 
 
 def test_other_clips_and_epochs_are_said_as_in_the_text():
     one = results_of(NAMES, [RIGHT] * 2, epoch=1)
     other = dataclasses.replace(one.take(np.arange(14) > 0), epoch=2)
     both = [summaries.summarise("a", one), summaries.summarise("b", other)]
-    text = page.to_html(both, [None, None])
+    text = page.to_html([*map(Shown, both)])
     assert "These are not the same clips" in text
-    assert "<th>epoch</th><td>1</td><td>2</td>" in text
+    assert row("epoch", 1, 2) in text
     assert "100.0 ± 0.0" in text and "+-" not in text
+
+
+def test_curves_of_several_runs_are_in_one_plot():
+    one, other = shown_of(), shown_of(epoch=1)
+    other = dataclasses.replace(
+        other, summary=dataclasses.replace(other.summary, name="other")
+    )
+    text = page.to_html([one, other])
+    assert text.count('aria-label="training loss by epoch"') == 1
+    assert "&lt;run&gt; test WAR" in text and "other test WAR" in text
+    assert "other: the numbers are of epoch 1, the last epoch." in text
 
 
 @pytest.mark.parametrize(
@@ -199,19 +341,51 @@ def test_a_page_that_cannot_be_written_is_said_before_any_work(
 
 
 def test_a_class_without_clips_has_no_share():
-    figure = plots.confusion(np.diag([2.0, 0, 2, 2, 2, 2, 2]), see.EMOTIONS)
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts[:7] == ["100", *["0"] * 6] and texts[7:14] == ["-"] * 7
+    results = results_of(NAMES[:6], [RIGHT[:6]])  # none is surprised
+    text = page.to_html([Shown(summaries.summarise("a", results))])
+    confusions = text[text.index('id="confusions"') :]
+    assert "surprise</th>" + "<td>-</td>" * 7 in confusions
 
 
-@pytest.mark.parametrize("num_classes", [2, 150])
-def test_as_many_classes_as_there_are(monkeypatch, num_classes):
-    if num_classes > 2:  # 22,500 numbers in cells would take half a minute
-        monkeypatch.setattr(plots, "_write", lambda *cell: None)
-    labels = [f"_{i} $x$ " + "long " * 50 for i in range(num_classes)]
-    figure = plots.confusion(np.eye(num_classes), labels)
-    figure.draw_without_rendering()
-    names = [x.get_text() for x in figure.axes[0].get_yticklabels()]
-    assert len(names) == num_classes and names[0].startswith(r" _0 \$x\$ long")
-    width, height = figure.get_size_inches() * figure.dpi
-    assert max(width, height) < 2**16 and max(map(len, names)) < 30
+@pytest.mark.parametrize("num_classes", [2, 12, 150])
+def test_as_many_classes_as_there_are(num_classes):
+    labels = tuple(f"<{i}> " + "long " * 50 for i in range(num_classes))
+    index = np.arange(num_classes)
+    results = dataclasses.replace(
+        results_of(NAMES[:1], [[0]]), labels=labels, names=tuple(map(str, index)),
+        label_index=index, predictions=index[None], metadata={},
+        scores=np.eye(num_classes)[None],
+    )  # fmt: skip
+    text = page.to_html([Shown(summaries.summarise("a", results))])
+    words = {2: "two", 12: "twelve"}.get(num_classes, num_classes)
+    assert f"a reads {words} classes right 100.0 % of the time" in text
+    assert text.count("<td style=") == num_classes**2
+    assert "Nothing is taken for anything else." in text and "<0>" not in text
+
+
+@pytest.mark.parametrize(
+    "level, factor", [(17, 8.0), (34, 5.0), (160, 1.0), (255, 1.0), (0, 8.0)]
+)
+def test_dark_frames_are_brightened_as_much_as_is_said(level, factor):
+    frames = np.full((2, 9, 9), level, np.uint8)
+    assert pictures.gain(frames) == factor
+    film = pictures.Film(frames, frames, *[np.ones(2, bool)] * 2)
+    figure = pictures.window(["a", "b"], np.array([0.2, 0.8]), film, 0.4, Html("it"))
+    assert (f"it; intensity brightened {factor:g} times" in figure) == (factor > 1)
+    assert re.search("<div><i .*?>a<.*<div class=.best.><i .*?>b 80 %<", figure)
+    data = re.search('base64,(.*?)"', figure)
+    image = Image.open(io.BytesIO(base64.b64decode(data[1])))
+    assert np.asarray(image).tolist() == [[min(level * factor, 255)] * 9] * 9
+
+
+def test_several_runs_as_one_column():
+    both = [shown_of(seed=x).summary for x in (1, 2)]
+    joint = joined([x.results for x in both])
+    summary = summaries.summarise("A", joint, runs=tuple(both))
+    text = page.to_html([Shown(summary)])
+    head = text[: text.index("<nav")]
+    assert "SEEN, E4_S3, reads seven emotions of people it has never seen" in head
+    assert "3 passes with other windows of them, 2 runs" in head
+    assert "2, the last epoch" in head and headings(text)[-1] == "Where this comes from"
+    assert text.count("windows drawn with seed 1") == 1
+    assert text.count("windows drawn with seed 2") == 1

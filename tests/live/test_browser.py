@@ -2,46 +2,18 @@
 
 import csv
 import json
-import shutil
 import signal
 
 import pytest
 
 from seen_jax.cameras.recorder import CLIPS
+from tests.browser import overflow, show_at
 from tests.cameras.serving import free_ports
 from tests.live.programs import camera, live, wait_for
 
 pytestmark = pytest.mark.environments
 
 RECORDED = 346, 260
-
-
-@pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no chromium and chromedriver: apt-get install chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    # As root there is no sandbox, and in a container little shared memory.
-    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=driver)
-    browser = webdriver.Chrome(options=options, service=service)
-    try:
-        yield browser
-    finally:
-        browser.quit()
-
-
-def show_at(browser, width, height, scheme="light"):
-    """Sets the page's size and colours."""
-    fields = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", fields)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +73,6 @@ def rows_in(folder):
         return []
     with open(folder / "in" / CLIPS, newline="") as file:
         return [*csv.DictReader(file)]
-
-
-def overflow(page):
-    """How many pixels of the page are beside the window, across and down."""
-    return page.execute_script(
-        "const x = document.documentElement; return [x.scrollWidth - x.clientWidth, "
-        "x.scrollHeight - x.clientHeight]"
-    )
 
 
 def wait_for_moments(page, count):

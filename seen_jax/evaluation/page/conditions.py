@@ -1,0 +1,78 @@
+"""Section: what is left under bad conditions, from `robustness.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seen_jax import palette, svg
+from seen_jax.evaluation.page.markup import Html, Part, table, tag
+from seen_jax.evaluation.page.shown import Section, Shown, bar, percent
+
+
+def robustness(shown: Sequence[Shown]) -> Section:
+    """Draws the first's kinds; a run that lacks one has no line there."""
+    found = {x.summary.name: x.robustness for x in shown if x.robustness}
+    if not found:
+        return Section("Robustness", "", [])
+    how = (
+        "The same clips, spoiled more and more from 0 on: the line is the share that "
+        "is still right (WAR), the bars 95 % intervals over people of the change. Flat "
+        "is robust."
+    )
+    kinds = {kind["name"]: kind for x in found.values() for kind in x["kinds"]}
+    parts = [_kind(name, kind, found) for name, kind in kinds.items()]
+    parts += [_by_lighting(x["lightings"]) for x in found.values() if x["lightings"]][
+        :1
+    ]
+    numbers = [_numbers(name, x) for name, x in found.items()]
+    return Section("Robustness", how, [tag("div", *parts, class_="plots"), *numbers])
+
+
+def _kind(name: str, kind: Mapping[str, Any], found: Mapping[str, Any]) -> Html:
+    lines, levels = [], []
+    for i, (run, x) in enumerate(found.items()):
+        for of_run in x["kinds"]:
+            if of_run["name"] == name:
+                title = run if len(found) > 1 else ""
+                lines.append(_robust(title, of_run, x, palette.colours(found)[i]))
+                levels += [y["severity"] for y in of_run["points"]]
+    low, high = min(levels), max(levels)
+    x = svg.axis(kind["unit"], low, high if high > low else low + 1)
+    picture = svg.plot(lines, x, svg.percents("WAR"), kind["title"])
+    words = tag("figcaption", tag("b", kind["title"]), ". ", kind["sentence"])
+    return tag("figure", words, Html(picture))
+
+
+def _by_lighting(found: Mapping[str, Any]) -> Html:
+    """Returns the first evaluation's lightings beside what the paper says of them."""
+    rows = [
+        [x["lighting"], bar(x["share"]), percent(x["share"]),
+         "-" if x["published"] is None else percent(x["published"])]
+        for x in found["points"]
+    ]  # fmt: skip
+    words = tag("figcaption", tag("b", found["title"]), ". ", found["sentence"])
+    return tag("figure", words, table(["", "", "%", "published"], rows))
+
+
+def _robust(title: str, kind: Mapping, found: Mapping, colour: str) -> svg.Line:
+    base, points = found["baseline"]["war"], kind["points"]
+    ends = [x["war_interval"] for x in points]
+    moved = [x and (max(base + x[0], 0), min(base + x[1], 1)) for x in ends]
+    places = [(x["severity"], x["war"]) for x in points]
+    return svg.Line(title, places, colour, sizes=[3] * len(places), intervals=moved)
+
+
+def _numbers(name: str, found: Mapping[str, Any]) -> Html:
+    rows: list[list[Part]] = []
+    for kind in found["kinds"]:
+        rows += [[]] if rows else []
+        for x in kind["points"]:
+            ends = x["war_interval"]
+            text = f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}" if ends else "-"
+            numbers = percent(x["war"]), percent(x["uar"])
+            moved = f"{100 * x['war_difference']:+.1f}"
+            rows.append([kind["title"], f"{x['severity']:g}", *numbers, moved, text])
+    head = ["", "severity", "WAR %", "UAR %", "change of WAR", "95 %"]
+    words = f"{name} in numbers; {found['passes']} passes"
+    return tag("details", tag("summary", words), table(head, rows, "small"))

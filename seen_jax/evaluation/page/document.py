@@ -1,0 +1,238 @@
+"""Evaluations -> one HTML file that opens from disk and is sent to other people.
+
+    first screen   the result in a sentence and in numbers, beside one window
+    sections       each with a line that says how to read it
+
+A section that nothing is known for is left out; one of several evaluations shows them
+beside each other. Numbers are means over all passes; attention, spikes and windows are
+of the first.
+
+Pictures and style are inside; there is no script, and nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from seen_jax import metrics, see
+from seen_jax.evaluation import analysis, provenance, report
+from seen_jax.evaluation.page import (
+    answers,
+    conditions,
+    evidence,
+    network,
+    pictures,
+    shares,
+)
+from seen_jax.evaluation.page.markup import Html, join, tag
+from seen_jax.evaluation.page.shown import (
+    Section,
+    Shown,
+    caption,
+    clips_of,
+    percent,
+    seconds_of,
+)
+from seen_jax.evaluation.summaries import Summary
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+           "ten", "eleven", "twelve")  # fmt: skip
+PEOPLE = {  # dataset and split: whose expressions are read
+    ("by_volunteer", "test"): "people it has never seen",
+    ("published", "test"): "people of whom some are in its training too",
+}
+SPLITS = {
+    "train": "the clips it was trained on",
+    "validation": "people it has never seen",
+}
+SOURCES = {"simulated": "simulated, no real people"}
+MEANING = {
+    "WAR": "weighted average recall: the share of all clips that are right",
+    "UAR": "unweighted average recall: the mean of the classes' shares",
+}
+SECTIONS = (
+    shares.comparison, shares.how_they_differ, shares.shares, answers.confusion,
+    answers.people, answers.calibration, network.training, network.activity,
+    network.cost, conditions.robustness, evidence.windows, evidence.origin,
+)  # fmt: skip
+
+
+def to_html(shown: Sequence[Shown]) -> str:
+    """Returns the page.
+
+    Args:
+      shown: evaluations; the others are compared with the first.
+    """
+    made = [make(shown) for make in SECTIONS]
+    made = [section for section in made if section and section.parts]
+    title = _title(shown)
+    style = (
+        importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
+    )
+    head = join([
+        Html('<meta charset="utf-8">'),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        tag("title", title), tag("style", Html(style)),
+    ])  # fmt: skip
+    main = tag("main", *(_section(x) for x in made))
+    page = tag("div", _contents(made), main, class_="page")
+    body = tag("body", _header(shown, title), page)
+    html = tag("html", tag("head", head), body, lang="en")
+    return f"<!doctype html>\n{html}\n"
+
+
+def _section(section: Section) -> Html:
+    parts = tag("h2", section.title), tag("p", section.how, class_="how")
+    inside = tag("div", *section.parts, class_="two")
+    return tag("section", *parts, inside, id=_place(section))
+
+
+def _place(section: Section) -> str:
+    return section.title.lower().replace(" ", "-")
+
+
+def _contents(made: Sequence[Section]) -> Html:
+    items = [tag("li", tag("a", x.title, href=f"#{_place(x)}")) for x in made]
+    return tag("nav", tag("ul", *items), aria_label="contents")
+
+
+def _classes(s: Summary) -> str:
+    labels = s.results.labels
+    number = NUMBERS[len(labels)] if len(labels) < len(NUMBERS) else len(labels)
+    return f"{number} {'emotions' if {*labels} == {*see.EMOTIONS} else 'classes'}"
+
+
+def _title(shown: Sequence[Shown]) -> str:
+    """Returns the result in a sentence."""
+    first = shown[0].summary
+    if len(shown) > 1:
+        wars = sorted(x.summary.mean[metrics.WAR] for x in shown)
+        number = NUMBERS[len(shown)] if len(shown) < len(NUMBERS) else len(shown)
+        return (
+            f"{str(number).capitalize()} evaluations side by side: they read "
+            f"{_classes(first)} right {percent(wars[0])} to {percent(wars[-1])} % "
+            "of the time"
+        )
+    facts = shown[0].facts
+    who = SPLITS.get(facts.get("split")) or PEOPLE.get(
+        (facts.get("dataset"), facts.get("split"))
+    )
+    of = f" of {who}" if who else ""
+    right = percent(first.mean[metrics.WAR])
+    return f"{_name(shown[0])} reads {_classes(first)}{of} right {right} % of the time"
+
+
+def _name(one: Shown) -> str:
+    """Names the network and its setting."""
+    if "setting" not in one.facts:
+        return one.summary.name
+    network = one.facts.get("network", "seen")
+    words = "SEEN" + network[4:] if network.startswith("seen") else network
+    return f"{words}, {one.facts['setting']},"
+
+
+def _header(shown: Sequence[Shown], title: str) -> Html:
+    words = tag("div", tag("h1", title), *_summary(shown))
+    picture = _picture(shown[0], len(shown) > 1)
+    kind = {"class_": "pictured"} if picture else {}
+    return tag("header", words, *([picture] if picture else []), **kind)
+
+
+def _summary(shown: Sequence[Shown]) -> list[Html]:
+    chance = 1 / len(shown[0].summary.results.labels)
+    guess = tag("p", f"Guessing is right {percent(chance)} % of the time.")
+    if len(shown) > 1:
+        summaries = [x.summary for x in shown]
+        return [guess, shares.overall(summaries), _facts(_changes(summaries))]
+    s = shown[0].summary
+    return [guess, tag("div", *_numbers(s), class_="numbers"), _facts(_data(shown[0]))]
+
+
+def _numbers(s: Summary) -> list[Html]:
+    """Returns WAR and UAR with their intervals."""
+    found = analysis.column_intervals(s.results)
+    parts = []
+    for column in (metrics.WAR, metrics.UAR):
+        name = column[1]
+        words = f"{name}, {MEANING[name]}. "
+        if column in found:
+            interval, units = found[column]
+            ends = f"{percent(interval.low)} to {percent(interval.high)} %"
+            words += f"95 % interval over {units}: {ends}."
+        number = tag("b", f"{percent(s.mean[column])} %")
+        parts.append(tag("div", number, tag("span", words, class_="note")))
+    return parts
+
+
+def _changes(summaries: Sequence[Summary]) -> dict[str, str]:
+    """Says how the WAR of each differs from the first's."""
+    first, *others = summaries
+    words = {}
+    for s, found in zip(others, report.compare(summaries)[1:], strict=True):
+        if found:
+            change = 100 * (s.mean[metrics.WAR] - first.mean[metrics.WAR])
+            ends = found[metrics.WAR].intervals()
+            ends = {x: y for x, y in ends.items() if y}
+            spans = [
+                f"{100 * y.low:+.1f} to {100 * y.high:+.1f} over {x}"
+                for x, y in ends.items()
+            ]
+            text = f"{change:+.1f} points of WAR from {first.name}"
+            words[s.name] = text + (f"; 95 %: {', '.join(spans)}" if spans else "")
+    return words
+
+
+def _data(one: Shown) -> dict[str, str]:
+    """Says which data and epoch the numbers are of, and how large the network is."""
+    s, facts = one.summary, one.facts
+    data = "not stated: there are result files alone"
+    if "source" in facts:
+        source = SOURCES.get(facts["source"], facts["source"])
+        data = f"{source}; {facts.get('dataset')}, {facts.get('split')} split"
+    clips = f"{len(s.results.names):,} clips"
+    if s.results.volunteers is not None:
+        number = len({*s.results.volunteers.tolist()})
+        clips += f" of {number} people" if number > 1 else " of one person"
+    passes = "one window of each"
+    if s.num_passes > 1:
+        passes = f"{s.num_passes} passes with other windows of them"
+    runs = f", {s.results.num_runs} runs" if s.runs else ""
+    epoch = facts.get("epoch", s.results.epoch)
+    choice = facts.get("choice", "how it was chosen is not stated")
+    rows = {"data": data, "clips": f"{clips}, {passes}{runs}"}
+    rows |= {} if epoch is None else {"epoch": f"{epoch}, {choice}"}
+    if "size" in facts:
+        num_parameters, macs = (facts["size"][x] for x in provenance.SIZE)
+        rows["size"] = f"{num_parameters:,} parameters, {macs / 1e6:,.0f} M multiply-"
+        rows["size"] += "accumulates for a window on dense inputs"
+    return rows
+
+
+def _facts(rows: Mapping[str, str]) -> Html:
+    cells = [x for key, text in rows.items() for x in (tag("dt", key), tag("dd", text))]
+    return tag("dl", *cells, class_="facts")
+
+
+def _picture(one: Shown, is_named: bool) -> Html | None:
+    """Draws one window, one that is right where there is any."""
+    seen, results = one.examples, one.summary.results
+    if seen is None:
+        return None
+    clips = clips_of(one.summary, seen.clips)
+    right = results.predictions[0, clips] == results.label_index[clips]
+    lively = seen.event_frames.std(axis=(1, 2, 3))  # the events say something
+    i = int(np.argmax(np.where(right == right.any(), lively, -1)))
+    of = f" as {one.summary.name} reads it" if is_named else ""
+    kinds = [tag("i", f"{x} frames", class_=x) for x in ("intensity", "event")]
+    key = (
+        "Of ",
+        tag("span", join(kinds, " and "), class_="key"),
+        " it reads the framed: ",
+    )
+    words = join([f"One window{of}. ", *key, caption(one, clips[i])])
+    film, scores = pictures.film(seen, i), results.scores[0, clips[i]]
+    seconds = seconds_of(one)
+    return pictures.window(results.labels, scores, film, seconds, words)

@@ -1,0 +1,82 @@
+"""Sections: windows that are right and wrong, and where all of it comes from."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import numpy as np
+
+from seen_jax.evaluation import provenance
+from seen_jax.evaluation.page import pictures
+from seen_jax.evaluation.page.markup import Html, tag
+from seen_jax.evaluation.page.shown import (
+    Section,
+    Shown,
+    caption,
+    clips_of,
+    seconds_of,
+)
+from seen_jax.evaluation.summaries import Summary
+
+
+def windows(shown: Sequence[Shown]) -> Section:
+    how = (
+        "Windows of the first pass, of as many people and lightings as there are. "
+        "Intensity frames above, event frames below; the bars are the network's scores."
+    )
+    found = [(x.summary.name, _right_and_wrong(x)) for x in shown if x.examples]
+    if len(shown) == 1:
+        return Section("Examples", how, [x for _, parts in found for x in parts])
+    folded = [
+        tag("details", tag("summary", name), tag("div", *parts, class_="two"))
+        for name, parts in found
+    ]
+    return Section("Examples", how, [tag("div", *folded, class_="full")] * bool(found))
+
+
+def _right_and_wrong(one: Shown) -> list[Html]:
+    s, seen = one.summary, one.examples
+    clips = clips_of(s, seen.clips)
+    scores, truth = s.results.scores[0, clips], s.results.label_index[clips]
+    best = s.results.predictions[0, clips]
+    order = np.argsort(-np.nan_to_num(scores).max(axis=1), kind="stable")
+    groups = {
+        "Right": np.flatnonzero(best == truth),
+        "Most confident mistakes": order[best[order] != truth[order]],
+    }
+    parts = []
+    for title, chosen in groups.items():
+        figures = [
+            pictures.window(
+                s.results.labels, scores[i], pictures.read(seen, i), seconds_of(one),
+                caption(one, clips[i]),
+            )
+            for i in chosen
+        ]  # fmt: skip
+        if figures:
+            cards = tag("div", *figures, class_="cards")
+            parts.append(tag("div", tag("h3", title), cards))
+    return parts
+
+
+def origin(shown: Sequence[Shown]) -> Section:
+    how = "Where the numbers come from, and the commands that make them again."
+    runs = [run for x in shown for run in x.summary.each]
+    parts = [
+        tag("div", *([tag("h3", run.name)] if len(runs) > 1 else []), *_origin(run))
+        for run in runs
+    ]
+    return Section("Where this comes from", how, parts)
+
+
+def _origin(run: Summary) -> list[Html]:
+    if run.facts is None:
+        words = "Result files alone: how they were made is not known."
+        return [tag("p", words, class_="note")]
+    commands = f"python {run.facts['command']}"
+    if run.directory is not None:
+        out = shlex.join([str(run.directory), "--html", "report.html"])
+        commands += f"\npython -m seen_jax.evaluation report {out}"
+    text = provenance.to_text(run.facts | {"command": ""}).removesuffix(": ")
+    return [*(tag("p", x) for x in text.splitlines()), tag("pre", commands)]

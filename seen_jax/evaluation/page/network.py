@@ -1,0 +1,120 @@
+"""Sections: how the network was trained, what happens inside, and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from seen_jax import curves
+from seen_jax.evaluation import efficiency
+from seen_jax.evaluation.activity import NEURONS, NEURONS_IN_WORDS
+from seen_jax.evaluation.page.markup import Html, heat, heat_table, table, tag
+from seen_jax.evaluation.page.shown import Section, Shown, bar, clips_of, each
+
+SCALES = ("3 x 3", "5 x 5", "7 x 7")
+LEAST_RATE = 1e-4  # smaller rates have the same colour
+
+
+def training(shown: Sequence[Shown]) -> Section:
+    runs = {run.name: run.facts for x in shown for run in x.summary.each if run.facts}
+    runs = {name: facts for name, facts in runs.items() if facts.get("curves")}
+    several = len(runs) > 1
+    rows = {name if several else "": x["curves"] for name, x in runs.items()}
+    chosen = {name if several else "": x["epoch"] for name, x in runs.items()}
+    if not rows:
+        return Section("Training", "", [])
+    num_classes = len(shown[0].summary.results.labels)
+    how = (
+        "Left the loss that training makes small, right how many windows are right. A "
+        "wide gap between training and the evaluated clips means that it learns these "
+        "clips by heart. "
+    )
+    how += " ".join(
+        f"{f'{name}: the' if several else 'The'} numbers are of epoch {x['epoch']}, "
+        f"{x['choice']}."
+        for name, x in runs.items()
+    )
+    plots = curves.plots(rows, num_classes=num_classes, chosen=chosen)
+    return Section("Training", how, [tag("figure", Html(x)) for x in plots])
+
+
+def activity(shown: Sequence[Shown]) -> Section:
+    how = (
+        "The spatial branch looks at the intensity frames through kernels of three "
+        "sizes and weighs them (attention, 1 in sum); the rest are neurons, and a "
+        "number is the percentage of them that fire in a time step. Few is cheap: only "
+        "a spike causes work."
+    )
+    parts = each(shown, _activity)
+    words = tag("p", NEURONS_IN_WORDS, class_="note")
+    if parts:
+        parts.append(tag("div", tag("h3", "What fires"), words))
+    return Section("Attention and spikes", how, parts)
+
+
+def _activity(one: Shown) -> list[Html] | None:
+    seen = one.examples
+    if seen is None or seen.observed is None:
+        return None
+    labels = one.summary.results.labels
+    index = one.summary.results.label_index[clips_of(one.summary, seen.observed)]
+    rates = np.column_stack([seen.spatial_rate, seen.rates.mean(axis=1)])
+    here = {labels[k]: index == k for k in np.unique(index)}
+    attention = [
+        [name, *(heat(f"{x:.2f}", x) for x in seen.attention[mask].mean(axis=0))]
+        for name, mask in here.items()
+    ]
+    spikes = [
+        [name, *map(_rate, rates[mask].mean(axis=0))] for name, mask in here.items()
+    ]
+    by_step = [
+        [name, *map(_rate, row)]
+        for name, row in zip(NEURONS[1:], seen.rates.mean(axis=0).T, strict=True)
+    ]
+    steps = [f"t = {t}" for t in range(1, seen.rates.shape[1] + 1)]
+    parts = [
+        ("Attention by class", heat_table(SCALES, attention)),
+        ("Neurons that fire, percent, by class", heat_table(NEURONS, spikes)),
+        ("The same by time step", heat_table(steps, by_step)),
+    ]
+    return [tag("div", tag("h3", title), part) for title, part in parts]
+
+
+def _rate(rate: float) -> Html:
+    """Returns a cell on a logarithmic scale: rates differ a hundredfold by layer."""
+    shade = 1 - math.log10(max(rate, LEAST_RATE)) / math.log10(LEAST_RATE)
+    digits = 0 if rate >= 0.0995 else 1 if rate >= 0.00995 else 2
+    return heat(f"{100 * rate:.{digits}f}", shade)
+
+
+def cost(shown: Sequence[Shown]) -> Section:
+    how = (
+        "Operations and the energy of the arithmetic of one window, estimated; M are "
+        "millions. A spike causes additions where it arrives, a dense layer multiplies "
+        "whatever arrives."
+    )
+    return Section("Operations and energy", how, each(shown, _cost))
+
+
+def _cost(one: Shown) -> list[Html] | None:
+    facts = one.facts.get("efficiency")
+    if facts is None:
+        return None
+    texts = [x.replace("uJ", "µJ") for x in efficiency.sentences(facts)]
+    energy = {"this network": "energy_uj", "of that, on images": "image_energy_uj",
+              "all layers dense": "dense_energy_uj"}  # fmt: skip
+    most = max(facts[x] for x in energy.values())
+    rows = [
+        [name, bar(facts[x] / most), f"{facts[x]:,.0f}"] for name, x in energy.items()
+    ]
+    counts = [
+        [name, *(f"{x:,.3f}" for x in row)] for name, *row in efficiency.counts(facts)
+    ]
+    head = ["operations, M", *efficiency.COUNTS]
+    words = [tag("p", x, class_="note") for x in [*texts, facts["source"]]]
+    return [
+        tag("div", table(["energy", "", "µJ"], rows), table(head, counts)),
+        tag("div", *words),
+    ]

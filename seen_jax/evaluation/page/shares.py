@@ -1,0 +1,137 @@
+"""Sections: shares by class and lighting; how several evaluations differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from seen_jax import metrics, palette, svg
+from seen_jax.evaluation import analysis, differences, report
+from seen_jax.evaluation.page.markup import Html, Part, table, tag
+from seen_jax.evaluation.page.shown import Section, Shown, pair, percent
+from seen_jax.evaluation.summaries import Summary
+from seen_jax.metrics import Column
+
+
+def shares(shown: Sequence[Shown]) -> Section:
+    summaries = [x.summary for x in shown]
+    names = report.columns(summaries)
+    lit = [x for x in names if x[0] == "lightings" and _is_known(summaries, x)]
+    recalls = [x for x in names if x[0] == "recalls"]
+    how = (
+        "A bar is the share of clips that are right (for a class, its recall), the "
+        "line on it a 95 % interval over other people, or over other clips of the same "
+        "people where fewer than five have such clips; ± is the standard deviation "
+        + ("over runs or passes." if len(shown) > 1 else "over passes.")
+    )
+    tables = [_shares_table(summaries, recalls, "class")]
+    if lit:
+        tables.append(_shares_table(summaries, lit, "lighting"))
+    if len(shown) == 1:
+        tables[-1] = tag(
+            "div", tables[-1], _shares_table(summaries, OVERALL, "overall")
+        )
+    title = "By class and lighting" if lit else "By class"
+    return Section(title, how, tables)
+
+
+def overall(summaries: Sequence[Summary]) -> Html:
+    """Returns WAR and UAR of each."""
+    return _shares_table(summaries, OVERALL, "")
+
+
+OVERALL = [metrics.WAR, metrics.UAR]
+
+
+def _is_known(summaries: Sequence[Summary], column: Column) -> bool:
+    return any(not math.isnan(s.mean.get(column, math.nan)) for s in summaries)
+
+
+def _shares_table(
+    summaries: Sequence[Summary], names: Sequence[Column], title: str
+) -> Html:
+    """Returns bars with their numbers: a row of each column and evaluation."""
+    several = len(summaries) > 1
+    found = [analysis.column_intervals(s.results) for s in summaries]
+    head = [title, "", "%", "±", "95 %", "over"]
+    rows: list[list[Part]] = []
+    for column in names:
+        rows += [[], [tag("i", column[1])]] if several else []
+        for i, (s, intervals) in enumerate(zip(summaries, found, strict=True)):
+            colour = palette.colours(summaries)[i] if several else _colour(s, column)
+            name = s.name if several else column[1]
+            rows.append([name, *_share(s, column, intervals.get(column), colour)])
+    return table(head, rows, "shares")
+
+
+def _colour(s: Summary, column: Column) -> str:
+    labels = s.results.labels
+    if column[0] != "recalls":
+        return "var(--accent)"
+    return palette.colours(labels)[labels.index(column[1])]
+
+
+def _share(s: Summary, column: Column, found, colour: str) -> list[Part]:
+    mean, spread = (x.get(column, math.nan) for x in (s.mean, s.spread))
+    interval, units = found or (None, "-")
+    picture = Html(svg.bar(mean, colour, pair(interval)))
+    ends = pair(interval)
+    text = f"{percent(ends[0])}\u2013{percent(ends[1])}" if ends else "-"
+    return [
+        tag("td", picture, class_="picture"),
+        percent(mean),
+        percent(spread),
+        text,
+        units,
+    ]
+
+
+def comparison(shown: Sequence[Shown]) -> Section | None:
+    if len(shown) == 1:
+        return None
+    summaries = [x.summary for x in shown]
+    how = [note.replace("+-", "±") for note in report.notes(summaries)]
+    return Section("Side by side", " ".join(how), [_plain(report.rows(summaries))])
+
+
+def _plain(rows: Sequence[Sequence[str]]) -> Html:
+    head, *others = rows
+    cells = [[" ".join(x.split()).replace("( ", "(").replace("+-", "±") for x in row]
+             for row in others]  # fmt: skip
+    return table(head, cells, "narrow")
+
+
+def how_they_differ(shown: Sequence[Shown]) -> Section | None:
+    summaries = [x.summary for x in shown]
+    parts = []
+    compared = report.compare(summaries)
+    of_texts = report.difference_tables(summaries)
+    for texts, found in zip(of_texts, [x for x in compared[1:] if x], strict=True):
+        numbers = [found[column] for column in report.columns(summaries)]
+        parts.append(tag("div", _differences(texts, numbers), class_="full"))
+    how = " ".join(differences.LEGEND.split())
+    how += (
+        " The picture shows the difference with its interval over volunteers, where "
+        "that is known, else over clips; right of the middle is better than the first."
+    )
+    return Section("Differences", how, parts)
+
+
+def _differences(
+    texts: Sequence[Sequence[str]], found: Sequence[differences.Difference]
+) -> Html:
+    """Returns a table with a picture of each difference."""
+    head, *rows = texts
+    intervals = [x.intervals() for x in found]
+    ends = [pair(x["volunteers"] or x["clips"]) for x in intervals]
+    values = [x.over_clips.value for x in found]
+    numbers = [*np.nan_to_num(values), *(y for x in ends if x for y in x)]
+    reach = max(np.abs(numbers).max(), 0.01)
+    pictures_ = [
+        tag("td", Html(svg.deviation(v, e, reach)), class_="picture")
+        for v, e in zip(values, ends, strict=True)
+    ]
+    cells = [[row[0], x, *row[1:]] for row, x in zip(rows, pictures_, strict=True)]
+    return table([head[0], "", *head[1:]], cells, "small differences")

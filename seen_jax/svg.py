@@ -1,0 +1,249 @@
+"""Numbers -> pictures as SVG text: lines, dots, and bars for the cells of a table.
+
+Letters and lines take the font and the colour of the page around them, so that they are
+dark on light and light on dark; a picture in a file of its own brings both (`alone`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 400, 270  # of a plot; its letters are 12 high
+LEFT, RIGHT, BOTTOM = 56, 18, 38  # margins, for ticks and titles
+LETTER = 6.5  # mean width
+LONGEST = 30  # letters of a name in a legend
+STYLE = """svg { font-family: system-ui, sans-serif; color: #222; background: #fff }
+@media (prefers-color-scheme: dark) { svg { color: #eee; background: #16181d } }"""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis goes from and to, and what is written where."""
+
+    title: str
+    low: float
+    high: float
+    ticks: Mapping[float, str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points that are joined.
+
+    Attributes:
+      name: in the legend; "" is not in it.
+      points: x and y of each; one whose y is nan is left out.
+      colour: None takes that of the letters, fainter.
+      sizes: radius of each point's dot; 0 draws none.
+      intervals: low and high of each point, or None.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    colour: str | None = None
+    is_dashed: bool = False
+    sizes: Sequence[float] = ()
+    intervals: Sequence[tuple[float, float] | None] = ()
+
+
+def axis(title: str, low: float, high: float, least_step: float = 0.0) -> Axis:
+    """Makes an axis with about five round numbers, `least_step` or more apart."""
+    wanted = max((high - low) / 5, least_step, 1e-9)
+    power = 10 ** math.floor(math.log10(wanted))
+    step = next(power * x for x in (1, 2, 5, 10) if power * x >= wanted * 0.999)
+    numbers = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    return Axis(title, low, high, {step * i: f"{step * i:g}" for i in numbers})
+
+
+def percents(title: str) -> Axis:
+    """Makes an axis of shares from 0 to 1."""
+    return Axis(title, 0, 1, {x / 100: f"{x} %" for x in range(0, 101, 20)})
+
+
+def plot(lines: Sequence[Line], x: Axis, y: Axis, words: str) -> str:
+    """Draws lines with axes and a legend above; `words` say it to those who hear it."""
+    legend, top = _legend([line for line in lines if line.name])
+
+    def at(px: float, py: float) -> tuple[float, float]:
+        right = LEFT + (WIDTH - LEFT - RIGHT) * (px - x.low) / (x.high - x.low)
+        up = (HEIGHT - BOTTOM - top) * (py - y.low) / (y.high - y.low)
+        return round(right, 1), round(HEIGHT - BOTTOM - up, 1)
+
+    parts = [legend, *_axes(x, y, at)]
+    for line in lines:
+        parts += _line(line, at)
+    return _svg(parts, WIDTH, HEIGHT, words)
+
+
+def _axes(x: Axis, y: Axis, at) -> list[str]:
+    (left, bottom), (right, top) = at(x.low, y.low), at(x.high, y.high)
+    parts = []
+    for value, text in y.ticks.items():
+        _, down = at(x.low, value)
+        parts.append(_stroke(left, down, right, down, 'stroke-opacity=".15"'))
+        parts.append(_text(left - 6, down + 4, text, "end"))
+    for value, text in x.ticks.items():
+        across, _ = at(value, y.low)
+        parts.append(_stroke(across, bottom, across, bottom + 4))
+        parts.append(_text(across, bottom + 17, text, "middle"))
+    parts.append(_stroke(left, bottom, right, bottom))
+    parts.append(_text((left + right) / 2, bottom + 33, x.title, "middle"))
+    middle = (top + bottom) / 2
+    turn = f'transform="rotate(-90 10 {middle})"'
+    return [*parts, _text(10, middle, y.title, "middle", turn)]
+
+
+def _line(line: Line, at) -> list[str]:
+    """Draws intervals, then the line, then its dots."""
+    known = [i for i, (_, y) in enumerate(line.points) if not math.isnan(y)]
+    places = {i: at(*line.points[i]) for i in known}
+    style = _style(line)
+    parts = []
+    for i, ends in enumerate(line.intervals):
+        if ends and i in places:
+            (across, low), (_, high) = (at(line.points[i][0], y) for y in ends)
+            parts.append(_stroke(across, low, across, high, style))
+    path = " ".join(f"{x},{y}" for x, y in places.values())
+    dash = ' stroke-dasharray="5 4"' if line.is_dashed else ""
+    parts.append(f'<polyline points="{path}" fill="none" {style}{dash}/>')
+    colour = line.colour or "currentColor"
+    parts += [
+        f'<circle cx="{places[i][0]}" cy="{places[i][1]}" r="{size:.1f}" '
+        f'fill="{colour}"/>'
+        for i, size in enumerate(line.sizes)
+        if size and i in places
+    ]
+    return parts
+
+
+def _style(line: Line) -> str:
+    if line.colour is None:
+        return 'stroke="currentColor" stroke-opacity=".55"'
+    return f'stroke="{line.colour}" stroke-width="2" stroke-linejoin="round"'
+
+
+def _legend(lines: Sequence[Line]) -> tuple[str, int]:
+    """Returns names above the plot, in as many rows as they need, and their height."""
+    across, row, parts = LEFT, 0, []
+    for line in lines:
+        name = shortened(line.name)
+        width = 26 + LETTER * len(name) + 14
+        if across > LEFT and across + width > WIDTH:
+            across, row = LEFT, row + 1
+        down = 14 + 18 * row
+        dash = ' stroke-dasharray="5 4"' if line.is_dashed else ""
+        style = _style(line) + dash
+        parts.append(_stroke(across, down - 4, across + 20, down - 4, style))
+        parts.append(_text(across + 26, down, name))
+        across += width
+    return "".join(parts), 18 * (row + 1) + 10 if lines else 10
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\u2026"
+
+
+def dots(shares: Sequence[tuple[float, str]], colour: str, x: Axis, words: str) -> str:
+    """Draws a dot at each share, above each other where they would cover each other.
+
+    Args:
+      shares: where on `x`, and what is said of the dot where one points at it.
+    """
+    size = 11
+    step = (x.high - x.low) * size / (WIDTH - LEFT - RIGHT)
+    levels: dict[int, int] = {}
+    placed = []
+    for share, title in sorted(shares):
+        place = round((share - x.low) / step)
+        levels[place] = level = levels.get(place, 0) + 1
+        placed.append((LEFT + place * size, level, title))
+    height = max([3, *levels.values()]) * size + 8 + BOTTOM
+    parts = [
+        f'<circle cx="{across}" cy="{height - BOTTOM + 4 - level * size}" r="5" '
+        f'fill="{colour}"><title>{escape(title)}</title></circle>'
+        for across, level, title in placed
+    ]
+
+    def at(px: float, _: float) -> tuple[float, float]:
+        share = (px - x.low) / (x.high - x.low)
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1), height - BOTTOM
+
+    return _svg([*_axes(x, Axis("", 0, 1, {}), at), *parts], WIDTH, height, words)
+
+
+def bar(share: float, colour: str, interval: tuple[float, float] | None = None) -> str:
+    """Draws a share of the width of a cell, with its interval; nan draws nothing."""
+    if math.isnan(share):
+        return ""
+    part = (
+        f'<rect width="{100 * share:.2f}%" y="1" height="14" rx="1" fill="{colour}"/>'
+    )
+    return _strip([part, *_whisker(interval)])
+
+
+def deviation(value: float, interval: tuple[float, float] | None, reach: float) -> str:
+    """Draws a difference, right or left of 0 in the middle, with its interval."""
+    if math.isnan(value):
+        return ""
+
+    def place(x: float) -> float:
+        return (min(max(x / reach, -1), 1) + 1) / 2
+
+    ends = interval and (place(interval[0]), place(interval[1]))
+    zero = '<line x1="50%" x2="50%" y1="0" y2="16" stroke-opacity=".4" '
+    dot = f'<circle cx="{100 * place(value):.2f}%" cy="8" r="4" fill="currentColor"/>'
+    return _strip([zero + 'stroke="currentColor"/>', *_whisker(ends), dot])
+
+
+def _whisker(interval: tuple[float, float] | None) -> list[str]:
+    if interval is None:
+        return []
+    low, high = (100 * x for x in interval)
+    ends = [(low, low, 4, 12), (high, high, 4, 12), (low, high, 8, 8)]
+    return [
+        f'<line x1="{a:.2f}%" x2="{b:.2f}%" y1="{c}" y2="{d}" stroke="currentColor"/>'
+        for a, b, c, d in ends
+    ]
+
+
+def _strip(parts: Sequence[str]) -> str:
+    """Returns a picture as wide as its cell, of numbers that stand beside it."""
+    inside = "".join(parts)
+    return (
+        f'<svg class="strip" width="100%" height="16" aria-hidden="true">{inside}</svg>'
+    )
+
+
+def alone(parts: Sequence[str], title: str, words: str) -> str:
+    """Puts plots side by side into a file of their own."""
+    top = 24 if title else 4
+    moved = [
+        f'<g transform="translate({WIDTH * i} {top})">{part}</g>'
+        for i, part in enumerate(parts)
+    ]
+    width = WIDTH * len(parts)
+    heading = _text(width / 2, 17, title, "middle") if title else ""
+    style = f"<style>{STYLE}</style>"
+    return _svg([style, heading, *moved], width, top + HEIGHT, words)
+
+
+def _svg(parts: Sequence[str], width: float, height: float, words: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" font-size="12" role="img" '
+        f'aria-label="{escape(words)}">{"".join(parts)}</svg>'
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", more: str = "") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} fill="currentColor" {more}>{escape(text)}</text>'
+
+
+def _stroke(x1: float, y1: float, x2: float, y2: float, style: str = "") -> str:
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    colour = "" if 'stroke="' in style else 'stroke="currentColor" '
+    return f"<line {ends} {colour}{style}/>"

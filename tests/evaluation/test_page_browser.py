@@ -1,0 +1,62 @@
+"""The page in a real browser: nothing is cut at either width, in light and in dark."""
+
+import pytest
+
+from seen_jax import see
+from seen_jax.evaluation.page import document
+from tests.browser import overflow, show_at
+from tests.evaluation import test_page
+
+pytestmark = pytest.mark.environments
+
+LONG = tuple(f"class {i} {'of a name ' * (i % 3)}<b>" for i in range(12))
+
+
+@pytest.fixture(scope="module", params=["one", "several", "own labels"])
+def file(request, tmp_path_factory):
+    """A page of one evaluation, of two, and of twelve classes."""
+    labels = LONG if request.param == "own labels" else see.EMOTIONS
+    names = test_page.NAMES if labels == see.EMOTIONS else test_page.named_as(LONG)
+    count = 2 if request.param == "several" else 1
+    shown = [test_page.shown_of(labels, names=names, epoch=2 - i) for i in range(count)]
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_text(document.to_html(shown), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_is_cut_and_nothing_is_wrong(browser, file, width, scheme):
+    show_at(browser, width, 800, scheme)
+    browser.get(file.as_uri())
+    assert overflow(browser)[0] == 0
+    cut = browser.execute_script(
+        "return [...document.querySelectorAll('.wide, h1, h2, p, dd, svg')]"
+        ".filter((x) => x.scrollWidth > x.clientWidth + 1 && x.clientWidth)"
+        ".map((x) => x.textContent)"
+    )
+    assert cut == []
+    assert browser.get_log("browser") == []
+
+
+def test_the_result_is_on_the_first_screen(browser, file):
+    show_at(browser, 1280, 800)
+    browser.get(file.as_uri())
+    below = browser.execute_script(
+        "return document.querySelector('header').getBoundingClientRect().bottom"
+    )
+    assert below <= 800
+
+
+def test_ink_and_paper_follow_the_system(browser, file):
+    colours = {}
+    for scheme in ("light", "dark"):
+        show_at(browser, 1280, 800, scheme)
+        browser.get(file.as_uri())
+        colours[scheme] = browser.execute_script(
+            "const x = getComputedStyle(document.documentElement);"
+            "return [x.color, x.backgroundColor].map((y) => y.match(/\\d+/g)"
+            ".reduce((a, b) => +a + +b))"
+        )
+    (ink, paper), (dark_ink, dark_paper) = colours["light"], colours["dark"]
+    assert ink < 150 < 600 < paper and dark_paper < 150 < 600 < dark_ink
