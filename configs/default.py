@@ -18,8 +18,9 @@ What the published training showed:
     loss    1.940 1.545 1.083  .390  .084  .055  .059
     accuracy .173  .386  .598  .877  .984  .995  .994
 
-The same recipe on simulated data, all 2,405 clips, 30 epochs, seed 2022 (one seed), the
-last epoch, 20 passes; no number to set beside those of real people:
+The same recipe on simulated (easy) data, all 2,405 clips, 30 epochs, seed 2022 (one
+seed), the last epoch, 20 passes; no number to set beside those of real people (of the
+hard set, see seen_jax/simulator/README.md):
 
     epoch                  1     5    10    20    30    test WAR      UAR
     published     loss   1.688  .333  .124  .047  .027   96.2 +- .6   96.3
@@ -32,11 +33,11 @@ quietest for the plain network (published), 23 s for the folded one (by_voluntee
 and 3.4 GB of memory. By `train.py --config=configs/e4_s3.py --config.num_epochs=30
 --config.eval_every=30 --config.dataset=...`.
 
-A plain PyTorch program, trained from the same weights on the same windows for 10 epochs
-(published split, 5 passes, seeds 0 to 2), has the same test WAR: 92.1 +- .4, here 92.2
-+- .3; loss of the last epoch .164, .219, .128, here .166, .210, .133. By `python -m
-seen_jax.benchmarks torch_training --data_dir=... --dataset=published --batch_size=32
---passes=5`.
+On it a plain PyTorch program, trained from the same weights on the same windows for 10
+epochs (published split, 5 passes, seeds 0 to 2), has the same test WAR: 92.1 +- .4,
+here 92.2 +- .3; loss of the last epoch .164, .219, .128, here .166, .210, .133. By
+`python -m seen_jax.benchmarks torch_training --data_dir=... --dataset=published
+--batch_size=32 --passes=5`.
 
 Override a field with `--config.FIELD=VALUE`; a field that is not here is refused.
 """
