@@ -183,6 +183,12 @@ def inputs(
     return tuple(normalised)
 
 
+def batch_inputs(network: SEEN, batch: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
+    """Returns a batch's images as the network gets them, in memory as RGB."""
+    frames = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
+    return [x.contiguous() for x in inputs(network, *frames)]
+
+
 def rgb(frames: torch.Tensor | np.ndarray) -> torch.Tensor:
     """Makes three equal channels without a copy: (B, T, H, W) to (B, T, 3, H, W)."""
     return torch.as_tensor(frames)[:, :, None].expand(-1, -1, 3, -1, -1)
