@@ -358,15 +358,11 @@ def main(argv: list[str] | None = None) -> int:
         "SEE's form, with a split in which no volunteer is in both parts.",
         epilog="If it was killed, the same command resumes.",
     )
-    parser.add_argument(
-        "--clips",
-        type=Path,
-        required=True,
-        metavar="CLIPS.csv",
-        help=f"a clip per row: {','.join(COLUMNS)}; columns {' and '.join(OVERRIDES)} "
-        "override the options, further ones become metadata; paths are relative to it",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    text = f"a clip per row: {','.join(COLUMNS)}; columns {' and '.join(OVERRIDES)} "
+    text += "override the options, further ones become metadata; paths are relative to "
+    path = dict(type=Path, required=True)
+    parser.add_argument("--clips", **path, metavar="CLIPS.csv", help=text + "it")
+    parser.add_argument("--out", **path, metavar="DIR")
     add_image_arguments(parser)
     add_reading_arguments(parser)
     text = "share of the clips in the testing part; default: %(default)s"
