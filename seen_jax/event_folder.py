@@ -96,7 +96,6 @@ def cut(
     Args:
       recording: at least one event and one intensity frame.
       start_s, end_s: seconds from the first event or intensity frame.
-      period_us: length of a period.
 
     Returns:
       The events of these periods, when the first one begins, and how many they are.
@@ -134,10 +133,8 @@ def clip_images(
     """Cuts, accumulates and aligns a recording.
 
     Args:
-      recording: at least one event and one intensity frame.
       crop: (x, y, size) in pixels, for example from `centre_square`.
       start_us: where the first period begins; None takes the first event.
-      period_us: length of a period.
       pixel: see `seen_jax.events.accumulate`.
       num_periods: None takes those up to the last event.
 

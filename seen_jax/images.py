@@ -31,13 +31,10 @@ _BOMB = Image.DecompressionBombError, Image.DecompressionBombWarning
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """Decodes a grey JPEG or PNG; it may be stored as RGB with equal channels.
+    """Decodes a grey JPEG or PNG, or RGB of equal channels: uint8 (H, W), read-only.
 
     A JPEG carries no checksum: bytes changed within its scan may decode silently to
     another image.
-
-    Returns:
-      uint8 (H, W), read-only.
 
     Raises:
       UserError: the data is neither, is cut short, has colours, or has more than
@@ -137,12 +134,6 @@ def _halved(image: np.ndarray) -> np.ndarray:
 
     Images of SEE are twice as large as the network's. There the filter weighs four
     pixels by 1 3 3 1, which needs whole numbers only.
-
-    Args:
-      image: uint8 (2 H, 2 W), H and W at least 2.
-
-    Returns:
-      uint8 (H, W).
     """
     pairs = np.ascontiguousarray(image).view("<u2")  # two pixels of a row in one number
     # Columns first, and rounded to 8 bits between, as Pillow does.

@@ -140,9 +140,6 @@ def check(
     A folder without problems can be built.
 
     Args:
-      folder: where the parts are, and what problems mean.
-      num_workers: processes that decode images; None takes one per processor.
-      progress: shows a progress bar over the clips.
       by_volunteer: the clips will be divided by volunteer, and the subsets of the
         split file do not matter.
 

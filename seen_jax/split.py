@@ -92,7 +92,6 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
       content: `{"labels": [...], "frames_per_s": 30, "database": {name: {"subset": ...,
         "annotations": {"label": ..., "segment": [start, end]}, "metadata": {...}}}}`;
         "frames_per_s" and "metadata" are optional.
-      path: where it was read, for the problems.
 
     Returns:
       The entries that are right or whose problem is tolerated, and a problem for each

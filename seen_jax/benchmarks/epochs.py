@@ -172,12 +172,7 @@ def work(training: here.Training) -> dict[str, float | None]:
 
 
 def ceilings(precision: str, size: int) -> dict[str, float]:
-    """Measures the most that the device does: FLOP/s of a product, bytes/s of a copy.
-
-    Args:
-      precision: of the product, as of `network`.
-      size: rows and columns of its operands.
-    """
+    """Measures the device's most: FLOP/s of a product, bytes/s of a copy."""
     product = jax.jit(
         lambda x: jax.lax.fori_loop(0, 8, lambda _, y: PRODUCTS[precision](y, x), x)
     )

@@ -76,12 +76,7 @@ def _others_s():
 
 
 def repeat(call: Callable[[], object], units: int = 1) -> Callable[[float], int]:
-    """Returns a function that calls for some time, once at least, and counts units.
-
-    Args:
-      call: what is measured.
-      units: of work that a call does.
-    """
+    """Returns a function that calls for some time, at least once, and counts units."""
 
     def run(seconds: float) -> int:
         end, done = time.perf_counter() + seconds, 0

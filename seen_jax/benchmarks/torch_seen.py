@@ -170,7 +170,6 @@ def inputs(
     """Normalises frames: (B, T, 3, H, W) of the network's type, on its device.
 
     Args:
-      network: that they are for.
       event_frames, intensity_frames: levels 0 to 255; grey (B, T, H, W), or RGB.
     """
     like, normalised = network.fc1.weight, []
