@@ -134,7 +134,7 @@ class Page:
     # ------------------------------------------------------------- what is told
 
     def told(self, moment: Moment | None, status: dict) -> tuple[dict, bytes]:
-        """Makes what all viewers are sent; called in a thread. None: the status alone."""
+        """Makes what all viewers are sent; called in a thread. None: status alone."""
         if moment is None:
             return {"status": status}, b""
         if moment.probabilities is not None:
