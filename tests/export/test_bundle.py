@@ -211,11 +211,12 @@ def test_what_is_not_exported(folder, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(
-    "own", [["kernels"], ["attention"], ["attention", "kernels"]], ids=str
-)
+@pytest.mark.parametrize("own", [["kernels"], ["attention"]], ids=str)
 def test_what_branch_t_has_of_its_own(tmp_path, own):
-    """Every program has it; so has `seen.pt`, from which the run can be made again."""
+    """Every program has it; so has `seen.pt`, from which the run can be made again.
+
+    Both at once are in tests/runtime/test_spikes.py.
+    """
     options = dict.fromkeys(own, "own")
     variables = jax.device_get(whole(SEEN(**options), windows(90, 1)))
     fields = dict(num_event_frames=2, skip=1, batch_size=3, num_epochs=1, **options)
