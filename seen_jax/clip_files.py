@@ -95,11 +95,7 @@ def list_modality(directory: Path, split: Split) -> Modality:
 
 
 def _entries(directory: Path, junk: list[Path]) -> tuple[list[Path], list[Problem]]:
-    """Lists a folder in order; files of file managers are added to `junk` instead.
-
-    Returns:
-      The entries, and the problem of a folder that cannot be read.
-    """
+    """Lists a folder, in order, or its problem; adds what is junk to `junk`."""
     entries = []
     try:
         paths = sorted(directory.iterdir())
@@ -194,20 +190,14 @@ def _no_clip_dirs(
         x for x in modalities if name not in x.clip_dirs and x.label_dirs
     ]
     rule = f"a folder of the clips of {label}"
-    problems = [
-        Problem(str(x.directory / label), rule, "none")
-        for x in without
-        if label not in x.label_dirs
-    ]
+    labels = [x.directory / label for x in without if label not in x.label_dirs]
     places = [x.label_dirs[label] for x in without if label in x.label_dirs]
+    problems = [Problem(str(x), rule, "none") for x in labels]
+    rule = "a folder of the clip"
     if len(places) == 2:
         rule = f"a folder of the clip in {places[0]} and in {places[1]}"
-        problems.append(Problem(name, rule, "none"))
-    else:
-        problems += [
-            Problem(str(x / name), "a folder of the clip", "none") for x in places
-        ]
-    return problems
+        return [*problems, Problem(name, rule, "none")]
+    return problems + [Problem(str(x / name), rule, "none") for x in places]
 
 
 def _numbered_files(paths: list[Path]) -> tuple[dict[int, Path], list[Problem]]:
@@ -239,11 +229,11 @@ def _count_problems(
     as its segment needs and as the longer modality has.
     """
     fields = see.parse_name(name)
-    longest = max(1 + max(x, default=-1) for x in files)
-    if fields:  # a segment that ends later is a problem of the entry
-        count = fields.length if annotation.end <= fields.length else longest
-    else:
-        count = max(annotation.end, longest)
+    count = max(1 + max(x, default=-1) for x in files)
+    if fields is None:
+        count = max(annotation.end, count)
+    elif annotation.end <= fields.length:  # else it is a problem of the entry
+        count = fields.length
     span = f"{first:05d}.jpg to {first + count - 1:05d}.jpg"
     if fields and count == fields.length:
         span += ", as in the name"

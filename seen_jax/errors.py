@@ -54,12 +54,7 @@ def shortened(text: str, length: int = 120) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Escapes what a terminal would obey or hide: control and direction characters.
-
-    Args:
-      text: any, perhaps a file's name.
-      keep: characters that stay, such as the end of a line.
-    """
+    """Escapes what a terminal would obey or hide, but for the characters in `keep`."""
     return "".join(
         x if x.isprintable() or x in keep else x.encode("unicode_escape").decode()
         for x in text

@@ -96,11 +96,9 @@ def cut(
     Args:
       recording: at least one event and one intensity frame.
       start_s, end_s: seconds from the first event or intensity frame.
-      period_us: length of a period.
 
     Returns:
-      The recording with events of these periods only; when the first period begins, in
-      its microseconds; the number of periods.
+      The events of these periods, when the first one begins, and how many they are.
 
     Raises:
       UserError: the times are not within the recording, or leave no period or event.
@@ -135,10 +133,8 @@ def clip_images(
     """Cuts, accumulates and aligns a recording.
 
     Args:
-      recording: at least one event and one intensity frame.
       crop: (x, y, size) in pixels, for example from `centre_square`.
       start_us: where the first period begins; None takes the first event.
-      period_us: length of a period.
       pixel: see `seen_jax.events.accumulate`.
       num_periods: None takes those up to the last event.
 
@@ -187,33 +183,21 @@ def summary(recording: Recording, images: ClipImages) -> str:
         for level in (see.EVENT_ON, see.EVENT_OFF)
     )
     early = f", the first one also for the {num_early} periods that end before it"
-    return "\n".join(
-        [
-            f"recording   {len(events)} events, {num_frames} intensity frames, "
-            f"{width} x {height}, {(events.t[-1] - events.t[0]) / 1e6:.3f} s",
-            f"crop        {part.resolution[0]} x {part.resolution[1]}: "
-            f"{len(part.events)} events, {num_on} ON, {len(part.events) - num_on} OFF",
-            f"periods     {len(counts)} from {edges_us[0]} us on: {counts.sum()} "
-            f"events, {counts.min()} to {counts.max()} in one; "
-            f"the recording ends at {100 * last:.0f} % of the last",
-            f"pixels      {on:.1f} % ON, {off:.1f} % OFF",
-            f"intensity   {num_shown} of {num_frames} frames shown"
-            + (early if num_early else ""),
-        ]
+    return (
+        f"recording   {len(events)} events, {num_frames} intensity frames, "
+        f"{width} x {height}, {(events.t[-1] - events.t[0]) / 1e6:.3f} s\n"
+        f"crop        {part.resolution[0]} x {part.resolution[1]}: "
+        f"{len(part.events)} events, {num_on} ON, {len(part.events) - num_on} OFF\n"
+        f"periods     {len(counts)} from {edges_us[0]} us on: {counts.sum()} "
+        f"events, {counts.min()} to {counts.max()} in one; "
+        f"the recording ends at {100 * last:.0f} % of the last\n"
+        f"pixels      {on:.1f} % ON, {off:.1f} % OFF\n"
+        f"intensity   {num_shown} of {num_frames} frames shown{early * bool(num_early)}"
     )
 
 
 def write_clip_images(images: ClipImages, out: Path, ending: str = "jpg") -> None:
-    """Writes `out/event` and `out/frame`; `out` appears when all of it is written.
-
-    Args:
-      images: what to write.
-      out: a folder that does not exist yet or is empty.
-      ending: `jpg`, grey and of quality 75 as in SEE, or `png`, exact.
-
-    Raises:
-      UserError: `out` holds something, or cannot be written.
-    """
+    """Writes `out/event` and `out/frame`, as `new_folder`; endings as `save_frames`."""
     with new_folder(out) as folder:
         save_frames(folder / "event", images.event_frames, ending)
         save_frames(folder / "frame", images.intensity_frames, ending)
@@ -276,24 +260,13 @@ def parse_preview(text: str) -> Path:
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds how events and pixels become images: --period_us, --crop, --pixel."""
-    parser.add_argument(
-        "--period_us",
-        type=parse_period,
-        default=Fraction(see.FRAME_PERIOD_US),
-        help="length of a period; a fraction is exact; default: %(default)s",
-    )
-    parser.add_argument(
-        "--crop",
-        type=parse_crop,
-        metavar="X,Y,SIZE",
-        help=f"default: the {see.IMAGE_SIZE} x {see.IMAGE_SIZE} pixels of the centre",
-    )
-    parser.add_argument(
-        "--pixel",
-        choices=PIXEL_RULES,
-        default="last",
-        help="what decides a pixel, last event or sum; default: %(default)s",
-    )
+    text = "length of a period; a fraction is exact; default: %(default)s"
+    period = Fraction(see.FRAME_PERIOD_US)
+    parser.add_argument("--period_us", type=parse_period, default=period, help=text)
+    text = f"default: the {see.IMAGE_SIZE} x {see.IMAGE_SIZE} pixels of the centre"
+    parser.add_argument("--crop", type=parse_crop, metavar="X,Y,SIZE", help=text)
+    text = "what decides a pixel, last event or sum; default: %(default)s"
+    parser.add_argument("--pixel", choices=PIXEL_RULES, default="last", help=text)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -312,9 +285,8 @@ def main(argv: list[str] | None = None) -> int:
     add_image_arguments(parser)
     add_reading_arguments(parser)
     parser.add_argument("--format", choices=("jpg", "png"), default="jpg")
-    parser.add_argument(
-        "--preview", type=parse_preview, metavar="FILE.png", help="a contact sheet"
-    )
+    text, name = "a contact sheet", "FILE.png"
+    parser.add_argument("--preview", type=parse_preview, metavar=name, help=text)
     args = parser.parse_args(argv)
     if (args.start_s is None) != (args.end_s is None):
         parser.error("expected --start_s and --end_s together, got one of them")
@@ -326,12 +298,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"note        {note}")
     crop = args.crop or centre_square(recording.resolution)
     options = {"crop": crop, "period_us": args.period_us, "pixel": args.pixel}
-    if args.start_s is None:
-        images = clip_images(recording, start_us=args.start_us, **options)
-    else:
+    start_us, count = args.start_us, None
+    if args.start_s is not None:
         span = args.start_s, args.end_s, args.period_us
         recording, start_us, count = cut(recording, *span)
-        images = clip_images(recording, start_us=start_us, num_periods=count, **options)
+    images = clip_images(recording, start_us=start_us, num_periods=count, **options)
     stale = check_stale(recording.times_us, images.edges_us, args.max_stale_s)
     if args.preview:  # first, so that a preview that fails leaves no folder
         with explained(args.preview):

@@ -182,14 +182,7 @@ def num_periods_of(events: Events, start_us: int, period_us: int | Fraction) -> 
 def count_per_period(
     events: Events, *, start_us: int, period_us: int | Fraction, num_periods: int
 ) -> np.ndarray:
-    """Counts the events of each period; the counts sum to `len(events)`.
-
-    Returns:
-      int64 (num_periods,).
-
-    Raises:
-      UserError: as `accumulate`.
-    """
+    """Counts the events of each period: int64 (num_periods,); errors: `accumulate`."""
     edges = period_edges(start_us, period_us, num_periods)
     return np.diff(_bounds(events, edges))
 

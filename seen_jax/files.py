@@ -23,20 +23,12 @@ RECOPY = "copy it again"
 def explained(
     path: str | os.PathLike, remedy: str = "make room or give another place"
 ) -> Iterator[None]:
-    """Turns an `OSError` of writing into a `UserError` that names the place.
-
-    Args:
-      path: where the block writes.
-      remedy: what to do.
-    """
+    """Turns an `OSError` of writing to a path into a `UserError` that names it."""
     try:
         yield
     except OSError as error:
-        why = error.strerror or error
-        raise UserError(
-            f"{path}: expected a place that can be written and has room, got {why}; "
-            f"{remedy}"
-        ) from error
+        rule = "a place that can be written and has room"
+        refuse(path, rule, error.strerror or error, remedy)
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
@@ -74,10 +66,7 @@ def new_folder(
 
     A process that is killed leaves `.NAME.part`, and the next one clears it. If it was
     killed between the two moves, `old` is the only one there is, and is moved back.
-
-    Args:
-      out: see `check_free`; its parents are made.
-      rule, obstacle: as of `check_free`.
+    Parents are made. The arguments are those of `check_free`.
 
     Raises:
       UserError: `out` may not be replaced, another process is writing it, or it cannot
@@ -87,10 +76,7 @@ def new_folder(
     out = Path(os.path.realpath(out))
     holder = out.with_name(f".{out.name}.part")
     new, old, lock = (holder / name for name in ("new", "old", "lock"))
-    refusal = UserError(
-        f"{out}: expected one process that writes it, got another in progress; wait "
-        "for it or give another folder"
-    )
+    refusal = in_use(out)
 
     def clear():
         if old.exists() and not (out.exists() and any(out.iterdir())):
@@ -214,7 +200,7 @@ def in_use(out: Path) -> UserError:
     """Returns the refusal of a folder that another process writes."""
     return UserError(
         f"{out}: expected no other process that writes there, got one; wait for it or "
-        "give another --out"
+        "give another folder"
     )
 
 
@@ -235,9 +221,8 @@ def held(path: Path, refusal: Exception | None = None) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(
-                open(path, "r+")
-            )  # NFS locks only files to write
+            # NFS locks only files to write.
+            file = stack.enter_context(open(path, "r+"))
             fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
             if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 raise FileNotFoundError(path)  # its holder removed it, and another came

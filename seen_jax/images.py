@@ -31,13 +31,10 @@ _BOMB = Image.DecompressionBombError, Image.DecompressionBombWarning
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """Decodes a grey JPEG or PNG; it may be stored as RGB with equal channels.
+    """Decodes a grey JPEG or PNG, or RGB of equal channels: uint8 (H, W), read-only.
 
     A JPEG carries no checksum: bytes changed within its scan may decode silently to
     another image.
-
-    Returns:
-      uint8 (H, W), read-only.
 
     Raises:
       UserError: the data is neither, is cut short, has colours, or has more than
@@ -56,19 +53,15 @@ def decode_jpeg(data: bytes) -> np.ndarray:
         elif image.mode == "RGB":
             pixels = np.asarray(image)
             if (pixels == pixels[..., :1]).all():
-                return _read_only(pixels[..., 0])
+                grey = np.ascontiguousarray(pixels[..., 0])
+                grey.flags.writeable = False
+                return grey
     except UnidentifiedImageError:  # its text is an address in memory
         why = "no JPEG or PNG"
     except (OSError, SyntaxError, ValueError, *_BOMB) as error:
         why = str(error)
     remedy = "check the folder it comes from with python -m seen_jax.see_folder"
     refuse("image", "a complete grey JPEG or PNG", f"{len(data)} bytes ({why})", remedy)
-
-
-def _read_only(image: np.ndarray) -> np.ndarray:
-    image = np.ascontiguousarray(image)
-    image.flags.writeable = False
-    return image
 
 
 def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
@@ -100,24 +93,14 @@ def resize(image: np.ndarray, size: int = see.INPUT_SIZE) -> np.ndarray:
 
 
 def load_input(data: bytes, size: int = see.INPUT_SIZE) -> np.ndarray:
-    """Decodes a grey image and resizes it: `resize(decode_jpeg(data), size)`.
-
-    Returns:
-      uint8 (size, size) for the square images of SEE, read-only.
-
-    Raises:
-      UserError: as `decode_jpeg` and `resize`.
-    """
+    """Decodes and resizes: `resize(decode_jpeg(data), size)`, with their errors."""
     return resize(decode_jpeg(data), size)
 
 
 def save_frames(folder: Path, frames: np.ndarray, ending: str = "jpg") -> None:
     """Writes uint8 frames (N, H, W) as 00000.jpg, 00001.jpg, ... into a new folder.
 
-    Args:
-      folder: does not exist; its parents are created too.
-      frames: uint8 (N, H, W).
-      ending: `jpg`, grey and of SEE's quality, or `png`, exact.
+    An ending `jpg` gives grey ones of SEE's quality, `png` exact ones.
     """
     folder.mkdir(parents=True)
     for i, frame in enumerate(frames):
@@ -151,12 +134,6 @@ def _halved(image: np.ndarray) -> np.ndarray:
 
     Images of SEE are twice as large as the network's. There the filter weighs four
     pixels by 1 3 3 1, which needs whole numbers only.
-
-    Args:
-      image: uint8 (2 H, 2 W), H and W at least 2.
-
-    Returns:
-      uint8 (H, W).
     """
     pairs = np.ascontiguousarray(image).view("<u2")  # two pixels of a row in one number
     # Columns first, and rounded to 8 bits between, as Pillow does.

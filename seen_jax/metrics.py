@@ -29,7 +29,6 @@ def confusion(
 
     Args:
       labels, predictions: (N,) integers in {0..K-1}.
-      num_classes: K.
 
     Returns:
       (K, K) int64; rows are true classes, columns predicted ones.

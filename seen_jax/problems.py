@@ -40,9 +40,7 @@ class Problem:
 class SeeError(UserError):
     """Data that does not follow the format of SEE; `problems` lists all of them.
 
-    Args:
-      problems: all of them.
-      command: writes all of them to a file, "" if none does.
+    `command`, if any, writes them to a file.
     """
 
     def __init__(self, problems: Iterable[Problem], command: str = ""):
@@ -58,9 +56,7 @@ class SeeError(UserError):
 def excerpt_of(problems: Iterable[Any], command: str = "") -> list[str]:
     """Returns a line for each of the first problems, and one for the others.
 
-    Args:
-      problems: or other things that are a line each.
-      command: writes all of them to a file, "" if none does.
+    They are lines or become some; `command`, if any, writes all of them to a file.
     """
     lines = [*map(str, problems)]
     if (more := len(lines) - NUM_SHOWN) > 0:

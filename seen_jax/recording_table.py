@@ -55,7 +55,6 @@ def read_table(
     Args:
       path: CSV with the columns `COLUMNS`, perhaps `OVERRIDES`, and any others, which
         become metadata. Paths are relative to it.
-      crop: of rows without one.
 
     Returns:
       The rows that are right, and (line, problem) of each other one.

@@ -129,18 +129,10 @@ def _examine(
 
 
 def divide(rows: Sequence[Row], test_share: float, seed: int) -> dict[str, str]:
-    """Chooses each clip's subset so that no volunteer is in both.
+    """Chooses each clip's subset, by its name, so that no volunteer is in both.
 
     A row that names its subset keeps it, and its volunteer's other rows follow it. The
     other volunteers are drawn, see `draw_testing`.
-
-    Args:
-      rows: all clips.
-      test_share: of the clips in the testing part, between 0 and 1.
-      seed: at least 0; the same rows and seed give the same subsets.
-
-    Returns:
-      Clip name to subset.
 
     Raises:
       UserError: an argument is out of range, a volunteer whose rows name both subsets
@@ -221,14 +213,8 @@ def write_folder(
     Args:
       clips: see `read_table`.
       out: new, empty, or left by an earlier call with the same table and options.
-      crop: (x, y, size) in pixels of rows without one; None takes the centre.
-      period_us, pixel: see `seen_jax.event_folder.clip_images`.
-      test_share, seed: see `divide`.
       divided: False puts all clips into the subset training.
       recover: whether to read what is left of recordings that are not complete.
-      max_stale_s: see `check_stale`.
-      num_workers: processes; None takes one per processor.
-      progress: shows progress bars.
 
     Returns:
       The content of the split file.
@@ -362,15 +348,11 @@ def main(argv: list[str] | None = None) -> int:
         "SEE's form, with a split in which no volunteer is in both parts.",
         epilog="If it was killed, the same command resumes.",
     )
-    parser.add_argument(
-        "--clips",
-        type=Path,
-        required=True,
-        metavar="CLIPS.csv",
-        help=f"a clip per row: {','.join(COLUMNS)}; columns {' and '.join(OVERRIDES)} "
-        "override the options, further ones become metadata; paths are relative to it",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    text = f"a clip per row: {','.join(COLUMNS)}; columns {' and '.join(OVERRIDES)} "
+    text += "override the options, further ones become metadata; paths are relative to "
+    path = dict(type=Path, required=True)
+    parser.add_argument("--clips", **path, metavar="CLIPS.csv", help=text + "it")
+    parser.add_argument("--out", **path, metavar="DIR")
     add_image_arguments(parser)
     add_reading_arguments(parser)
     text = "share of the clips in the testing part; default: %(default)s"

@@ -42,6 +42,7 @@ from seen_jax.split import SUBSETS, Split, load_split, split_to_json
 from seen_jax.volunteers import split_by_volunteer, volunteers_of
 
 ON_PROBLEM = ("refuse", "leave_out", "as_published")
+OPTIONS = ("event_dir", "frame_dir", "split_file", "on_problem")  # of `SeeFolder`
 HOW_TO_GET = (
     "SEE is handed out on request by its authors (see datasets/see_tfds/README.md); "
     "python -m seen_jax.simulator --out DIR writes a folder of the same form"
@@ -80,8 +81,7 @@ class SeeFolder:
     @property
     def check_command(self) -> str:
         """The command that writes all problems to a file."""
-        names = ("event_dir", "frame_dir", "split_file", "on_problem")
-        given = [x for x in names if getattr(self, x) != getattr(SeeFolder, x)]
+        given = [x for x in OPTIONS if getattr(self, x) != getattr(SeeFolder, x)]
         words = ["python", "-m", "seen_jax.see_folder", str(self.root)]
         words += [f"--{x}={getattr(self, x)}" for x in given]
         return shlex.join([*words, "--problems=problems.txt"])
@@ -141,9 +141,6 @@ def check(
     A folder without problems can be built.
 
     Args:
-      folder: where the parts are, and what problems mean.
-      num_workers: processes that decode images; None takes one per processor.
-      progress: shows a progress bar over the clips.
       by_volunteer: the clips will be divided by volunteer, and the subsets of the
         split file do not matter.
       divided: False: the clips need not make a training and a testing part.
@@ -206,10 +203,8 @@ def _list_clips(
             clips[name], counts = as_published(name, annotation, files)
             if any(counts):
                 dropped[name] = counts
-            dirs = [x.clip_dirs.get(name) for x in modalities]
-            if not clips[name].event_files and all(
-                x and os.path.isdir(x) for x in dirs
-            ):
+            dirs = [x.clip_dirs.get(name, "") for x in modalities]
+            if not clips[name].event_files and all(map(os.path.isdir, dirs)):
                 rule = "images of the segment, of each modality"
                 problems.append(Problem(name, rule, "none", clip=name))
     return clips, dropped, problems
@@ -362,9 +357,9 @@ def passed_over_lines(contents: Contents) -> list[str]:
 
 def left_out_lines(contents: Contents) -> list[str]:
     """Says which clips were left out, with the reasons."""
-    count, num_left_out = len(contents.clips), len(contents.left_out)
-    if not num_left_out:
+    if not (num_left_out := len(contents.left_out)):
         return []
+    count = len(contents.clips)
     head = f"{count:,} of {count + num_left_out:,} clips, {num_left_out:,} left out:"
     reasons = (f"{name}: {why}" for name, why in contents.left_out.items())
     return [printable(x) for x in (head, *_excerpt(contents, reasons))]
@@ -377,37 +372,26 @@ def _excerpt(contents: Contents, problems: Iterable[Any]) -> list[str]:
 def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the folder and its parts' names, for `folder_from_arguments`."""
     parser.add_argument("dir", type=Path, help="the SEE folder")
-    default = SeeFolder(Path())
+    text = "default: %(default)s"
     for name in ("event_dir", "frame_dir", "split_file"):
-        parser.add_argument(
-            f"--{name}", default=getattr(default, name), help="default: %(default)s"
-        )
-    parser.add_argument(
-        "--on_problem",
-        choices=ON_PROBLEM,
-        default=default.on_problem,
-        help="leave_out: leave the clips out that have one; as_published: drop images "
-        "that are not there, as the published loader does; default: %(default)s",
-    )
+        parser.add_argument(f"--{name}", default=getattr(SeeFolder, name), help=text)
+    what = "leave_out: leave the clips out that have one; as_published: drop images "
+    what += "that are not there, as the published loader does; " + text
+    default = SeeFolder.on_problem
+    parser.add_argument("--on_problem", choices=ON_PROBLEM, default=default, help=what)
 
 
 def folder_from_arguments(args: argparse.Namespace) -> SeeFolder:
-    names = args.event_dir, args.frame_dir, args.split_file
-    return SeeFolder(args.dir, *names, args.on_problem)
+    return SeeFolder(args.dir, *(getattr(args, x) for x in OPTIONS))
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m seen_jax.see_folder",
-        description="Checks a SEE folder and lists every problem.",
-    )
+    what = "Checks a SEE folder and lists every problem."
+    prog = "python -m seen_jax.see_folder"
+    parser = argparse.ArgumentParser(prog=prog, description=what)
     add_folder_arguments(parser)
-    parser.add_argument(
-        "--write_volunteer_split",
-        type=Path,
-        metavar="FILE",
-        help="also write a split file in which no volunteer is in both subsets",
-    )
+    text, file = "write a split in which no volunteer is in both subsets, too", "FILE"
+    parser.add_argument("--write_volunteer_split", type=Path, metavar=file, help=text)
     parser.add_argument("--seed", type=int, default=0, help="of that split")
     parser.add_argument("--problems", type=Path, metavar="FILE", help="write all to it")
     parser.add_argument("--workers", type=int, help="processes; default: processors")

@@ -92,7 +92,6 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
       content: `{"labels": [...], "frames_per_s": 30, "database": {name: {"subset": ...,
         "annotations": {"label": ..., "segment": [start, end]}, "metadata": {...}}}}`;
         "frames_per_s" and "metadata" are optional.
-      path: where it was read, for the problems.
 
     Returns:
       The entries that are right or whose problem is tolerated, and a problem for each
@@ -101,23 +100,23 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     problems: list[Problem] = []
     if not isinstance(content, dict):
         return Split((), {}), [Problem(path, "a JSON object", excerpt(content))]
+
+    def add(field, rule, got):
+        problems.append(Problem(f"{path}: {field}", rule, got))
+
     labels, rule = _parse_labels(content.get("labels"))
     if rule:
-        got = excerpt(content.get("labels"))
-        problems.append(Problem(f"{path}: labels", rule, got))
+        add("labels", rule, excerpt(content.get("labels")))
     rate = content.get("frames_per_s", see.FRAMES_PER_S)
     if not _is_number(rate) or not 0 < rate <= 1e6:
-        rule = "a number above 0 and at most 1000000"
-        problems.append(Problem(f"{path}: frames_per_s", rule, excerpt(rate)))
+        add("frames_per_s", "a number above 0 and at most 1000000", excerpt(rate))
         rate = see.FRAMES_PER_S
     database = content.get("database")
     if not isinstance(database, dict):
-        rule = "an object with an entry per clip"
-        problems.append(Problem(f"{path}: database", rule, excerpt(database)))
+        add("database", "an object with an entry per clip", excerpt(database))
         database = {}
     if len(database) > MAX_CLIPS:
-        rule = f"at most {MAX_CLIPS} entries"
-        problems.append(Problem(f"{path}: database", rule, str(len(database))))
+        add("database", f"at most {MAX_CLIPS} entries", str(len(database)))
         database = {}
     clips, wrong_subsets = {}, {}
     for name, entry in database.items():
@@ -138,7 +137,7 @@ def parse_split(content: Any, path: str) -> tuple[Split, list[Problem]]:
     fields = {x for clip in clips.values() for x in clip.metadata}
     if len(fields) > MAX_FIELDS:
         rule = f"at most {MAX_FIELDS} different fields of metadata"
-        problems.append(Problem(f"{path}: database", rule, str(len(fields))))
+        add("database", rule, str(len(fields)))
     split = Split(labels, clips, float(rate), wrong_subsets)
     return split, _shared(problems, labels, path)
 
@@ -153,17 +152,14 @@ def _shared(
     """Makes one problem, of `labels`, of a label that several clips have."""
     rule = _label_rule(labels)
     counts = Counter(x.got for x in problems if x.expected == rule)
-    return [
-        Problem(
-            f"{path}: labels",
-            "the labels of all clips",
-            f"no {x.got}, which {counts[x.got]} clips have",
-            clip=x.clip,
-        )
-        if x.expected == rule and counts[x.got] > 1
-        else x
-        for x in problems
-    ]
+
+    def shared(x):
+        if x.expected != rule or counts[x.got] == 1:
+            return x
+        got = f"no {x.got}, which {counts[x.got]} clips have"
+        return Problem(f"{path}: labels", "the labels of all clips", got, clip=x.clip)
+
+    return list(map(shared, problems))
 
 
 def _parse_labels(labels: Any) -> tuple[tuple[str, ...], str]:

@@ -84,16 +84,8 @@ def _seconds(text: str) -> float:
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what is accepted of a recording: --max_stale_s, --recover."""
-    parser.add_argument(
-        "--max_stale_s",
-        type=_seconds,
-        default=MAX_STALE_S,
-        metavar="SECONDS",
-        help="the longest time without an intensity frame that is accepted; "
-        "default: %(default)s",
-    )
-    parser.add_argument(
-        "--recover",
-        action="store_true",
-        help="read what is left of a recording that is not complete",
-    )
+    text = "the longest time without an intensity frame that is accepted; default: "
+    seconds = dict(type=_seconds, default=MAX_STALE_S, metavar="SECONDS")
+    parser.add_argument("--max_stale_s", **seconds, help=text + "%(default)s")
+    text = "read what is left of a recording that is not complete"
+    parser.add_argument("--recover", action="store_true", help=text)

@@ -20,11 +20,11 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demonstration")
     see_dir, data, run = folder / "see", folder / "data", folder / "run"
 
-    def call(*command):
+    def call(*command, **variables):
         done = subprocess.run(
             [sys.executable, *map(str, command)],
             cwd=ROOT,
-            env=cpu_environment(1, XLA_FLAGS=""),  # compiled as for a user
+            env=cpu_environment(1, **variables),
             text=True,
             capture_output=True,
         )
@@ -37,7 +37,8 @@ def folder(tmp_path_factory):
     fields = {"data_dir": data, "dataset": "published", "batch_size": 8}
     fields |= {"num_epochs": 12, "eval_every": 12, "eval_passes": 1, "images": "device"}
     overrides = [f"--config.{name}={value}" for name, value in fields.items()]
-    call("train.py", "--config=configs/demo.py", f"--workdir={run}", *overrides)
+    command = "train.py", "--config=configs/demo.py", f"--workdir={run}", *overrides
+    call(*command, XLA_FLAGS="")  # compiled as for a user
     call("eval.py", f"--workdir={run}", "--passes=2", f"--out={folder / 'results'}")
     return folder
 

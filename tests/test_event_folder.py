@@ -207,24 +207,6 @@ def test_command_line_refuses(file, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_failed_write_leaves_no_folder(file, tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    out = tmp_path / "clip"
-    with pytest.raises(UserError, match="no space left"):
-        main([str(file), "--out", str(out), "--crop", "0,0,20"])
-    left = sorted(x.name for x in tmp_path.iterdir())
-    assert left == ["a.aedat4", "a.aedat4.sha256"]
-
-
-def test_an_empty_folder_is_used(file, tmp_path):
-    (tmp_path / "clip").mkdir()
-    assert main([str(file), "--out", str(tmp_path / "clip"), "--crop", "0,0,20"]) == 0
-    assert len(load(tmp_path / "clip" / "event")) == 3  # 100 ms of 33,333 us
-
-
 def test_a_part_holds_whole_periods(file, tmp_path, capsys):
     # 100 ms, of which 20 to 75 hold five periods of 10 ms; 5 ms are left out. The
     # origin is the first event: intensity frames begin at 8 ms.

@@ -117,7 +117,7 @@ def test_a_folder_whose_block_fails_is_not_there(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_there_is_not_replaced(tmp_path):
+def test_what_is_there_is_not_replaced(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for place, got in ((tmp_path, "one with something"), (tmp_path / "file", "a file")):
         with pytest.raises(UserError, match=f"new or empty folder, got {got}"):
@@ -125,6 +125,9 @@ def test_what_is_there_is_not_replaced(tmp_path):
     for place in ("new", "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         files.check_free(tmp_path / place)
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(UserError, match="got the folder that this runs in; give"):
+        files.check_free(".")
 
 
 def test_an_error_of_writing_names_the_place_and_what_to_do(tmp_path):

@@ -131,14 +131,11 @@ def test_refuses_labels(labels):
     [
         ("{", "expected JSON, got Expecting"),
         ("[1]", "expected a JSON object, got [1]"),
-        ("[" * 100_000, "expected JSON, got values nested too deep"),
-        ('{"labels": [], "labels": []}', "got named more than once: labels"),
-        ("\ud800", "expected text in UTF-8, got 'utf-8' codec can't decode"),
     ],
 )
 def test_refuses_a_file(tmp_path, text, message):
     path = tmp_path / "emotion.json"
-    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    path.write_text(text)
     split, (problem,) = load_split(path)
     assert not split.clips
     assert f"{path}: " in str(problem)
@@ -158,14 +155,6 @@ def test_long_names_make_short_lines(labels, tmp_path):
     assert len(str(problem)) < 1000
 
 
-def test_refuses_two_entries_of_one_name(tmp_path):
-    entry = json.dumps(content()["database"][NAME])
-    path = tmp_path / "emotion.json"
-    path.write_text(f'{{"database": {{"{NAME}": {entry}, "{NAME}": {entry}}}}}')
-    _, (problem,) = load_split(path)
-    assert problem.got == f"named more than once: {NAME}"
-
-
 def test_a_deep_label_is_one_line(tmp_path):
     path = tmp_path / "emotion.json"
     for depth in range(900, 1010):  # around Python's limit for parsing
@@ -175,11 +164,6 @@ def test_a_deep_label_is_one_line(tmp_path):
         path.write_text(text)
         _, (problem,) = load_split(path)
         assert len(str(problem)) < 400
-
-
-def test_no_file(tmp_path):
-    _, (problem,) = load_split(tmp_path / "no.json")
-    assert str(problem) == f"{tmp_path}/no.json: expected a file, got none"
 
 
 class TestOwnLabels:

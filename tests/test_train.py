@@ -249,7 +249,6 @@ def test_a_disk_without_room_is_an_error_that_says_so(lab, whole):
     "fields, words",
     [
         ({"learning_rte": 0.1}, "learning_rte: expected a field of configs/default.py"),
-        ({"select": "best"}, "select: expected one of last, validation, test, got"),
         ({"network": "cnn"}, "network: expected seen or a variant of it, which a bund"),
     ],
 )

@@ -50,19 +50,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(name: str, arguments: list[str]) -> int:
     """Measures and prints; returns 1 if a part of the measurement failed."""
-    module, defaults = name, {"command": name}
-    if name == "latency":
-        module, defaults["batch_size"] = "forward", 1
+    module = "side_by_side" if name in ("step", "forward", "latency") else name
     # Each command has its own dependencies: the model's run without grain.
     command = importlib.import_module(f"seen_jax.benchmarks.{module}")
     prog = f"python -m seen_jax.benchmarks {name}"
     what = f"Measures {COMMANDS[name]}."
     parser = argparse.ArgumentParser(prog=prog, description=what)
+    parser.set_defaults(command=name)
     command.add_arguments(parser)
     parser.add_argument("--json", action="store_true")
     if hasattr(command, "plot"):
         parser.add_argument("--plot", type=Path, metavar="FILE.png")
-    parser.set_defaults(**defaults)
     args = parser.parse_args(arguments)
     result = command.measure(args)
     if getattr(args, "plot", None) is not None:

@@ -1,4 +1,4 @@
-"""Arguments that commands share, and which values they may have."""
+"""What commands share: their arguments, which values these may have, and the device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 
 from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
+from seen_jax.models.precision import PRODUCTS
+
+HERE, PLAIN = "JAX", "plain PyTorch"
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # as JAX and PyTorch call their platform
 
 
 def add_numbers(
@@ -35,7 +39,6 @@ def add_data(
 
 
 def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:
-    """Adds --rounds and --seconds with these defaults."""
     add_numbers(parser, rounds=rounds)
     text = "per measurement"
     parser.add_argument("--seconds", type=SECONDS, default=seconds, help=text)
@@ -43,6 +46,16 @@ def add_rounds(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> 
 
 def add_setting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--setting", type=Setting.parse, default=Setting(4, 3))
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    text = "default: %(default)s"
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help=text)
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    text = "here; plain: float32"
+    parser.add_argument("--precision", choices=PRODUCTS, default="float32", help=text)
 
 
 def number(kind: type, least: int, rule: str) -> Callable[[str], float]:

@@ -1,6 +1,6 @@
 """Windows per second: from the store, from the records, and by plain Pillow.
 
-    python -m seen_jax.benchmarks data [--data_dir DIR] [--json] [--plot FILE.png]
+    python -m seen_jax.benchmarks data [--data_dir DIR] [--json]
 
 The plain way does for each window what the published program does: it decodes n event
 frames and n intensity frames with Pillow, each as RGB, and resizes them. It gets their
@@ -18,7 +18,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,12 +103,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "clips": args.clips,
         "windows": rates,
     }
-
-
-def plot(path: Path, result: Mapping[str, Any]) -> None:
-    rounds = {name: rate["per_core_s"] for name, rate in result["windows"].items()}
-    title = f"{result['setting']}, batch {BATCH_SIZE}"
-    timing.plot(path, title, "windows per second of a core", rounds, log=True)
 
 
 def to_text(result: Mapping[str, Any]) -> str:

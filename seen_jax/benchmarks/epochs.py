@@ -24,8 +24,8 @@ import jax.numpy as jnp
 import torch
 
 from seen_jax.benchmarks import arguments, here, side_by_side, timing, torch_seen
+from seen_jax.benchmarks.arguments import DEVICES
 from seen_jax.benchmarks.clips import draw_batches, draw_jpegs, draw_store
-from seen_jax.benchmarks.side_by_side import DEVICES
 from seen_jax.benchmarks.torch_epochs import NUM_FILES, Files, loading_epochs
 from seen_jax.benchmarks.torch_epochs import Training as PlainTraining
 from seen_jax.data.batches import Batches
@@ -42,10 +42,10 @@ COPIED_BYTES = 2**30  # that are read, and written again
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    side_by_side.add_device(parser)
-    parser.add_argument(
-        "--setting", type=Setting.parse, nargs="+", default=[Setting(4, 3)]
-    )
+    arguments.add_device(parser)
+    arguments.add_precision(parser)
+    kind, default = Setting.parse, [Setting(4, 3)]
+    parser.add_argument("--setting", type=kind, nargs="+", default=default)
     clips = {"train_clips": 1638, "test_clips": 767}
     arguments.add_numbers(parser, batch_size=32, **clips, passes=NUM_PASSES)
     arguments.add_numbers(parser, least=2, epochs=180)
@@ -172,12 +172,7 @@ def work(training: here.Training) -> dict[str, float | None]:
 
 
 def ceilings(precision: str, size: int) -> dict[str, float]:
-    """Measures the most that the device does: FLOP/s of a product, bytes/s of a copy.
-
-    Args:
-      precision: of the product, as of `network`.
-      size: rows and columns of its operands.
-    """
+    """Measures the device's most: FLOP/s of a product, bytes/s of a copy."""
     product = jax.jit(
         lambda x: jax.lax.fori_loop(0, 8, lambda _, y: PRODUCTS[precision](y, x), x)
     )

@@ -19,6 +19,7 @@ from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 from seen_jax.training.state import TrainState
 
 Weights = Mapping[str, np.ndarray]  # by published name
+Call = Callable[[], np.ndarray]  # waits for its result
 
 
 class Training:

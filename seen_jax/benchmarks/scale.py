@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 
 from seen_jax import see
 from seen_jax.benchmarks import arguments, timing
-from seen_jax.benchmarks.side_by_side import DEVICES, HERE, PLAIN
+from seen_jax.benchmarks.arguments import HERE, PLAIN
 
 # What grows: its value to a command and its arguments. There is no step of one window:
 # PyTorch's BatchNorm refuses it.
@@ -45,7 +45,7 @@ POINTS: dict[str, dict[int, list[str]]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", choices=POINTS, default=list(POINTS))
-    parser.add_argument("--device", choices=DEVICES, default="cpu")
+    arguments.add_device(parser)
     arguments.add_rounds(parser, rounds=5, seconds=1.0)
 
 
@@ -54,8 +54,7 @@ def measure(args: argparse.Namespace) -> dict[str, dict[Any, Any]]:
 
     Where points failed, "failed" has the last line of each.
     """
-    shared = ["--device", args.device, "--rounds", str(args.rounds)]
-    shared += ["--seconds", str(args.seconds)]
+    shared = [f"--{x}={getattr(args, x)}" for x in ("device", "rounds", "seconds")]
     result: dict[str, dict[Any, Any]] = {}
     for what in args.only:
         if what == "devices" and args.device != "cpu":
@@ -86,10 +85,6 @@ def measure_point(arguments: Sequence[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def curves(result: Mapping[str, Any]) -> dict[str, Mapping[int, Mapping[str, Any]]]:
-    return {what: points for what, points in result.items() if what != "failed"}
-
-
 def to_text(result: Mapping[str, Any]) -> str:
     """Formats the time of a step, windows per second, and the ratio."""
     lines = [
@@ -97,8 +92,8 @@ def to_text(result: Mapping[str, Any]) -> str:
         f"{'':20}" + f"{'plain':>30}{'JAX':>30}" + f"{'plain':>12}{'JAX':>12}",
     ]
     noisy, machines = {}, []
-    for what, points in curves(result).items():
-        for value, point in points.items():
+    for what in POINTS:
+        for value, point in result.get(what, {}).items():
             ms = "".join(f"{timing.to_text(x, 1):>30}" for x in rounds_ms(point))
             rates = "".join(f"{x:12.1f}" for x in windows_per_s(point))
             busy = timing.noisy_ways(point["calls"])
@@ -123,7 +118,7 @@ def windows_per_s(point: Mapping[str, Any]) -> list[float]:
 
 def plot(path: Path, result: Mapping[str, Any]) -> None:
     """Draws windows per second against each of what grows."""
-    measured = curves(result)
+    measured = {what: result[what] for what in POINTS if what in result}
     if not measured:
         return
     figure = Figure(figsize=(3 * len(measured), 3), layout="constrained")

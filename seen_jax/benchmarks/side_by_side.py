@@ -1,5 +1,7 @@
 """How long a call takes here and in plain PyTorch, measured in turn.
 
+    python -m seen_jax.benchmarks step|forward|latency [--workdir RUN] [--json]
+
 Both get the same weights and windows, in float32: drawn ones, or with `--workdir` those
 of a run. On a CPU time follows the spikes here, so the latter is what training and
 predicting take. PyTorch gets images that are normalised and RGB already, which favours
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,53 +24,49 @@ import jax
 import numpy as np
 import torch
 
-from seen_jax.benchmarks import arguments, timing, torch_seen
+from seen_jax.benchmarks import arguments, forward, step, timing, torch_seen
+from seen_jax.benchmarks.arguments import DEVICES, HERE, PLAIN
 from seen_jax.benchmarks.clips import NUM_FRAMES, draw_batches
 from seen_jax.benchmarks.here import Weights
 from seen_jax.data.batches import Batches
 from seen_jax.errors import refuse
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.models.fast.network import options_of
-from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import SEEN
 
-HERE, PLAIN = "JAX", "plain PyTorch"
-DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # as JAX and PyTorch call their platform
 MOST_CHECKED = 32  # windows in float64
-
-Call = Callable[[], np.ndarray]  # waits for its result
-# From weights, whose type is that of all numbers, and batches, to a call by way.
-MakeCalls = Callable[[Weights, Batches, argparse.Namespace], Mapping[str, Call]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `step`, `forward` and `latency` share."""
-    add_device(parser)
+    command = parser.get_default("command")
+    arguments.add_device(parser)
+    arguments.add_precision(parser)
     arguments.add_setting(parser)
-    arguments.add_numbers(parser, batch_size=32)
+    arguments.add_numbers(parser, batch_size=1 if command == "latency" else 32)
     text = "a run, whose weights and training clips are taken; default: drawn ones"
     parser.add_argument("--workdir", type=Path, metavar="RUN", help=text)
     arguments.add_rounds(parser, rounds=15, seconds=1.0)
+    parser.set_defaults(devices=1, clips=0)
+    if command == "step":
+        text = "of the CPU, virtual; default: 1"
+        arguments.add_numbers(parser, text=text, devices=1)
+        text = "whose frames are in the device's memory; default: 0, the batch is sent"
+        arguments.add_numbers(parser, least=0, text=text, clips=0)
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Adds --device and --precision."""
-    parser.add_argument(
-        "--device", choices=DEVICES, default="cpu", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--precision", choices=PRODUCTS, default="float32", help="here; plain: float32"
-    )
-
-
-def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
+def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Measures what the arguments ask for; returns what --json prints.
 
     Raises:
-      UserError: there is no such device.
+      UserError: there is no such device, or PyTorch cannot train on such a batch.
       RuntimeError: the two programs do not compute the same function.
     """
+    if args.command == "step":
+        arguments.check_last_batch(args.batch_size, args.batch_size)
+    if args.device == "cpu" and args.devices > 1:
+        jax.config.update("jax_num_cpu_devices", args.devices)
     choose_device(args.device)
+    make_calls = (step if args.command == "step" else forward).make_calls
     check_same(args, make_calls)
     calls = make_calls(*start(args), args)
     for call in calls.values():
@@ -86,7 +84,7 @@ def measure(args: argparse.Namespace, make_calls: MakeCalls) -> dict[str, Any]:
     }
 
 
-def check_same(args: argparse.Namespace, make_calls: MakeCalls) -> None:
+def check_same(args: argparse.Namespace, make_calls: Any) -> None:
     """Raises a RuntimeError unless the first results agree in float64."""
     few = {"batch_size": min(args.batch_size, MOST_CHECKED), "precision": "float32"}
     args = argparse.Namespace(**vars(args) | few)
@@ -110,51 +108,27 @@ def start(args: argparse.Namespace) -> tuple[Weights, Batches]:
     Raises:
       UserError: a run of another network than the plain one, or with `--clips`.
     """
-    if args.workdir is None:
-        return torch_seen.draw_weights(seed=0), draw(args)
-    if getattr(args, "clips", 0):
+    if args.workdir is None:  # without --clips the frames of one batch are enough
+        num_clips = max(args.batch_size, args.clips)
+        num_frames = NUM_FRAMES if num_clips > args.batch_size else None
+        drawn = draw_batches(num_clips, args.setting, args.batch_size, num_frames)
+        return torch_seen.draw_weights(seed=0), drawn
+    if args.clips:
         refuse("clips", "0 with a workdir, whose clips are taken", args.clips)
     from seen_jax.evaluation.restored import open_batches, restore  # grain, for data
 
     restored = restore(args.workdir)
-    if (name := restored.config["network"]) != "seen":
-        refuse("workdir", "a run of the published network", name, "give another one")
-    options = options_of(restored.model)
-    given = {k: v for k, v in options.items() if v != getattr(SEEN(), k)}
-    if given.keys() - {"axis_name"}:
-        refuse("workdir", "a run of the published network", given, "give another one")
+    other = restored.config["network"]
+    if other == "seen":
+        given = options_of(restored.model) | {"axis_name": None}
+        other = {k: v for k, v in given.items() if v != getattr(SEEN(), k)}
+    if other:
+        refuse("workdir", "a run of the published network", other, "give another one")
     config = {**restored.config, "images": "store"}
     of_run = open_batches(replace(restored, config=config), "train")
     shared = args.setting, args.batch_size, 0, "train"
     batches = Batches(of_run.images, of_run.clips, *shared)
     return torch_from_variables(restored.variables), batches
-
-
-def draw(args: argparse.Namespace) -> Batches:
-    """Draws clips of random images: those of one batch, or with `--clips` as many."""
-    num_clips = max(args.batch_size, getattr(args, "clips", 0))
-    num_frames = NUM_FRAMES if num_clips > args.batch_size else None
-    return draw_batches(num_clips, args.setting, args.batch_size, num_frames)
-
-
-def first_batch(batches: Batches) -> dict[str, np.ndarray]:
-    """Returns batch 0 of drawn clips, whose few frames may stand for many."""
-    store, rows = batches.images, batches.rows(0, 1)
-    batch = {name: rows[name][0] for name in ("label", "mask", "clip")}
-    for kind, frames in (
-        ("event", store.event_frames),
-        ("intensity", store.intensity_frames),
-    ):
-        batch[f"{kind}_frames"] = frames[rows[f"{kind}_rows"][0] % len(frames)]
-    return batch
-
-
-def plain_inputs(
-    network: torch_seen.SEEN, batch: Mapping[str, np.ndarray]
-) -> list[torch.Tensor]:
-    """Returns a batch's images as PyTorch gets them, normalised and RGB."""
-    frames = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
-    return [x.contiguous() for x in torch_seen.inputs(network, *frames)]
 
 
 def to_text(result: Mapping[str, Any]) -> str:
@@ -170,12 +144,6 @@ def to_text(result: Mapping[str, Any]) -> str:
             f"{HERE} is {ratio} times faster than {PLAIN}",
         ]
     )
-
-
-def plot(path: Path, result: Mapping[str, Any]) -> None:
-    rounds = {name: timing.times_ms(x["per_s"]) for name, x in result["calls"].items()}
-    title = f"{result['what']}: ratio {result['ratio']:.2f}"
-    timing.plot(path, title, "ms", rounds)
 
 
 def choose_device(name: str) -> None:

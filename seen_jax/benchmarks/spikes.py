@@ -65,7 +65,6 @@ def crossing(points: list[tuple[float, float]], dense: float) -> float | None:
 
     Args:
       points: rates, ascending, and the kernel's time; straight lines between them.
-      dense: the time of the dense program.
     """
     for (rate, time), (next_rate, next_time) in pairwise(points):
         if time <= dense < next_time:

@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 NOISY = 0.1  # of the median, or of a core for others: more shows a busy machine
 FEWEST = 3  # rounds that have a spread
 MARK = "*"  # behind a ratio of such numbers
@@ -78,12 +76,7 @@ def _others_s():
 
 
 def repeat(call: Callable[[], object], units: int = 1) -> Callable[[float], int]:
-    """Returns a function that calls for some time, once at least, and counts units.
-
-    Args:
-      call: what is measured.
-      units: of work that a call does.
-    """
+    """Returns a function that calls for some time, at least once, and counts units."""
 
     def run(seconds: float) -> int:
         end, done = time.perf_counter() + seconds, 0
@@ -191,37 +184,6 @@ def table(
 
 def times_ms(rates: Sequence[float]) -> list[float]:
     return [1000 / rate for rate in rates]
-
-
-def plot(
-    path: Path,
-    title: str,
-    what: str,
-    rounds: Mapping[str, Sequence[float]],
-    log: bool = False,
-) -> None:
-    """Draws medians and spreads as bars.
-
-    Args:
-      path: of the image.
-      title: of the image.
-      what: the quantity, with its unit.
-      rounds: the measurements by way.
-      log: whether the axis is logarithmic.
-    """
-    figure = Figure(figsize=(6, 1 + 0.4 * len(rounds)), layout="constrained")
-    axes = figure.subplots()
-    medians = [statistics.median(x) for x in rounds.values()]
-    bars = axes.barh(list(rounds), medians, xerr=[spread(x) for x in rounds.values()])
-    labels = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in medians]
-    axes.bar_label(bars, labels, padding=5)
-    axes.invert_yaxis()
-    if log:
-        axes.set_xscale("log")
-    axes.margins(x=0.2)
-    axes.set_xlabel(what)
-    axes.set_title(title, fontsize=10)
-    figure.savefig(path, dpi=150)
 
 
 def machine() -> str:

@@ -99,10 +99,7 @@ def loading_epochs(
     """Returns a function that trains an epoch on files and returns its mean loss.
 
     Args:
-      weights: to start from.
       windows: those of an epoch, as of `Files`.
-      batch_size: windows per step.
-      device: PyTorch's name of it.
       num_workers: processes that decode; None takes one for each processor.
     """
     network = torch_seen.restore(weights, device)

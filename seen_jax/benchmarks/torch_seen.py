@@ -170,7 +170,6 @@ def inputs(
     """Normalises frames: (B, T, 3, H, W) of the network's type, on its device.
 
     Args:
-      network: that they are for.
       event_frames, intensity_frames: levels 0 to 255; grey (B, T, H, W), or RGB.
     """
     like, normalised = network.fc1.weight, []
@@ -181,6 +180,12 @@ def inputs(
         frames = (frames.to(like) / 255 - mean) / std
         normalised.append(rgb(frames) if frames.ndim == 4 else frames)
     return tuple(normalised)
+
+
+def batch_inputs(network: SEEN, batch: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
+    """Returns a batch's images as the network gets them, in memory as RGB."""
+    frames = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
+    return [x.contiguous() for x in inputs(network, *frames)]
 
 
 def rgb(frames: torch.Tensor | np.ndarray) -> torch.Tensor:

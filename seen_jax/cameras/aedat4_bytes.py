@@ -95,15 +95,8 @@ def check_closed(path: Path, layout: Layout) -> None:
 def recover(path: Path, layout: Layout, copy: Path) -> str:
     """Copies the whole packets that a file has, as of a recorder that died.
 
-    dv-processing makes the table anew from such a file.
-
-    Args:
-      path: a file, cut anywhere behind its header.
-      layout: of the file.
-      copy: where to write.
-
-    Returns:
-      What was there and what is missing, a sentence.
+    dv-processing makes the table anew from such a file, cut anywhere behind its header.
+    Returns what was there and what is missing, a sentence.
 
     Raises:
       UserError: there is no whole packet.

@@ -43,8 +43,6 @@ def read_in_child(
     """Yields packets as `formats`, `network` and `usb` do, read by a child process.
 
     Args:
-      source: see `seen_jax.cameras.sources`.
-      recover: see `formats.packets_of`.
       limit_s: seconds within which every packet has to come; more for a large file.
 
     Raises:

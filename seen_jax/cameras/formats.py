@@ -69,11 +69,7 @@ _READERS = (
 
 
 def packets_of(path: Path, recover: bool = False) -> Iterator[Recording]:
-    """Reads a file in this process.
-
-    Args:
-      path: a file; a digest beside it is checked.
-      recover: whether to read what is left of a file that is not complete.
+    """Reads a file in this process, if it is that of the digest beside it.
 
     Raises:
       UserError: there is no such file, its format is not known, or it is broken.

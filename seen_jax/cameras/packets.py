@@ -60,12 +60,7 @@ class Packets:
     def frame(
         self, time_us: int, pixels: np.ndarray, place: tuple[int, int] = (0, 0)
     ) -> Recording:
-        """Makes a packet of one intensity frame; see `GreyFrames`.
-
-        Args:
-          time_us: when its exposure begins.
-          pixels, place: see `GreyFrames`.
-        """
+        """Makes a packet of one intensity frame, of that exposure; see `GreyFrames`."""
         image = self._grey(pixels, place)
         times_us = np.array([time_us], np.int64)
         return Recording(no_events(), times_us, image[None], self.resolution)

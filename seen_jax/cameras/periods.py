@@ -60,8 +60,6 @@ def periods(
     """Divides a stream into periods, from the first event to the last one.
 
     Args:
-      packets: a stream, in time.
-      period_us: length of a period.
       start_us: where the first period begins; None takes the first event.
       patience_us: None for a file: a period ends when both modalities are beyond it,
         and a gap is empty periods. For a live stream, how long past the end of a
@@ -181,9 +179,7 @@ def paced(
     """Yields the periods of a file when a camera would have ended them.
 
     Args:
-      stream: periods.
       rate: 2 plays twice as fast; 0 as fast as it goes.
-      clock, sleep: seconds.
     """
     begin = None
     for period in stream:

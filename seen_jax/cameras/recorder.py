@@ -171,13 +171,7 @@ class Recorder:
 
 
 class _Part:
-    """A file that is being written.
-
-    Args:
-      folder: where.
-      packet: the first one of it.
-      part_s: see `Recorder`.
-    """
+    """A file that is being written."""
 
     def __init__(self, folder: Path, packet: Recording, part_s: float):
         from seen_jax.cameras.aedat4 import Writer
@@ -215,11 +209,7 @@ class _Part:
         self._clips.append(clip)
 
     def rows(self, is_over: bool = False) -> Iterator[tuple]:
-        """Yields the rows of clips that are whole, once.
-
-        Args:
-          is_over: nothing more comes; what there is of a clip is its row.
-        """
+        """Yields the rows of clips that are whole, once; at the end, of all."""
         waiting, last_us = [], min(self._last_us)
         for clip in self._clips:
             if clip.end_us > last_us and not is_over:
@@ -274,8 +264,6 @@ class _Folder:
     """The files, one after the other.
 
     Args:
-      folder: where.
-      part_s: see `Recorder`.
       pool: finishes a file while the next one is written.
     """
 

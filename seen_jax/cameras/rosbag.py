@@ -50,9 +50,6 @@ _ENCODINGS = {
 def rosbag_packets(path: Path) -> Iterator[Recording]:
     """Reads a bag, in the order in which it was recorded.
 
-    Args:
-      path: a `.bag`, or a folder with metadata.yaml.
-
     Raises:
       UserError: `rosbags` is not installed; the bag has not one topic of each kind; it
         is not that of the digest beside it; a message is broken.
@@ -107,11 +104,7 @@ def _sensor_size(reader, events, version: int) -> tuple[int, int]:
 def parse_events(
     message: bytes, version: int
 ) -> tuple[tuple[int, int], tuple[np.ndarray, ...]]:
-    """Cuts the events out of a serialized `dvs_msgs/EventArray`.
-
-    Args:
-      message: its bytes.
-      version: of ROS, 1 or 2.
+    """Cuts the events out of a serialized `dvs_msgs/EventArray` of ROS 1 or 2.
 
     Returns:
       (width, height) of the sensor; t, x, y, p, each (N,).

@@ -30,11 +30,6 @@ def parse_address(text: str) -> tuple[str, int]:
 def serve(packets: Iterable[Recording], host: str, port: int) -> None:
     """Sends packets to all clients as they come: events on a port, frames on the next.
 
-    Args:
-      packets: at least one; all of one sensor.
-      host: an address of this computer.
-      port: of the events; the intensity frames have `port + 1`.
-
     Raises:
       UserError: a port cannot be had.
     """

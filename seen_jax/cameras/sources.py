@@ -39,7 +39,6 @@ def open_source(
     packets come, so that who reads can end.
 
     Args:
-      source: see the module.
       recover: whether to read what is left of a file that is not complete.
       limit_s: seconds within which every packet has to come.
 

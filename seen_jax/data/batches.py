@@ -160,11 +160,7 @@ class Batches:
         }
 
     def first_windows(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the windows that the first pass shows of some clips (N,).
-
-        Returns:
-          Event frames (N, T, H, W) and intensity frames (N, 2, H, W), uint8.
-        """
+        """Returns the first pass's windows of clips (N,): uint8 (N, T or I, H, W)."""
         return self._windows(clip, self._first_index(clip))
 
     def first_films(
@@ -210,11 +206,6 @@ class Batches:
 
         `get_state()` gives a small dict that JSON can hold; `set_state` with it, on an
         iterator made by the same arguments, continues exactly there.
-
-        Args:
-          start, stop: numbers of batches; epoch e begins at e * len(batches).
-          num_threads: that gather or decode.
-          num_ahead: batches that are kept ready.
         """
         import grain  # only here: the rest runs without it
 

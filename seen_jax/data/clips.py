@@ -92,14 +92,7 @@ def from_names(
     segments: Sequence[Sequence[int]],
     **provenance: Any,
 ) -> Clips:
-    """Returns the table of clips whose names carry SEE's nine fields.
-
-    Args:
-      names: N clip names.
-      labels: K class names in class-index order.
-      segments: N of [start, end).
-      **provenance: as of `from_index`.
-    """
+    """Returns the table of clips whose names carry SEE's nine fields."""
     fields = [see.ClipName.parse(name) for name in names]
     index = {
         "names": names,

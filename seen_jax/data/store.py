@@ -60,10 +60,8 @@ class Store:
         """Returns event frames (B, T, H, W) and intensity frames (B, 2, H, W), uint8.
 
         Args:
-          clips: the table, or a part of it.
           clip: (B,) integers, rows of that table.
           event_index: (B, T) integers, frame numbers within each clip.
-          places: in the window, of the intensity frames.
         """
         rows = clips.rows(clip, event_index)
         return self.event_frames[rows], self.intensity_frames[rows[:, [*places]]]
@@ -81,10 +79,7 @@ def open_store(
     records.
 
     Args:
-      records: the split.
       directory: where the store is kept; None keeps it beside the records.
-      num_workers: processes that decode; None takes one per processor.
-      progress: shows a progress bar over the clips while decoding.
 
     Raises:
       UserError: the directory cannot be written or has no room, or a record cannot be

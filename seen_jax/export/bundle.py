@@ -54,17 +54,13 @@ def write_bundle(
     formats: Collection[str] = (),
     num_windows: int = NUM_WINDOWS,
 ) -> dict[str, Any]:
-    """Writes a bundle.
+    """Writes a bundle; returns its manifest.
 
     Args:
-      restored: the checkpoint.
       batches: of the clips to compare on, with purpose "eval".
       out: a folder that is new, empty, or a bundle, which is then replaced.
       formats: of `seen_runtime.FORMATS`; none: all that can be written here.
       num_windows: the most to compare on.
-
-    Returns:
-      The manifest.
 
     Raises:
       UserError: another network than SEEN, a folder with other things or that cannot be
@@ -178,14 +174,7 @@ def write_files(
     manifest: dict[str, Any],
     formats: Collection[str],
 ) -> None:
-    """Writes the files of formats, and their hashes into the manifest.
-
-    Args:
-      folder: of the bundle.
-      state_dict: as of `torch_from_variables`.
-      manifest: of `_describe`; changed.
-      formats: of `seen_runtime.FORMATS`.
-    """
+    """Writes the files of formats, and their hashes into the manifest."""
     folded = seen_runtime.fold(state_dict)
     count, constants = manifest["num_event_frames"], seen_runtime.constants(manifest)
     for name in seen_runtime.files_of(formats):

@@ -37,10 +37,7 @@ def compare(
     """Compares every program with JAX on the first windows of an evaluation.
 
     Args:
-      restored: the checkpoint that was exported.
       batches: of purpose "eval".
-      bundle: its folder.
-      formats: those in it.
       num_windows: the most to compare on.
 
     Returns:
@@ -85,12 +82,7 @@ def constants(model: nn.Module) -> dict[str, Any]:
 def check_names(
     runtime: seen_runtime.Runtime, labels: Sequence[str], logits: np.ndarray
 ) -> None:
-    """Compares the classes that a program names with the labels of the records.
-
-    Args:
-      runtime: the program.
-      labels: K names, in the order of the class indices.
-      logits: (N, K) of the program.
+    """Compares the classes a program names by logits (N, K) with the records' labels.
 
     Raises:
       UserError: another number of classes, or another name for one of them.

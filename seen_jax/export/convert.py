@@ -147,13 +147,9 @@ def _mlp(name: str) -> dict[str, Entry]:
 
 
 def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Turns a published state_dict into variables for `SEEN.apply`.
+    """Turns a published state_dict, name to array, into variables for `SEEN.apply`.
 
-    Args:
-      state_dict: published name to array.
-
-    Returns:
-      {"params": ..., "batch_stats": ...} of numpy arrays, copies.
+    They are {"params": ..., "batch_stats": ...} of numpy arrays, copies.
 
     Raises:
       UserError: lists every entry that is missing, not known, or of another shape or
@@ -181,13 +177,7 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
 
 
 def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Turns the variables of a `SEEN` into a state_dict.
-
-    Args:
-      variables: {"params": ..., "batch_stats": ...} of numpy or JAX arrays.
-
-    Returns:
-      Published name to numpy array, copies.
+    """Turns the variables of a `SEEN` into a state_dict of numpy arrays, copies.
 
     Raises:
       UserError: lists every variable that is missing, not known, or of another shape or
@@ -239,13 +229,7 @@ def _check(
     given: Mapping[str, np.ndarray],
     expected: Mapping[str, tuple[Entry, tuple[int, ...]]],
 ) -> None:
-    """Raises one ValueError that lists all differences from the expected entries.
-
-    Args:
-      argument: what the caller was given.
-      given: arrays by name.
-      expected: entries, and the shapes that they have on the caller's side.
-    """
+    """Raises one ValueError that lists all differences from the expected entries."""
     problems = [f"missing {name}" for name in expected if name not in given]
     problems += [f"not known: {name}" for name in given if name not in expected]
     for name in [name for name in expected if name in given]:

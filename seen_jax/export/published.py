@@ -37,7 +37,6 @@ def import_checkpoint(
     Args:
       path: `save_<epoch>.pth`, its state_dict alone, or one of DataParallel; it need
         not be trusted.
-      folder: a workdir that does not exist or is empty.
       config: of the network that was trained and its records, and for fine-tuning it.
 
     Returns:

@@ -250,13 +250,7 @@ def as_fields(moment: Moment, runtime: Runtime) -> dict:
 def summary(
     counts: dict[str, int], latencies: Sequence[float], runtime: Runtime
 ) -> str:
-    """Formats what became of the periods, and how long predictions took.
-
-    Args:
-      counts: of `Engine`.
-      latencies: ms from a period's end to its prediction, of each.
-      runtime: that predicted.
-    """
+    """Formats what became of the periods, and how long (ms) predictions took."""
     counts = dict(counts)
     events = counts.pop("events")
     texts = {

@@ -50,25 +50,14 @@ def is_loopback(host: str) -> bool:
 
 
 def names(listening: socket.socket, host: str) -> list[str]:
-    """Returns what a browser on this computer may call a socket: HOST:PORT.
-
-    Args:
-      listening: of `listen`.
-      host: as the user gave it.
-    """
+    """Returns what a browser on this computer may call a socket: HOST:PORT."""
     place = listening.getsockname()[1]
     hosts = dict.fromkeys((LOOPBACK, "localhost", "::1", host))
     return [f"{_in_url(x)}:{place}" for x in hosts]
 
 
 def urls(listening: socket.socket, host: str, token: str) -> list[str]:
-    """Returns where the page is, the best address first.
-
-    Args:
-      listening: of `listen`.
-      host: as the user gave it.
-      token: "" for none.
-    """
+    """Returns where the page is, the best address first."""
     hosts = [host]
     if host in _ANY:
         hosts = [*_addresses(), LOOPBACK]

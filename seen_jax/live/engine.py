@@ -103,11 +103,7 @@ class Engine:
         return [self._moment(x, is_newest=x is arrivals[-1]) for x in arrivals]
 
     def move_crop(self, crop: tuple[int, int, int]) -> None:
-        """Crops elsewhere from now on; no window has images of both places.
-
-        Args:
-          crop: (x, y, size) in pixels, within the sensor.
-        """
+        """Crops within the sensor from now on; no window has images of both places."""
         self.crop, self._stream = crop, Stream(self.runtime)
 
     def _moment(self, arrival: Arrival, is_newest: bool) -> Moment:

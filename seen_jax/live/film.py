@@ -64,9 +64,6 @@ def check(path: Path) -> None:
 class Painter:
     """Draws the newest moment and what was before.
 
-    Args:
-      about: of the program.
-
     Attributes:
       newest: the latest moment taken, or None.
     """
@@ -271,12 +268,7 @@ def _write_mp4(path: Path, pictures: Iterator[Image.Image]) -> None:
 
 
 def write(path: Path, about: About, moments: Iterator[Moment]) -> None:
-    """Writes a film.
-
-    Args:
-      path: of it, with one of `ENDINGS`.
-      about: of the program.
-      moments: in time.
+    """Writes a film of moments in time, whose name has one of `ENDINGS`.
 
     Raises:
       UserError: it cannot be written.

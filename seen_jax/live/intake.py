@@ -62,15 +62,11 @@ def arrivals(
     """Yields the periods of a source when they are over.
 
     Args:
-      source: see `seen_jax.cameras.sources`.
-      period_us: length of a period.
       patience_us: of a source without an end, see `periods`.
       speed: of a recording: 2 plays twice as fast, 0 as fast as it goes.
       seconds: since the first packet, after which it ends.
       stop: set by who wants it to end before.
-      recover: see `open_source`.
       on_packet: called with every packet, before its periods; returns notes.
-      clock: seconds.
 
     Raises:
       UserError: as `open_source` and `periods`.

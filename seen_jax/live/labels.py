@@ -47,11 +47,7 @@ class Labels:
         self.counts, self._least_us, self._since_us = Counter(), least_us, 0.0
 
     def press(self, name: str, time_us: float) -> None:
-        """Begins a clip.
-
-        Args:
-          name: one of `names`.
-          time_us: by the camera's clock.
+        """Begins a clip, at a time by the camera's clock.
 
         Raises:
           UserError: another name.
@@ -62,10 +58,6 @@ class Labels:
 
     def release(self, time_us: float, crop: tuple[int, int, int]) -> Clip | None:
         """Ends a clip; returns it, or None where nothing was held.
-
-        Args:
-          time_us: by the camera's clock.
-          crop: (x, y, size) in pixels.
 
         Raises:
           UserError: it is shorter than a window, or the clock went back; nothing is

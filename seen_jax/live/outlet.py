@@ -69,12 +69,7 @@ class Outlet:
         feeder.start(), self._listener.start()
 
     def put(self, thing: Any, wait: bool = False) -> None:
-        """Gives a thing.
-
-        Args:
-          thing: that can be pickled.
-          wait: for room; else the oldest thing is lost where there is none.
-        """
+        """Gives a thing, to be pickled; waits for room, or lets the oldest be lost."""
         while not self.failure:
             try:
                 return self._waiting.put(thing, timeout=0.1 if wait else 0)
@@ -84,11 +79,7 @@ class Outlet:
                         self._waiting.get_nowait()
 
     def close(self, timeout_s: float = 60.0) -> None:
-        """Lets the process show what waits, and end.
-
-        Args:
-          timeout_s: seconds after which it is killed.
-        """
+        """Lets the process show what waits, and end; kills it after so long."""
         deadline_s = time.monotonic() + timeout_s
         if not self.failure:
             with contextlib.suppress(queue.Full):  # its process takes nothing any more

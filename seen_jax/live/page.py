@@ -134,12 +134,7 @@ class Page:
     # ------------------------------------------------------------- what is told
 
     def told(self, moment: Moment | None, status: dict) -> tuple[dict, bytes]:
-        """Makes what all viewers are sent; called in a thread.
-
-        Args:
-          moment: the newest, or None where only the status is new.
-          status: see `Session`.
-        """
+        """Makes what all viewers are sent; called in a thread. None: status alone."""
         if moment is None:
             return {"status": status}, b""
         if moment.probabilities is not None:

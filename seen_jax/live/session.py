@@ -46,7 +46,6 @@ class Session:
         """Begins without a page.
 
         Args:
-          engine, labels, recorder: see above.
           folder: that is recorded into.
           warn: called where nothing comes any more, and where page or film end before
             their time; with a sentence.

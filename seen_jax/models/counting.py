@@ -24,10 +24,6 @@ def count_macs(fn: Callable[..., Any], *args: Any) -> int:
     padding count, as in the paper, and so do products with the zeros that the gradient
     of a strided convolution inserts. A `while` counts as one iteration, a `cond` as all
     its branches together.
-
-    Args:
-      fn: any function that JAX can trace.
-      *args: its arguments, or `jax.ShapeDtypeStruct`s.
     """
     return _macs(jax.make_jaxpr(fn)(*args).jaxpr)
 

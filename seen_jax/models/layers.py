@@ -100,12 +100,9 @@ class Conv(nn.Module):
     def __call__(
         self, images: jax.Array, *, add_bias: bool = True, learn: bool = True
     ) -> jax.Array:
-        """Convolves.
+        """Convolves (..., H, W, C).
 
-        Args:
-          images: (..., H, W, C).
-          add_bias: False omits the bias, for this call only.
-          learn: False stops the gradient to the kernel, for this call only.
+        `add_bias=False` omits the bias, `learn=False` stops the gradient to the kernel.
         """
         kernel, bias = self.weights(images.shape[-1], images.dtype)
         if not learn:

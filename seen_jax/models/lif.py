@@ -64,13 +64,7 @@ class LIF:
 
 
 def lif_step(neuron: LIF, state: LIFState, current: jax.Array) -> LIFState:
-    """Advances the neurons by one time step (eq. 13).
-
-    Args:
-      neuron: the constants.
-      state: membranes and spikes of the step before, each of the current's shape.
-      current: input X_t, any shape.
-    """
+    """Advances the neurons by one time step (eq. 13); all arrays have one shape."""
     membrane = neuron.decay * state.membrane * (1 - state.spike) + current
     fired = surrogates.spike(membrane - neuron.threshold, neuron.surrogate)
     return LIFState(membrane, fired)

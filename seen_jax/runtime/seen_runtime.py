@@ -177,14 +177,9 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
     t = {name: s.get(name.replace(".", "_t.", 1), x) for name, x in s.items()}
     fc1 = s["fc1.weight"].reshape(256, len(conv3), -1)  # channel, position
     deep, late = _deep_kernel(conv2, conv3), _late_biases(s)
-    scales = [_fold_scale(s, i) for i in range(3)]
-    intensity, early, hidden, hidden_bias, scores = zip(*scales)
+    intensity, early, scorers = zip(*(_fold_scale(s, i) for i in range(3)))
     folded = {
         "moments": MOMENTS,
-        "hidden": np.concatenate(hidden, -1),
-        "hidden_bias": np.concatenate(hidden_bias),
-        "scores": np.concatenate(scores),
-        "scores_bias": np.concatenate([s[mlp + ".4.bias"] for _, mlp in SCALES]),
         "event": np.stack([_cat(t, i, _grey_kernel(t, i)) for i in range(3)]),
         "intensity": np.stack(intensity),
         "deep": deep,
@@ -195,17 +190,13 @@ def fold(state_dict: dict, dtype: type = np.float32) -> dict:
         "fc1_bias": s["fc1.bias"],
         "fc2": s["fc2.weight"].T,
         "fc2_bias": s["fc2.bias"],
+        **_join_scorers(s, scorers),
     }
     own_attention = "mlp_f1_t.4.bias" in s
     if own_attention:
         frames, none = [_grey_kernel(t, i)[:, None] for i in range(3)], [0] * CHANNELS
         scorers = [_fold_scorer(t, i, x, none) for i, x in enumerate(frames)]
-        hidden, hidden_bias, scores = zip(*scorers)
-        folded["event_hidden"] = np.concatenate(hidden, -1)
-        folded["event_hidden_bias"] = np.concatenate(hidden_bias)
-        folded["event_scores"] = np.concatenate(scores)
-        biases = [t[mlp + ".4.bias"] for _, mlp in SCALES]
-        folded["event_scores_bias"] = np.concatenate(biases)
+        folded.update(_join_scorers(t, scorers, "event_"))
     shapes = folded_shapes(len(intensity[0]), len(s["fc2.bias"]), own_attention)
     return {
         name: np.ascontiguousarray(folded[name], dtype).reshape(shape)
@@ -268,7 +259,7 @@ def _fold_scale(s, i):
 
     ones = np.outer(MOMENTS.sum(0), MOMENTS.sum(0)).ravel()  # means of such an image
     scorer = _fold_scorer(s, i, frames, bias @ ones + s[conv + ".bias"])
-    return (_cat(s, i, frames), early, *scorer)
+    return _cat(s, i, frames), early, scorer
 
 
 def _fold_scorer(s, i, frames, mean):
@@ -287,6 +278,17 @@ def _fold_scorer(s, i, frames, mean):
     return hidden, hidden_bias, scores
 
 
+def _join_scorers(s, scorers, prefix=""):
+    """The arrays of the scorers of all three scales, by name."""
+    hidden, hidden_bias, scores = zip(*scorers)
+    return {
+        prefix + "hidden": np.concatenate(hidden, -1),
+        prefix + "hidden_bias": np.concatenate(hidden_bias),
+        prefix + "scores": np.concatenate(scores),
+        prefix + "scores_bias": np.concatenate([s[x + ".4.bias"] for _, x in SCALES]),
+    }
+
+
 def folded_shapes(
     num_intensities: int, num_classes: int, own_attention: bool = False
 ) -> dict:
@@ -294,7 +296,6 @@ def folded_shapes(
 
     Args:
       num_intensities: N, intensity frames of a window.
-      num_classes: K.
       own_attention: whether branch T attends to each event frame by scores of its own,
         instead of by the weights of branch S.
     """
@@ -350,10 +351,8 @@ def make_network(
 
     Args:
       folded: as of `fold`.
-      num_event_frames: T.
       exported: use no operation that ONNX lacks.
       readout: one of `READOUTS`.
-      decay, threshold: of all neurons.
     """
     import torch
 
@@ -623,10 +622,7 @@ FIELDS = {  # of a manifest m: what each must be; a test that is false or raises
     "sha256": ("the SHA-256 of all else in it", lambda x, m: x == manifest_hash(m)),
     "classes": (f"1 to {MAX_CLASSES} names, each once", _are_names),
     "num_event_frames": (f"1 to {MAX_SPAN}", _within(1, MAX_SPAN, int)),
-    "frames_per_s": (
-        f"above 0, at most {MAX_RATE:g}",
-        _within(1e-9, MAX_RATE, *_REAL),
-    ),
+    "frames_per_s": (f"above 0, at most {MAX_RATE:g}", _within(1e-9, MAX_RATE, *_REAL)),
     "skip": (f"0 or more, and at most {MAX_SPAN} frames from first to last", _is_skip),
     "intensity_places": ("places in a window", _are_places),
     "image_size": (f"{SIZE}", _within(SIZE, SIZE, int)),
@@ -649,7 +645,6 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
     """Reads and checks the manifest of a bundle, and every file that it lists.
 
     Args:
-      bundle: its folder.
       trust: the manifest's SHA-256 as the export printed it. The hashes in the bundle
         show damage; only one from elsewhere shows that nobody replaced them all.
 
@@ -831,9 +826,6 @@ class Runtime:
           event_frames: uint8 (B, T, S, S), the window's event frames in order.
           intensity_frames: uint8 (B, N, S, S), those at the manifest's
             `intensity_places` of the window.
-
-        Raises:
-          ValueError, BackendError: as `logits`.
         """
         frames = self._checked((event_frames, intensity_frames), np.uint8)
         inputs = [
@@ -916,9 +908,7 @@ class Kernel:
     Args:
       library: of `compile_kernel`, for float32 or float64 as the arrays are.
       folded: of `fold`, checked as by `read_folded`.
-      num_event_frames: T.
       readout: one of `READOUTS`.
-      decay, threshold: of all neurons.
 
     Raises:
       ValueError: the library refuses one of these, and says which.
@@ -1011,7 +1001,6 @@ def compile_kernel(source: str, *flags: str, included: tuple = ()) -> ctypes.CDL
     start, which is said.
 
     Args:
-      source: path of seen_spikes.c.
       flags: for the compiler, after those of `COMPILE`.
       included: paths of the files that the source includes, if any.
 
@@ -1051,11 +1040,6 @@ def _load(compile_in):
     return library
 
 
-def _hash(path):
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()[:32]
-
-
 def _processor():
     """What this processor can do, as far as the system says."""
     try:
@@ -1088,7 +1072,7 @@ def _compile(command, arguments, prefix, folder):
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if name.startswith(prefix):
-            if name == f"{prefix}{_hash(path)}.so":
+            if name == f"{prefix}{file_hash(path)[:32]}.so":
                 return path
             os.remove(path)
     handle, temporary = tempfile.mkstemp(".so", dir=folder)
@@ -1103,7 +1087,8 @@ def _compile(command, arguments, prefix, folder):
             if done.returncode == 0:
                 with open(temporary, "rb") as file:
                     os.fsync(file.fileno())  # no crash leaves half a library there
-                path = os.path.join(folder, f"{prefix}{_hash(temporary)}.so")
+                name = f"{prefix}{file_hash(temporary)[:32]}.so"
+                path = os.path.join(folder, name)
                 os.replace(temporary, path)
                 return path
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
@@ -1309,7 +1294,6 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
     Note: TorchScript is a program and may write files; auto never takes it.
 
     Args:
-      bundle: its folder.
       backend: one of `BACKENDS` whose format is in the bundle, or auto: the first that
         is installed, TensorRT only where its engine was written. It says in a line,
         once, what it takes; and, where the kernel in C cannot be compiled, that it

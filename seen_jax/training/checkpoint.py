@@ -118,11 +118,7 @@ class Checkpoints:
                 self._manager.delete(step)
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Reads a checkpoint.
-
-        Args:
-          step: one of `steps()`.
-          like: a state of the same shapes.
+        """Reads a checkpoint, like a state of the same shapes.
 
         Returns:
           The state, as NumPy arrays, and what `save` was given as `run`.

@@ -51,8 +51,6 @@ def start(port: int, num_processes: int, timeout_s: int) -> subprocess.Popen:
     """Starts the service, which ends after this process has ended.
 
     Args:
-      port: to listen on, on every interface.
-      num_processes: of the job.
       timeout_s: of JAX's own heartbeats and of its shutdown.
 
     Raises:

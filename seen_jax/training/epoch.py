@@ -49,14 +49,7 @@ class EpochSums:
 def make_row(
     sums: EpochSums, *, epoch: int, step: int, learning_rate: float
 ) -> dict[str, Any]:
-    """Returns the row of an epoch.
-
-    Args:
-      sums: of the whole epoch.
-      epoch: from 1.
-      step: the epoch's last.
-      learning_rate: of that step.
-    """
+    """Returns the row of an epoch (from 1), of its last step and that step's rate."""
     loss, accuracy = sums.means()
     return {
         "epoch": epoch,

@@ -54,11 +54,8 @@ def join(
 
     Args:
       coordinator: HOST:PORT of process 0, a port that is free there.
-      num_processes: of the job.
-      process_id: from 0.
       heartbeat_s: seconds of silence after which a process counts as gone, and the
         others end.
-      join_s: seconds in which all processes have to come.
 
     Raises:
       UserError: some of the first three are missing or do not fit each other, the port
@@ -135,13 +132,10 @@ def from_main(tree: Any) -> Any:
 
 
 def facts_of_main(facts: dict[str, Any]) -> dict[str, Any]:
-    """Waits until every process is here, and returns process 0's facts in each.
+    """Waits until every process is here; returns process 0's facts (JSON) in each.
 
     A first sum over all devices would wait half a minute and no longer, while one
     process may have a store to decode.
-
-    Args:
-      facts: what JSON can hold.
     """
     if jax.process_count() == 1:
         return facts

@@ -61,12 +61,7 @@ def check_port(port: int) -> None:
 
 
 def reach(address: str, join_s: int, service: subprocess.Popen | None) -> None:
-    """Waits until process 0 listens.
-
-    Args:
-      address: HOST:PORT of it.
-      join_s: seconds to wait.
-      service: that was started here, in process 0.
+    """Waits until process 0 listens; `service` is what this process started for it.
 
     Raises:
       UserError: it does not listen in time, or the host has no address.

@@ -39,7 +39,6 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
 
     Args:
       runs: seed to the row of its epoch that counts.
-      select: how that epoch was chosen.
     """
     means = [metrics.flatten(row["mean"]) for row in runs.values()]
     overall = (metrics.WAR, metrics.UAR)

@@ -8,7 +8,7 @@ from seen_jax.benchmarks import __main__ as benchmarks
 
 pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import scale
-from seen_jax.benchmarks.side_by_side import HERE, PLAIN
+from seen_jax.benchmarks.arguments import HERE, PLAIN
 
 SMALL = ["step", "--setting=E1_S0", "--batch_size=2"]
 
@@ -20,7 +20,7 @@ def test_points_run(monkeypatch, capsys, tmp_path):
     options = ["--only", "devices", "--rounds", "1", "--seconds", "0"]
     assert benchmarks.main(["scale", *options, "--json", "--plot", str(plot)]) == 1
     out, err = capsys.readouterr()
-    assert "stop --device cpu" in err  # the point that fails
+    assert "stop --device=cpu" in err  # the point that fails
     result = json.loads(out)
     assert [*result] == ["devices", "failed"]
     (point,) = result["devices"].values()

@@ -20,7 +20,7 @@ from tests import helpers
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import forward, side_by_side, step  # noqa: E402
-from seen_jax.benchmarks.side_by_side import HERE, PLAIN  # noqa: E402
+from seen_jax.benchmarks.arguments import HERE, PLAIN  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for a busy processor cost more than one
 
@@ -28,14 +28,12 @@ FAST = ["--rounds", "1", "--seconds", "0.01", "--batch_size", "2", "--setting", 
 
 
 @pytest.mark.parametrize("command", ["step", "forward"])
-def test_the_commands(command, capsys, tmp_path):
+def test_the_commands(command, capsys):
     """Each compares both programs in float64; `step --clips` is in test_scale.py."""
-    plot = tmp_path / "plot.png"
-    assert benchmarks.main([command, *FAST, "--json", "--plot", str(plot)]) == 0
+    assert benchmarks.main([command, *FAST, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["what"] == f"{command}, E1, batch 2, random images and weights"
     assert list(result["calls"]) == [PLAIN, HERE]
-    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_latency_is_of_one_window(monkeypatch, capsys):
@@ -90,7 +88,7 @@ def test_another_function_is_an_error(monkeypatch):
 def test_few_frames_stand_for_those_of_many_clips():
     batches = draw_batches(30, Setting(2, 1), 8, num_frames=70)
     frames = step.place_tiled(batches.images, jax.local_devices()[:1])
-    batch, rows = side_by_side.first_batch(batches), batches.rows(0, 1)
+    batch, rows = step.first_batch(batches), batches.rows(0, 1)
     num_frames = frames["event_frames"].shape[1]
     assert 0 <= num_frames - batches.clips.num_frames.sum() < 70
     for kind in ("event", "intensity"):

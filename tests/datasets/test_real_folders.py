@@ -513,5 +513,9 @@ def test_check_and_builder_refuse_the_same(
             others = [f"--write_volunteer_split={tmp_path}/s.json"] * by_volunteer
         code = run_command(lambda: main([str(root), *others, *options]))  # noqa: B023
         printed = capsys.readouterr()
+        config = (
+            tmp_path / "data/see_tfds" / ("published", "by_volunteer")[by_volunteer]
+        )
+        assert config.exists() == (is_built and text is None)
         assert code == (text is not None)
         assert text is None or text in printed.out + printed.err

@@ -2,10 +2,7 @@
 
 import contextlib
 import dataclasses
-import json
 import os
-import subprocess
-import sys
 from functools import partial
 
 import jax
@@ -25,7 +22,7 @@ from seen_jax.training import loop, setup, workdir
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.step import AXIS
 from tests.export.command import export
-from tests.helpers import ROOT, ROTATED, in_float64, write_run
+from tests.helpers import ROTATED, in_float64, write_run
 from tests.models.variables import whole, windows
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -122,27 +119,6 @@ def test_a_bundle_that_names_other_classes_is_not_written(folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_bundles_own_program(written, tmp_path):
-    """From another folder, with none of our code on the path."""
-    frames = np.random.default_rng(0).integers(0, 256, (6, 90, 90), np.uint8)
-    for name in ("events", "frames"):
-        (tmp_path / name).mkdir()
-        for i, frame in enumerate(frames):
-            np.save(tmp_path / name / f"{i:05d}.npy", frame)
-    program = written / "seen_runtime.py"
-    flags = ["--events=events", "--frames=frames", "--rate=0", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-I", program, *flags],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert [x["frame"] for x in result["predictions"]] == [2, 3, 4, 5]
-    assert (result["predicted"], result["filling"]) == (4, 2)
-
-
 def test_out_and_in_again_bit_by_bit(folder, written, tmp_path):
     config = config_of(folder, num_event_frames=2)
     back = tmp_path / "back"
@@ -211,11 +187,12 @@ def test_what_is_not_exported(folder, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(
-    "own", [["kernels"], ["attention"], ["attention", "kernels"]], ids=str
-)
+@pytest.mark.parametrize("own", [["kernels"], ["attention"]], ids=str)
 def test_what_branch_t_has_of_its_own(tmp_path, own):
-    """Every program has it; so has `seen.pt`, from which the run can be made again."""
+    """Every program has it; so has `seen.pt`, from which the run can be made again.
+
+    Both at once are in tests/runtime/test_spikes.py.
+    """
     options = dict.fromkeys(own, "own")
     variables = jax.device_get(whole(SEEN(**options), windows(90, 1)))
     fields = dict(num_event_frames=2, skip=1, batch_size=3, num_epochs=1, **options)
@@ -246,22 +223,6 @@ def test_another_readout_and_neuron(folder, tmp_path):
     published = write(restore(folder), tmp_path / "published", formats=["torch"])
     seen_pt = "seen.pt"  # weights alone
     assert read["files"][seen_pt] == published["files"][seen_pt]
-
-
-def test_the_command_in_its_own_process(folder, tmp_path):
-    """Where it stands is no place for a bundle, which it says before all else."""
-    command = [sys.executable, "-m", "seen_jax.export", "torch", "--workdir", folder]
-    done = subprocess.run(
-        [*command, "--out", "."],
-        cwd=tmp_path,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    words = f"{tmp_path}: expected a new folder, an empty one or a bundle to replace, "
-    words += "got the folder that this runs in; give another folder\n"
-    assert done.stderr == words
 
 
 def test_a_disk_without_room_and_a_backend_that_fails(folder, tmp_path, monkeypatch):

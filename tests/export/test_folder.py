@@ -136,7 +136,7 @@ def test_what_no_export_left_is_left_alone(tmp_path):
 def test_one_export_at_a_time(tmp_path):
     with replaced(tmp_path / "b") as new:
         write(new)
-        words = "b: expected one process that writes it, got another in progress; wait"
+        words = "b: expected no other process that writes there, got one; wait"
         with pytest.raises(ValueError, match=words), replaced(tmp_path / "b"):
             pass
         with replaced(tmp_path / "c") as other:

@@ -261,15 +261,6 @@ def test_bad_input_is_one_line(arguments, words, bundle, recording):
     assert words in err[0]
 
 
-def test_a_bundle_of_other_images(tmp_path, bundle, recording):
-    for path in bundle.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    write_manifest(tmp_path, **THREE_LEVELS, image_size=64)
-    status, out, err = run(recording[0], f"--bundle={tmp_path}")
-    assert (status, out, len(err)) == (1, [], 1)
-    assert "manifest.json, image_size: expected 90, got 64; " in err[0]
-
-
 def test_a_recording_shorter_than_a_window(bundle, tmp_path):
     short = recording_of(200_000)
     path = tmp_path / "short.aedat4"

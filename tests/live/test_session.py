@@ -106,15 +106,6 @@ def test_a_label_that_is_held_is_a_row_of_its_time(tmp_path):
     assert (played.notes, played.warnings) == ([], [])
 
 
-def test_a_label_over_the_end_of_a_file_is_two_rows(tmp_path):
-    script = [(0.15, {"press": "fear"}), (0.45, {"release": True})]
-    Played(scene(), script, tmp_path, part_s=0.3)
-    first, second = rows_of(tmp_path)
-    assert first[:2] + first[3:4] == ("00000.aedat4", "0.150000", "fear")
-    assert 0.299 < float(first[2]) < 0.3  # the last timestamp of the file
-    assert second[:4] == ("00001.aedat4", "0.000000", "0.150000", "fear")
-
-
 def test_what_ends_a_label_beside_its_key(tmp_path):
     """Another key, the end of the recording, of the camera, and of the program."""
     script = [

@@ -46,10 +46,6 @@ COMPOSE_FROM = 16  # examples; for fewer, composing kernels costs more than it s
 def network(precision: str = "float32", **options: Any) -> nn.Module:
     """Returns the fastest network with the given fields of `SEEN`.
 
-    Args:
-      precision: of matrix products, "float32" or "bfloat16"; see `precision`.
-      options: fields of `SEEN`.
-
     Raises:
       UserError: the precision is not known, or needs the options that `FastSEEN` has.
     """
