@@ -28,13 +28,13 @@ if threading.current_thread() is threading.main_thread():
 
 LONGEST = [  # files, from the longest; one that began last would run alone in the end
     "test_environments.py",
+    "test_command.py",  # of tests/live, which stay together
     "test_train.py",
     "test_hosts.py",
     "test_network.py",
     "test_native.py",
     "test_spikes.py",
     "test_demonstration.py",
-    "test_command.py",
     "test_seen.py",
     "test_eval.py",
     "test_step.py",
@@ -50,13 +50,22 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With `-n` a file's tests stay in one process, which makes its fixtures once."""
+    """With `-n` a file's tests stay in one process, which makes its fixtures once.
+
+    All of tests/live do: two cameras at a time would leave two cores nothing to predict
+    with.
+    """
     from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "tests/live" if file.startswith("tests/live/") else file
 
     if config.option.dist != "load":  # another way was asked for
         return None
     config.option.loadscopereorder = False
-    return LoadFileScheduling(config, log)
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="module")
