@@ -16,7 +16,7 @@ const SILENT_MS = 3000, GONE_MS = 10000;  // of a connection that is open
 const SLOW = 3, BLANK = 3;  // moments in a row, before it is said
 
 let socket = null, about = null, session = "", head = {}, lost = 0, heard = 0, why = "";
-let slow = 0, blank = 0;
+let slow = 0, blank = 0, tookMs = 0;  // the newest prediction took; a moment may have none
 let frames = new Map(), past = [], drawn = 0, crop = null, drag = null;
 let isDone = Promise.resolve();
 
@@ -172,8 +172,10 @@ function numbers() {
   text("bright", light > 1 ? `shown ${light} times as bright` : "");
   text("events_per_s", `${short(head.events_per_s)} a second`);
   text("lost", `${head.dropped} dropped, ${head.missed} missed`);
-  if (head.latency_ms !== null)
-    text("rate", `${about.frames_per_s.toFixed(1)} Hz, ${head.latency_ms.toFixed(1)} ms`);
+  if (head.latency_ms !== null) {
+    tookMs = head.latency_ms;
+    text("rate", `${about.frames_per_s.toFixed(1)} Hz, ${tookMs.toFixed(1)} ms`);
+  }
   text("word", head.answer || "\u00a0");
   const shares = head.probabilities;
   blank = shares ? 0 : blank + 1;
@@ -306,7 +308,7 @@ function alarm() {
   if (status.recorder_failure) wrong.push(`the recording ended: ${status.recorder_failure}`);
   if (status.free_mb != null) wrong.push(`the disk has ${status.free_mb} MB left`);
   if (slow >= SLOW)
-    wrong.push(`a prediction took ${head.latency_ms.toFixed(0)} ms, longer than a period`);
+    wrong.push(`a prediction took ${tookMs.toFixed(0)} ms, longer than a period`);
   text("alarm", wrong.join(" · "));
   $("alarm").hidden = !wrong.length;
 }
