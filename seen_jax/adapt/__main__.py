@@ -9,7 +9,6 @@ killed or stopped, rerun the command to resume.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from absl import logging
 
 from seen_jax import memory
 from seen_jax.adapt import recipe, wearer
-from seen_jax.clip_files import Clip
 from seen_jax.data.batches import Batches
-from seen_jax.data.mixed import from_files
+from seen_jax.data.mixed import from_files, in_both
+from seen_jax.data.store import Store
 from seen_jax.errors import refuse, run_command
 from seen_jax.evaluation.restored import (
     Restored,
@@ -55,7 +54,8 @@ def fit(args: argparse.Namespace) -> int:
     run = restore(args.run, args.step)
     if args.bundle:
         bundle.check_network(run.model)
-    others = open_batches(run, "train", args.data_dir, args.store_dir)
+    places = args.data_dir, args.store_dir
+    others, test = (open_batches(run, x, *places) for x in ("train", "test"))
     with workdir.claimed(args.out):
         check_out(args.out)
         if is_table:
@@ -63,15 +63,14 @@ def fit(args: argparse.Namespace) -> int:
             options |= {"max_stale_s": args.max_stale_s}
             table, clips = clips, args.out / "clips"
             wearer.cut(table, clips, others.clips.frames_per_s, **options)
-        signal, left = adapt(run, others, clips, args)
+        chosen, left, person = read(clips, others, test, args)
+        signal = adapt(run, others, chosen, person, args)
     if signal:
         return 128 + signal
     adapted = restore(args.out)
     if left:
         print(tell(run, adapted, left, others))
     if args.bundle:
-        places = args.data_dir, args.store_dir
-        test = open_batches(adapted, "test", *places)
         manifest = bundle.write_bundle(adapted, test, args.bundle, formats)
         print(f"\n{bundle.to_text(manifest)}\n\n{args.bundle}")
     return 0
@@ -127,61 +126,96 @@ def check_out(out: Path) -> None:
         refuse(out, rule, got, "give another --out")
 
 
+def read(
+    folder: Path, others: Batches, test: Batches, args: argparse.Namespace
+) -> tuple[Store, Store | None, str]:
+    """Reads the person's clips.
+
+    Args:
+      folder: in SEE's form.
+      others, test: the run's own clips, of its training and its test split.
+      args: of the command.
+
+    Returns:
+      The clips to adapt to, those that are left, if any, and who it is.
+
+    Raises:
+      UserError: as of `wearer.read`, or a clip is one of the test split.
+    """
+    facts = others.clips
+    parts = folder, facts.labels, others.setting, facts.frames_per_s, args.volunteer
+    clips, person = wearer.read(*parts)
+    chosen, left = (
+        from_files(part, facts.labels, facts.frames_per_s, facts.source)
+        if part
+        else None
+        for part in wearer.choose(clips, args.per_label)
+    )
+    for store in filter(None, (chosen, left)):
+        if known := in_both(store, test.images, test.clips):
+            more = f" and {len(known) - 1} more" if known[1:] else ""
+            rule = f"clips that are not in the test split of {args.run}"
+            remedy = "adapt to someone else: RUN2 is evaluated on that split"
+            refuse(args.clips, rule, f"{known[0]}{more}", remedy)
+    return chosen, left, person
+
+
 def adapt(
-    run: Restored, others: Batches, folder: Path, args: argparse.Namespace
-) -> tuple[int, list[Clip]]:
+    run: Restored, others: Batches, chosen: Store, person: str, args: argparse.Namespace
+) -> int:
     """Trains until it is done, or until a signal asks to stop.
 
     Args:
       run: whose weights are adapted.
       others: of its training clips.
-      folder: the person's clips, in SEE's form.
+      chosen, person: as of `read`.
       args: of the command.
 
     Returns:
-      0 when done, else the number of the signal, and the clips that are left.
+      0 when done, else the number of the signal.
     """
-    facts = others.clips
-    parts = folder, facts.labels, others.setting, facts.frames_per_s, args.volunteer
-    clips, volunteer = wearer.read(*parts)
-    chosen, left = wearer.choose(clips, args.per_label)
-    counts = wearer.counts_of(chosen, facts.labels)
-    text = f"{len(chosen)} clips of {volunteer or 'one person'}, {args.clips}"
+    names, counts = chosen.clips.names, wearer.counts_of(chosen.clips)
+    text = f"{len(names)} clips of {person or 'one person'}, {args.clips}"
     each = ", ".join(f"{label} {count}" for label, count in counts.items())
     print(f"adapts to {text}: {each}", flush=True)
-    store = from_files(chosen, facts.labels, facts.frames_per_s, facts.source)
     places = {"data_dir": args.data_dir or find_data(run)}
     places |= {"store_dir": args.store_dir} if args.store_dir is not None else {}
     config = recipe.config_of(run) | places
-    mixed = recipe.mix(config, recipe.draw_others(others, config["seed"]), store)
-    task = replace(setup.prepare(config, AXIS, mixed), wearer=store.clips.fingerprint)
+    mixed = recipe.mix(config, recipe.draw_others(others, config["seed"]), chosen)
+    task = replace(setup.prepare(config, AXIS, mixed), wearer=chosen.clips.fingerprint)
     weights, origin = start.begin(task, args.out)
     if origin:
         origin["history"] += f", adapted to {text}"
         origin["wearer"] = {
-            "volunteer": volunteer,
-            "clips": [clip.name for clip in chosen],
+            "volunteer": person,
+            "clips": [*names],
             "per_label": counts,
         }
     for line in workdir.check_config(args.out, task.config, task.fingerprints, origin):
         print(f"a run that left no checkpoint starts anew with {line}")
-    return loop.train(task, args.out, weights), left
+    return loop.train(task, args.out, weights)
 
 
-def tell(
-    run: Restored, adapted: Restored, left: Sequence[Clip], others: Batches
-) -> str:
-    """Says what the networks before and after make of clips that neither has seen."""
-    facts = others.clips
-    store = from_files(left, facts.labels, facts.frames_per_s, facts.source)
-    batches = recipe.batches_of(run.config, store, store.clips, "eval")
+def tell(run: Restored, adapted: Restored, left: Store, others: Batches) -> str:
+    """Says what the networks before and after make of clips that are left.
+
+    The one after has not seen them; the one before may have been trained on them, and
+    that is said.
+    """
+    batches = recipe.batches_of(run.config, left, left.clips, "eval")
     before, after = (
         100 * (evaluate(x, batches, NUM_PASSES).argmax(-1) == truth).mean()
-        for truth in [store.clips.label_index]
+        for truth in [left.clips.label_index]
         for x in (run, adapted)
     )
     text = f"{before:.1f} % right before, {after:.1f} % now"
-    return f"{len(left)} clips that are left: {text}"
+    text = f"{len(left.clips)} clips that are left: {text}"
+    if known := in_both(left, others.images, others.clips):
+        text += (
+            f"\n{run.facts['workdir']} was trained on {len(known)} of them: the first "
+            "figure says nothing of how well it knows someone new"
+        )
+    return text
 
 
 if __name__ == "__main__":

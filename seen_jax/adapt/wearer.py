@@ -13,9 +13,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seen_jax import recordings, see, see_folder
 from seen_jax.cameras.recorder import CLIPS
 from seen_jax.clip_files import Clip
+from seen_jax.data.clips import Clips
 from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
 
@@ -124,7 +127,7 @@ def choose(
     return chosen, left
 
 
-def counts_of(clips: Sequence[Clip], labels: Sequence[str]) -> dict[str, int]:
+def counts_of(clips: Clips) -> dict[str, int]:
     """Returns the number of clips of each label."""
-    counts = Counter(clip.annotation.label for clip in clips)
-    return {label: counts[label] for label in labels}
+    counts = np.bincount(clips.label_index, minlength=len(clips.labels)).tolist()
+    return dict(zip(clips.labels, counts, strict=True))

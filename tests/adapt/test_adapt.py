@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import shutil
 import signal
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -12,6 +14,7 @@ from seen_jax import see
 from seen_jax.adapt import __main__ as command
 from seen_jax.adapt import recipe, wearer
 from seen_jax.cameras.aedat4 import write_aedat4
+from seen_jax.data.mixed import from_files, in_both
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import open_batches, restore
@@ -143,6 +146,32 @@ def test_clips_that_are_left_and_a_bundle(root, adapted, capsys):
     assert manifest["trained"]["step"] == 8
 
 
+def test_clips_that_the_run_knows(root, tmp_path, capsys):
+    """Those of its test split are refused; that it was trained on others is said."""
+    rule = "see: expected clips that are not in the test split of .*run, got .*; adapt"
+    with pytest.raises(UserError, match=rule):
+        fit(root, tmp_path / "out", "--volunteer=1", clips="see")
+    known = tmp_path / "known"
+    shutil.copytree(root / "see", known)
+    split = json.loads((known / "emotion.json").read_text())
+    split["database"] = {
+        name: x for name, x in split["database"].items() if x["subset"] == "training"
+    }
+    for path in known.glob("*/*/*"):
+        if path.name not in split["database"]:
+            shutil.rmtree(path)
+    (known / "emotion.json").write_text(json.dumps(split))
+    train = open_batches(restore(root / "run"), "train")
+    clips, _ = wearer.read(known, see.EMOTIONS, SETTING, 30, "1")
+    store = from_files(clips, see.EMOTIONS, 30, "simulated")
+    assert in_both(store, train.images, train.clips) == [x.name for x in clips]
+    black = replace(store, event_frames=np.zeros_like(store.event_frames))
+    assert in_both(black, train.images, train.clips) == []  # the names alone
+    run = restore(root / "run")
+    text = command.tell(run, run, store, train)
+    assert f"run was trained on {len(clips)} of them: the first figure says" in text
+
+
 def test_other_arguments_than_before(root, adapted, tmp_path):
     with pytest.raises(UserError, match=r"records of wearer: [0-9a-f]+ -> [0-9a-f]+"):
         fit(root, adapted)
@@ -166,7 +195,8 @@ def test_a_table_of_clips_as_seen_live_writes_it(root, tmp_path):
     clips, volunteer = wearer.read(tmp_path / "out", see.EMOTIONS, SETTING, 30)
     assert volunteer == "anna"
     assert [len(clip.event_files) for clip in clips] == [6, 6]  # of 200 ms
-    counts = wearer.counts_of(clips, see.EMOTIONS)
+    store = from_files(clips, see.EMOTIONS, 30, "real")
+    counts = wearer.counts_of(store.clips)
     assert counts == dict.fromkeys(see.EMOTIONS, 0) | {"fear": 1, "angry": 1}
     assert wearer.find(tmp_path / "out") == (tmp_path / "out", False)
 
