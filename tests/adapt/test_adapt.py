@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -102,6 +103,9 @@ def test_it_is_a_run_that_says_to_whom_it_is_adapted(root, adapted):
     assert run.config["init_from"] == f"{root / 'run'}:3"
     assert len(open_batches(run, "test").clips) == 4  # of the run's own records
     assert len(open_batches(run, "train").clips) == 10
+    other = replace(run, variables={"params": {"dense": {}}})
+    with pytest.raises(UserError, match="--run: expected a network with fc1 and fc2, "):
+        recipe.config_of(other)
 
 
 def test_stopped_anywhere_it_resumes_to_the_same_bits(
@@ -135,11 +139,17 @@ def test_stopped_anywhere_it_resumes_to_the_same_bits(
     assert digests(out) == digests(adapted)
 
 
-def test_clips_that_are_left_and_a_bundle(root, adapted, capsys):
+def test_clips_that_are_left_and_a_bundle(root, adapted, capsys, monkeypatch):
+    """By another path, RUN is the same."""
     if text := missing("native"):
         pytest.skip(text)
-    assert fit(root, adapted, "--per_label=1", f"--bundle={root / 'bundle'}") == 0
+    monkeypatch.chdir(root)
+    options = "--per_label=1", "--run=run", f"--bundle={root / 'bundle'}"
+    assert fit(root, adapted, *options) == 0
     printed = capsys.readouterr().out
+    now = 100 * read_rows(adapted)[-1]["war"]
+    assert re.search(f"4 clips of the test split: .* before, {now:.1f} % now", printed)
+    assert re.search("among [78] clips that run was trained on", printed)
     assert "7 clips that are left: " in printed and "adapts to 7 clips of 1" in printed
     manifest = json.loads((root / "bundle" / "manifest.json").read_text())
     assert "adapted to 7 clips of 1" in manifest["trained"]["choice"]
@@ -173,9 +183,10 @@ def test_clips_that_the_run_knows(root, tmp_path, capsys):
 
 
 def test_other_arguments_than_before(root, adapted, tmp_path):
-    with pytest.raises(UserError, match=r"records of wearer: [0-9a-f]+ -> [0-9a-f]+"):
+    rule = r"whole: expected the clips that it was adapted to, 7 clips \(angry 1, .*"
+    with pytest.raises(UserError, match=rule + r", got 14 clips \(angry 2, .*; repeat"):
         fit(root, adapted)
-    with pytest.raises(UserError, match="run: expected a new folder, or one of this c"):
+    with pytest.raises(UserError, match="run: expected a new or empty folder, or o"):
         fit(root, root / "run")
     with pytest.raises(UserError, match="expected a built dataset, got none; "):
         fit(root, tmp_path / "out", f"--data_dir={tmp_path}")
@@ -204,7 +215,7 @@ def test_a_table_of_clips_as_seen_live_writes_it(root, tmp_path):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"volunteer": "9"}, "volunteer: expected one of 1, 2, got '9'"),
+        ({"volunteer": "9"}, "--volunteer: expected one of 1, 2, got '9'"),
         (
             {"volunteer": None},
             "see: expected clips of one volunteer, got those of 1, 2",
@@ -228,6 +239,58 @@ def test_clips_that_cannot_be_used(tmp_path, changes, words):
     parts = {"labels": see.EMOTIONS, "setting": SETTING, "frames_per_s": 30} | changes
     with pytest.raises(UserError, match=words):
         wearer.read(folder, **parts)
+
+
+def test_a_table_is_refused_before_it_is_cut(tmp_path):
+    recording = recording_of(300_000)
+    parts = recording.events, recording.times_us, recording.intensity_frames
+    write_aedat4(tmp_path / "a.aedat4", *parts)
+    table = tmp_path / "CLIPS.csv"
+
+    def check(*rows, volunteer=None):
+        first = "recording,start_s,end_s,label,volunteer"
+        table.write_text("\n".join([first, *rows]))
+        wearer.check_table(table, see.EMOTIONS, Setting(4, 0), 30, volunteer)
+
+    with pytest.raises(
+        UserError, match=r"CLIPS.csv: line 3: .* knows, .*, got bored; "
+    ):
+        check("a.aedat4,0,0.2,fear,anna", "a.aedat4,0,0.2,bored,anna")
+    with pytest.raises(
+        UserError, match=r"line 2: expected 4 frames or more, .*, got 3"
+    ):
+        check("a.aedat4,0.1,0.2,fear,anna")
+    two = "a.aedat4,0,0.2,fear,anna", "a.aedat4,0,0.2,bored,ben"
+    with pytest.raises(UserError, match="clips of one volunteer, got those of anna, b"):
+        check(*two)
+    check(*two, volunteer="anna")
+
+
+def test_where_a_run_may_be_written(tmp_path):
+    def check(*options, out="out"):
+        words = ["--run=r", "--clips=c", f"--out={tmp_path / out}", *options]
+        command.check_places(command.parse(words))
+
+    check()
+    with pytest.raises(UserError, match="--formats: expected --bundle=BUNDLE beside"):
+        check("--formats=native")
+    for place in ("out", "out/bundle", "."):
+        with pytest.raises(UserError, match="--bundle: expected a folder apart from"):
+            check(f"--bundle={tmp_path / place}")
+    (tmp_path / "out" / "clips").mkdir(parents=True)
+    (tmp_path / "out" / "lock").touch()
+    with pytest.raises(UserError, match="of this command, got one with clips in"):
+        check()  # clips of someone's own
+    (tmp_path / "out" / "clips" / "recordings.json").touch()
+    check()  # as a run leaves it that was killed while it cut them
+
+
+def test_what_is_missing_is_said():
+    counts = {"angry": 2, "fear": 1, "sadness": 0}
+    absent = "no clips of sadness: the network may now prefer the other labels"
+    assert command.notes_on(counts, None) == [absent]
+    assert command.notes_on(counts, 2) == [absent, "fewer than --per_label=2: fear 1"]
+    assert command.notes_on({"angry": 1}, 1) == []
 
 
 def test_no_clips_at_all(tmp_path):
