@@ -182,6 +182,28 @@ def test_clips_that_the_run_knows(root, tmp_path, capsys):
     assert f"run was trained on {len(clips)} of them: the first figure says" in text
 
 
+def test_before_comes_first(root):
+    """A network that answers angry in any case, and one that answers disgust."""
+    run = restore(root / "run")
+    clips, _ = wearer.read(root / "wearer", see.EMOTIONS, SETTING, 30)
+    left = [x for x in clips if x.annotation.label == see.EMOTIONS[1]]
+    store = from_files(left, see.EMOTIONS, 30, "simulated")
+
+    def always(index):
+        params = run.variables["params"]
+        bias = np.zeros_like(params["fc2"]["bias"])
+        bias[index] = 1e6
+        fc2 = params["fc2"] | {"bias": bias}
+        return replace(run, variables=run.variables | {"params": params | {"fc2": fc2}})
+
+    text = command.tell(always(0), always(1), store, open_batches(run, "train"))
+    assert text.startswith("2 clips that are left: 0.0 % right before, 100.0 % now")
+    test = open_batches(run, "test")
+    share = 100 * (test.clips.label_index == 1).mean()
+    text = command.tell_of_others(always(1), test, 0.125)
+    assert text.endswith(f"split: {share:.1f} % right before, 12.5 % now")
+
+
 def test_other_arguments_than_before(root, adapted, tmp_path):
     rule = r"whole: expected the clips that it was adapted to, 7 clips \(angry 1, .*"
     with pytest.raises(UserError, match=rule + r", got 14 clips \(angry 2, .*; repeat"):
