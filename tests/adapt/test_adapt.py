@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
@@ -12,8 +15,7 @@ import numpy as np
 import pytest
 
 from seen_jax import see
-from seen_jax.adapt import __main__ as command
-from seen_jax.adapt import recipe, wearer
+from seen_jax.adapt import command, recipe, wearer
 from seen_jax.cameras.aedat4 import write_aedat4
 from seen_jax.data.mixed import from_files, in_both
 from seen_jax.data.windows import Setting
@@ -24,7 +26,7 @@ from seen_jax.training import freeze, loop
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.rows import read_rows
 from tests import samples
-from tests.helpers import write_run
+from tests.helpers import ROOT, write_run
 from tests.live.streams import recording_of
 
 FIELDS = {"num_event_frames": 1, "skip": 0, "batch_size": 4, "eval_passes": 1}
@@ -313,6 +315,20 @@ def test_what_is_missing_is_said():
     assert command.notes_on(counts, None) == [absent]
     assert command.notes_on(counts, 2) == [absent, "fewer than --per_label=2: fear 1"]
     assert command.notes_on({"angry": 1}, 1) == []
+
+
+def test_ctrl_c_while_it_is_imported(tmp_path):
+    """A jax that presses it stands in for the seconds that the real one takes."""
+    press = "import signal; signal.raise_signal(signal.SIGINT)"
+    (tmp_path / "jax.py").write_text(press)
+    ran = subprocess.run(
+        [sys.executable, "-m", "seen_jax.adapt", "--help"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr) == (130, "")
 
 
 def test_no_clips_at_all(tmp_path):

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from seen_jax import see
-from seen_jax.adapt import __main__ as command
-from seen_jax.adapt import recipe
+from seen_jax.adapt import command, recipe
 from seen_jax.benchmarks import __main__ as benchmarks
 from seen_jax.benchmarks import adapt
 from seen_jax.errors import UserError
