@@ -93,3 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     words = command(verb, arguments)
     # This process becomes the command: its signals and exit code are the same.
     os.execv(words[0], words)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -39,6 +39,9 @@ def test_help_version_and_what_is_no_verb(tmp_path):
     assert ran.returncode == 2
     assert ran.stderr.startswith("seen evaluate: expected one of simulate, ")
     assert seen().returncode == 2
+    words = [sys.executable, "-m", "seen_jax.cli", "--help"]
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, cli.help_text() + "\n")
 
 
 def test_a_verb_becomes_its_command(tmp_path):

@@ -22,6 +22,7 @@ from seen_jax.data.clips import Clips
 from seen_jax.data.mixed import even_rows, gather, join
 from seen_jax.data.store import Store
 from seen_jax.data.windows import Setting
+from seen_jax.errors import refuse
 from seen_jax.evaluation.restored import Restored
 
 LAYERS = ("fc1", "fc2")
@@ -42,8 +43,16 @@ RECIPE = {
 
 
 def config_of(restored: Restored) -> dict[str, Any]:
-    """Returns the config of the run that begins with a run's weights."""
-    others = sorted(set(restored.variables["params"]) - {*LAYERS})
+    """Returns the config of the run that begins with a run's weights.
+
+    Raises:
+      UserError: the network has no such layers.
+    """
+    layers = set(restored.variables["params"])
+    if not layers > {*LAYERS}:
+        rule, got = f"a network with {' and '.join(LAYERS)}", ", ".join(sorted(layers))
+        refuse("--run", rule, f"one of {got}", "only these layers are adapted")
+    others = sorted(layers - {*LAYERS})
     return {
         **restored.config,
         **RECIPE,

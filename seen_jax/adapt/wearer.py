@@ -7,17 +7,21 @@ CLIPS.csv     a table of clips, or a folder with one, as `seen live --record` le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from seen_jax import recordings, see, see_folder
 from seen_jax.cameras.recorder import CLIPS
 from seen_jax.clip_files import Clip
+from seen_jax.data.clips import Clips
 from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
+from seen_jax.recording_table import read_table
 
 
 def find(clips: Path) -> tuple[Path, bool]:
@@ -44,11 +48,47 @@ def cut(table: Path, out: Path, frames_per_s: float, **options: Any) -> None:
       table, out, **options: as of `recordings.write_folder`, errors too.
       frames_per_s: of the frames that the network was trained on.
     """
-    usual = see.FRAME_PERIOD_US if frames_per_s == see.FRAMES_PER_S else None
-    period_us = Fraction(usual or 10**6 / Fraction(frames_per_s))
+    period_us = _period_us(frames_per_s)
     recordings.write_folder(table, out, period_us=period_us, divided=False, **options)
     for line in recordings.notes(out):
         print(line)
+
+
+def check_table(
+    table: Path,
+    labels: Sequence[str],
+    setting: Setting,
+    frames_per_s: float,
+    volunteer: str | None = None,
+    crop: tuple[int, int, int] | None = None,
+) -> None:
+    """Raises what `read` would of the clips, before they are cut, with their lines.
+
+    Rows that are no clips are left to `recordings.write_folder`, which lists them.
+
+    Args:
+      table: of clips.
+      crop: of rows without one.
+      labels, setting, frames_per_s, volunteer: as of `read`.
+    """
+    rows, _ = read_table(table, crop)
+    if not rows:
+        return
+    volunteer = _whose(table, [row.volunteer for row in rows], volunteer)
+    for row in rows:
+        if row.volunteer != volunteer:
+            continue
+        place = f"{table}: line {row.line}"
+        _known(place, row.label, labels)
+        span_us = round(row.end_s * 1e6) - round(row.start_s * 1e6)
+        length = int(span_us // _period_us(frames_per_s))
+        if length < setting.span:
+            _refuse_short(place, setting, length)
+
+
+def _period_us(frames_per_s: float) -> Fraction:
+    usual = see.FRAME_PERIOD_US if frames_per_s == see.FRAMES_PER_S else None
+    return Fraction(usual or 10**6 / Fraction(frames_per_s))
 
 
 def read(
@@ -82,32 +122,49 @@ def read(
     by_person: dict[str, list[Clip]] = {}
     for clip in contents.clips.values():
         by_person.setdefault(str(clip.metadata.get("volunteer", "")), []).append(clip)
-    people = ", ".join(by_person)
-    if volunteer is None and len(by_person) > 1:
-        remedy = "say whose with --volunteer=NAME"
-        refuse(folder, "clips of one volunteer", f"those of {people}", remedy)
-    volunteer = next(iter(by_person)) if volunteer is None else volunteer
-    if volunteer not in by_person:
-        refuse("volunteer", f"one of {people}", repr(volunteer))
+    volunteer = _whose(folder, by_person, volunteer)
     clips = [_labelled(folder, clip, labels) for clip in by_person[volunteer]]
     lengths = {x.name: x.annotation.end - x.annotation.start for x in clips}
     short = {name: n for name, n in lengths.items() if n < setting.span}
     if short:
         name, length = next(iter(short.items()))
         more = f", and {len(short) - 1} more" if len(short) > 1 else ""
-        rule = f"{setting.span} frames or more, a window of {setting}"
-        remedy = "record longer clips, or leave them out"
-        refuse(f"{folder}: {name}", rule, f"{length}{more}", remedy)
+        _refuse_short(f"{folder}: {name}", setting, f"{length}{more}")
     return clips, volunteer
 
 
+def _whose(place: Path, people: Iterable[str], volunteer: str | None) -> str:
+    """Returns the one volunteer, or the one that is asked for."""
+    people = [*dict.fromkeys(people)]
+    named = ", ".join(who or "nobody (no volunteer is given)" for who in people)
+    if volunteer is None and len(people) > 1:
+        remedy = "say whose with --volunteer=NAME"
+        if "" in people:
+            remedy += ", and give the other clips a volunteer if they are to be used"
+        refuse(place, "clips of one volunteer", f"those of {named}", remedy)
+    volunteer = people[0] if volunteer is None else volunteer
+    if volunteer not in people:
+        refuse("--volunteer", f"one of {named}", repr(volunteer))
+    return volunteer
+
+
+def _refuse_short(place: str, setting: Setting, length: object) -> NoReturn:
+    rule = f"{setting.span} frames or more, a window of {setting}"
+    refuse(place, rule, length, "record longer clips, or leave them out")
+
+
 def _labelled(folder: Path, clip: Clip, labels: Sequence[str]) -> Clip:
-    label = see.label_from_text(clip.annotation.label, labels)
+    label = _known(folder, clip.annotation.label, labels)
+    return replace(clip, annotation=replace(clip.annotation, label=label))
+
+
+def _known(place: object, text: str, labels: Sequence[str]) -> str:
+    label = see.label_from_text(text, labels)
     if label is None:
         rule = f"labels that the run knows, {', '.join(labels)}"
         remedy = "leave those clips out, or train a run with that label on more people"
-        refuse(folder, rule, clip.annotation.label, remedy)
-    return replace(clip, annotation=replace(clip.annotation, label=label))
+        refuse(place, rule, text, remedy)
+    return label
 
 
 def choose(
@@ -124,7 +181,7 @@ def choose(
     return chosen, left
 
 
-def counts_of(clips: Sequence[Clip], labels: Sequence[str]) -> dict[str, int]:
+def counts_of(clips: Clips) -> dict[str, int]:
     """Returns the number of clips of each label."""
-    counts = Counter(clip.annotation.label for clip in clips)
-    return {label: counts[label] for label in labels}
+    counts = np.bincount(clips.label_index, minlength=len(clips.labels)).tolist()
+    return dict(zip(clips.labels, counts, strict=True))

@@ -231,10 +231,12 @@ def by_person(shares: np.ndarray, units: Sequence[str]) -> dict[str, list[float]
 
 def to_text(result: dict[str, Any]) -> str:
     """Formats the curve, and what the others have lost."""
-    others, people = result["others"], len(result["people"])
+    others, count = result["others"], len(result["people"])
+    most = result["curve"][-1]["clips"]
     lines = [
         f"{result['run']}; {result['source']} data; {result['machine']}",
-        f"{people} people ({result['num_left_out']} left out with too few clips), "
+        f"{count} {'person' if count == 1 else 'people'} "
+        f"({result['num_left_out']} left out with too few clips), "
         f"{result['num_clips']} clips, {result['draws']} draws, "
         f"{result['passes']} passes; 95 % intervals over people",
         f"{'clips of a label':18}{'WAR, percent':>24}{'gain':>24}",
@@ -243,8 +245,12 @@ def to_text(result: dict[str, Any]) -> str:
         gain = _percent(point["gain"], "+") if point["clips"] else ""
         lines.append(f"{point['clips']:<18}{_percent(point['war']):>24}{gain:>24}")
     change = _percent(others["change"], "+")
-    lines.append(f"others: {100 * others['before']:.1f} before, change {change}")
-    return "\n".join([*lines, f"{result['seconds']:.1f} s to adapt, steps alone"])
+    lines += [
+        f"others: {100 * others['before']:.1f} before, change {change}, with {most} "
+        "clips of each label, last draw",
+        f"{result['seconds']:.1f} s to mix the clips and take the steps, the median",
+    ]
+    return "\n".join(lines)
 
 
 def _percent(figures: dict[str, float | None], sign: str = "") -> str:

@@ -106,6 +106,29 @@ def join(first: Store, other: Store) -> Store:
     return Store(table, Path("joined"), *frames)
 
 
+def in_both(store: Store, images: Store | Records, clips: Clips) -> list[str]:
+    """Names the clips of a store that are among others too.
+
+    Names alone prove nothing, since every simulated set has the same ones: the frames
+    of clips with the same name are compared, as many as both have.
+
+    Args:
+      store: of clips whose rows are its own.
+      images, clips: the others.
+    """
+    places = {name: i for i, name in enumerate(clips.names)}
+
+    def is_same(own: int, other: int) -> bool:
+        count = min(store.clips.num_frames[own], clips.num_frames[other])
+        which = np.arange(count)[None], range(count)
+        one = store.windows(store.clips, np.array([own]), *which)
+        two = images.windows(clips, np.array([other]), *which)
+        return all(map(np.array_equal, one, two))
+
+    names = enumerate(store.clips.names)
+    return [x for i, x in names if x in places and is_same(i, places[x])]
+
+
 def even_rows(label_index: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draws rows of a table, as many of each label that it has, give or take one.
 

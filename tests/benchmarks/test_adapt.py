@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from seen_jax import see
-from seen_jax.adapt import __main__ as command
-from seen_jax.adapt import recipe
+from seen_jax.adapt import command, recipe
 from seen_jax.benchmarks import __main__ as benchmarks
 from seen_jax.benchmarks import adapt
 from seen_jax.errors import UserError
@@ -116,4 +115,8 @@ def test_figures_by_hand():
     )
     assert "2 people (1 left out with too few clips)" in text
     assert "1                                     83.3                   +50.0" in text
-    assert "others: 75.0 before, change -1.0 (-2.0 to +0.5)" in text
+    last = "others: 75.0 before, change -1.0 (-2.0 to +0.5), with 1 clips of "
+    assert (
+        last + "each label, last draw\n2.0 s to mix the clips and take the steps"
+        in text
+    )
