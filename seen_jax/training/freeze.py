@@ -112,10 +112,14 @@ def sizes_of(params: Any) -> dict[str, int]:
 
 
 def to_text(params: Any, frozen: Collection[str]) -> str:
-    """Says how many parameters are frozen, and which."""
+    """Says how many parameters are frozen, and which; the shorter list says it."""
     sizes = sizes_of(params)
+    rest = sizes.keys() - frozen
+    named = ", ".join(sorted(frozen))
+    if len(rest) < len(frozen):
+        named = f"all but {', '.join(sorted(rest))}"
     count, total = sum(sizes[path] for path in frozen), sum(sizes.values())
-    return f"frozen: {count:,} of {total:,} parameters: {', '.join(sorted(frozen))}"
+    return f"frozen: {count:,} of {total:,} parameters: {named}"
 
 
 def _text(path: Any) -> str:
