@@ -264,7 +264,7 @@ def tell(run: Restored, adapted: Restored, left: Store, others: Batches) -> str:
     The one after has not seen them; the one before may have been trained on them, and
     that is said.
     """
-    batches = recipe.batches_of(run.config, left, left.clips, "eval")
+    batches = setup.batches_of(run.config, left, left.clips, "eval")
     before, after = (
         100 * (evaluate(x, batches, NUM_PASSES).argmax(-1) == truth).mean()
         for truth in [left.clips.label_index]

@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 
 from seen_jax.data.batches import Batches
-from seen_jax.data.clips import Clips
 from seen_jax.data.mixed import even_rows, gather, join
 from seen_jax.data.store import Store
-from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
 from seen_jax.evaluation.restored import Restored
+from seen_jax.training import setup
 
 LAYERS = ("fc1", "fc2")
 NUM_WINDOWS = 160  # of an epoch, from either part
@@ -85,19 +84,4 @@ def mix(config: Mapping[str, Any], others: Store, wearer: Store) -> Batches:
         even_rows(x.clips.label_index, NUM_WINDOWS, seed) for x in (others, wearer)
     ]
     rows = np.concatenate([parts[0], len(others.clips) + parts[1]])
-    return batches_of(config, store, store.clips.take(rows), "train")
-
-
-def batches_of(
-    config: Mapping[str, Any], store: Store, clips: Clips, purpose: str
-) -> Batches:
-    """Returns batches of clips in a store, as a run shows them."""
-    return Batches(
-        store,
-        clips,
-        Setting(config["num_event_frames"], config["skip"]),
-        config["batch_size"],
-        config["seed"],
-        purpose,
-        intensity=config["intensity"],
-    )
+    return setup.batches_of(config, store, store.clips.take(rows), "train")

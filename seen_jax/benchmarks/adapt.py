@@ -175,7 +175,7 @@ def make_right(run: Restored, num_passes: int) -> Callable[..., np.ndarray]:
     def right(variables, images, clips):
         whole = -(-len(clips) // BATCH_SIZE) * BATCH_SIZE  # one shape of batches
         shown = clips.take(np.resize(np.arange(len(clips)), whole))
-        batches = recipe.batches_of(config, images, shown, "eval")
+        batches = setup.batches_of(config, images, shown, "eval")
         copied = step_lib.replicate(variables)
         answers = (
             (batch, predict(copied, batch))

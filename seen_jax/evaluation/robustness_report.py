@@ -62,7 +62,8 @@ def to_text(content: Mapping[str, Any]) -> str:
     lines += ["", "The largest losses of each kind", "", *_losses(content["kinds"])]
     clips = f"{content['num_clips']} clips"
     if content["num_volunteers"]:
-        clips += f" of {content['num_volunteers']} volunteers"
+        plural = "s" if content["num_volunteers"] > 1 else ""
+        clips += f" of {content['num_volunteers']} volunteer{plural}"
     lines += [
         "",
         f"{content['source']} data, {content['split']} split ({content['dataset']}), "

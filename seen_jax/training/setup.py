@@ -15,8 +15,8 @@ from flax import linen as nn
 
 from seen_jax.data.batches import Batches
 from seen_jax.data.clips import Clips, hold_out
-from seen_jax.data.records import open_records
-from seen_jax.data.store import open_store
+from seen_jax.data.records import Records, open_records
+from seen_jax.data.store import Store, open_store
 from seen_jax.data.windows import Setting
 from seen_jax.errors import refuse
 from seen_jax.models import networks
@@ -183,6 +183,18 @@ def open_batches(
         clips = validation if split == "validation" else train
     if config["images"] != "records":
         images = open_store(records, config["store_dir"] or None, progress=True)
+    return batches_of(config, images, clips, purpose, process_index, process_count)
+
+
+def batches_of(
+    config: Mapping[str, Any],
+    images: Store | Records,
+    clips: Clips,
+    purpose: str,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Batches:
+    """Returns batches of clips and their images, as a run shows them."""
     return Batches(
         images,
         clips,
