@@ -164,12 +164,14 @@ def ends_together():
     """
     try:
         yield
+        if _peers is not None:
+            _peers.note("")
+            jax.distributed.shutdown()  # waits for the others, while they are watched
+            _peers.leave()
     except BaseException as error:
-        if jax.process_count() == 1:
+        if _peers is None:
             raise
         _end(error)
-    if _peers is not None:
-        _peers.note("")
 
 
 def _end(error: BaseException):

@@ -87,7 +87,7 @@ def reach(address: str, join_s: int, service: subprocess.Popen | None) -> None:
 
 
 class Peers:
-    """The other processes, watched from two threads until this process ends.
+    """The other processes, watched from two threads until this process leaves.
 
     One thread exchanges numbers with the service and may hang in that; the other one
     counts for how long each number stood still.
@@ -105,13 +105,27 @@ class Peers:
         self._silent_s = {peer: 0.0 for peer in range(count) if peer != index}
         self._notes: dict[int, str] = {}  # why a process ended; empty if it is done
         self._is_over = False
-        for target in (self._beat, self._watch):
-            threading.Thread(target=target, daemon=True).start()
+        self._threads = [
+            threading.Thread(target=target, name="peers", daemon=True)
+            for target in (self._beat, self._watch)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def note(self, text: str) -> None:
         """Tells the others that this process ends, and why; empty text: it is done."""
         with contextlib.suppress(Exception):  # the service may be gone
             self._client.key_value_set(f"seen/note/{self._index}", text)
+
+    def leave(self) -> None:
+        """Ends the watch.
+
+        Otherwise a call to the service could return while Python takes itself apart,
+        which aborts the process.
+        """
+        self._is_over = True
+        for thread in self._threads:
+            thread.join(GONE_S)
 
     def failed(self) -> str | None:
         """Says which process ended first; takes a second or two, None if none did."""
@@ -142,7 +156,7 @@ class Peers:
 
     def _beat(self) -> None:
         number, last = 0, {}
-        while True:
+        while not self._is_over:
             number += 1
             try:
                 self._client.key_value_set(

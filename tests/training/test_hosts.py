@@ -23,29 +23,35 @@ from tests.training import steps
 NUM_STEPS = {"full": 20, "few": 4}  # in the latter process 1 has padding alone
 
 WORKER = """
-import json, pickle, sys
+import json, pickle, sys, threading
 import numpy as np
 from seen_jax.training import hosts
 from tests.training import steps
 
 port, number, out, num_steps = sys.argv[1:]
-hosts.join("127.0.0.1:" + port, 2, int(number), heartbeat_s=20)
 mine = slice(int(number) * steps.B // 2, (int(number) + 1) * steps.B // 2)
 tree = {"a": np.float32(7 + int(number)), "b": np.arange(3) * int(number)}
-shared = hosts.from_main(tree)
 facts = {"name": "one" * (1 + 2 * int(number)), "number": int(number)}
-assert hosts.facts_of_main(facts) == {"name": "one", "number": 0}
-assert hosts.everywhere(True) and not hosts.everywhere(number == "0")
 
 def part(batch_number, mask):
     batch = steps.make_batch(batch_number, mask)
     return {name: x[mine] for name, x in batch.items()}
 
-made = {
-    name: steps.train(2, steps.MASKS[name], part, num)
-    for name, num in json.loads(num_steps).items()
-}
-pickle.dump((shared, made), open(out, "wb"))
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "peers"]
+
+hosts.join("127.0.0.1:" + port, 2, int(number), heartbeat_s=20)
+with hosts.ends_together():
+    shared = hosts.from_main(tree)
+    assert hosts.facts_of_main(facts) == {"name": "one", "number": 0}
+    assert hosts.everywhere(True) and not hosts.everywhere(number == "0")
+    made = {
+        name: steps.train(2, steps.MASKS[name], part, num)
+        for name, num in json.loads(num_steps).items()
+    }
+    pickle.dump((shared, made), open(out, "wb"))
+    assert len(threads()) == 2
+assert not threads()  # one that talks to the service meanwhile would abort the exit
 """
 
 
