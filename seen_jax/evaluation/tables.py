@@ -1,7 +1,9 @@
 """The paper's two tables, trained anew: which runs they take, and a page of them.
 
     python -m seen_jax.evaluation.tables runs FOLDER [--seeds "1 2 3"] [--splits ...]
-    python -m seen_jax.evaluation.tables page FOLDER        writes FOLDER/tables.md
+    python -m seen_jax.evaluation.tables page FOLDER
+
+The latter writes FOLDER/tables.md, for a README, and FOLDER/tables.html.
 
 launch/tables.sh trains and evaluates in between. A run is in FOLDER/<dataset>/<row>/
 seed_<seed>; its evaluation, which is written last, says that it is done.
@@ -22,9 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-from seen_jax import files, metrics
+from seen_jax import files, metrics, svg
 from seen_jax.errors import refuse, run_command
 from seen_jax.evaluation import analysis, provenance, statistics, summaries
+from seen_jax.evaluation.page import document
+from seen_jax.evaluation.page.markup import Html, Part, tag
+from seen_jax.evaluation.page.markup import table as html_table
+from seen_jax.evaluation.page.shown import Section, pair, percent
 from seen_jax.evaluation.summaries import Summary
 
 RECIPE = "recipe.txt"  # the flags that all runs of a folder have in common
@@ -83,6 +89,7 @@ VARIANTS = (
 )
 PUBLISHED = next(row for row in SETTINGS if row.name == "E4_S3")
 ROWS = {row.name: row for row in (PUBLISHED, *SETTINGS, *VARIANTS)}
+GROUPS = {"Settings": SETTINGS, "Networks": (PUBLISHED, *VARIANTS)}
 
 
 def runs(
@@ -151,8 +158,12 @@ def _summary(name: str, directories: Sequence[Path]) -> Summary:
     return summaries.summarise_directories([column])[0]
 
 
-def to_markdown(folder: Path, tables: dict[str, dict[str, Summary]]) -> str:
-    """Formats both tables for each dataset, and how well their orders agree."""
+def notes(folder: Path, tables: dict[str, dict[str, Summary]]) -> tuple[str, list[str]]:
+    """Returns a title, and what the numbers are and where they come from.
+
+    Raises:
+      UserError: some runs are of real data and others are not.
+    """
     each = [run for t in tables.values() for s in t.values() for run in s.each]
     sources = {run.facts["source"] for run in each}
     if len(sources) > 1:
@@ -162,23 +173,61 @@ def to_markdown(folder: Path, tables: dict[str, dict[str, Summary]]) -> str:
     choices = sorted({run.facts["choice"] for run in each})
     revisions = sorted({run.facts["evaluated_at"] for run in each})
     recipe = (folder / RECIPE).read_text(encoding="utf-8").strip()
-    lines = [
-        f"# The paper's tables on {source} data",
-        "",
+    return f"The paper's tables on {source} data", [
         "WAR (the share of clips that are right) and UAR (the mean of the classes' "
         "recalls) in percent: mean ± standard deviation over seeds; in brackets the "
         f"95 % interval over other people. Epoch {', '.join(map(str, epochs))}, "
         f"{', '.join(choices)}; {each[0].num_passes} passes. The paper's numbers are "
         "of real people and of an epoch chosen on the test split: compare the order, "
         "not the height.",
-        "",
         f"Flags of all runs: `{recipe}`; evaluated at {', '.join(revisions)}.",
     ]
-    groups = {"Settings": SETTINGS, "Networks, E4_S3": (PUBLISHED, *VARIANTS)}
-    for title, rows in groups.items():
+
+
+def to_markdown(folder: Path, tables: dict[str, dict[str, Summary]]) -> str:
+    """Formats both tables for each dataset, and how well their orders agree."""
+    title, words = notes(folder, tables)
+    lines = [f"# {title}"]
+    for text in words:
+        lines += ["", text]
+    for title, rows in GROUPS.items():
         lines += ["", f"## {title}", "", *_table(rows, tables), ""]
         lines += [_order(rows, dataset, table) for dataset, table in tables.items()]
     return "\n".join(lines) + "\n"
+
+
+def to_html(folder: Path, tables: dict[str, dict[str, Summary]]) -> str:
+    """Returns the same as a page, with a bar for each WAR."""
+    title, words = notes(folder, tables)
+    said = [tag("p", x.replace("`", ""), class_="note") for x in words]
+    header = tag("header", tag("div", tag("h1", title), *said))
+    sections = [
+        Section(
+            f"{group}, {DATASETS[dataset]}",
+            _order(rows, dataset, table),
+            [tag("div", _bars(rows, table), class_="full")],
+        )
+        for group, rows in GROUPS.items()
+        for dataset, table in tables.items()
+    ]
+    return document.whole(title, header, sections)
+
+
+def _bars(rows: Sequence[Row], table: dict[str, Summary]) -> Html:
+    head = ["network", "seeds", "", "WAR", "±", "95 %", "UAR", "±", "paper: WAR"]
+    lines: list[list[Part]] = []
+    for row in rows:
+        numbers = _numbers(table[row.name]) if row.name in table else []
+        cells = [0, "", "", "", "", "", ""]
+        if numbers:
+            (war, spread, ends), (uar, of_uar, _) = numbers
+            picture = Html(svg.bar(war, "var(--accent)", ends))
+            text = f"{percent(ends[0])}\u2013{percent(ends[1])}" if ends else "-"
+            cells = [table[row.name].results.num_runs]
+            cells += [tag("td", picture, class_="picture"), percent(war)]
+            cells += [percent(spread), text, percent(uar), percent(of_uar)]
+        lines.append([f"{row.name}: {row.what}", *cells, f"{row.war:.1f}"])
+    return html_table(head, lines, "shares")
 
 
 def _table(rows: Sequence[Row], tables: dict[str, dict[str, Summary]]) -> list[str]:
@@ -198,18 +247,26 @@ def _cells(summary: Summary | None) -> list[str]:
     """Formats the number of seeds, WAR and UAR."""
     if summary is None:
         return ["0", "", ""]
-    number = summary.results.num_runs
-    between = analysis.over_volunteers(summary.results) or {}
-    cells = [str(number)]
-    for column, name in ((metrics.WAR, "WAR"), (metrics.UAR, "UAR")):
-        text = f"{100 * summary.mean[column]:.1f}"
-        # Of one run the spread is that over its passes, which is another thing.
-        text += f" ± {100 * summary.spread[column]:.1f}" if number > 1 else ""
-        if name in between:
-            low, high = between[name].low, between[name].high
-            text += f" [{100 * low:.1f}, {100 * high:.1f}]"
-        cells.append(text)
+    cells = [str(summary.results.num_runs)]
+    for mean, spread, ends in _numbers(summary):
+        text = percent(mean) + ("" if math.isnan(spread) else f" ± {percent(spread)}")
+        cells.append(text + (f" [{', '.join(map(percent, ends))}]" if ends else ""))
     return cells
+
+
+def _numbers(summary: Summary) -> list[tuple[float, float, tuple | None]]:
+    """Returns mean, standard deviation over seeds and interval of WAR and of UAR."""
+    between = analysis.over_volunteers(summary.results) or {}
+    # Of one run the spread is that over its passes, which is another thing.
+    several = summary.results.num_runs > 1
+    return [
+        (
+            summary.mean[column],
+            summary.spread[column] if several else math.nan,
+            pair(between.get(column[1])),
+        )
+        for column in (metrics.WAR, metrics.UAR)
+    ]
 
 
 def _order(rows: Sequence[Row], dataset: str, table: dict[str, Summary]) -> str:
@@ -231,7 +288,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m seen_jax.evaluation.tables")
     commands = parser.add_subparsers(dest="command", required=True)
     of_runs = commands.add_parser("runs", help="print the runs that are not done")
-    of_page = commands.add_parser("page", help="write tables.md")
+    of_page = commands.add_parser("page", help="write tables.md and tables.html")
     for command in (of_runs, of_page):
         command.add_argument("folder", type=Path)
     of_runs.add_argument("--seeds", default="1 2 3", help="numbers")
@@ -246,9 +303,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_recipe(args.folder, args.recipe)
         print("\n".join(runs(args.folder, seeds, datasets, names)))
         return
-    text, path = to_markdown(args.folder, read(args.folder)), args.folder / "tables.md"
+    tables, path = read(args.folder), args.folder / "tables.html"
+    text = to_markdown(args.folder, tables)
     with files.explained(path):
-        files.write_whole(path, text)
+        files.write_whole(path, to_html(args.folder, tables))
+        files.write_whole(path.with_suffix(".md"), text)
     print(f"{text}\n{path}")
 
 

@@ -1,6 +1,7 @@
 """The paper's tables: which runs are left, what the page says, and how orders agree."""
 
 import os
+import re
 import shlex
 import subprocess
 
@@ -76,6 +77,15 @@ def test_the_page(tmp_path):
     assert "1 rows: not computed below 5." in text  # of the settings
     counts = {line.count("|") for line in text.splitlines() if line.startswith("| ")}
     assert len(counts) == 1
+    page = (tmp_path / "tables.html").read_text()
+    assert "6 rows: rank correlation (Spearman) 0.94, 95 % interval " in page
+    rows = re.findall("<tr.*?</tr>", page)
+    (row,) = (
+        x for x in rows if ">A</b> S sees the first intensity frame</th>" in x
+    )  # one split was evaluated
+    cells = [re.sub("<.*?>", "", x) for x in re.findall("<td.*?</td>", row)]
+    assert (cells[0], *cells[2:4], cells[-1]) == ("1", "71.4", "-", "81.3")
+    assert "paper&#x27;s tables on simulated data" in page
 
 
 def test_rank_correlation_is_scipys():

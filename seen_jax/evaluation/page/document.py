@@ -69,6 +69,11 @@ def to_html(shown: Sequence[Shown]) -> str:
     made = [make(shown) for make in SECTIONS]
     made = [section for section in made if section and section.parts]
     title = _title(shown)
+    return whole(title, _header(shown, title), made)
+
+
+def whole(title: str, header: Html, sections: Sequence[Section]) -> str:
+    """Returns a page with its style and a list of contents."""
     style = (
         importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
     )
@@ -77,9 +82,9 @@ def to_html(shown: Sequence[Shown]) -> str:
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", title), tag("style", Html(style)),
     ])  # fmt: skip
-    main = tag("main", *(_section(x) for x in made))
-    page = tag("div", _contents(made), main, class_="page")
-    body = tag("body", _header(shown, title), page)
+    main = tag("main", *(_section(x) for x in sections))
+    page = tag("div", _contents(sections), main, class_="page")
+    body = tag("body", header, page)
     html = tag("html", tag("head", head), body, lang="en")
     return f"<!doctype html>\n{html}\n"
 
@@ -94,8 +99,8 @@ def _place(section: Section) -> str:
     return section.title.lower().replace(" ", "-")
 
 
-def _contents(made: Sequence[Section]) -> Html:
-    items = [tag("li", tag("a", x.title, href=f"#{_place(x)}")) for x in made]
+def _contents(sections: Sequence[Section]) -> Html:
+    items = [tag("li", tag("a", x.title, href=f"#{_place(x)}")) for x in sections]
     return tag("nav", tag("ul", *items), aria_label="contents")
 
 
