@@ -57,7 +57,7 @@ class Row:
 
 def _setting(num_event_frames: int, skip: int, war: float, uar: float) -> Row:
     name = f"E{num_event_frames}_S{skip}"
-    what = f"{num_event_frames} event frames, {skip or 'none'} left out between two"
+    what = f"{num_event_frames} event frames, {skip or 'none'} skipped"
     return Row(name, what, f"--config=configs/{name.lower()}.py", war, uar)
 
 
