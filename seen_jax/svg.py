@@ -217,17 +217,20 @@ def _strip(parts: Sequence[str]) -> str:
     )
 
 
-def alone(parts: Sequence[str], title: str, words: str) -> str:
-    """Puts plots side by side into a file of their own."""
-    top = 24 if title else 4
-    moved = [
-        f'<g transform="translate({WIDTH * i} {top})">{part}</g>'
-        for i, part in enumerate(parts)
-    ]
-    width = WIDTH * len(parts)
+def alone(
+    parts: Sequence[str], title: str, words: str, num_columns: int | None = None
+) -> str:
+    """Puts plots into a file of their own, side by side or in rows."""
+    top, num_columns = 24 if title else 4, num_columns or len(parts)
+    moved = []
+    for i, part in enumerate(parts):
+        down, across = divmod(i, num_columns)
+        place = f"translate({WIDTH * across} {top + HEIGHT * down})"
+        moved.append(f'<g transform="{place}">{part}</g>')
+    width, num_rows = WIDTH * num_columns, -(-len(parts) // num_columns)
     heading = _text(width / 2, 17, title, "middle") if title else ""
     style = f"<style>{STYLE}</style>"
-    return _svg([style, heading, *moved], width, top + HEIGHT, words)
+    return _svg([style, heading, *moved], width, top + HEIGHT * num_rows, words)
 
 
 def _svg(parts: Sequence[str], width: float, height: float, words: str) -> str:

@@ -1,7 +1,7 @@
 """A run -> how much of what is right stays right when its input is disturbed.
 
     robustness.json    the baseline, and each kind of change with a point per severity
-    robustness.png     the same, drawn
+    robustness.svg     the same, drawn
 
 The same windows are shown with each change, drawn by the run's seed as `eval.py` draws
 them, so that differences are paired clip by clip. The file is written after each kind,
@@ -103,7 +103,8 @@ def main(
             content = {**facts, "command": command, **found}
             text = json.dumps(content, indent=1, allow_nan=False) + "\n"
             write_whole(out / robustness_report.FILE, text)
-        robustness_report.draw(content, out / robustness_report.FIGURE)
+        picture = robustness_report.draw(content)
+        write_whole(out / robustness_report.FIGURE, picture)
     print(robustness_report.to_text(content))
     print(f"\n{out / robustness_report.FILE}\n{out / robustness_report.FIGURE}")
 

@@ -1,22 +1,22 @@
-"""`robustness.json` -> tables for a terminal, and a figure.
+"""`robustness.json` -> tables for a terminal, and figures.
 
 The file holds shares from 0 to 1; what is printed and drawn is percent.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seen_jax import palette, svg
 from seen_jax.errors import printable, refuse
 from seen_jax.evaluation import report
 from seen_jax.files import read_json
 
-FILE, FIGURE = "robustness.json", "robustness.png"
+FILE, FIGURE = "robustness.json", "robustness.svg"
 REMEDY = "remove it and run python -m seen_jax.evaluation robustness again"
 LEGEND = """\
 Percent, and the difference in points from windows as they are, paired clip by clip,
@@ -25,7 +25,7 @@ such intervals three leave 0 out by chance. WAR (weighted average recall) is the
 of all clips that are right, UAR (unweighted average recall) the mean of the recalls of
 the classes."""
 TITLES = ("", "WAR", "points", "over people", "UAR", "points", "over people")
-NUM_COLUMNS = 5  # of panels
+NUM_COLUMNS = 3  # of panels
 
 
 def read(directory: str | os.PathLike) -> dict[str, Any] | None:
@@ -117,57 +117,61 @@ def _lightings(lit: Mapping[str, Any]) -> list[str]:
     return report.aligned(rows)
 
 
-def draw(content: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Draws a panel for each kind, and one of the lightings.
+def draw(content: Mapping[str, Any]) -> str:
+    """Draws all kinds and the lightings, as SVG for a file."""
+    found, lit = {"": content}, content["lightings"]
+    panels = [
+        plot(x["name"], found, f"{x['title']} ({x['unit']})") for x in content["kinds"]
+    ]
+    panels += [_plot_lightings(lit)] if lit else []
+    words = "WAR under bad conditions"
+    return svg.alone(panels, "", words, num_columns=min(NUM_COLUMNS, len(panels)))
 
-    Raises:
-      OSError: the file cannot be written.
+
+def plot(name: str, found: Mapping[str, Mapping[str, Any]], title: str) -> str:
+    """Draws WAR by the severity of a kind, with its intervals over people.
+
+    Args:
+      name: of the kind.
+      found: what the files of runs hold, by a name for each; one that lacks the kind
+        has no line.
+      title: below.
     """
-    # Not at the top: a table needs no matplotlib, which takes a while to import.
-    figure_lib = importlib.import_module("matplotlib.figure")
-    panels = [*content["kinds"], *filter(None, [content["lightings"]])]
-    num_rows = -(-len(panels) // NUM_COLUMNS)
-    size = 3 * NUM_COLUMNS, 2.7 * num_rows
-    figure = figure_lib.Figure(figsize=size, layout="constrained")
-    chance = 100 / len(content["labels"])
-    for place, panel in enumerate(panels, start=1):
-        axes = figure.add_subplot(num_rows, NUM_COLUMNS, place)
-        axes.axhline(chance, color="grey", lw=0.8, ls=":", label="chance")
-        if "unit" in panel:
-            _draw_kind(axes, content["baseline"], panel)
-        else:
-            _draw_lightings(axes, panel["points"])
-        axes.set_title(panel["title"], fontsize=10)
-        axes.set(ylim=(0, 100))
-        if place % NUM_COLUMNS == 1:
-            axes.set(ylabel="percent right")
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=4,
-        frameon=False,
-    )
-    figure.savefig(path, dpi=110)
+    lines, levels = [], []
+    colours, words = palette.colours([*found]), ""
+    for colour, (run, content) in zip(colours, found.items(), strict=True):
+        for kind in content["kinds"]:
+            if kind["name"] == name:
+                legend = run if len(found) > 1 else ""
+                lines.append(_line(legend, kind["points"], content["baseline"], colour))
+                levels += [x["severity"] for x in kind["points"]]
+                words = kind["title"]
+    low, high = min(levels), max(levels)
+    x = svg.axis(title, low, high if high > low else low + 1)
+    return svg.plot(lines, x, svg.percents("WAR"), words)
 
 
-def _draw_kind(axes, baseline: Mapping[str, Any], kind: Mapping[str, Any]) -> None:
-    points = kind["points"]
-    places = range(len(points))  # some severities grow threefold from one to the next
-    for name, colour in (("war", "tab:blue"), ("uar", "tab:orange")):
-        shares = [100 * x[name] for x in points]
-        axes.plot(places, shares, "o-", ms=3, color=colour, label=name.upper())
-    ends = [x["war_interval"] or (0, 0) for x in points]
-    low, high = ([100 * (baseline["war"] + x[i]) for x in ends] for i in (0, 1))
-    style = {"color": "tab:blue", "alpha": 0.15, "lw": 0}
-    axes.fill_between(places, low, high, label="WAR, 95 % over people", **style)
-    axes.set_xticks(places, [f"{x['severity']:g}" for x in points], fontsize=8)
-    axes.set_xlabel(kind["unit"], fontsize=8)
+def _line(
+    name: str, points: Sequence[Mapping], baseline: Mapping[str, Any], colour: str
+) -> svg.Line:
+    ends = [x["war_interval"] for x in points]
+    base = baseline["war"]  # whose difference the intervals are of
+    moved = [x and (max(base + x[0], 0), min(base + x[1], 1)) for x in ends]
+    places = [(x["severity"], x["war"]) for x in points]
+    return svg.Line(name, places, colour, sizes=[3] * len(places), intervals=moved)
 
 
-def _draw_lightings(axes, points: Sequence[Mapping[str, Any]]) -> None:
-    for place, x in enumerate(points):
-        axes.bar(place, 100 * x["share"], 0.6, color="tab:blue")
-        if x["interval"]:
-            axes.vlines(place, *(100 * y for y in x["interval"]), color="black")
-    names = [x["lighting"] for x in points]
-    axes.set_xticks(range(len(points)), names, fontsize=8)
+def _plot_lightings(lit: Mapping[str, Any]) -> str:
+    """Draws what is right in each lighting beside what was published."""
+    points, (colour, _) = lit["points"], palette.colours("ab")
+    here = [(i, x["share"]) for i, x in enumerate(points)]
+    there = [
+        (i, x["published"]) for i, x in enumerate(points) if x["published"] is not None
+    ]
+    ends, dots = [x["interval"] for x in points], [3] * len(points)
+    lines = [svg.Line("here", here, colour, sizes=dots, intervals=ends)]
+    if there:
+        lines.append(svg.Line("published", there, None, True, sizes=dots))
+    names = {i: x["lighting"] for i, x in enumerate(points)}
+    x = svg.Axis(lit["title"], -0.5, len(points) - 0.5, names)
+    return svg.plot(lines, x, svg.percents("right"), lit["title"])

@@ -51,7 +51,9 @@ def test_a_command_that_was_killed_keeps_what_is_done(folder, tmp_path, capsys):
     assert (whole["passes"], whole["split"], whole["source"]) == (2, "test", "real")
     assert (whole["num_clips"], whole["num_volunteers"]) == (4, 2)
     assert "--kinds=late,lost" in whole["command"] and whole["step"] == 3
-    assert (tmp_path / "all" / "robustness.png").stat().st_size > 1000
+    picture = (tmp_path / "all" / "robustness.svg").read_text()
+    assert picture.startswith("<svg ") and "Lighting of the clips" in picture
+    assert all(f">{x['title']} ({x['unit']})<" in picture for x in whole["kinds"])
 
     part = tmp_path / "part"
     run(folder, f"--out={part}", "--kinds=lost")

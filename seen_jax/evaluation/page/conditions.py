@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seen_jax import palette, svg
+from seen_jax.evaluation import robustness_report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
 from seen_jax.evaluation.page.shown import Section, Shown, bar, percent
 
@@ -30,16 +30,7 @@ def robustness(shown: Sequence[Shown]) -> Section:
 
 
 def _kind(name: str, kind: Mapping[str, Any], found: Mapping[str, Any]) -> Html:
-    lines, levels = [], []
-    for i, (run, x) in enumerate(found.items()):
-        for of_run in x["kinds"]:
-            if of_run["name"] == name:
-                title = run if len(found) > 1 else ""
-                lines.append(_robust(title, of_run, x, palette.colours(found)[i]))
-                levels += [y["severity"] for y in of_run["points"]]
-    low, high = min(levels), max(levels)
-    x = svg.axis(kind["unit"], low, high if high > low else low + 1)
-    picture = svg.plot(lines, x, svg.percents("WAR"), kind["title"])
+    picture = robustness_report.plot(name, found, kind["unit"])
     words = tag("figcaption", tag("b", kind["title"]), ". ", kind["sentence"])
     return tag("figure", words, Html(picture))
 
@@ -53,14 +44,6 @@ def _by_lighting(found: Mapping[str, Any]) -> Html:
     ]  # fmt: skip
     words = tag("figcaption", tag("b", found["title"]), ". ", found["sentence"])
     return tag("figure", words, table(["", "", "%", "published"], rows))
-
-
-def _robust(title: str, kind: Mapping, found: Mapping, colour: str) -> svg.Line:
-    base, points = found["baseline"]["war"], kind["points"]
-    ends = [x["war_interval"] for x in points]
-    moved = [x and (max(base + x[0], 0), min(base + x[1], 1)) for x in ends]
-    places = [(x["severity"], x["war"]) for x in points]
-    return svg.Line(title, places, colour, sizes=[3] * len(places), intervals=moved)
 
 
 def _numbers(name: str, found: Mapping[str, Any]) -> Html:
