@@ -42,7 +42,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
            "ten", "eleven", "twelve")  # fmt: skip
 PEOPLE = {  # dataset and split: whose expressions are read
     ("by_volunteer", "test"): "people it has never seen",
-    ("published", "test"): "people of whom some are in its training too",
+    ("published", "test"): "people, some of whom it was trained on,",
 }
 SPLITS = {
     "train": "the clips it was trained on",
