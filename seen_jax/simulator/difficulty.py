@@ -26,7 +26,8 @@ class Difficulty:
       missing: share of a volunteer's (emotion, unit) pairs that hardly move.
       strength: factor of a clip's whole expression; strong ones are more frequent.
       partial: the most by which a clip leaves out one of the emotion's units.
-      mixing: the most of another emotion, against `expression.COMPANIONS`.
+      mixing: the most of another emotion, against `expression.SHOWN`.
+      uneven: from 0 to 1, how far emotions differ in how clearly they are shown.
       wandering: spread of the units that a clip shows by the way.
       rest: factor of the level between two expressions.
       apex: factor of how long an expression stays.
@@ -46,6 +47,7 @@ class Difficulty:
     strength: tuple[float, float]
     partial: float
     mixing: float
+    uneven: float
     wandering: float
     rest: tuple[float, float]
     apex: tuple[float, float]
@@ -68,6 +70,7 @@ EASY = Difficulty(
     strength=(1.0, 1.0),
     partial=0.0,
     mixing=0.0,
+    uneven=0.0,
     wandering=0.0,
     rest=(1.0, 1.0),
     apex=(1.0, 1.0),
@@ -89,6 +92,7 @@ HARD = Difficulty(
     strength=(0.75, 1.3),
     partial=0.85,
     mixing=1.0,
+    uneven=1.0,
     wandering=0.01,
     rest=(0.9, 1.15),
     apex=(0.75, 1.0),

@@ -38,7 +38,7 @@ from seen_jax.simulator.difficulty import HARD, Difficulty
 from seen_jax.split import Annotation, Split, split_to_json
 
 # Raise it with every change to the images that the same seed gives.
-SIMULATOR_VERSION = 2
+SIMULATOR_VERSION = 3
 # One thread per worker, on the CPU: a clip is too small for more.
 _WORKER_ENV = {
     "JAX_PLATFORMS": "cpu",

@@ -103,8 +103,8 @@ def shown(emotion, seed, difficulty):
 
 
 def test_hard_clips_show_their_emotion_more_or_less():
-    easy = [shown("happiness", i, EASY)[6] for i in range(80)]
-    hard = [shown("happiness", i, HARD)[6] for i in range(80)]
+    easy = [shown("disgust", i, EASY)[9] for i in range(80)]
+    hard = [shown("disgust", i, HARD)[9] for i in range(80)]
     assert min(easy) > 0.45
     assert min(hard) < 0.75 * min(easy)  # hardly
     assert np.std(hard) / np.mean(hard) > 1.2 * np.std(easy) / np.mean(easy)
@@ -115,11 +115,25 @@ def test_a_share_of_another_emotion_is_the_smaller_one():
     plain = dataclasses.replace(EASY, mixing=9.0)  # so that the bound decides
     habits = expression.sample_habits(rng, rng, EASY)
     for _ in range(50):
-        levels = expression._levels(rng, "disgust", habits, plain)
-        # 9 of disgust alone: its level is the own share; 5 of angry alone.
-        assert 0.51 <= levels[9] <= 1.0
-        other = levels[5] / expression.EMOTION_UNITS["angry"][5]
-        assert other == pytest.approx(1.0 - levels[9], abs=1e-12)
+        levels = expression._levels(rng, "fear", habits, plain)
+        # 5 is of fear alone: its level is the own share; 43 of sadness alone.
+        share = levels[5] / expression.EMOTION_UNITS["fear"][5]
+        assert 0.51 <= share <= 1.0
+        other = levels[43] / expression.EMOTION_UNITS["sadness"][43]
+        assert other == pytest.approx(1.0 - share, abs=1e-12)
+
+
+def test_emotions_differ_in_how_clearly_they_are_shown():
+    rng, uneven = np.random.default_rng(0), dataclasses.replace(EASY, uneven=1.0)
+    low, high = expression.FAINT
+    for emotion, shown_as in expression.SHOWN.items():
+        factors = np.array(
+            [expression._clearness(rng, emotion, uneven) for _ in range(2000)]
+        )
+        faint = factors != shown_as.clear
+        assert ((low <= factors[faint]) & (factors[faint] <= high)).all()
+        assert faint.mean() == pytest.approx(shown_as.faint, abs=0.04)
+        assert expression._clearness(rng, emotion, EASY) == 1.0
 
 
 def test_a_partial_clip_lacks_one_unit():
@@ -132,7 +146,7 @@ def test_a_partial_clip_lacks_one_unit():
         weaker = [u for u in expression.UNITS if levels[u] < own.get(u, 0.0)]
         assert len(weaker) == 1
         left = levels[weaker[0]] / own[weaker[0]]
-        assert 1.0 - expression.PARTIAL["surprise"] <= left < 1.0
+        assert 1.0 - expression.SHOWN["surprise"].partial <= left < 1.0
 
 
 def test_the_helmet_sits_anew_in_every_clip():

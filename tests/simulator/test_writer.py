@@ -55,7 +55,7 @@ def test_the_folder_passes_the_check(folder):
         "emotion.json", "event", "frame", "raw", "simulation.json",
     ]  # fmt: skip
     note = json.loads((folder / "simulation.json").read_text())
-    assert (note["source"], note["simulator_version"]) == ("simulated (hard)", 2)
+    assert (note["source"], note["simulator_version"]) == ("simulated (hard)", 3)
 
 
 def test_images_are_as_published(folder):
