@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains and evaluates the paper's tables: the six settings and Table 2's networks, on the
-# published split and by volunteer, with several seeds, and writes FOLDER/tables.md. Whole
-# tables come seed by seed. Kill it whenever you like and rerun it to resume: what is
-# evaluated is not done again, and the page shows what there is.
+# published split and by volunteer, both of which are to be built, with several seeds. After
+# each run FOLDER/tables.md and FOLDER/tables.html show what there is; whole tables come
+# seed by seed. Kill it whenever you like and rerun it to resume: what is evaluated is not
+# done again. A run that fails is named, and the others go on.
 #
 #   bash launch/tables.sh FOLDER [--seeds="1 2 3"] [--rows="E4_S3 A F"] [--epochs=20]
 #                         [--splits="published by_volunteer"] --config.data_dir=DATA_DIR
@@ -13,9 +14,9 @@
 # python -m seen_jax.evaluation.tables page FOLDER writes the page again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=${1:?expected a FOLDER for the runs}
-if [[ "$folder" == -* ]]; then
-  echo "$folder: expected a FOLDER for the runs before the flags" >&2
+folder=${1-}
+if [[ -z "$folder" || "$folder" == -* ]]; then
+  echo "expected a FOLDER for the runs before the flags, got '$folder'; see launch/tables.sh" >&2
   exit 2
 fi
 shift
@@ -31,14 +32,33 @@ for argument in "$@"; do
       ;;
   esac
 done
+if ! [[ "$epochs" =~ ^[1-9][0-9]*$ ]]; then
+  echo "--epochs: expected a number from 1, got '$epochs'; see launch/tables.sh" >&2
+  exit 2
+fi
 flags=(--config.num_epochs="$epochs" --config.eval_every="$epochs" ${flags[@]+"${flags[@]}"})
 python=${PYTHON:-python}
-runs=$("$python" -m seen_jax.evaluation.tables runs "$folder" ${choice[@]+"${choice[@]}"} \
-  --recipe="${flags[*]}")
-while read -r workdir of_row; do
+tables() {
+  "$python" -m seen_jax.evaluation.tables "$@"
+}
+run() { # WORKDIR, then the flags of its row
+  "$python" train.py --workdir="$1" "${flags[@]}" "${@:2}" </dev/null || return
+  "$python" eval.py --workdir="$1" --out="$1/evaluation/test" </dev/null || return
+  tables page "$folder" >/dev/null
+}
+runs=$(tables runs ${choice[@]+"${choice[@]}"} -- "$folder" "${flags[@]}")
+failed=()
+while IFS=$'\t' read -r workdir of_row; do
   [ "$workdir" ] || continue
   # shellcheck disable=SC2086 # flags of a row are words
-  "$python" train.py --workdir="$workdir" $of_row "${flags[@]}" </dev/null
-  "$python" eval.py --workdir="$workdir" --out="$workdir/evaluation/test" </dev/null
+  run "$workdir" $of_row || {
+    code=$?
+    ((code < 128)) || exit $code # a signal, such as Ctrl-C
+    failed+=("$workdir")
+  }
 done <<<"$runs"
-"$python" -m seen_jax.evaluation.tables page "$folder"
+tables page "$folder"
+if ((${#failed[@]})); then
+  printf '%s: failed, see above; rerun to try again\n' "${failed[@]}" >&2
+  exit 1
+fi

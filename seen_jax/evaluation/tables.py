@@ -1,6 +1,6 @@
 """The paper's two tables, trained anew: which runs they take, and a page of them.
 
-    python -m seen_jax.evaluation.tables runs FOLDER [--seeds "1 2 3"] [--splits ...]
+    python -m seen_jax.evaluation.tables runs [--seeds "1 2 3"] ... -- FOLDER FLAGS
     python -m seen_jax.evaluation.tables page FOLDER
 
 The latter writes FOLDER/tables.md, for a README, and FOLDER/tables.html.
@@ -17,9 +17,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from seen_jax.evaluation.page.shown import Section, pair, percent
 from seen_jax.evaluation.summaries import Summary
 
 RECIPE = "recipe.txt"  # the flags that all runs of a folder have in common
+ELSEWHERE = "data_dir", "store_dir", "images"  # may change from run to run
 DATASETS = {"published": "the published split", "by_volunteer": "by volunteer"}
 
 
@@ -89,16 +91,19 @@ VARIANTS = (
 )
 PUBLISHED = next(row for row in SETTINGS if row.name == "E4_S3")
 ROWS = {row.name: row for row in (PUBLISHED, *SETTINGS, *VARIANTS)}
-GROUPS = {"Settings": SETTINGS, "Networks": (PUBLISHED, *VARIANTS)}
+GROUPS = {
+    "Settings": SETTINGS,
+    "Networks": (replace(PUBLISHED, what="as published"), *VARIANTS),
+}
 
 
 def runs(
     folder: Path, seeds: Sequence[int], datasets: Sequence[str], names: Sequence[str]
 ) -> list[str]:
-    """Returns `WORKDIR FLAGS` of each run that is not done, seed by seed."""
+    """Returns the workdir, a tab and the flags of each run that is not done."""
     return [
-        f"{workdir} {ROWS[name].flags} --config.dataset={dataset} --config.seed={seed}"
-        for seed, dataset, name in itertools.product(seeds, datasets, names)
+        f"{workdir}\t{ROWS[name].flags} --config.dataset={dataset} --config.seed={seed}"
+        for seed, name, dataset in itertools.product(seeds, names, datasets)
         if not _is_done(workdir := folder / dataset / name / f"seed_{seed}")
     ]
 
@@ -111,21 +116,35 @@ def evaluation_of(workdir: Path) -> Path:
     return workdir / "evaluation" / "test"
 
 
-def check_recipe(folder: Path, recipe: str) -> None:
-    """Keeps the flags that all runs have in common; refuses others later.
+def check_recipe(folder: Path, flags: Sequence[str]) -> None:
+    """Keeps the flags that all runs have in common; refuses others once there are runs.
 
     Raises:
-      UserError: the folder is of runs with other flags, or cannot be written.
+      UserError: the folder is of runs with other flags, a flag is the rows' own, or the
+        folder cannot be written.
     """
-    path = folder / RECIPE
+    of_rows = {x.split("=")[0] for row in ROWS.values() for x in row.flags.split()}
+    recipe = []
+    for flag in flags:
+        name = flag.split("=")[0]
+        if name in {*of_rows, "--config.dataset", "--config.seed"}:
+            rule = "flags that all runs have in common"
+            refuse(flag, rule, "one of a row, split or seed", "see launch/tables.sh")
+        if name.removeprefix("--config.") not in ELSEWHERE:
+            recipe.append(flag)
+    text, path = " ".join(recipe), folder / RECIPE
     with files.explained(path):
         folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            files.write_whole(path, recipe + "\n")
-        before = path.read_text(encoding="utf-8").strip()
-    if before != recipe:
+        if not path.exists() or not any(folder.glob("*/*/seed_*/checkpoints/*")):
+            files.write_whole(path, text + "\n")
+    if (before := _recipe(folder)) != text:
         rule, remedy = f"the flags of its runs, {before!r}", "name another folder"
-        refuse(folder, rule, repr(recipe), remedy)
+        refuse(folder, rule, repr(text), remedy)
+
+
+def _recipe(folder: Path) -> str:
+    with files.explained(folder / RECIPE, "launch/tables.sh writes it"):
+        return (folder / RECIPE).read_text(encoding="utf-8").strip()
 
 
 def read(folder: Path) -> dict[str, dict[str, Summary]]:
@@ -169,18 +188,18 @@ def notes(folder: Path, tables: dict[str, dict[str, Summary]]) -> tuple[str, lis
     if len(sources) > 1:
         refuse(folder, "data of one source", " and ".join(sorted(sources)))
     (source,) = sources
-    epochs = sorted({run.facts["epoch"] for run in each})
-    choices = sorted({run.facts["choice"] for run in each})
-    revisions = sorted({run.facts["evaluated_at"] for run in each})
-    recipe = (folder / RECIPE).read_text(encoding="utf-8").strip()
+    epochs, choices, passes, revisions = (
+        ", ".join(map(str, sorted({run.facts[name] for run in each})))
+        for name in ("epoch", "choice", "passes", "evaluated_at")
+    )
+    revisions = re.sub(r"([0-9a-f]{10})[0-9a-f]{30}", r"\1", revisions)
     return f"The paper's tables on {source} data", [
         "WAR (the share of clips that are right) and UAR (the mean of the classes' "
         "recalls) in percent: mean ± standard deviation over seeds; in brackets the "
-        f"95 % interval over other people. Epoch {', '.join(map(str, epochs))}, "
-        f"{', '.join(choices)}; {each[0].num_passes} passes. The paper's numbers are "
-        "of real people and of an epoch chosen on the test split: compare the order, "
-        "not the height.",
-        f"Flags of all runs: `{recipe}`; evaluated at {', '.join(revisions)}.",
+        f"95 % interval over other people. Epoch {epochs}, {choices}; {passes} passes. "
+        "The paper's numbers are of real people and of an epoch chosen on the test "
+        "split: compare the order, not the height.",
+        f"Flags of all runs: `{_recipe(folder)}`; evaluated at {revisions}.",
     ]
 
 
@@ -214,20 +233,20 @@ def to_html(folder: Path, tables: dict[str, dict[str, Summary]]) -> str:
 
 
 def _bars(rows: Sequence[Row], table: dict[str, Summary]) -> Html:
-    head = ["network", "seeds", "", "WAR", "±", "95 %", "UAR", "±", "paper: WAR"]
+    head = ["network", "seeds", "", "WAR", "±", "95 %", "UAR", "±", "paper: WAR", "UAR"]
     lines: list[list[Part]] = []
     for row in rows:
-        numbers = _numbers(table[row.name]) if row.name in table else []
-        cells = [0, "", "", "", "", "", ""]
-        if numbers:
-            (war, spread, ends), (uar, of_uar, _) = numbers
+        cells: list[Part] = [0, "", "", "", "", "", ""]
+        if summary := table.get(row.name):
+            (war, spread, ends), (uar, of_uar, _) = _numbers(summary)
             picture = Html(svg.bar(war, "var(--accent)", ends))
             text = f"{percent(ends[0])}\u2013{percent(ends[1])}" if ends else "-"
-            cells = [table[row.name].results.num_runs]
+            cells = [summary.results.num_runs]
             cells += [tag("td", picture, class_="picture"), percent(war)]
             cells += [percent(spread), text, percent(uar), percent(of_uar)]
-        lines.append([f"{row.name}: {row.what}", *cells, f"{row.war:.1f}"])
-    return html_table(head, lines, "shares")
+        paper = f"{row.war:.1f}", f"{row.uar:.1f}"
+        lines.append([f"{row.name}: {row.what}", *cells, *paper])
+    return html_table(head, lines, "of_rows")
 
 
 def _table(rows: Sequence[Row], tables: dict[str, dict[str, Summary]]) -> list[str]:
@@ -272,9 +291,10 @@ def _numbers(summary: Summary) -> list[tuple[float, float, tuple | None]]:
 def _order(rows: Sequence[Row], dataset: str, table: dict[str, Summary]) -> str:
     """Says how well the rows' order by WAR agrees with the published one."""
     both = [(x.war, table[x.name].mean[metrics.WAR]) for x in rows if x.name in table]
-    start = f"Order by WAR, {DATASETS[dataset]} against the paper, {len(both)} rows: "
+    number = f"{len(both)} row{'s' if len(both) != 1 else ''}"
+    start = f"Order by WAR, {DATASETS[dataset]} against the paper, {number}: "
     if len(both) < statistics.FEWEST:
-        return f"{start}not computed below {statistics.FEWEST}."
+        return f"{start}not computed below {statistics.FEWEST} rows."
     rho, interval = statistics.rank_correlation(*np.array(both).T)
     if math.isnan(rho):
         return f"{start}no rank correlation, since all are equal."
@@ -294,13 +314,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     of_runs.add_argument("--seeds", default="1 2 3", help="numbers")
     of_runs.add_argument("--splits", default=" ".join(DATASETS))
     of_runs.add_argument("--rows", default=" ".join(ROWS))
-    of_runs.add_argument("--recipe", default="", help="flags that all runs have")
+    of_runs.add_argument("flags", nargs="*", help="of train.py, that all runs have")
     args = parser.parse_args(argv)
     if args.command == "runs":
-        seeds = [int(x) for x in _words("--seeds", args.seeds, None)]
+        seeds = [*dict.fromkeys(map(int, _words("--seeds", args.seeds, None)))]
         datasets = _words("--splits", args.splits, DATASETS)
         names = _words("--rows", args.rows, ROWS)
-        check_recipe(args.folder, args.recipe)
+        check_recipe(args.folder, args.flags)
         print("\n".join(runs(args.folder, seeds, datasets, names)))
         return
     tables, path = read(args.folder), args.folder / "tables.html"

@@ -2,7 +2,7 @@
 
 import os
 import re
-import shlex
+import shutil
 import subprocess
 
 import numpy as np
@@ -19,7 +19,7 @@ from tests.samples import clip_names, facts_of, results_of
 NAMES = clip_names(num_volunteers=6)  # 42 clips
 
 
-def write(workdir, num_wrong, source="simulated"):
+def write(workdir, num_wrong, source="simulated (hard)"):
     """An evaluation of one pass in which so many clips, from the first, are wrong."""
     out = tables.evaluation_of(workdir)
     out.mkdir(parents=True)
@@ -34,11 +34,15 @@ def write(workdir, num_wrong, source="simulated"):
 def test_runs_that_are_left(tmp_path):
     write(tmp_path / "published" / "A" / "seed_1", 0)
     left = tables.runs(tmp_path, [1, 2], ["published"], ["E4_S3", "A"])
-    assert [line.split()[0] for line in left] == [
+    assert [line.split("\t")[0] for line in left] == [
         f"{tmp_path}/published/{x}"
         for x in ("E4_S3/seed_1", "E4_S3/seed_2", "A/seed_2")
     ]
-    assert shlex.split(left[-1])[1:] == [
+    both = tables.runs(tmp_path, [1], ["published", "by_volunteer"], ["A", "F"])
+    assert [line.split("/seed_")[0] for line in both] == [
+        f"{tmp_path}/{x}" for x in ("by_volunteer/A", "published/F", "by_volunteer/F")
+    ]
+    assert left[-1].split("\t")[1].split() == [
         "--config=configs/e4_s3.py",
         "--config.intensity=first",
         "--config.dataset=published",
@@ -59,7 +63,7 @@ def test_the_flags_are_those_of_the_readme():
 def test_the_page(tmp_path):
     # Of 42 clips 4 and 8 are wrong: 90.48 and 80.95 %, mean 85.7, standard deviation
     # 9.52 / sqrt(2) = 6.7.
-    tables.check_recipe(tmp_path, "--config.num_epochs=20")
+    tables.check_recipe(tmp_path, ["--config.num_epochs=20"])
     for seed, num_wrong in ((1, 4), (2, 8)):
         write(tmp_path / "published" / "E4_S3" / f"seed_{seed}", num_wrong)
     # In the published order but for the last two.
@@ -67,14 +71,14 @@ def test_the_page(tmp_path):
         write(tmp_path / "published" / row / "seed_1", num_wrong)
     tables.main(["page", str(tmp_path)])
     text = (tmp_path / "tables.md").read_text()
-    assert "on simulated data" in text and "`--config.num_epochs=20`" in text
+    assert "on simulated (hard) data" in text and "`--config.num_epochs=20`" in text
     lines = [line for line in text.splitlines() if line.startswith("| E4_S3 |")]
     assert len(lines) == 2 and all("| 2 | 85.7 ± 6.7 [" in line for line in lines)
     assert lines[0].endswith("| 83.6/84.1 |")
     (row,) = (line for line in text.splitlines() if line.startswith("| A |"))
     assert "| 1 | 71.4 [" in row
     assert "6 rows: rank correlation (Spearman) 0.94, 95 % interval " in text
-    assert "1 rows: not computed below 5." in text  # of the settings
+    assert "1 row: not computed below 5 rows." in text  # of the settings
     counts = {line.count("|") for line in text.splitlines() if line.startswith("| ")}
     assert len(counts) == 1
     page = (tmp_path / "tables.html").read_text()
@@ -82,8 +86,8 @@ def test_the_page(tmp_path):
     rows = re.findall("<tr.*?</tr>", page)
     (row,) = (x for x in rows if ">A: S sees the first" in x)  # of one split
     cells = [re.sub("<.*?>", "", x) for x in re.findall("<td.*?</td>", row)]
-    assert (cells[0], *cells[2:4], cells[-1]) == ("1", "71.4", "-", "81.3")
-    assert "paper&#x27;s tables on simulated data" in page
+    assert (cells[0], *cells[2:4], cells[-1]) == ("1", "71.4", "-", "81.8")
+    assert "paper&#x27;s tables on simulated (hard) data" in page
 
 
 def test_rank_correlation_is_scipys():
@@ -114,6 +118,14 @@ def test_the_interval_holds_the_truth():
         (["runs", "F", "--seeds=a"], "--seeds: expected seeds from 0"),
         (["runs", "F", "--rows=E4_S3 Z"], "--rows: expected some of E4_S3"),
         (["runs", "F", "--splits="], "--splits: expected some of published"),
+        (
+            ["runs", "F", "--", "--config.seed=9"],
+            "--config.seed=9: expected flags that",
+        ),
+        (
+            ["runs", "F", "--", "--config.network=cnn"],
+            "network=cnn: expected flags that",
+        ),
         (["page", "F"], "F: expected evaluated runs, got none; bash launch/tables.sh"),
     ],
 )
@@ -125,39 +137,57 @@ def test_bad_arguments(tmp_path, monkeypatch, arguments, message):
 
 
 def test_one_folder_has_one_recipe_and_one_source(tmp_path):
-    tables.check_recipe(tmp_path, "--config.num_epochs=2")
-    tables.check_recipe(tmp_path, "--config.num_epochs=2")
-    with pytest.raises(
-        UserError, match=r"num_epochs=2.*got.*num_epochs=3.*another fold"
-    ):
-        tables.check_recipe(tmp_path, "--config.num_epochs=3")
+    two, three = (f"--config.num_epochs={x}" for x in (2, 3))
+    tables.check_recipe(tmp_path, [three])  # a slip, before there is any run
+    tables.check_recipe(tmp_path, [two, "--config.data_dir=A"])
+    (tmp_path / "published" / "A" / "seed_1" / "checkpoints" / "3").mkdir(parents=True)
+    tables.check_recipe(tmp_path, [two, "--config.data_dir=B"])  # data may move
+    with pytest.raises(UserError, match=f"{two}.*got.*{three}.*another fold"):
+        tables.check_recipe(tmp_path, [three])
+    shutil.rmtree(tmp_path / "published")
     write(tmp_path / "published" / "A" / "seed_1", 1)
     write(tmp_path / "published" / "B" / "seed_1", 1, source="real")
-    with pytest.raises(UserError, match="data of one source, got real and simulated"):
+    with pytest.raises(UserError, match="data of one source, got real and sim"):
         tables.to_markdown(tmp_path, tables.read(tmp_path))
 
 
 def test_the_script(tmp_path):
-    """It runs what is left with the row's flags; here the programs only say so."""
-    stub = tmp_path / "python"
+    """It runs what is left, and names a run that fails; the programs are stubs."""
+    stub, out = tmp_path / "python", tmp_path / "two words"
     stub.write_text(
         '#!/usr/bin/env bash\nif [ "$1" = -m ]; then exec python "$@"; fi\n'
-        f'echo "$*" >> {tmp_path}/log\n'
+        f'printf "<%s>" "$@" >> {tmp_path}/log; echo >> {tmp_path}/log\n'
+        "[[ $* != train.py*/F/* ]]\n"
     )
     stub.chmod(0o755)
-    write(tmp_path / "F" / "published" / "A" / "seed_1", 0)
-    script = ["bash", "launch/tables.sh", tmp_path / "F", "--seeds=1", "--rows=A E"]
+    write(out / "published" / "A" / "seed_1", 0)
+    script = ["bash", "launch/tables.sh", out, "--seeds=1", "--rows=A F E"]
     script += ["--splits=published", "--epochs=2", "--config.data_dir=D"]
     env = {"PYTHON": str(stub), "PATH": os.environ["PATH"]}
-    done = subprocess.run(script, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    workdir = f"{tmp_path}/F/published/E/seed_1"
-    recipe = "--config.num_epochs=2 --config.eval_every=2 --config.data_dir=D"
+
+    def start(*more):
+        return subprocess.run(
+            [*script, *more], cwd=ROOT, env=env, capture_output=True, text=True
+        )
+
+    done = start()
+    failed, workdir = (f"{out}/published/{x}/seed_1" for x in "FE")
+    assert done.returncode == 1 and f"{failed}: failed" in done.stderr
+    recipe = ["--config.num_epochs=2", "--config.eval_every=2"]
+    of_split = ["--config.dataset=published", "--config.seed=1"]
+
+    def train(workdir, field):
+        row = ["--config=configs/e4_s3.py", f"--config.{field}", *of_split]
+        flags = [f"--workdir={workdir}", *recipe, "--config.data_dir=D", *row]
+        return ["train.py", *flags]
+
+    evaluate = ["eval.py", f"--workdir={workdir}", f"--out={workdir}/evaluation/test"]
+    expected = [train(failed, "network=cnn"), train(workdir, "attention=own"), evaluate]
     assert (tmp_path / "log").read_text().splitlines() == [
-        f"train.py --workdir={workdir} --config=configs/e4_s3.py "
-        f"--config.attention=own --config.dataset=published --config.seed=1 {recipe}",
-        f"eval.py --workdir={workdir} --out={workdir}/evaluation/test",
+        "".join(f"<{x}>" for x in command) for command in expected
     ]
-    assert (tmp_path / "F" / "recipe.txt").read_text() == recipe + "\n"
-    again = subprocess.run([*script, "--what"], cwd=ROOT, env=env, capture_output=True)
-    assert again.returncode == 2 and b"--what: expected --seeds" in again.stderr
+    assert (out / "recipe.txt").read_text() == " ".join(recipe) + "\n"
+    assert "| A | S sees" in (out / "tables.md").read_text()
+    for more, message in (("--what", "expected --seeds"), ("--epochs=a", "a number")):
+        again = start(more)
+        assert again.returncode == 2 and message in again.stderr
