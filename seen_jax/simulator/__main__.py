@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m seen_jax.simulator",
         description="Writes a simulated SEE folder in the published format. "
-        "Depends on the seed alone; if killed, rerun the same command to resume.",
+        "Depends on the arguments alone; if killed, rerun the same command to resume.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     target = parser.add_mutually_exclusive_group(required=True)

@@ -34,7 +34,6 @@ CUTOFF_HZ = 220.0  # of the photoreceptor at radiance CUTOFF_RADIANCE and above
 CUTOFF_RADIANCE = 0.06
 MIN_CUTOFF_HZ = 18.0
 LEAK_HZ = 0.03  # ON events per pixel and second without any cause
-SHOT_HZ = 0.07  # noise events in the dark
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def events_from_steps(
 
 
 def background_activity(
-    rng: np.random.Generator, images: np.ndarray, frame: int, shot_hz: float = SHOT_HZ
+    rng: np.random.Generator, images: np.ndarray, frame: int, shot_hz: float
 ):
     """Draws leak and shot noise events for the frames' periods.
 

@@ -4,7 +4,7 @@
 in ways of their own, partly, briefly or hardly at all, and with a share of another one;
 helmets sit anew for every clip and slip; people blink and look around; some wear
 glasses or make-up or have tears in their eyes; lamps flicker; the dark is noisy. No
-label is wrong: the emotion of a clip's name is the larger part of what it shows.
+label is wrong: the emotion of a clip's name has more weight in it than any other.
 
 `EASY` is the set of simulator version 1, for demonstrations of few people and minutes:
 every field is what changes nothing.
@@ -26,7 +26,7 @@ class Difficulty:
       missing: share of a volunteer's (emotion, unit) pairs that hardly move.
       strength: factor of a clip's whole expression; strong ones are more frequent.
       partial: the most by which a clip leaves out one of the emotion's units.
-      mixing: the most of another emotion, against `expression.SHOWN`.
+      mixing: the most of another emotion, against `expression.CLARITY`.
       uneven: from 0 to 1, how far emotions differ in how clearly they are shown.
       wandering: spread of the units that a clip shows by the way.
       rest: factor of the level between two expressions.

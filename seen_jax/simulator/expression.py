@@ -41,7 +41,7 @@ EMOTION_UNITS: dict[str, dict[int, float]] = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class Clarity:
     """How clearly an emotion is shown where `Difficulty` asks for differences.
 
     Attributes:
@@ -63,18 +63,18 @@ class Shown:
 # are as in S. Du, Y. Tao and A. M. Martinez, "Compound facial expressions of emotion",
 # PNAS 2014. Disgust is shown by nose and mouth more than by the eye, and surprise is
 # soon over.
-SHOWN = {
-    "angry": Shown(clear=1.5),
-    "disgust": Shown(
+CLARITY = {
+    "angry": Clarity(clear=1.5),
+    "disgust": Clarity(
         {"angry": 0.4, "happiness": 0.9, "sadness": 0.8, "surprise": 0.75},
         partial=0.7,
         faint=0.2,
     ),
-    "fear": Shown({"sadness": 0.05}, clear=1.4),
-    "happiness": Shown({"disgust": 0.25, "sadness": 0.2}, partial=0.3, clear=1.1),
-    "neutral": Shown(),
-    "sadness": Shown({"neutral": 0.05}, partial=0.4, clear=1.2),
-    "surprise": Shown(
+    "fear": Clarity({"sadness": 0.05}, clear=1.4),
+    "happiness": Clarity({"disgust": 0.25, "sadness": 0.2}, partial=0.3, clear=1.1),
+    "neutral": Clarity(),
+    "sadness": Clarity({"neutral": 0.05}, partial=0.4, clear=1.2),
+    "surprise": Clarity(
         {"fear": 0.8, "happiness": 0.7, "disgust": 0.75}, partial=0.6, faint=0.12
     ),
 }
@@ -193,10 +193,10 @@ def sample_poses(
 
 def _clearness(rng, emotion: str, difficulty: Difficulty) -> float:
     """Factor of the strength: some emotions are clear, some clips hardly show them."""
-    shown, level = SHOWN[emotion], rng.uniform(*FAINT)
-    if rng.random() < difficulty.uneven * shown.faint:
+    clarity, level = CLARITY[emotion], rng.uniform(*FAINT)
+    if rng.random() < difficulty.uneven * clarity.faint:
         return level
-    return shown.clear**difficulty.uneven
+    return clarity.clear**difficulty.uneven
 
 
 def _levels(
@@ -204,9 +204,10 @@ def _levels(
 ) -> dict[int, float]:
     """Activation of each unit at the apex: an emotion and a share of another.
 
-    The share is less than half, so that the emotion of the clip's name is the larger.
+    The share is less than half: the emotion of the clip's name has the larger weight.
+    Where the other moves more units, a clip may look more like that one all the same.
     """
-    companions = SHOWN[emotion].companions or {emotion: 0.0}
+    companions = CLARITY[emotion].companions or {emotion: 0.0}
     other = [*companions][rng.integers(len(companions))]
     share = min(0.49, rng.random() * difficulty.mixing * companions[other])
 
@@ -218,7 +219,7 @@ def _levels(
         for unit in UNITS
     }
     own = [*EMOTION_UNITS[emotion]] or [*UNITS]
-    most = difficulty.partial * SHOWN[emotion].partial
+    most = difficulty.partial * CLARITY[emotion].partial
     levels[own[rng.integers(len(own))]] *= 1.0 - most * rng.random()
     return levels
 

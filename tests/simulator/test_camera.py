@@ -137,16 +137,16 @@ def test_every_event_is_written_out_once():
 
 
 def test_background_activity_has_the_written_rates():
-    # 30 periods of 33,333 us are 1 s: LEAK_HZ and, in the dark, SHOT_HZ per pixel.
-    dark = np.zeros((30, SIZE, SIZE), np.float32)
+    # 30 periods of 33,333 us are 1 s: LEAK_HZ and, in the dark, that of shot noise.
+    dark, shot_hz = np.zeros((30, SIZE, SIZE), np.float32), 0.07
     rng = np.random.default_rng(0)
-    time, _, _ = camera.background_activity(rng, dark, 10)
-    expected = (camera.LEAK_HZ + camera.SHOT_HZ) * SIZE * SIZE
+    time, _, _ = camera.background_activity(rng, dark, 10, shot_hz)
+    expected = (camera.LEAK_HZ + shot_hz) * SIZE * SIZE
     assert abs(len(time) - expected) < 4 * expected**0.5
     assert time.min() >= 10 * see.FRAME_PERIOD_US
     assert time.max() < 40 * see.FRAME_PERIOD_US
-    bright, _, polarity = camera.background_activity(rng, dark + 1.0, 0)
-    expected = (camera.LEAK_HZ + 0.25 * camera.SHOT_HZ) * SIZE * SIZE
+    bright, _, polarity = camera.background_activity(rng, dark + 1.0, 0, shot_hz)
+    expected = (camera.LEAK_HZ + 0.25 * shot_hz) * SIZE * SIZE
     assert abs(len(bright) - expected) < 4 * expected**0.5
     assert polarity.mean() > 0.5  # leak events are ON
 

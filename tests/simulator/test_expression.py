@@ -126,13 +126,13 @@ def test_a_share_of_another_emotion_is_the_smaller_one():
 def test_emotions_differ_in_how_clearly_they_are_shown():
     rng, uneven = np.random.default_rng(0), dataclasses.replace(EASY, uneven=1.0)
     low, high = expression.FAINT
-    for emotion, shown_as in expression.SHOWN.items():
+    for emotion, clarity in expression.CLARITY.items():
         factors = np.array(
             [expression._clearness(rng, emotion, uneven) for _ in range(2000)]
         )
-        faint = factors != shown_as.clear
+        faint = factors != clarity.clear
         assert ((low <= factors[faint]) & (factors[faint] <= high)).all()
-        assert faint.mean() == pytest.approx(shown_as.faint, abs=0.04)
+        assert faint.mean() == pytest.approx(clarity.faint, abs=0.04)
         assert expression._clearness(rng, emotion, EASY) == 1.0
 
 
@@ -146,7 +146,7 @@ def test_a_partial_clip_lacks_one_unit():
         weaker = [u for u in expression.UNITS if levels[u] < own.get(u, 0.0)]
         assert len(weaker) == 1
         left = levels[weaker[0]] / own[weaker[0]]
-        assert 1.0 - expression.SHOWN["surprise"].partial <= left < 1.0
+        assert 1.0 - expression.CLARITY["surprise"].partial <= left < 1.0
 
 
 def test_the_helmet_sits_anew_in_every_clip():
