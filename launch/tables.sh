@@ -42,7 +42,7 @@ tables() {
   "$python" -m seen_jax.evaluation.tables "$@"
 }
 run() { # WORKDIR, then the flags of its row
-  "$python" train.py --workdir="$1" "${flags[@]}" "${@:2}" </dev/null || return
+  "$python" train.py --workdir="$1" "${@:2}" "${flags[@]}" </dev/null || return
   "$python" eval.py --workdir="$1" --out="$1/evaluation/test" </dev/null || return
   tables page "$folder" >/dev/null
 }

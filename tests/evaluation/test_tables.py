@@ -178,8 +178,14 @@ def test_the_script(tmp_path):
 
     def train(workdir, field):
         row = ["--config=configs/e4_s3.py", f"--config.{field}", *of_split]
-        flags = [f"--workdir={workdir}", *recipe, "--config.data_dir=D", *row]
-        return ["train.py", *flags]
+        # absl wants --config before its fields.
+        return [
+            "train.py",
+            f"--workdir={workdir}",
+            *row,
+            *recipe,
+            "--config.data_dir=D",
+        ]
 
     evaluate = ["eval.py", f"--workdir={workdir}", f"--out={workdir}/evaluation/test"]
     expected = [train(failed, "network=cnn"), train(workdir, "attention=own"), evaluate]
