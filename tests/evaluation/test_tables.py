@@ -179,13 +179,8 @@ def test_the_script(tmp_path):
     def train(workdir, field):
         row = ["--config=configs/e4_s3.py", f"--config.{field}", *of_split]
         # absl wants --config before its fields.
-        return [
-            "train.py",
-            f"--workdir={workdir}",
-            *row,
-            *recipe,
-            "--config.data_dir=D",
-        ]
+        flags = [f"--workdir={workdir}", *row, *recipe, "--config.data_dir=D"]
+        return ["train.py", *flags]
 
     evaluate = ["eval.py", f"--workdir={workdir}", f"--out={workdir}/evaluation/test"]
     expected = [train(failed, "network=cnn"), train(workdir, "attention=own"), evaluate]
