@@ -5,7 +5,8 @@
 
 The same windows are shown with each change, drawn by the run's seed as `eval.py` draws
 them, so that differences are paired clip by clip. The file is written after each kind,
-and a command that runs again keeps those that are there.
+and a command that runs again keeps those that are of the same checkpoint, data and
+passes.
 
 Note: intervals are of one change alone. Of some sixty, three leave 0 out by chance.
 """
@@ -52,7 +53,8 @@ LIGHTINGS = {
     "lighting, overexposed, low, and of high dynamic range (HDR) beside normal. The "
     "published shares are of the real set, its own split, and an epoch chosen on it.",
 }
-WORDS = ("name", "title", "sentence", "group", "unit")  # of a kind
+WORDS = ("name", "title", "sentence", "unit")  # of a kind
+INCIDENTAL = ("choice", "evaluated_at")  # facts that change no number
 COLUMNS = {"war": metrics.WAR, "uar": metrics.UAR}
 
 Measure = Callable[[Kind, float], Results]
@@ -74,7 +76,9 @@ def main(
       workdir, split, step, data_dir: as of `restored`.
       num_passes: each with new windows.
       out: the folder; None takes that of the evaluation.
-      kinds: of `KINDS`; others that are in the file already stay there.
+      kinds: of `KINDS`. All that are in the file already stay there and are not
+        measured again, unless they are of another checkpoint, data or number of
+        passes: a line names those that are discarded.
       command: as given, for the record.
 
     Raises:
@@ -95,7 +99,9 @@ def main(
     facts = {**run.facts, "source": batches.clips.source, "split": split}
     facts |= {"passes": num_passes, "num_clips": len(batches.clips)}
     content = robustness_report.read(out)
-    done = _kept(content, facts)
+    done, discarded = _kept(content, facts)
+    if discarded:
+        print(f"{out / robustness_report.FILE}: {discarded}")
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
         parts = make_measure(run, batches, num_passes), facts["setting"]
@@ -111,16 +117,32 @@ def main(
 
 def _kept(
     earlier: Mapping[str, Any] | None, facts: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns the kinds of an earlier file that would be measured the same today."""
-    if earlier is None or any(earlier.get(name) != x for name, x in facts.items()):
-        return {}
-    now = {name: [*kind.severities] for name, kind in KINDS.items()}
-    return {
+) -> tuple[dict[str, Any], str]:
+    """Returns the kinds of an earlier file that would be measured the same today.
+
+    Returns:
+      Those kinds by name, and a line that names the others and says why they are
+      discarded; "" if there are none.
+    """
+    if earlier is None:
+        return {}, ""
+    before, now = (
+        {**x, "workdir": Path(x["workdir"]).resolve()} for x in (earlier, facts)
+    )
+    changed = [
+        f"{name} was {before.get(name)}, is {now[name]}"
+        for name in facts.keys() - {*INCIDENTAL}
+        if before.get(name) != now[name]
+    ]
+    grids = {name: [*kind.severities] for name, kind in KINDS.items()}
+    kept = {
         x["name"]: x
         for x in earlier["kinds"]
-        if [y["severity"] for y in x["points"]] == now.get(x["name"])
+        if not changed and [y["severity"] for y in x["points"]] == grids.get(x["name"])
     }
+    names = [x["name"] for x in earlier["kinds"] if x["name"] not in kept]
+    why = "; ".join(sorted(changed)) or "other severities are measured now"
+    return kept, f"discards {', '.join(names)}: {why}" if names else ""
 
 
 def make_measure(run: restored.Restored, batches: Batches, num_passes: int) -> Measure:

@@ -43,7 +43,6 @@ class Kind:
       name: as an argument has it.
       title: a heading.
       sentence: what is changed, for people.
-      group: what it concerns: place, intensity, events or time.
       unit: of the severities.
       severities: ascending, with 0.
       change: (key, severity, events (T, H, W), intensities (I, H, W)) -> both, uint8
@@ -56,7 +55,6 @@ class Kind:
     name: str
     title: str
     sentence: str
-    group: str
     unit: str
     severities: tuple[float, ...]
     change: Callable | None = None
@@ -129,13 +127,12 @@ def _resample(segments, setting: Setting, numbers, percent):
 _SIGNED = (-20, -10, -5, 0, 5, 10, 20)
 _FIRING = (0, 0.1, 0.3, 1, 3, 10)
 _CROP = f"pixels of the {see.IMAGE_SIZE} x {see.IMAGE_SIZE} crop"
-NOTHING = Kind("", "", "", "", "", (0,))  # the baseline
+NOTHING = Kind("", "", "", "", (0,))  # the baseline
 _KINDS = (
     Kind(
         "shift",
         "Shifted crop",
         "The helmet slips: events and intensity frames move up, down, left or right.",
-        "place",
         _CROP,
         (0, 2, 4, 8, 12, 16, 20),
         _shift,
@@ -144,7 +141,6 @@ _KINDS = (
         "scale",
         "Other size",
         "The camera sits nearer or farther: the eye is larger (above 0) or smaller.",
-        "place",
         "percent of the size",
         _SIGNED,
         _scale,
@@ -153,7 +149,6 @@ _KINDS = (
         "rotation",
         "Rotation",
         "The helmet tilts: all images turn about their centre, to either side.",
-        "place",
         "degrees",
         (0, 2, 5, 10, 15, 20),
         _rotate,
@@ -163,7 +158,6 @@ _KINDS = (
         "Brightness",
         "The intensity frames are exposed too long (above 0) or too short: a share of "
         "white is added or taken away; events stay.",
-        "intensity",
         "percent of white",
         _SIGNED,
         _brighten,
@@ -173,7 +167,6 @@ _KINDS = (
         "Contrast",
         "The greys of the intensity frames are stretched about their mean (above 0) or "
         "pulled together; events stay.",
-        "intensity",
         "percent of the distance to the mean grey",
         (-75, -50, -25, 0, 25, 50, 100),
         _stretch,
@@ -183,7 +176,6 @@ _KINDS = (
         "Late intensity frames",
         "Intensity frames come late: each is so many frames older than the event frame "
         "beside it.",
-        "intensity",
         "frames",
         (0, 1, 2, 4, 8, 16),
         delay=_late,
@@ -193,7 +185,6 @@ _KINDS = (
         "Frozen intensity frames",
         "Intensity frames stopped coming so many frames before the window's end: the "
         "latest that came stands in for all that are missing.",
-        "intensity",
         "frames",
         (0, 4, 8, 12, 24, 48),
         delay=_frozen,
@@ -202,7 +193,6 @@ _KINDS = (
         "noise",
         "Event noise",
         "Pixels fire by chance, ON or OFF, others in each event frame.",
-        "events",
         "percent of the pixels",
         _FIRING,
         _noise,
@@ -211,7 +201,6 @@ _KINDS = (
         "hot",
         "Hot pixels",
         "Broken pixels: the same ones fire alike in all event frames of a window.",
-        "events",
         "percent of the pixels",
         _FIRING,
         _hot,
@@ -220,7 +209,6 @@ _KINDS = (
         "lost",
         "Lost events",
         "Events are lost on the way: their pixels look as if nothing had moved.",
-        "events",
         "percent of the events",
         (0, 10, 25, 50, 75, 90, 100),
         _lose,
@@ -229,7 +217,6 @@ _KINDS = (
         "polarity",
         "Lost polarity",
         "Events do not say whether it became brighter or darker: all show as ON.",
-        "events",
         "percent of the events",
         (0, 25, 50, 75, 100),
         _unsign,
@@ -239,7 +226,6 @@ _KINDS = (
         "Frame rate",
         "The camera gives more (above 0) or fewer frames a second than in training; "
         "an event frame still shows the events of its own period.",
-        "time",
         "percent of the frame rate",
         _SIGNED,
         draw=_resample,

@@ -1,6 +1,7 @@
 """The command on a network that never trained, and its numbers on made-up ones."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,10 +69,61 @@ def test_a_command_that_was_killed_keeps_what_is_done(folder, tmp_path, capsys):
     assert kinds[1] == whole["kinds"][1] | {"title": "as it was"}
     capsys.readouterr()
     run(folder, f"--out={part}", "--kinds=late")  # nothing is left to do
-    assert "as it was (percent of the events)" in capsys.readouterr().out
-    run(folder, f"--out={part}", "--kinds=late", "--passes=1")  # of other windows
-    (kind,) = json.loads(file.read_text())["kinds"]
-    assert kind["name"] == "late"
+    printed = capsys.readouterr().out
+    assert "as it was (percent of the events)" in printed and "discards" not in printed
+
+
+def made_before(kinds, **changes):
+    """What an earlier command wrote, and the facts of one that runs today."""
+    facts = {"step": 3, "passes": 5, "workdir": "runs/a", "evaluated_at": "abc"}
+    points = {x: [{"severity": y} for y in KINDS[x].severities] for x in kinds}
+    kinds = [{"name": x, "points": y} for x, y in points.items()]
+    return facts | {"kinds": kinds} | changes, facts
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"evaluated_at": "another commit"},
+        {"choice": "named by its step"},
+        {"workdir": "runs/a/"},
+        {"workdir": "../" + Path.cwd().name + "/runs/a"},
+        {"command": "another"},
+    ],
+)
+def test_kinds_that_would_be_measured_the_same_stay(same):
+    kept, discarded = robustness._kept(*made_before(["late", "lost"], **same))
+    assert [*kept] == ["late", "lost"] and discarded == ""
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ({"passes": 2}, "passes was 2, is 5"),
+        ({"step": 6, "passes": 2}, "passes was 2, is 5; step was 6, is 3"),
+    ],
+)
+def test_kinds_that_are_discarded_are_named_with_what_differs(other, words):
+    found = robustness._kept(*made_before(["late", "lost"], **other))
+    assert found == ({}, f"discards late, lost: {words}")
+
+
+def test_a_kind_of_other_severities_alone_is_discarded():
+    before, facts = made_before(["late", "lost"])
+    before["kinds"][0]["points"].pop()
+    kept, discarded = robustness._kept(before, facts)
+    assert [*kept] == ["lost"]
+    assert discarded == "discards late: other severities are measured now"
+
+
+def test_what_is_discarded_is_printed(folder, tmp_path, capsys):
+    file = tmp_path / "robustness.json"
+    run(folder, f"--out={tmp_path}", "--kinds=lost")
+    assert "discards" not in capsys.readouterr().out
+    run(folder, f"--out={tmp_path}", "--kinds=late", "--passes=1")  # of other windows
+    words = f"{file}: discards lost: passes was 2, is 1\n"
+    assert capsys.readouterr().out.startswith(words)
+    assert [x["name"] for x in json.loads(file.read_text())["kinds"]] == ["late"]
 
 
 def made_up(num_right):
