@@ -145,7 +145,7 @@ def open_records(
         remedy = (
             f"build it with `bash launch/build_see.sh SEE_DIR {place}{option}`, or say "
             "where it is: --config.data_dir=DIR of train.py, --data_dir=DIR of "
-            "eval.py, adapt and export"
+            "eval.py, adapt, robustness and export"
         )
         refuse(parent, "a built dataset", "none", remedy)
     newest = max(built, key=lambda path: [int(x) for x in path.name.split(".")])

@@ -114,7 +114,7 @@ class TestErrors:
             f"{tmp_path}/see_tfds/by_volunteer: expected a built dataset, got none; "
             f"build it with `bash launch/build_see.sh SEE_DIR {tmp_path} "
             "--config by_volunteer`, or say where it is: --config.data_dir=DIR of "
-            "train.py, --data_dir=DIR of eval.py, adapt and export"
+            "train.py, --data_dir=DIR of eval.py, adapt, robustness and export"
         )
         with pytest.raises(UserError, match=r"SEE_DIR 'a b'`"):  # to be pasted
             records_lib.open_records("a b", "train")
