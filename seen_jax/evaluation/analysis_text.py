@@ -58,8 +58,7 @@ def _interval(intervals: Intervals | None, units: str) -> str:
     if intervals is None:
         return f"too few {units}, fewer than {statistics.FEWEST}"
     return "   ".join(
-        f"{name} {100 * x.low:5.1f} to {100 * x.high:5.1f}"
-        for name, x in intervals.items()
+        f"{name} {statistics.interval_text(x):>14}" for name, x in intervals.items()
     )
 
 

@@ -139,19 +139,14 @@ def rows(
     for title, column in zip(metrics.titles([*values]), values, strict=True):
         x = differences[column]
         people = str(x.over_volunteers.num_units) if x.over_volunteers else "-"
-        clips, volunteers, seeds = map(_interval, x.intervals().values())
+        ends = x.intervals().values()
+        clips, volunteers, seeds = (statistics.interval_text(y, "+") for y in ends)
         cells = [clips, volunteers, people, *([seeds] if runs else [])]
         p = "-" if math.isnan(x.p) else f"{x.p:.3f}{'*' if x.is_marked else ''}"
         value = values[column]
         value = "-" if math.isnan(value) else f"{100 * value:+.1f}"
         table.append([title, value, *cells, p])
     return table
-
-
-def _interval(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
 
 
 def to_json(difference: Difference | None) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from typing import Any
 from seen_jax import palette, svg
 from seen_jax.errors import printable, refuse
 from seen_jax.evaluation import report
+from seen_jax.evaluation.statistics import interval_text
 from seen_jax.files import read_json
 
 FILE, FIGURE = "robustness.json", "robustness.svg"
@@ -50,7 +51,7 @@ def to_text(content: Mapping[str, Any]) -> str:
     """Formats a table of each kind, what hurts most, and where it all comes from."""
     lines, lit, whole = [LEGEND, ""], content["lightings"], content["baseline"]
     for name in ("war", "uar"):
-        interval = _interval(whole[f"{name}_interval"])
+        interval = interval_text(whole[f"{name}_interval"])
         text = f"{name.upper()} of windows as they are {100 * whole[name]:.1f}"
         lines.append(f"{text}, over people {interval}")
     lines.append(f"Chance {100 / len(content['labels']):.1f}")
@@ -96,15 +97,8 @@ def _row(point: Mapping[str, Any]) -> list[str]:
     for name in ("war", "uar"):
         cells.append(f"{100 * point[name]:.1f}")
         cells.append(f"{100 * point[f'{name}_difference']:+.1f}")
-        cells.append(_interval(point[f"{name}_interval"], "+"))
+        cells.append(interval_text(point[f"{name}_interval"], "+"))
     return cells
-
-
-def _interval(interval: Sequence[float] | None, sign: str = "") -> str:
-    if interval is None:
-        return "-"
-    low, high = (100 * x for x in interval)
-    return f"{low:{sign}.1f} to {high:{sign}.1f}"
 
 
 def _lightings(lit: Mapping[str, Any]) -> list[str]:
@@ -112,8 +106,8 @@ def _lightings(lit: Mapping[str, Any]) -> list[str]:
     for x in lit["points"]:
         published = "-" if x["published"] is None else f"{100 * x['published']:.1f}"
         share = f"{100 * x['share']:.1f}"
-        cells = x["lighting"], str(x["num_clips"]), share, _interval(x["interval"])
-        rows.append([*cells, published])
+        cells = x["lighting"], str(x["num_clips"]), share
+        rows.append([*cells, interval_text(x["interval"]), published])
     return report.aligned(rows)
 
 

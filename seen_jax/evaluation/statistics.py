@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -26,12 +27,21 @@ FEWEST = 5  # clips or people that have an interval
 Members = Mapping[Column, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """Where the truth is in `LEVEL` of all cases."""
 
     low: float
     high: float
+
+
+def interval_text(ends: Sequence[float] | None, sign: str = "") -> str:
+    """Formats low and high, shares from -1 to 1, in percent; None is a dash.
+
+    Args:
+      ends: low and high.
+      sign: "+" for a difference.
+    """
+    return "-" if ends is None else " to ".join(f"{100 * x:{sign}.1f}" for x in ends)
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def test_as_text():
     )
     assert "angry         1.0    1.0    0.0" in text
     assert "of the 2 volunteers     too few volunteers, fewer than 5" in text
-    assert "of the 14 clips         WAR  24.3 to  75.7   UAR " in text
+    assert "of the 14 clips         WAR   24.3 to 75.7   UAR " in text
     assert "WAR %  UAR %  clips" in text
     assert "age 20-21               100.0  100.0      7           1" in text
     assert "Expected calibration error 25.0 percentage points" in text
@@ -184,7 +184,7 @@ def test_as_text():
 def test_as_text_of_more_people():
     text = analysis_text.to_text(six(3))
     assert "of the 42 clips         WAR" in text
-    words = "WAR  12.3 to  87.7   UAR  12.3 to  87.7"
+    words = "WAR   12.3 to 87.7   UAR   12.3 to 87.7"
     assert "of the 6 volunteers     " + words in text
 
 

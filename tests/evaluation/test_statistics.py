@@ -123,3 +123,16 @@ def test_intervals_hold_the_truth_of_other_people(num_people, mean, concentratio
     variance = mean * (1 - mean) / (concentration + 1)
     least = 2 * stats.t.ppf(0.975, num_people - 1) * (variance / num_people) ** 0.5
     assert widths < 1.6 * least
+
+
+@pytest.mark.parametrize(
+    "ends, sign, text",
+    [
+        ((0.5211, 0.8709), "", "52.1 to 87.1"),
+        (statistics.Interval(-0.3, 0.1), "+", "-30.0 to +10.0"),
+        ([0.0, 1.0], "", "0.0 to 100.0"),
+        (None, "+", "-"),
+    ],
+)
+def test_an_interval_in_words(ends, sign, text):
+    assert statistics.interval_text(ends, sign) == text

@@ -8,6 +8,7 @@ from typing import Any
 from seen_jax.evaluation import robustness_report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
 from seen_jax.evaluation.page.shown import Section, Shown, bar, percent
+from seen_jax.evaluation.statistics import interval_text
 
 
 def robustness(shown: Sequence[Shown]) -> Section:
@@ -51,11 +52,10 @@ def _numbers(name: str, found: Mapping[str, Any]) -> Html:
     for kind in found["kinds"]:
         rows += [[]] if rows else []
         for x in kind["points"]:
-            ends = x["war_interval"]
-            text = f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}" if ends else "-"
+            ends = interval_text(x["war_interval"], "+")
             numbers = percent(x["war"]), percent(x["uar"])
             moved = f"{100 * x['war_difference']:+.1f}"
-            rows.append([kind["title"], f"{x['severity']:g}", *numbers, moved, text])
+            rows.append([kind["title"], f"{x['severity']:g}", *numbers, moved, ends])
     head = ["", "severity", "WAR %", "UAR %", "change of WAR", "95 %"]
     words = f"{name} in numbers; {found['passes']} passes"
     return tag("details", tag("summary", words), table(head, rows, "small"))

@@ -36,6 +36,7 @@ from seen_jax.evaluation.page.shown import (
     percent,
     seconds_of,
 )
+from seen_jax.evaluation.statistics import interval_text
 from seen_jax.evaluation.summaries import Summary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
@@ -165,8 +166,7 @@ def _numbers(s: Summary) -> list[Html]:
         words = f"{name}, {MEANING[name]}. "
         if column in found:
             interval, units = found[column]
-            ends = f"{percent(interval.low)} to {percent(interval.high)} %"
-            words += f"95 % interval over {units}: {ends}."
+            words += f"95 % interval over {units}: {interval_text(interval)} %."
         number = tag("b", f"{percent(s.mean[column])} %")
         parts.append(tag("div", number, tag("span", words, class_="note")))
     return parts
@@ -179,11 +179,10 @@ def _changes(summaries: Sequence[Summary]) -> dict[str, str]:
     for s, found in zip(others, report.compare(summaries)[1:], strict=True):
         if found:
             change = 100 * (s.mean[metrics.WAR] - first.mean[metrics.WAR])
-            ends = found[metrics.WAR].intervals()
-            ends = {x: y for x, y in ends.items() if y}
             spans = [
-                f"{100 * y.low:+.1f} to {100 * y.high:+.1f} over {x}"
-                for x, y in ends.items()
+                f"{interval_text(y, '+')} over {x}"
+                for x, y in found[metrics.WAR].intervals().items()
+                if y
             ]
             text = f"{change:+.1f} points of WAR from {first.name}"
             words[s.name] = text + (f"; 95 %: {', '.join(spans)}" if spans else "")

@@ -10,7 +10,8 @@ import numpy as np
 from seen_jax import metrics, palette, svg
 from seen_jax.evaluation import analysis, differences, report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, pair, percent
+from seen_jax.evaluation.page.shown import Section, Shown, percent
+from seen_jax.evaluation.statistics import interval_text
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.metrics import Column
 
@@ -76,16 +77,9 @@ def _colour(s: Summary, column: Column) -> str:
 def _share(s: Summary, column: Column, found, colour: str) -> list[Part]:
     mean, spread = (x.get(column, math.nan) for x in (s.mean, s.spread))
     interval, units = found or (None, "-")
-    picture = Html(svg.bar(mean, colour, pair(interval)))
-    ends = pair(interval)
-    text = f"{percent(ends[0])}\u2013{percent(ends[1])}" if ends else "-"
-    return [
-        tag("td", picture, class_="picture"),
-        percent(mean),
-        percent(spread),
-        text,
-        units,
-    ]
+    picture = Html(svg.bar(mean, colour, interval))
+    numbers = percent(mean), percent(spread), interval_text(interval)
+    return [tag("td", picture, class_="picture"), *numbers, units]
 
 
 def comparison(shown: Sequence[Shown]) -> Section | None:
@@ -125,7 +119,7 @@ def _differences(
     """Returns a table with a picture of each difference."""
     head, *rows = texts
     intervals = [x.intervals() for x in found]
-    ends = [pair(x["volunteers"] or x["clips"]) for x in intervals]
+    ends = [x["volunteers"] or x["clips"] for x in intervals]
     values = [x.over_clips.value for x in found]
     numbers = [*np.nan_to_num(values), *(y for x in ends if x for y in x)]
     reach = max(np.abs(numbers).max(), 0.01)
