@@ -99,7 +99,8 @@ def _shown(s: Summary) -> Shown:
     """Reads what the page shows beside the numbers."""
     if s.facts is None:
         return Shown(s)
-    return Shown(s, examples.load(s.directory), robustness_report.read(s.directory))
+    robustness = robustness_report.read_beside(s.directory, s.facts)
+    return Shown(s, examples.load(s.directory), robustness)
 
 
 def check_file(name: str) -> None:

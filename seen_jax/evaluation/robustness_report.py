@@ -6,6 +6,7 @@ The file holds shares from 0 to 1; what is printed and drawn is percent.
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,13 @@ from typing import Any
 from seen_jax import palette, svg
 from seen_jax.errors import printable, refuse
 from seen_jax.evaluation import report
+from seen_jax.evaluation.results import BESIDE
 from seen_jax.evaluation.statistics import interval_text
 from seen_jax.files import read_json
 
 FILE, FIGURE = "robustness.json", "robustness.svg"
+# Facts that it has in common with the evaluation beside it.
+SAME = ("source", "dataset", "split", "setting", "step", "trained_at")
 REMEDY = "remove it and run python -m seen_jax.evaluation robustness again"
 LEGEND = """\
 Percent, and the difference in points from windows as they are, paired clip by clip,
@@ -44,6 +48,35 @@ def read(directory: str | os.PathLike) -> dict[str, Any] | None:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         rule = "the form in which seen_jax.evaluation robustness writes it"
         refuse(path, rule, f"another ({type(error).__name__}: {error})", REMEDY)
+    return content
+
+
+def read_beside(
+    directory: str | os.PathLike, facts: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Returns the same as `read`, of what the evaluation beside it is of.
+
+    Args:
+      directory: of both.
+      facts: what `evaluation.json` says.
+
+    Raises:
+      UserError: as `read`; or it is of another checkpoint, setting or data.
+    """
+    content = read(directory)
+    if content is None:
+        return None
+    others = [name for name in SAME if content.get(name) != facts[name]]
+    if others:
+        expected, got = (
+            ", ".join(f"{name} {x.get(name)}" for name in others)
+            for x in (facts, content)
+        )
+        command = ["python", "-m", "seen_jax.evaluation", "robustness"]
+        command += [f"--{x}={facts[x]}" for x in ("workdir", "split", "step")]
+        remedy = f"run {shlex.join([*command, f'--out={directory}'])}"
+        rule = f"{expected}, as in the {BESIDE} beside it"
+        refuse(Path(directory) / FILE, rule, got, remedy)
     return content
 
 

@@ -20,6 +20,7 @@ from seen_jax.evaluation.page import pictures
 from seen_jax.evaluation.page.markup import Html
 from seen_jax.evaluation.page.shown import Shown
 from seen_jax.evaluation.results import joined, write_results
+from seen_jax.simulator import difficulty
 from tests.helpers import make_row
 from tests.samples import clip_names, facts_of, results_of
 
@@ -129,12 +130,15 @@ def test_arrays_that_are_missing(tmp_path):
         examples.load(tmp_path)
 
 
+SOURCE = f"simulated ({difficulty.HARD.name})"
+
+
 def shown_of(labels=see.EMOTIONS, names=NAMES, **fields):
     """An evaluation with all that can be known, of classes in any order."""
     scores = np.random.default_rng(0).dirichlet(np.ones(len(labels)), (3, len(names)))
     results = results_of(names, scores.argmax(-1), scores, labels)
     curves = [make_row(1), make_row(2, "test")]
-    facts = facts_of(labels, source="simulated", choice="the last epoch")
+    facts = facts_of(labels, source=SOURCE, choice="the last epoch")
     facts |= {"epoch": 2, "step": 6, "workdir": "runs/<a>", "curves": curves} | fields
     facts |= {"dataset": "by_volunteer", "split": "test", "setting": "E4_S3"}
     summary = summaries.summarise("<run>", results, facts, Path("a b"))
@@ -157,8 +161,8 @@ POINTS = [
     dict(severity=8, war=0.3, uar=0.2, war_difference=-0.2, uar_difference=-0.2,
          war_interval=[-0.3, -0.1], uar_interval=None),
 ]  # fmt: skip
-KIND = dict(name="shift", title="Shifted <crop>", sentence="It slips.", group="place",
-            unit="pixels", points=POINTS)  # fmt: skip
+KIND = dict(name="shift", title="Shifted <crop>", sentence="It slips.", unit="pixels",
+            points=POINTS)  # fmt: skip
 LIT = {"lighting": "Low", "num_clips": 9, "share": 0.75, "published": 0.808}
 LIT = {"title": "Lighting", "sentence": "As it is.", "points": [LIT]}
 ROBUST = {"baseline": {"war": 0.5, "uar": 0.4}, "passes": 2, "kinds": [KIND],
@@ -187,7 +191,7 @@ def test_all_that_can_be_shown():
     words = f"reads seven emotions of people it has never seen right {war:.1f} % of the"
     assert words in head and "Guessing is right 14.3 % of the time." in head
     assert "95 % interval over clips" in head  # there are two people alone
-    assert "simulated, no real people; by_volunteer, test split" in head
+    assert "simulated (hard); by_volunteer, test split" in head
     assert "<dd>2, the last epoch</dd>" in head
     assert head.count("<img") == 14 and head.count('class="read"') == 4 + 2
     # The windows: those that are right, then the mistakes, the most confident first.
@@ -225,23 +229,53 @@ def test_numbers_of_the_robustness():
     assert (zero - 4 - high) / (zero - one) == pytest.approx(0.4, abs=0.01)
 
 
-def test_the_command_shows_what_lies_beside_the_results(tmp_path):
+def write_evaluation(folder, **of_robustness):
+    """Writes an evaluation with all that lies beside it."""
     one = shown_of()
     results, facts = one.summary.results, one.facts
     passes = results.scores[:1]
     facts = {name: facts[name] for name in provenance.FACTS} | {"passes": 1}
-    write_results(tmp_path, results.names, results.labels, passes)
-    provenance.write(tmp_path, facts)
-    examples.save(tmp_path, one.examples)
+    write_results(folder, results.names, results.labels, passes)
+    provenance.write(folder, facts)
+    examples.save(folder, one.examples)
     whole = {f"{x}_interval": None for x in ("war", "uar")} | ROBUST["baseline"]
     lit = LIT | {"points": [x | {"interval": None} for x in LIT["points"]]}
     content = ROBUST | facts | {"baseline": whole, "lightings": lit}
-    content |= {"num_clips": 14, "num_volunteers": 2}
-    (tmp_path / robustness_report.FILE).write_text(json.dumps(content))
+    content |= {"num_clips": 14, "num_volunteers": 2} | of_robustness
+    (folder / robustness_report.FILE).write_text(json.dumps(content))
+
+
+def test_the_command_shows_what_lies_beside_the_results(tmp_path):
+    write_evaluation(tmp_path)
     file = tmp_path / "page.html"
     command.main(["report", str(tmp_path), "--html", str(file)])
     found = headings(file.read_text())
     assert {"Robustness", "Attention and spikes", "Examples"} <= {*found}
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ({"step": 3}, "step 6, as in the evaluation.json beside it, got step 3;"),
+        ({"source": "simulated (easy)", "split": "train"},
+         "source simulated (hard), split test, as in the evaluation.json beside it, "
+         "got source simulated (easy), split train;"),
+        ({"trained_at": "abc"}, "got trained_at abc"),
+        ({"setting": "E7_S0"}, "got setting E7_S0"),
+        ({"dataset": "published"}, "got dataset published"),
+    ],
+)  # fmt: skip
+def test_robustness_of_another_checkpoint_or_data_is_not_shown(tmp_path, other, words):
+    write_evaluation(tmp_path, **other)
+    with pytest.raises(UserError) as error:
+        command.main(["report", str(tmp_path), "--html", str(tmp_path / "page.html")])
+    line = str(error.value)
+    assert line.startswith(f"{tmp_path / 'robustness.json'}: expected ")
+    assert words in line and "\n" not in line and not (tmp_path / "page.html").exists()
+    assert line.endswith(
+        "; run python -m seen_jax.evaluation robustness '--workdir=runs/<a>' "
+        f"--split=test --step=6 --out={tmp_path}"
+    )
 
 
 def test_what_is_not_known_is_left_out():
