@@ -1,6 +1,7 @@
 """The command `seen`: every verb is a command that exists, with the same flags."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,12 @@ def seen(*arguments, cwd=ROOT):
         capture_output=True,
         text=True,
     )
+
+
+def test_the_readme_names_every_verb():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    words = text.split("`seen VERB` is the table of contents: ")[1]
+    assert re.findall("`([a-z]+)`", words.split(" run the ")[0]) == [*cli.VERBS]
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
