@@ -259,8 +259,8 @@ def load_provenance(path: str | os.PathLike) -> tuple[dict[str, Any], list[Probl
     """Reads a folder's `PROVENANCE_FILE`; a folder without one holds real data.
 
     Returns:
-      Plain values, with "source": `simulated`, or `real` where there is no file; and
-      what is wrong with the file.
+      Plain values, with "source": such as `simulated (hard)`, or `real` where there is
+      no file; and what is wrong with the file.
     """
     if not os.path.lexists(path):
         return {"source": "real"}, []

@@ -34,7 +34,7 @@ class Clips:
       num_frames: int32 (N,), frames of each kind, those outside the segment too.
       first_rows: int32 (N,), the row of the clip's first frame in the decoded store.
       split: the records' split, `train` or `test`.
-      source: `simulated` or `real`.
+      source: such as `simulated (hard)`, or `real`.
       fingerprint: of the records; equal for equal records, wherever they were built.
       frames_per_s: of each kind of frame.
       left_out: clips of the split that the build left out for their problems.
