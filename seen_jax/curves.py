@@ -31,7 +31,8 @@ def plots(
     """Draws the training loss of runs, and shares that are right.
 
     Args:
-      runs: by name, see `draw`; the names of several are in the legend.
+      runs: by name, see `draw`. Of several the legend has the name of each, whose WAR
+        is solid and whose training accuracy is dashed.
       num_classes: K.
       chosen: the epoch that counts, of some of the runs.
     """
@@ -47,8 +48,8 @@ def plots(
         shares += _shares(name, of_run, own, is_one=len(runs) == 1)
         if name in chosen:
             ends = [(chosen[name], 0), (chosen[name], 1)]
-            words = f"{name} epoch {chosen[name]}".strip()
-            shares.append(svg.Line(words if len(runs) == 1 else "", ends))
+            words = f"epoch {chosen[name]}" if len(runs) == 1 else ""
+            shares.append(svg.Line(words, ends))
     shares.append(svg.Line("chance", _level(x, 1 / num_classes), None, True))
     words = "training loss by epoch", "shares that are right by epoch"
     return [
@@ -62,11 +63,13 @@ def _shares(
 ) -> list[svg.Line]:
     """Returns a run's accuracy and, where it was evaluated, WAR; of one, UAR too."""
     evaluated = [row for row in rows if "war" in row]
-    wanted = {"war": "WAR", "uar": "UAR"} if is_one else {"war": "WAR"}
-    words = f"{name} training accuracy".strip()
-    lines = [_line(words, rows, "accuracy", colour[0], is_dashed=not is_one)]
-    for i, (field, title) in enumerate(wanted.items() if evaluated else (), 1):
-        words = f"{name} {evaluated[0]['split']} {title}".strip()
+    if not is_one:
+        words = "" if evaluated else name  # once in the legend
+        lines = [_line(words, rows, "accuracy", colour[0], is_dashed=True)]
+        return lines + [_line(name, evaluated, "war", colour[1])] * bool(evaluated)
+    lines = [_line("training accuracy", rows, "accuracy", colour[0])]
+    for i, field in enumerate(("war", "uar") if evaluated else (), 1):
+        words = f"{evaluated[0]['split']} {field.upper()}"
         lines.append(_line(words, evaluated, field, colour[i]))
     return lines
 

@@ -64,7 +64,12 @@ def percents(title: str) -> Axis:
 
 
 def plot(lines: Sequence[Line], x: Axis, y: Axis, words: str) -> str:
-    """Draws lines with axes and a legend above; `words` say it to those who hear it."""
+    """Draws lines with axes and a legend above.
+
+    Args:
+      lines, x, y: what is drawn.
+      words: the picture's `aria-label`, which a screen reader speaks in its place.
+    """
     legend, top = _legend([line for line in lines if line.name])
 
     def at(px: float, py: float) -> tuple[float, float]:
@@ -143,7 +148,11 @@ def _legend(lines: Sequence[Line]) -> tuple[str, int]:
 
 
 def shortened(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "\u2026"
+    """Leaves out the middle of a long name: names of runs differ in their ends."""
+    if len(name) <= LONGEST:
+        return name
+    start = LONGEST // 2 - 1
+    return f"{name[:start]}\u2026{name[start + 1 - LONGEST :]}"
 
 
 def dots(shares: Sequence[tuple[float, str]], colour: str, x: Axis, words: str) -> str:

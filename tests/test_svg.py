@@ -55,7 +55,14 @@ def test_a_legend_takes_as_many_rows_as_it_needs():
         if x.text and x.text.startswith("a long")
     ]  # fmt: skip
     assert len({x.get("y") for x in names}) == 4  # one in a row
-    assert all(len(x.text) == svg.LONGEST and x.text.endswith("…") for x in names)
+    assert all(len(x.text) <= svg.LONGEST for x in names)
+
+
+def test_a_long_name_loses_its_middle():
+    """Runs of a folder are alike in all but their ends."""
+    name = "data/quickstart/by_volunteer/E4_S3/seed_2022"
+    assert svg.shortened(name) == "data/quickstar…E4_S3/seed_2022"
+    assert svg.shortened(name[: svg.LONGEST]) == name[: svg.LONGEST]
 
 
 def test_dots_at_the_same_place_are_above_each_other():
