@@ -235,15 +235,15 @@ def sentences(facts: dict[str, Any]) -> list[str]:
     share = 100 * facts["image_energy_uj"] / facts["energy_uj"]
     spiking = facts["energy_uj"] - facts["image_energy_uj"]
     return [
-        f"Energy of the arithmetic, estimated: {facts['energy_uj']:,.0f} uJ, of "
+        f"Energy of the arithmetic, estimated: {facts['energy_uj']:,.0f} µJ, of "
         f"which {share:.0f} % in the layers on images; dense "
-        f"{facts['dense_energy_uj']:,.0f} uJ ({facts['mac_pj']:.1f} pJ a "
+        f"{facts['dense_energy_uj']:,.0f} µJ ({facts['mac_pj']:.1f} pJ a "
         f"multiply-accumulate, {facts['add_pj']:.1f} pJ an addition). {LEFT_OUT}",
         "An input of the layers that receive spikes carries "
         f"{facts['spikes_per_input']:.4f} spikes per time step on average. If all "
         f"neurons fired, it would carry {facts['most_spikes_per_input']:.2f}, more "
         "than 1 since fc1 sees those of LIF3 and of J_s. Padding is no input.",
-        f"These layers and their neurons take {spiking:,.1f} uJ. "
+        f"These layers and their neurons take {spiking:,.1f} µJ. "
         + _compared(facts, "frame_by_frame", facts["num_steps"])
         + " "
         + _compared(facts, "all_at_once", 1),
@@ -258,7 +258,7 @@ def _compared(facts: dict[str, Any], way: str, passes: int) -> str:
     """Says what dense layers would take, and at which rate spikes save energy."""
     macs = facts["spiking_macs"] * passes / facts["num_steps"]
     text = f"Dense ones that read {WAYS[way]} "
-    text += f"would take {1e-6 * macs * facts['mac_pj']:,.1f} uJ: spikes "
+    text += f"would take {1e-6 * macs * facts['mac_pj']:,.1f} µJ: spikes "
     rate, most = facts[f"break_even_{way}"], facts["most_spikes_per_input"]
     if rate > most:
         return text + "would save energy even if every neuron fired at every step."

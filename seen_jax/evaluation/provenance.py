@@ -19,7 +19,7 @@ from seen_jax.problems import excerpt
 FILE = results.BESIDE
 REMEDY = "evaluate again or remove it"
 FACTS = {  # in the order in which they are told
-    "source": str,  # simulated or real
+    "source": str,  # such as simulated (hard), or real
     "dataset": str,
     "split": str,
     "setting": str,
@@ -145,7 +145,12 @@ def _is(value: Any, kind: type) -> bool:
 
 
 def to_text(facts: dict[str, Any]) -> str:
-    """Formats the facts in a few lines."""
+    """Formats the facts in a few lines, with the command."""
+    return f"{without_command(facts)}: {facts['command']}"
+
+
+def without_command(facts: dict[str, Any]) -> str:
+    """Formats the facts in a few lines, of which the last names the run."""
     return (
         f"{facts['source']} data, {facts['split']} split ({facts['dataset']}), "
         f"{facts['setting']}\n{_clips_text(facts)}{_network_text(facts)}"
@@ -154,7 +159,7 @@ def to_text(facts: dict[str, Any]) -> str:
         f"drawn with seed {facts['seed']}\n"
         f"trained at revision {facts['trained_at']}, evaluated at "
         f"{facts['evaluated_at']}\n"
-        f"run {facts['workdir']}: {facts['command']}"
+        f"run {facts['workdir']}"
     )
 
 

@@ -250,16 +250,16 @@ def test_as_text():
     # 2000 MACs of 4.6 pJ; 3586 of the neurons alone cost more than that.
     one, other = "read one event frame at a time", "read all event frames at once"
     never = "spikes never save energy, since updating the neurons alone costs more."
-    assert f"Dense ones that {one} would take 0.0 uJ: {never}" in plain
+    assert f"Dense ones that {one} would take 0.0 µJ: {never}" in plain
     facts |= {"break_even_frame_by_frame": 1.34, "break_even_all_at_once": 1.29}
     facts |= {
         "spiking_macs": 3_000_000
-    }  # 13.8 uJ, and half of it of both steps at once
+    }  # 13.8 µJ, and half of it of both steps at once
     plain = " ".join(efficiency.to_text(facts).split())
     always = "spikes would save energy even if every neuron fired at every step."
-    assert f"{one} would take 13.8 uJ: {always}" in plain
+    assert f"{one} would take 13.8 µJ: {always}" in plain
     below = "spikes save energy as long as an input carries less than 1.29."
-    assert f"{other} would take 6.9 uJ: {below}" in plain
+    assert f"{other} would take 6.9 µJ: {below}" in plain
 
 
 @pytest.mark.parametrize("change", [{"rates": 3}, {"macs": "1"}, {"layer_macs": {}}])
