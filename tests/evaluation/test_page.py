@@ -163,10 +163,12 @@ POINTS = [
 ]  # fmt: skip
 KIND = dict(name="shift", title="Shifted <crop>", sentence="It slips.", unit="pixels",
             points=POINTS)  # fmt: skip
-LIT = {"lighting": "Low", "num_clips": 9, "share": 0.75, "published": 0.808}
+LIT = {"lighting": "Low", "num_clips": 9, "share": 0.75, "published": 0.808,
+       "interval": [0.6, 0.85]}  # fmt: skip
 LIT = {"title": "Lighting", "sentence": "As it is.", "points": [LIT]}
-ROBUST = {"baseline": {"war": 0.5, "uar": 0.4}, "passes": 2, "kinds": [KIND],
-          "lightings": LIT}  # fmt: skip
+WHOLE = {"war": 0.5, "uar": 0.4, "war_interval": None, "uar_interval": None}
+ROBUST = {"baseline": WHOLE, "passes": 2, "kinds": [KIND], "lightings": LIT,
+          "command": "python -m robustness <a>"}  # fmt: skip
 
 
 def headings(text):
@@ -189,9 +191,10 @@ def test_all_that_can_be_shown():
     war = 100 * np.mean(results.predictions == results.label_index)
     head = text[: text.index("<nav")]
     words = f"reads seven emotions of people it has never seen right {war:.1f} % of the"
-    assert words in head and "Guessing is right 14.3 % of the time." in head
+    assert words in head and "Chance is 14.3 %." in head
     assert "95 % interval over clips" in head  # there are two people alone
-    assert "simulated (hard); by_volunteer, test split" in head
+    assert "<dd>simulated (hard), no real people; split by volunteer, test</dd>" in head
+    assert "</i>. Framed: what the network reads. " in head.replace("</span>", "")
     assert "<dd>2, the last epoch</dd>" in head
     assert head.count("<img") == 14 and head.count('class="read"') == 4 + 2
     # The windows: those that are right, then the mistakes, the most confident first.
@@ -207,14 +210,53 @@ def test_all_that_can_be_shown():
         assert window.count("<img") == 8 and window.count('class="read"') == 4 + 2
     assert not re.search(r'(src|href)="(?!data:|#)', text)  # nothing from elsewhere
     assert "<script" not in text and "<run>" not in text and "runs/<a>" not in text
-    assert "report &#x27;a b&#x27; --html report.html" in text
+    commands = text[text.index("<pre>") : text.index("</pre>")].splitlines()
+    assert commands == [
+        "<pre>python 3", "python -m robustness &lt;a&gt;",
+        "python -m seen_jax.evaluation report &#x27;a b&#x27; --html report.html",
+    ]  # fmt: skip
+    # What fires is explained before the first table that names it.
+    how = text[text.index('<section id="attention-and-spikes">') :].split("<table")[0]
+    assert "LIF1 to LIF5 are the five layers" in how and "J_s are the spikes" in how
+
+
+@pytest.mark.parametrize(
+    "source, words",
+    [
+        *((f"simulated ({x})", f"simulated ({x}), no real people")
+          for x in difficulty.DIFFICULTIES),
+        ("real", "real"),
+    ],
+)  # fmt: skip
+def test_the_first_screen_says_whether_people_are_real(source, words):
+    """Of data as the simulator's writer and `see_folder` name it."""
+    assert f"<dt>data</dt><dd>{words}; split by" in page.to_html(
+        [shown_of(source=source)]
+    )
+
+
+def test_what_is_taken_for_what_and_how_surely():
+    """Of 7 clips 4 are right, or 57.1 %, with scores of 0.9 or of 0.4."""
+    predictions = RIGHT[:7].copy()
+    predictions[:3] = (RIGHT[:3] + 1) % 7
+    for sure, words in ((0.9, "overconfident"), (0.4, "underconfident")):
+        scores = np.where(np.eye(7)[predictions], sure, (1 - sure) / 6)[None]
+        results = results_of(NAMES[:7], predictions[None], scores)
+        text = page.to_html([Shown(summaries.summarise("a", results))])
+        shown, taken = (see.EMOTIONS[x[0]] for x in (RIGHT, predictions))
+        assert f">{shown} taken for {taken}</th>" in text
+        assert f"right 57.1 % of the time: it is {words}." in text
 
 
 def test_numbers_of_the_robustness():
     text = page.to_html([shown_of()])
     assert "<b>Shifted &lt;crop&gt;</b>. It slips." in text
-    cells = "<td>8</td><td>30.0</td><td>20.0</td><td>-20.0</td><td>-30.0 to -10.0</td>"
-    assert cells in text and "<td>75.0</td><td>80.8</td>" in text
+    title = "Shifted &lt;crop&gt; (pixels)</th></tr>"
+    assert f'<tr class="group"><th scope="row" colspan="5" class="long">{title}' in text
+    assert row(8, "30.0", "20.0", "-20.0", "-30.0 to -10.0") in text
+    cells = "<td>75.0</td><td>60.0 to 85.0</td><td>9</td><td>80.8</td>"
+    lit = text[text.index("Low</th>") : text.index(cells)]
+    assert 'x1="60.00%" x2="85.00%"' in lit  # the interval is on the bar, too
     # The interval of the change, about what is right without it: 0.2 to 0.4.
     start = text.index("Shifted &lt;crop&gt;</b>")
     (picture,) = re.findall("<svg .*?</svg>", text[start:])[:1]
@@ -238,10 +280,7 @@ def write_evaluation(folder, **of_robustness):
     write_results(folder, results.names, results.labels, passes)
     provenance.write(folder, facts)
     examples.save(folder, one.examples)
-    whole = {f"{x}_interval": None for x in ("war", "uar")} | ROBUST["baseline"]
-    lit = LIT | {"points": [x | {"interval": None} for x in LIT["points"]]}
-    content = ROBUST | facts | {"baseline": whole, "lightings": lit}
-    content |= {"num_clips": 14, "num_volunteers": 2} | of_robustness
+    content = facts | ROBUST | {"num_clips": 14, "num_volunteers": 2} | of_robustness
     (folder / robustness_report.FILE).write_text(json.dumps(content))
 
 
@@ -318,12 +357,13 @@ def test_result_files_alone_side_by_side(tmp_path, capsys):
         "Two evaluations side by side: they read seven emotions right 92.9 to 100.0 %"
     )
     assert f"<h1>{title} of the time</h1>" in text
-    assert "100.0" in text and "92.9 (-7.1)" in text and "Result files alone" in text
+    assert "100.0" in text and "Result files alone" in text
     assert "Examples" not in headings(text) and "Training" not in headings(text)
-    # What the text says of the table, and the rows that it has.
-    assert "In brackets the difference from the first column" in words
-    assert row("clips", 14, 14) in text and row("passes", 1, 1) in text
-    assert "not the same clips" not in text
+    # The first screen: what both are of is said once.
+    head = text[: text.index("<nav")]
+    assert "<dt>WAR</dt><dd>weighted average recall: the share of all clips" in head
+    assert "<dd>14 clips of 2 people, one window of each</dd>" in head
+    assert "<div>two: -7.1 points of WAR from one; 95 %: " in head
     # How they differ, with a picture and the number of people that this is about.
     assert "<h2>Differences</h2>" in text and "paired over the same clips" in words
     place = text.index("two - one")
@@ -336,14 +376,30 @@ def row(name, *numbers):
     return f'<tr><th scope="row">{name}</th>{cells}</tr>'
 
 
-def test_other_clips_and_epochs_are_said_as_in_the_text():
+def test_other_clips_and_epochs_are_said_of_each():
     one = results_of(NAMES, [RIGHT] * 2, epoch=1)
     other = dataclasses.replace(one.take(np.arange(14) > 0), epoch=2)
     both = [summaries.summarise("a", one), summaries.summarise("b", other)]
     text = page.to_html([*map(Shown, both)])
-    assert "These are not the same clips" in text
-    assert row("epoch", 1, 2) in text
-    assert "100.0 ± 0.0" in text and "+-" not in text
+    epochs = [
+        f"<div>{s}, how it was chosen is not stated</div>" for s in ("a: 1", "b: 2")
+    ]
+    assert f"<dt>epoch</dt><dd>{''.join(epochs)}</dd>" in text
+    assert "<div>b: 13 clips of 2 people, 2 passes" in text
+    assert "<div>b: not compared with a, since these are other clips</div>" in text
+
+
+def test_data_that_several_evaluations_share_are_said_once():
+    one, other = (shown_of(source=f"simulated ({x})") for x in difficulty.DIFFICULTIES)
+    words = "no real people; split by volunteer, test"
+    text = page.to_html([one, one])
+    assert f"<dt>data</dt><dd>simulated (hard), {words}</dd>" in text
+    text = page.to_html([one, other])
+    lines = [
+        f"<div>&lt;run&gt;: simulated ({x}), {words}</div>" for x in ("hard", "easy")
+    ]
+    assert f"<dt>data</dt><dd>{''.join(lines)}</dd>" in text
+    assert "not compared with &lt;run&gt;" in text
 
 
 def test_curves_of_several_runs_are_in_one_plot():
@@ -353,7 +409,11 @@ def test_curves_of_several_runs_are_in_one_plot():
     )
     text = page.to_html([one, other])
     assert text.count('aria-label="training loss by epoch"') == 1
-    assert "&lt;run&gt; test WAR" in text and "other test WAR" in text
+    (picture,) = re.findall(
+        'aria-label="shares that are right by epoch".*?</svg>', text
+    )
+    assert picture.count(">&lt;run&gt;<") == picture.count(">other<") == 1
+    assert "(solid: test WAR, dashed: training accuracy)" in text
     assert "other: the numbers are of epoch 1, the last epoch." in text
 
 
@@ -405,7 +465,7 @@ def test_dark_frames_are_brightened_as_much_as_is_said(level, factor):
     assert pictures.gain(frames) == factor
     film = pictures.Film(frames, frames, *[np.ones(2, bool)] * 2)
     figure = pictures.window(["a", "b"], np.array([0.2, 0.8]), film, 0.4, Html("it"))
-    assert (f"it; intensity brightened {factor:g} times" in figure) == (factor > 1)
+    assert (f"it; intensity shown {factor:g} times brighter" in figure) == (factor > 1)
     assert re.search("<div><i .*?>a<.*<div class=.best.><i .*?>b 80 %<", figure)
     data = re.search('base64,(.*?)"', figure)
     image = Image.open(io.BytesIO(base64.b64decode(data[1])))

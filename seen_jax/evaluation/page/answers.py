@@ -51,7 +51,7 @@ def _often(labels: Sequence[str], share: np.ndarray, matrix: np.ndarray) -> Html
     places = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
     pairs = [np.unravel_index(x, wrong.shape) for x in places]
     rows = [
-        [f"{labels[a]} for {labels[b]}", bar(wrong[a, b]), percent(wrong[a, b]),
+        [f"{labels[a]} taken for {labels[b]}", bar(wrong[a, b]), percent(wrong[a, b]),
          f"{matrix[a, b]:.1f}"]
         for a, b in pairs
         if wrong[a, b] > 0
@@ -121,9 +121,9 @@ def _groups(groups: Sequence[analysis.Group]) -> Html:
 
 def calibration(shown: Sequence[Shown]) -> Section:
     how = (
-        "Whether a score of 0.7 is right in 7 of 10 cases: a dot on the dashed line "
-        "keeps its promise, one below it is too sure of itself. Its size shows how "
-        "many predictions it stands for."
+        "Whether a score of 0.7 is right in 7 of 10 cases: a dot on the dashed line is "
+        "well calibrated, one below it overconfident, one above it underconfident. Its "
+        "size shows how many predictions it stands for."
     )
     return Section("Calibration", how, each(shown, _calibration))
 
@@ -151,7 +151,7 @@ def _bins(found: analysis.Calibration) -> list[Html]:
         float(np.average(x[here], weights=found.counts[here]))
         for x in (found.confidence, found.accuracy)
     )
-    words = "too sure of itself" if score > right else "less sure than it may be"
+    words = "overconfident" if score > right else "underconfident"
     text = (
         f"Its best scores are {score:.2f} on average and right {percent(right)} % of "
         f"the time: it is {words}. Expected calibration error, the mean distance from "

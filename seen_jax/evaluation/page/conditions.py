@@ -17,17 +17,16 @@ def robustness(shown: Sequence[Shown]) -> Section:
     if not found:
         return Section("Robustness", "", [])
     how = (
-        "The same clips, spoiled more and more from 0 on: the line is the share that "
-        "is still right (WAR), the bars 95 % intervals over people of the change. Flat "
-        "is robust."
+        "The same clips with a disturbance of increasing severity; 0 is none. The line "
+        "is the share that is still right (WAR), the bars are 95 % intervals over "
+        "people of the change. A flat line is robust."
     )
     kinds = {kind["name"]: kind for x in found.values() for kind in x["kinds"]}
     parts = [_kind(name, kind, found) for name, kind in kinds.items()]
-    parts += [_by_lighting(x["lightings"]) for x in found.values() if x["lightings"]][
-        :1
-    ]
+    plots = tag("div", *parts, class_="plots")
+    lit = [_by_lighting(x["lightings"]) for x in found.values() if x["lightings"]]
     numbers = [_numbers(name, x) for name, x in found.items()]
-    return Section("Robustness", how, [tag("div", *parts, class_="plots"), *numbers])
+    return Section("Robustness", how, [plots, *lit[:1], *numbers])
 
 
 def _kind(name: str, kind: Mapping[str, Any], found: Mapping[str, Any]) -> Html:
@@ -39,23 +38,25 @@ def _kind(name: str, kind: Mapping[str, Any], found: Mapping[str, Any]) -> Html:
 def _by_lighting(found: Mapping[str, Any]) -> Html:
     """Returns the first evaluation's lightings beside what the paper says of them."""
     rows = [
-        [x["lighting"], bar(x["share"]), percent(x["share"]),
+        [x["lighting"], bar(x["share"], x["interval"]), percent(x["share"]),
+         interval_text(x["interval"]), x["num_clips"],
          "-" if x["published"] is None else percent(x["published"])]
         for x in found["points"]
     ]  # fmt: skip
     words = tag("figcaption", tag("b", found["title"]), ". ", found["sentence"])
-    return tag("figure", words, table(["", "", "%", "published"], rows))
+    head = ["lighting", "", "%", "95 %", "clips", "published"]
+    return tag("figure", words, table(head, rows))
 
 
 def _numbers(name: str, found: Mapping[str, Any]) -> Html:
     rows: list[list[Part]] = []
     for kind in found["kinds"]:
-        rows += [[]] if rows else []
+        rows += [[], [f"{kind['title']} ({kind['unit']})"]]
         for x in kind["points"]:
             ends = interval_text(x["war_interval"], "+")
             numbers = percent(x["war"]), percent(x["uar"])
             moved = f"{100 * x['war_difference']:+.1f}"
-            rows.append([kind["title"], f"{x['severity']:g}", *numbers, moved, ends])
-    head = ["", "severity", "WAR %", "UAR %", "change of WAR", "95 %"]
+            rows.append([f"{x['severity']:g}", *numbers, moved, ends])
+    head = ["severity", "WAR %", "UAR %", "change of WAR", "95 %"]
     words = f"{name} in numbers; {found['passes']} passes"
     return tag("details", tag("summary", words), table(head, rows, "small"))

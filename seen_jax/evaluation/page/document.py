@@ -27,7 +27,7 @@ from seen_jax.evaluation.page import (
     pictures,
     shares,
 )
-from seen_jax.evaluation.page.markup import Html, join, tag
+from seen_jax.evaluation.page.markup import Html, Part, join, tag
 from seen_jax.evaluation.page.shown import (
     Section,
     Shown,
@@ -49,15 +49,15 @@ SPLITS = {
     "train": "the clips it was trained on",
     "validation": "people it has never seen",
 }
-SOURCES = {"simulated": "simulated, no real people"}
+DATASETS = {"published": "the published split", "by_volunteer": "split by volunteer"}
 MEANING = {
     "WAR": "weighted average recall: the share of all clips that are right",
     "UAR": "unweighted average recall: the mean of the classes' shares",
 }
 SECTIONS = (
-    shares.comparison, shares.how_they_differ, shares.shares, answers.confusion,
-    answers.people, answers.calibration, network.training, network.activity,
-    network.cost, conditions.robustness, evidence.windows, evidence.origin,
+    shares.how_they_differ, shares.shares, answers.confusion, answers.people,
+    answers.calibration, network.training, network.activity, network.cost,
+    conditions.robustness, evidence.windows, evidence.origin,
 )  # fmt: skip
 
 
@@ -148,13 +148,14 @@ def _header(shown: Sequence[Shown], title: str) -> Html:
 
 
 def _summary(shown: Sequence[Shown]) -> list[Html]:
-    chance = 1 / len(shown[0].summary.results.labels)
-    guess = tag("p", f"Guessing is right {percent(chance)} % of the time.")
+    summaries = [x.summary for x in shown]
+    share = 1 / len(summaries[0].results.labels)
+    chance = tag("p", f"Chance is {percent(share)} %.")
+    facts = _data_of_each(shown) | _changes(summaries)
     if len(shown) > 1:
-        summaries = [x.summary for x in shown]
-        return [guess, shares.overall(summaries), _facts(_changes(summaries))]
-    s = shown[0].summary
-    return [guess, tag("div", *_numbers(s), class_="numbers"), _facts(_data(shown[0]))]
+        return [chance, shares.overall(summaries), _facts(MEANING | facts)]
+    numbers = tag("div", *_numbers(summaries[0]), class_="numbers")
+    return [chance, numbers, _facts(facts)]
 
 
 def _numbers(s: Summary) -> list[Html]:
@@ -172,11 +173,27 @@ def _numbers(s: Summary) -> list[Html]:
     return parts
 
 
-def _changes(summaries: Sequence[Summary]) -> dict[str, str]:
+def _data_of_each(shown: Sequence[Shown]) -> dict[str, Part]:
+    """Says what `_data` says, once where it is the same of all."""
+    rows, merged = [_data(x) for x in shown], {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        texts = [row.get(key, "not stated") for row in rows]
+        is_same = len({*texts}) == 1
+        merged[key] = texts[0] if is_same else _lines([x.summary for x in shown], texts)
+    return merged
+
+
+def _lines(summaries: Sequence[Summary], texts: Sequence[str]) -> Html:
+    lines = zip(summaries, texts, strict=True)
+    return join([tag("div", f"{s.name}: {text}") for s, text in lines])
+
+
+def _changes(summaries: Sequence[Summary]) -> dict[str, Part]:
     """Says how the WAR of each differs from the first's."""
     first, *others = summaries
-    words = {}
+    words = []
     for s, found in zip(others, report.compare(summaries)[1:], strict=True):
+        text = f"not compared with {first.name}, since these are other clips"
         if found:
             change = 100 * (s.mean[metrics.WAR] - first.mean[metrics.WAR])
             spans = [
@@ -185,8 +202,9 @@ def _changes(summaries: Sequence[Summary]) -> dict[str, str]:
                 if y
             ]
             text = f"{change:+.1f} points of WAR from {first.name}"
-            words[s.name] = text + (f"; 95 %: {', '.join(spans)}" if spans else "")
-    return words
+            text += f"; 95 %: {', '.join(spans)}" if spans else ""
+        words.append(text)
+    return {"difference": _lines(others, words)} if others else {}
 
 
 def _data(one: Shown) -> dict[str, str]:
@@ -194,8 +212,10 @@ def _data(one: Shown) -> dict[str, str]:
     s, facts = one.summary, one.facts
     data = "not stated: there are result files alone"
     if "source" in facts:
-        source = SOURCES.get(facts["source"], facts["source"])
-        data = f"{source}; {facts.get('dataset')}, {facts.get('split')} split"
+        dataset = facts.get("dataset")
+        real = ", no real people" if facts["source"].startswith("simulated") else ""
+        data = f"{facts['source']}{real}; {DATASETS.get(dataset, dataset)}, "
+        data += str(facts.get("split"))
     clips = f"{len(s.results.names):,} clips"
     if s.results.volunteers is not None:
         number = len({*s.results.volunteers.tolist()})
@@ -215,7 +235,7 @@ def _data(one: Shown) -> dict[str, str]:
     return rows
 
 
-def _facts(rows: Mapping[str, str]) -> Html:
+def _facts(rows: Mapping[str, Part]) -> Html:
     cells = [x for key, text in rows.items() for x in (tag("dt", key), tag("dd", text))]
     return tag("dl", *cells, class_="facts")
 
@@ -231,12 +251,9 @@ def _picture(one: Shown, is_named: bool) -> Html | None:
     i = int(np.argmax(np.where(right == right.any(), lively, -1)))
     of = f" as {one.summary.name} reads it" if is_named else ""
     kinds = [tag("i", f"{x} frames", class_=x) for x in ("intensity", "event")]
-    key = (
-        "Of ",
-        tag("span", join(kinds, " and "), class_="key"),
-        " it reads the framed: ",
-    )
-    words = join([f"One window{of}. ", *key, caption(one, clips[i])])
+    key = tag("span", join(kinds, " above "), class_="key")
+    framed = ". Framed: what the network reads. "
+    words = join([f"One window{of}: ", key, framed, caption(one, clips[i])])
     film, scores = pictures.film(seen, i), results.scores[0, clips[i]]
     seconds = seconds_of(one)
     return pictures.window(results.labels, scores, film, seconds, words)

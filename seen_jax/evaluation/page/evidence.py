@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,20 +64,22 @@ def _right_and_wrong(one: Shown) -> list[Html]:
 def origin(shown: Sequence[Shown]) -> Section:
     how = "Where the numbers come from, and the commands that make them again."
     runs = [run for x in shown for run in x.summary.each]
+    found = [x.robustness for x in shown for _ in x.summary.each]
     parts = [
-        tag("div", *([tag("h3", run.name)] if len(runs) > 1 else []), *_origin(run))
-        for run in runs
+        tag("div", *([tag("h3", run.name)] if len(runs) > 1 else []), *_origin(run, x))
+        for run, x in zip(runs, found, strict=True)
     ]
     return Section("Where this comes from", how, parts)
 
 
-def _origin(run: Summary) -> list[Html]:
+def _origin(run: Summary, robustness: Mapping[str, Any] | None) -> list[Html]:
     if run.facts is None:
         words = "Result files alone: how they were made is not known."
         return [tag("p", words, class_="note")]
-    commands = f"python {run.facts['command']}"
+    commands = [f"python {run.facts['command']}"]
+    commands += [robustness["command"]] if robustness else []
     if run.directory is not None:
         out = shlex.join([str(run.directory), "--html", "report.html"])
-        commands += f"\npython -m seen_jax.evaluation report {out}"
-    text = provenance.to_text(run.facts | {"command": ""}).removesuffix(": ")
-    return [*(tag("p", x) for x in text.splitlines()), tag("pre", commands)]
+        commands.append(f"python -m seen_jax.evaluation report {out}")
+    lines = provenance.without_command(run.facts).splitlines()
+    return [*(tag("p", x) for x in lines), tag("pre", "\n".join(commands))]

@@ -41,14 +41,16 @@ def table(head: Sequence[Part], rows: Sequence[Sequence[Part]], kind: str = "") 
 
     Args:
       head: titles of the columns.
-      rows: a row's first cell is its title; an empty row begins a group.
+      rows: a row's first cell is its title; an empty row begins a group, and a row of
+        one cell is a title across all columns.
       kind: of the element, for its looks.
     """
     titles = tag("tr", *(_title(x, "col") for x in head))
     lines, begins_group = [], False
     for row in rows:
         if row:
-            cells = [_title(row[0], "row"), *(_cell(x) for x in row[1:])]
+            across = {"colspan": str(len(head))} if len(row) == 1 else {}
+            cells = [_title(row[0], "row", **across), *(_cell(x) for x in row[1:])]
             kinds = {"class_": "group"} if begins_group else {}
             lines.append(tag("tr", *cells, **kinds))
         begins_group = not row
@@ -56,9 +58,9 @@ def table(head: Sequence[Part], rows: Sequence[Sequence[Part]], kind: str = "") 
     return tag("div", tag("table", *inside, class_=kind), class_="wide")
 
 
-def _title(part: Part, of: str) -> Html:
+def _title(part: Part, of: str, **across: str) -> Html:
     is_long = len(str(part)) > SHORT and not isinstance(part, Html)
-    return tag("th", part, scope=of, **{"class_": "long"} if is_long else {})
+    return tag("th", part, scope=of, **across, **{"class_": "long"} if is_long else {})
 
 
 def _cell(part: Part) -> Html:

@@ -26,10 +26,12 @@ def training(shown: Sequence[Shown]) -> Section:
     if not rows:
         return Section("Training", "", [])
     num_classes = len(shown[0].summary.results.labels)
+    splits = sorted({row["split"] for x in rows.values() for row in x if "war" in row})
+    solid = [f"solid: {' and '.join(splits)} WAR"] * bool(splits)
+    lines = f" ({', '.join([*solid, 'dashed: training accuracy'])})" if several else ""
     how = (
-        "Left the loss that training makes small, right how many windows are right. A "
-        "wide gap between training and the evaluated clips means that it learns these "
-        "clips by heart. "
+        f"Left: the training loss. Right: the share of windows that are right{lines}. "
+        "A wide gap between training and the evaluated clips is overfitting. "
     )
     how += " ".join(
         f"{f'{name}: the' if several else 'The'} numbers are of epoch {x['epoch']}, "
@@ -45,13 +47,9 @@ def activity(shown: Sequence[Shown]) -> Section:
         "The spatial branch looks at the intensity frames through kernels of three "
         "sizes and weighs them (attention, 1 in sum); the rest are neurons, and a "
         "number is the percentage of them that fire in a time step. Few is cheap: only "
-        "a spike causes work."
+        f"a spike causes work. {NEURONS_IN_WORDS}"
     )
-    parts = each(shown, _activity)
-    words = tag("p", NEURONS_IN_WORDS, class_="note")
-    if parts:
-        parts.append(tag("div", tag("h3", "What fires"), words))
-    return Section("Attention and spikes", how, parts)
+    return Section("Attention and spikes", how, each(shown, _activity))
 
 
 def _activity(one: Shown) -> list[Html] | None:
@@ -102,7 +100,6 @@ def _cost(one: Shown) -> list[Html] | None:
     facts = one.facts.get("efficiency")
     if facts is None:
         return None
-    texts = [x.replace("uJ", "µJ") for x in efficiency.sentences(facts)]
     energy = {"this network": "energy_uj", "of that, on images": "image_energy_uj",
               "all layers dense": "dense_energy_uj"}  # fmt: skip
     most = max(facts[x] for x in energy.values())
@@ -113,7 +110,10 @@ def _cost(one: Shown) -> list[Html] | None:
         [name, *(f"{x:,.3f}" for x in row)] for name, *row in efficiency.counts(facts)
     ]
     head = ["operations, M", *efficiency.COUNTS]
-    words = [tag("p", x, class_="note") for x in [*texts, facts["source"]]]
+    words = [
+        tag("p", x, class_="note")
+        for x in [*efficiency.sentences(facts), facts["source"]]
+    ]
     return [
         tag("div", table(["energy", "", "µJ"], rows), table(head, counts)),
         tag("div", *words),

@@ -114,10 +114,6 @@ def bars(labels: Sequence[str], scores: np.ndarray) -> Html:
     return tag("div", *rows, class_="bars")
 
 
-def brightened(factor: float) -> str:
-    return f"intensity brightened {factor:g} times for looking" if factor > 1 else ""
-
-
 def window(
     labels: Sequence[str],
     scores: np.ndarray,
@@ -134,7 +130,8 @@ def window(
       caption: of the figure; that the frames are brightened is added.
     """
     pictures, factor = strips(frames, seconds)
-    words = [caption, *([brightened(factor)] if factor > 1 else [])]
+    words = [caption]
+    words += [f"intensity shown {factor:g} times brighter"] if factor > 1 else []
     parts = tag("figcaption", join(words, "; ")), pictures, bars(labels, scores)
     kind = "window long" if len(frames.events) > LONG else "window"
     return tag("figure", *parts, class_=kind)

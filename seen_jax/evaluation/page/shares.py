@@ -25,8 +25,10 @@ def shares(shown: Sequence[Shown]) -> Section:
         "A bar is the share of clips that are right (for a class, its recall), the "
         "line on it a 95 % interval over other people, or over other clips of the same "
         "people where fewer than five have such clips; ± is the standard deviation "
-        + ("over runs or passes." if len(shown) > 1 else "over passes.")
+        "over passes, which draw other windows of the same clips"
     )
+    several_runs = any(s.runs for s in summaries)
+    how += "; of several runs, over the runs." if several_runs else "."
     tables = [_shares_table(summaries, recalls, "class")]
     if lit:
         tables.append(_shares_table(summaries, lit, "lighting"))
@@ -82,21 +84,6 @@ def _share(s: Summary, column: Column, found, colour: str) -> list[Part]:
     return [tag("td", picture, class_="picture"), *numbers, units]
 
 
-def comparison(shown: Sequence[Shown]) -> Section | None:
-    if len(shown) == 1:
-        return None
-    summaries = [x.summary for x in shown]
-    how = [note.replace("+-", "±") for note in report.notes(summaries)]
-    return Section("Side by side", " ".join(how), [_plain(report.rows(summaries))])
-
-
-def _plain(rows: Sequence[Sequence[str]]) -> Html:
-    head, *others = rows
-    cells = [[" ".join(x.split()).replace("( ", "(").replace("+-", "±") for x in row]
-             for row in others]  # fmt: skip
-    return table(head, cells, "narrow")
-
-
 def how_they_differ(shown: Sequence[Shown]) -> Section | None:
     summaries = [x.summary for x in shown]
     parts = []
@@ -107,8 +94,9 @@ def how_they_differ(shown: Sequence[Shown]) -> Section | None:
         parts.append(tag("div", _differences(texts, numbers), class_="full"))
     how = " ".join(differences.LEGEND.split())
     how += (
-        " The picture shows the difference with its interval over volunteers, where "
-        "that is known, else over clips; right of the middle is better than the first."
+        " * marks p <= 0.05. The picture shows the difference with its interval over "
+        "volunteers, where that is known, else over clips; right of the middle is "
+        "better than the first."
     )
     return Section("Differences", how, parts)
 

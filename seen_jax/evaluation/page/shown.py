@@ -70,8 +70,9 @@ def pair(ends) -> tuple[float, float] | None:
     return ends and (ends.low, ends.high)
 
 
-def bar(share: float) -> Html:
-    return tag("td", Html(svg.bar(share, "var(--accent)")), class_="picture")
+def bar(share: float, interval: tuple[float, float] | None = None) -> Html:
+    picture = svg.bar(share, "var(--accent)", interval)
+    return tag("td", Html(picture), class_="picture")
 
 
 def clips_of(s: Summary, names: np.ndarray) -> np.ndarray:
