@@ -31,7 +31,8 @@ from seen_jax.evaluation import analysis, provenance, statistics, summaries
 from seen_jax.evaluation.page import document
 from seen_jax.evaluation.page.markup import Html, Part, tag
 from seen_jax.evaluation.page.markup import table as html_table
-from seen_jax.evaluation.page.shown import Section, pair, percent
+from seen_jax.evaluation.page.shown import Section, percent
+from seen_jax.evaluation.statistics import Interval
 from seen_jax.evaluation.summaries import Summary
 
 RECIPE = "recipe.txt"  # the flags that all runs of a folder have in common
@@ -240,10 +241,10 @@ def _bars(rows: Sequence[Row], table: dict[str, Summary]) -> Html:
         if summary := table.get(row.name):
             (war, spread, ends), (uar, of_uar, _) = _numbers(summary)
             picture = Html(svg.bar(war, "var(--accent)", ends))
-            text = f"{percent(ends[0])}\u2013{percent(ends[1])}" if ends else "-"
             cells = [summary.results.num_runs]
             cells += [tag("td", picture, class_="picture"), percent(war)]
-            cells += [percent(spread), text, percent(uar), percent(of_uar)]
+            cells += [percent(spread), statistics.interval_text(ends)]
+            cells += [percent(uar), percent(of_uar)]
         paper = f"{row.war:.1f}", f"{row.uar:.1f}"
         lines.append([f"{row.name}: {row.what}", *cells, *paper])
     return html_table(head, lines, "of_rows")
@@ -273,7 +274,7 @@ def _cells(summary: Summary | None) -> list[str]:
     return cells
 
 
-def _numbers(summary: Summary) -> list[tuple[float, float, tuple | None]]:
+def _numbers(summary: Summary) -> list[tuple[float, float, Interval | None]]:
     """Returns mean, standard deviation over seeds and interval of WAR and of UAR."""
     between = analysis.over_volunteers(summary.results) or {}
     # Of one run the spread is that over its passes, which is another thing.
@@ -282,7 +283,7 @@ def _numbers(summary: Summary) -> list[tuple[float, float, tuple | None]]:
         (
             summary.mean[column],
             summary.spread[column] if several else math.nan,
-            pair(between.get(column[1])),
+            between.get(column[1]),
         )
         for column in (metrics.WAR, metrics.UAR)
     ]

@@ -66,10 +66,6 @@ def percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f}"
 
 
-def pair(ends) -> tuple[float, float] | None:
-    return ends and (ends.low, ends.high)
-
-
 def bar(share: float, interval: tuple[float, float] | None = None) -> Html:
     picture = svg.bar(share, "var(--accent)", interval)
     return tag("td", Html(picture), class_="picture")
