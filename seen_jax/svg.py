@@ -162,14 +162,15 @@ def dots(shares: Sequence[tuple[float, str]], colour: str, x: Axis, words: str) 
       shares: where on `x`, and what is said of the dot where one points at it.
     """
     size = 11
-    step = (x.high - x.low) * size / (WIDTH - LEFT - RIGHT)
-    levels: dict[int, int] = {}
+    levels: list[float] = []  # where the last dot of each is
     placed = []
     for share, title in sorted(shares):
-        place = round((share - x.low) / step)
-        levels[place] = level = levels.get(place, 0) + 1
-        placed.append((LEFT + place * size, level, title))
-    height = max([3, *levels.values()]) * size + 8 + BOTTOM
+        across = LEFT + (WIDTH - LEFT - RIGHT) * (share - x.low) / (x.high - x.low)
+        free = [i for i, last in enumerate(levels) if across - last >= size]
+        level = free[0] if free else len(levels)
+        levels[level : level + 1] = [across]
+        placed.append((round(across, 1), level + 1, title))
+    height = max(3, len(levels)) * size + 8 + BOTTOM
     parts = [
         f'<circle cx="{across}" cy="{height - BOTTOM + 4 - level * size}" r="5" '
         f'fill="{colour}"><title>{escape(title)}</title></circle>'

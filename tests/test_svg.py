@@ -68,8 +68,12 @@ def test_a_long_name_loses_its_middle():
 def test_dots_at_the_same_place_are_above_each_other():
     shares = [(0.5, "ada"), (0.501, "<bob>"), (0.9, "eve")]
     dots = elements(svg.dots(shares, "red", svg.percents("right"), ""), "circle")
-    (x1, y1), (x2, y2), (x3, y3) = ((x.get("cx"), float(x.get("cy"))) for x in dots)
-    assert x1 == x2 != x3 and y1 - y2 == 11 and y3 == y1
+    (x1, y1), (x2, y2), (x3, y3) = (
+        (float(x.get("cx")), float(x.get("cy"))) for x in dots
+    )
+    # Each is at its share of the axis, 400 - 56 - 18 wide; the second is covered less.
+    assert [x1, x2, x3] == [56 + 163.0, 56 + 163.3, 56 + 293.4]
+    assert y1 - y2 == 11 and y3 == y1
     assert "<bob>" in [x[0].text for x in dots]
 
 

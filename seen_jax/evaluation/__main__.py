@@ -90,7 +90,8 @@ def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
     # Not at the top: a report needs no JAX.
     robustness = importlib.import_module("seen_jax.evaluation.robustness")
     command = shlex.join(["python", "-m", "seen_jax.evaluation", *argv])
-    kinds = robustness.KINDS if args.kinds is None else args.kinds.split(",")
+    given = args.kinds or ",".join(robustness.KINDS)
+    kinds = [x.strip() for x in given.split(",")]
     where = args.step, args.out, args.data_dir
     robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)
 

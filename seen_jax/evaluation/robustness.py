@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,13 @@ def main(
       num_passes: each with new windows.
       out: the folder; None takes that of the evaluation.
       kinds: of `KINDS`. All that are in the file already stay there and are not
-        measured again, unless they are of another checkpoint, data or number of
-        passes: a line names those that are discarded.
+        measured again.
       command: as given, for the record.
 
     Raises:
-      UserError: an unknown kind or split, no pass, no run, or a folder that cannot be
-        written.
+      UserError: an unknown kind or split, no pass, no run, a folder that cannot be
+        written or has an evaluation or a measurement of another checkpoint, of other
+        data or passes.
     """
     for name in kinds:
         check_option("kinds", name, KINDS)
@@ -99,14 +100,14 @@ def main(
     facts = {**run.facts, "source": batches.clips.source, "split": split}
     facts |= {"passes": num_passes, "num_clips": len(batches.clips)}
     content = robustness_report.read(out)
-    done, discarded = _kept(content, facts)
-    if discarded:
-        print(f"{out / robustness_report.FILE}: {discarded}")
+    robustness_report.check_beside(out, facts)
+    done = _kept(content, facts, out)
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
         parts = make_measure(run, batches, num_passes), facts["setting"]
         for found in measure(*parts, kinds, done):
-            content = {**facts, "command": command, **found}
+            whole = _command(command, [x["name"] for x in found["kinds"]])
+            content = {**facts, "command": whole, **found}
             text = json.dumps(content, indent=1, allow_nan=False) + "\n"
             write_whole(out / robustness_report.FILE, text)
         picture = robustness_report.draw(content)
@@ -115,34 +116,40 @@ def main(
     print(f"\n{out / robustness_report.FILE}\n{out / robustness_report.FIGURE}")
 
 
-def _kept(
-    earlier: Mapping[str, Any] | None, facts: Mapping[str, Any]
-) -> tuple[dict[str, Any], str]:
-    """Returns the kinds of an earlier file that would be measured the same today.
+def _command(given: str, kinds: Sequence[str]) -> str:
+    """Returns the command that measures all kinds in the file at once."""
+    words = re.sub(r" --kinds[= ]\S+", "", given)
+    return words if {*kinds} == {*KINDS} else f"{words} --kinds={','.join(kinds)}"
 
-    Returns:
-      Those kinds by name, and a line that names the others and says why they are
-      discarded; "" if there are none.
+
+def _kept(
+    earlier: Mapping[str, Any] | None, facts: Mapping[str, Any], out: Path
+) -> dict[str, Any]:
+    """Returns the kinds of an earlier file, by name.
+
+    Raises:
+      UserError: they would be measured otherwise today.
     """
     if earlier is None:
-        return {}, ""
+        return {}
     before, now = (
         {**x, "workdir": Path(x["workdir"]).resolve()} for x in (earlier, facts)
     )
     changed = [
-        f"{name} was {before.get(name)}, is {now[name]}"
-        for name in facts.keys() - {*INCIDENTAL}
+        f"{name} {before.get(name)} (now {now[name]})"
+        for name in sorted(facts.keys() - {*INCIDENTAL})
         if before.get(name) != now[name]
     ]
     grids = {name: [*kind.severities] for name, kind in KINDS.items()}
-    kept = {
-        x["name"]: x
-        for x in earlier["kinds"]
-        if not changed and [y["severity"] for y in x["points"]] == grids.get(x["name"])
-    }
-    names = [x["name"] for x in earlier["kinds"] if x["name"] not in kept]
-    why = "; ".join(sorted(changed)) or "other severities are measured now"
-    return kept, f"discards {', '.join(names)}: {why}" if names else ""
+    kinds = {x["name"]: x for x in earlier["kinds"]}
+    for name, kind in kinds.items():
+        if [y["severity"] for y in kind["points"]] != grids.get(name):
+            changed.append(f"other severities of {name}")
+    if changed:
+        remedy = "remove it, or give another folder with --out=DIR"
+        rule = "a measurement as it would be made now"
+        refuse(out / robustness_report.FILE, rule, ", ".join(changed), remedy)
+    return kinds
 
 
 def make_measure(run: restored.Restored, batches: Batches, num_passes: int) -> Measure:

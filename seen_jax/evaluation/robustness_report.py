@@ -14,7 +14,7 @@ from typing import Any
 
 from seen_jax import palette, svg
 from seen_jax.errors import printable, refuse
-from seen_jax.evaluation import report
+from seen_jax.evaluation import provenance, report
 from seen_jax.evaluation.results import BESIDE
 from seen_jax.evaluation.statistics import interval_text
 from seen_jax.files import read_json
@@ -64,20 +64,31 @@ def read_beside(
       UserError: as `read`; or it is of another checkpoint, setting or data.
     """
     content = read(directory)
-    if content is None:
-        return None
-    others = [name for name in SAME if content.get(name) != facts[name]]
-    if others:
-        expected, got = (
-            ", ".join(f"{name} {x.get(name)}" for name in others)
-            for x in (facts, content)
-        )
+    if content is not None:
         command = ["python", "-m", "seen_jax.evaluation", "robustness"]
         command += [f"--{x}={facts[x]}" for x in ("workdir", "split", "step")]
-        remedy = f"run {shlex.join([*command, f'--out={directory}'])}"
-        rule = f"{expected}, as in the {BESIDE} beside it"
-        refuse(Path(directory) / FILE, rule, got, remedy)
+        remedy = f"remove it and run {shlex.join([*command, f'--out={directory}'])}"
+        rule = f"as in the {BESIDE} beside it"
+        _check_same(Path(directory) / FILE, content, facts, rule, remedy)
     return content
+
+
+def check_beside(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Raises a UserError where the evaluation of a folder is not of these facts."""
+    evaluated = provenance.read(directory)
+    if evaluated is not None:
+        remedy = "give another folder with --out=DIR"
+        _check_same(directory / BESIDE, evaluated, facts, "to go beside it", remedy)
+
+
+def _check_same(path, got: Mapping, expected: Mapping, rule: str, remedy: str) -> None:
+    others = [name for name in SAME if got.get(name) != expected[name]]
+    if others:
+        wanted, found = (
+            ", ".join(f"{name} {x.get(name)}" for name in others)
+            for x in (expected, got)
+        )
+        refuse(path, f"{wanted}, {rule}", found, remedy)
 
 
 def to_text(content: Mapping[str, Any]) -> str:
@@ -151,8 +162,10 @@ def draw(content: Mapping[str, Any]) -> str:
         plot(x["name"], found, f"{x['title']} ({x['unit']})") for x in content["kinds"]
     ]
     panels += [_plot_lightings(lit)] if lit else []
-    words = "WAR under bad conditions"
-    return svg.alone(panels, "", words, num_columns=min(NUM_COLUMNS, len(panels)))
+    num_columns = min(NUM_COLUMNS, len(panels))
+    title = f"{content['setting']}, {content['source']}, {content['split']} split, "
+    title += f"epoch {content['epoch']}, {content['choice']}"
+    return svg.alone(panels, title, "WAR under bad conditions", num_columns)
 
 
 def plot(name: str, found: Mapping[str, Mapping[str, Any]], title: str) -> str:

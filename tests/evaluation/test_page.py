@@ -312,8 +312,8 @@ def test_robustness_of_another_checkpoint_or_data_is_not_shown(tmp_path, other, 
     assert line.startswith(f"{tmp_path / 'robustness.json'}: expected ")
     assert words in line and "\n" not in line and not (tmp_path / "page.html").exists()
     assert line.endswith(
-        "; run python -m seen_jax.evaluation robustness '--workdir=runs/<a>' "
-        f"--split=test --step=6 --out={tmp_path}"
+        "; remove it and run python -m seen_jax.evaluation robustness "
+        f"'--workdir=runs/<a>' --split=test --step=6 --out={tmp_path}"
     )
 
 

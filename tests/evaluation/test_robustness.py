@@ -9,7 +9,13 @@ import pytest
 from seen_jax import metrics, see
 from seen_jax.errors import UserError
 from seen_jax.evaluation import __main__ as command
-from seen_jax.evaluation import restored, robustness, robustness_report, summaries
+from seen_jax.evaluation import (
+    provenance,
+    restored,
+    robustness,
+    robustness_report,
+    summaries,
+)
 from seen_jax.evaluation.robustness_kinds import KINDS, NOTHING
 from tests import helpers, samples
 
@@ -69,8 +75,9 @@ def test_a_command_that_was_killed_keeps_what_is_done(folder, tmp_path, capsys):
     assert kinds[1] == whole["kinds"][1] | {"title": "as it was"}
     capsys.readouterr()
     run(folder, f"--out={part}", "--kinds=late")  # nothing is left to do
-    printed = capsys.readouterr().out
-    assert "as it was (percent of the events)" in printed and "discards" not in printed
+    assert "as it was (percent of the events)" in capsys.readouterr().out
+    # The command is that of all kinds which are there.
+    assert json.loads(file.read_text())["command"].endswith(" --kinds=late,lost")
 
 
 def made_before(kinds, **changes):
@@ -92,38 +99,37 @@ def made_before(kinds, **changes):
     ],
 )
 def test_kinds_that_would_be_measured_the_same_stay(same):
-    kept, discarded = robustness._kept(*made_before(["late", "lost"], **same))
-    assert [*kept] == ["late", "lost"] and discarded == ""
+    kept = robustness._kept(*made_before(["late", "lost"], **same), Path("F"))
+    assert [*kept] == ["late", "lost"]
 
 
 @pytest.mark.parametrize(
     "other, words",
     [
-        ({"passes": 2}, "passes was 2, is 5"),
-        ({"step": 6, "passes": 2}, "passes was 2, is 5; step was 6, is 3"),
+        ({"passes": 2}, "passes 2 (now 5)"),
+        ({"step": 6, "passes": 2}, "passes 2 (now 5), step 6 (now 3)"),
     ],
 )
-def test_kinds_that_are_discarded_are_named_with_what_differs(other, words):
-    found = robustness._kept(*made_before(["late", "lost"], **other))
-    assert found == ({}, f"discards late, lost: {words}")
+def test_kinds_that_would_be_measured_otherwise_are_not_lost(other, words):
+    with pytest.raises(UserError) as error:
+        robustness._kept(*made_before(["late", "lost"], **other), Path("F"))
+    assert str(error.value).startswith("F/robustness.json: expected ")
+    assert f"got {words}; remove it, or give another folder" in str(error.value)
 
 
-def test_a_kind_of_other_severities_alone_is_discarded():
+def test_other_severities_are_told():
     before, facts = made_before(["late", "lost"])
     before["kinds"][0]["points"].pop()
-    kept, discarded = robustness._kept(before, facts)
-    assert [*kept] == ["lost"]
-    assert discarded == "discards late: other severities are measured now"
+    with pytest.raises(UserError, match="other severities of late"):
+        robustness._kept(before, facts, Path("F"))
 
 
-def test_what_is_discarded_is_printed(folder, tmp_path, capsys):
-    file = tmp_path / "robustness.json"
-    run(folder, f"--out={tmp_path}", "--kinds=lost")
-    assert "discards" not in capsys.readouterr().out
-    run(folder, f"--out={tmp_path}", "--kinds=late", "--passes=1")  # of other windows
-    words = f"{file}: discards lost: passes was 2, is 1\n"
-    assert capsys.readouterr().out.startswith(words)
-    assert [x["name"] for x in json.loads(file.read_text())["kinds"]] == ["late"]
+def test_an_evaluation_of_other_data_is_noticed_before_measuring(folder, tmp_path):
+    facts = samples.facts_of(see.EMOTIONS, split="train", step=3)
+    provenance.write(tmp_path, facts)
+    with pytest.raises(UserError, match=r"split test, .* to go beside it, got "):
+        run(folder, f"--out={tmp_path}", "--kinds=lost")
+    assert not (tmp_path / "robustness.json").exists()
 
 
 def made_up(num_right):

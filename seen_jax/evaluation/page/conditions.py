@@ -14,13 +14,17 @@ from seen_jax.evaluation.statistics import interval_text
 def robustness(shown: Sequence[Shown]) -> Section:
     """Draws the first's kinds; a run that lacks one has no line there."""
     found = {x.summary.name: x.robustness for x in shown if x.robustness}
+    passes = sorted({x["passes"] for x in found.values()})
     if not found:
         return Section("Robustness", "", [])
     how = (
         "The same clips with a disturbance of increasing severity; 0 is none. The line "
         "is the share that is still right (WAR), the bars are 95 % intervals over "
-        "people of the change. A flat line is robust."
+        "people of the change. A flat line is robust. Passes, which draw other windows "
+        f"of the clips: {', '.join(map(str, passes))}."
     )
+    if len(shown) > 1:
+        how += f" Measured: {', '.join(found)}."
     kinds = {kind["name"]: kind for x in found.values() for kind in x["kinds"]}
     parts = [_kind(name, kind, found) for name, kind in kinds.items()]
     plots = tag("div", *parts, class_="plots")
@@ -58,5 +62,5 @@ def _numbers(name: str, found: Mapping[str, Any]) -> Html:
             moved = f"{100 * x['war_difference']:+.1f}"
             rows.append([f"{x['severity']:g}", *numbers, moved, ends])
     head = ["severity", "WAR %", "UAR %", "change of WAR", "95 %"]
-    words = f"{name} in numbers; {found['passes']} passes"
+    words = f"{name} in numbers"
     return tag("details", tag("summary", words), table(head, rows, "small"))
