@@ -43,21 +43,25 @@ tables() {
 }
 run() { # WORKDIR, then the flags of its row
   "$python" train.py --workdir="$1" "${@:2}" "${flags[@]}" </dev/null || return
-  "$python" eval.py --workdir="$1" --out="$1/evaluation/test" </dev/null || return
+  "$python" eval.py --workdir="$1" --out="$1/evaluation/test" </dev/null \
+    >"$1/evaluation.txt" || return
   tables page "$folder" >/dev/null
 }
 runs=$(tables runs ${choice[@]+"${choice[@]}"} -- "$folder" "${flags[@]}")
-failed=()
+number=0 failed=()
 while IFS=$'\t' read -r workdir of_row; do
   [ "$workdir" ] || continue
+  echo "run $((number += 1)) of $(wc -l <<<"$runs"): $workdir"
   # shellcheck disable=SC2086 # flags of a row are words
   run "$workdir" $of_row || {
     code=$?
     ((code < 128)) || exit $code # a signal, such as Ctrl-C
     failed+=("$workdir")
+    # Not the row's fault, then, but the data's or a field's.
+    if ((number == 3 && ${#failed[@]} == 3)); then break; fi
   }
 done <<<"$runs"
-tables page "$folder"
+tables page "$folder" || true
 if ((${#failed[@]})); then
   printf '%s: failed, see above; rerun to try again\n' "${failed[@]}" >&2
   exit 1

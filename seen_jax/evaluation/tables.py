@@ -36,7 +36,7 @@ from seen_jax.evaluation.statistics import Interval
 from seen_jax.evaluation.summaries import Summary
 
 RECIPE = "recipe.txt"  # the flags that all runs of a folder have in common
-ELSEWHERE = "data_dir", "store_dir", "images"  # may change from run to run
+ELSEWHERE = "store_dir", "images"  # may change from run to run
 DATASETS = {"published": "the published split", "by_volunteer": "by volunteer"}
 
 
@@ -139,7 +139,8 @@ def check_recipe(folder: Path, flags: Sequence[str]) -> None:
         if not path.exists() or not any(folder.glob("*/*/seed_*/checkpoints/*")):
             files.write_whole(path, text + "\n")
     if (before := _recipe(folder)) != text:
-        rule, remedy = f"the flags of its runs, {before!r}", "name another folder"
+        rule = f"the flags of its runs, {before!r}"
+        remedy = f"name another folder, or if the same records moved, edit {path}"
         refuse(folder, rule, repr(text), remedy)
 
 
@@ -196,12 +197,25 @@ def notes(folder: Path, tables: dict[str, dict[str, Summary]]) -> tuple[str, lis
     revisions = re.sub(r"([0-9a-f]{10})[0-9a-f]{30}", r"\1", revisions)
     return f"The paper's tables on {source} data", [
         "WAR (the share of clips that are right) and UAR (the mean of the classes' "
-        "recalls) in percent: mean ± standard deviation over seeds; in brackets the "
-        f"95 % interval over other people. Epoch {epochs}, {choices}; {passes} passes. "
+        "recalls) in percent: mean ± standard deviation over seeds, and the 95 % "
+        f"interval over other people. {_clips(tables)}. Epoch {epochs}, {choices}; "
+        f"{passes} passes. "
         "The paper's numbers are of real people and of an epoch chosen on the test "
         "split: compare the order, not the height.",
         f"Flags of all runs: `{_recipe(folder)}`; evaluated at {revisions}.",
     ]
+
+
+def _clips(tables: dict[str, dict[str, Summary]]) -> str:
+    """Says on how many clips of how many people each dataset is evaluated."""
+    texts = []
+    for dataset, table in tables.items():
+        results = next(iter(table.values())).results
+        text = f"{DATASETS[dataset]}: {len(results.names)} clips"
+        if results.volunteers is not None:
+            text += f" of {len({*results.volunteers.tolist()})} people"
+        texts.append(text)
+    return "; ".join(texts).capitalize()
 
 
 def to_markdown(folder: Path, tables: dict[str, dict[str, Summary]]) -> str:

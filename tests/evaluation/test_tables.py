@@ -139,10 +139,10 @@ def test_bad_arguments(tmp_path, monkeypatch, arguments, message):
 def test_one_folder_has_one_recipe_and_one_source(tmp_path):
     two, three = (f"--config.num_epochs={x}" for x in (2, 3))
     tables.check_recipe(tmp_path, [three])  # a slip, before there is any run
-    tables.check_recipe(tmp_path, [two, "--config.data_dir=A"])
+    tables.check_recipe(tmp_path, [two, "--config.images=store"])
     (tmp_path / "published" / "A" / "seed_1" / "checkpoints" / "3").mkdir(parents=True)
-    tables.check_recipe(tmp_path, [two, "--config.data_dir=B"])  # data may move
-    with pytest.raises(UserError, match=f"{two}.*got.*{three}.*another fold"):
+    tables.check_recipe(tmp_path, [two, "--config.images=device"])
+    with pytest.raises(UserError, match=f"{two}.*got.*{three}.*edit .*recipe"):
         tables.check_recipe(tmp_path, [three])
     shutil.rmtree(tmp_path / "published")
     write(tmp_path / "published" / "A" / "seed_1", 1)
@@ -157,7 +157,7 @@ def test_the_script(tmp_path):
     stub.write_text(
         '#!/usr/bin/env bash\nif [ "$1" = -m ]; then exec python "$@"; fi\n'
         f'printf "<%s>" "$@" >> {tmp_path}/log; echo >> {tmp_path}/log\n'
-        "[[ $* != train.py*/F/* ]]\n"
+        'mkdir -p "${2#--workdir=}"\n[[ $* != train.py*/F/* ]]\n'
     )
     stub.chmod(0o755)
     write(out / "published" / "A" / "seed_1", 0)
@@ -166,6 +166,7 @@ def test_the_script(tmp_path):
     env = {"PYTHON": str(stub), "PATH": os.environ["PATH"]}
 
     def start(*more):
+        (tmp_path / "log").unlink(missing_ok=True)
         return subprocess.run(
             [*script, *more], cwd=ROOT, env=env, capture_output=True, text=True
         )
@@ -187,8 +188,13 @@ def test_the_script(tmp_path):
     assert (tmp_path / "log").read_text().splitlines() == [
         "".join(f"<{x}>" for x in command) for command in expected
     ]
-    assert (out / "recipe.txt").read_text() == " ".join(recipe) + "\n"
-    assert "| A | S sees" in (out / "tables.md").read_text()
+    recipe = " ".join([*recipe, "--config.data_dir=D"])
+    assert (out / "recipe.txt").read_text() == recipe + "\n"
+    text = (out / "tables.md").read_text()
+    assert "| A | S sees" in text and "split: 42 clips of 6 people" in text
     for more, message in (("--what", "expected --seeds"), ("--epochs=a", "a number")):
         again = start(more)
         assert again.returncode == 2 and message in again.stderr
+    tries = start("--seeds=2 3 4 5", "--rows=F")
+    assert tries.returncode == 1 and tries.stderr.count("failed, see above") == 3
+    assert (tmp_path / "log").read_text().count("train.py") == 3
