@@ -109,8 +109,8 @@ def fold_cat(kernels: jax.Array, kernel_cat: jax.Array) -> jax.Array:
 
 
 def first_kernel(weights: jax.Array, kernels: jax.Array) -> jax.Array:
-    """Weighs k' of `fold_cat` by one example's attention: sum_S w[S] k'[S, M, D]."""
-    return jnp.einsum("S,SMD->MD", weights, kernels)
+    """Weighs k' of `fold_cat` by an attention (.., S): sum_S w[S] k'[S, M, D]."""
+    return jnp.einsum("...S,SMD->...MD", weights, kernels)
 
 
 def patches(images: jax.Array, grid: Grid) -> jax.Array:

@@ -9,7 +9,8 @@
       (in training, from 16 examples on)                                 compose
     conv3_f2 reads 3 of every 4 rows and columns of conv2_f2's output;
       the rest, and what only the rest reads, is not computed            geometry.Grid
-    T learns nothing before fc1: no backward pass                        temporal_branch
+    T learns nothing before fc1 where it copies kernels and attention:
+      no backward pass                                                   temporal_branch
     a neuron that does not fire adds nothing: on a CPU, T from its
       frames on and fc1 add a row of weights for each spike              native
     there, from 16 examples on, all of S but the attention is one
@@ -30,7 +31,7 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from seen_jax.errors import check_option, refuse
+from seen_jax.errors import check_option
 from seen_jax.models.fast import algebra, native
 from seen_jax.models.fast.algebra import conv2, conv3
 from seen_jax.models.fast.geometry import FIRST, Grid, make_grid
@@ -39,7 +40,6 @@ from seen_jax.models.precision import PRODUCTS, Product, in_full
 from seen_jax.models.seen import CHANNELS, NUM_CHANNELS, SCALES, SEEN, attend
 
 Convs = Mapping[str, tuple[jax.Array, jax.Array]]  # a convolution's kernel and bias
-COPIED = ("copied",)  # all that T's kernels and attention can be here
 COMPOSE_FROM = 16  # examples; for fewer, composing kernels costs more than it saves
 
 
@@ -47,14 +47,9 @@ def network(precision: str = "float32", **options: Any) -> nn.Module:
     """Returns the fastest network with the given fields of `SEEN`.
 
     Raises:
-      UserError: the precision is not known, or needs the options that `FastSEEN` has.
+      UserError: the precision is not known.
     """
     check_option("precision", precision, PRODUCTS)
-    own = {name: options.get(name, "copied") for name in ("kernels", "attention")}
-    if set(own.values()) != {"copied"}:
-        if precision != "float32":
-            refuse("precision", f"float32 with {own}", repr(precision))
-        return SEEN(**options)
     # One example's patches fit into a CPU's cache, those of a batch do not.
     one_by_one = jax.default_backend() == "cpu"
     follow_spikes = precision == "float32" and native.is_available()
@@ -92,13 +87,13 @@ class FastSEEN(nn.Module):
     itself, in float32.
 
     Attributes:
-      num_classes, intensity, kernels, attention, readout, axis_name: as of `SEEN`, but
-        for kernels and attention that T copies from S.
+      num_classes, intensity, kernels, attention, readout, axis_name: as of `SEEN`.
       neuron: as of `SEEN`; it must not fire without a current.
       product: multiplies (..., C) by (C, D) in every layer but the scores.
       one_by_one: work on the examples of a batch in turn, so that each stays in the
         cache, instead of all at once.
-      follow_spikes: compute T and fc1 by `native`, where it fits.
+      follow_spikes: compute T, where it learns nothing, and fc1 by `native`, where it
+        fits.
     """
 
     num_classes: int = 7
@@ -113,8 +108,6 @@ class FastSEEN(nn.Module):
     follow_spikes: bool = False
 
     def setup(self):
-        check_option("kernels", self.kernels, COPIED)
-        check_option("attention", self.attention, COPIED)
         self.seen = SEEN(**options_of(self))
         nn.share_scope(self, self.seen)  # so that its variables have the same paths
 
@@ -127,7 +120,7 @@ class FastSEEN(nn.Module):
             return self.seen(train=train, capture=capture, **inputs)
         convs = self.read(intensities.shape[1], events.dtype)
         weights, j_s = self.spatial_branch(intensities, convs, grid, train, mask)
-        lif3 = self.temporal_branch(events, weights, convs, grid)
+        lif3 = self.temporal_branch(events, weights, convs, grid, train, mask)
         return self.classify(lif3, j_s, grid)
 
     def read(self, num_intensity_frames: int, dtype) -> Convs:
@@ -204,27 +197,51 @@ class FastSEEN(nn.Module):
         x = self.product(x.reshape(*x.shape[:3], -1), kernel)
         return x + conv3(bias2, kernel3) + bias3
 
-    def temporal_branch(self, frames, weights, convs: Convs, grid: Grid):
-        """Branch T: spikes of LIF3 (B, T, n, n, 512), constants for the optimiser."""
-        frames, weights, convs = lax.stop_gradient((frames, weights, convs))
+    def temporal_branch(self, frames, weights, convs: Convs, grid: Grid, train, mask):
+        """Branch T: spikes of LIF3 (B, T, n, n, 512); the copied is constant in it."""
+        frames, weights = lax.stop_gradient((frames, weights))
+        if self.kernels == "copied":
+            convs = lax.stop_gradient(convs)
+        elif self.kernels == "own":
+            own = self.seen.own_convs
+            convs = {x: own[x].weights(n, frames.dtype) for x, n in CHANNELS.items()}
         kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
         kernels = algebra.grey_sum(kernels)[:, :, 0]  # (S, M, C): one frame at a time
+        if self.attention == "own":
+            weights = self.own_attention(frames, kernels, grid, train, mask)
         kernels = algebra.fold_cat(kernels, convs["conv1_cat"][0])
         deep = convs["conv2_f2"][0], convs["conv3_f2"][0]
-        if self.follows(grid, frames.dtype):
+        learns = (self.kernels, self.attention) != ("copied", "copied")
+        if self.follows(grid, frames.dtype) and not learns:
             return native.temporal(self.neuron, frames, weights, kernels, *deep, grid)
 
-        def spikes(currents):  # of one example: (T, ...)
-            return self.neuron(currents[None]).spike[0]
-
-        def branch(frames, weights):  # of one example: (T, H, W) and (3,)
+        def currents(frames, weights):  # of LIF1; of one example: (T, H, W) and (3,)
             patches = algebra.patches(frames[..., None], grid)
             kernel = algebra.first_kernel(weights, kernels)
-            x = spikes(self.product(patches, kernel))
-            x = spikes(conv2(x, deep[0], self.product))
-            return spikes(conv3(x, deep[1], self.product))
+            if weights.ndim == 2:  # (T, 3): a kernel for each event frame
+                return jax.vmap(self.product)(patches, kernel)
+            return self.product(patches, kernel)
 
-        return self.for_each(branch, frames, weights)
+        def spikes(x):  # (.., T, ...)
+            x = self.neuron(x).spike
+            x = self.neuron(conv2(x, deep[0], self.product)).spike
+            return self.neuron(conv3(x, deep[1], self.product)).spike
+
+        if learns and train:  # gradients by kernels are faster for a whole batch
+            return spikes(self.for_each(currents, frames, weights))
+        return self.for_each(
+            lambda x, w: spikes(currents(x, w)[None])[0], frames, weights
+        )
+
+    def own_attention(self, frames, kernels, grid: Grid, train, mask):
+        """Scores the scales of each event frame (B, T, H, W): weights (B, T, 3)."""
+        none = jnp.zeros((len(kernels), kernels.shape[-1]), kernels.dtype)
+        images = frames.reshape(-1, *frames.shape[2:], 1)
+        means = algebra.scale_means(images, kernels, none, grid)  # (S, B T, C)
+        means = means.reshape(len(kernels), *frames.shape[:2], 1, 1, -1)
+        if mask is not None:
+            mask = jnp.broadcast_to(mask[:, None], frames.shape[:2])
+        return attend(self.seen.own_scores, list(means), train, mask)
 
     def classify(self, lif3, j_s, grid: Grid):
         """Reads spikes (B, T, n, n, 512) and (B, 1, n, n, 512): logits (B, K)."""

@@ -208,7 +208,7 @@ def test_without_a_compiler_it_says_so_once(tmp_path):
 
 
 def test_which_program_computes():
-    for model in (SEEN(), network("bfloat16"), network(kernels="own")):
+    for model in (SEEN(), network("bfloat16")):
         assert program(model) == "XLA"
     expected = "XLA and the kernel in C" if native.is_available() else "XLA"
     assert program(network()) == expected
