@@ -48,21 +48,22 @@ run() { # WORKDIR, then the flags of its row
   tables page "$folder" >/dev/null
 }
 runs=$(tables runs ${choice[@]+"${choice[@]}"} -- "$folder" "${flags[@]}")
-number=0 failed=()
+number=0 failed=() code=0
 while IFS=$'\t' read -r workdir of_row; do
   [ "$workdir" ] || continue
   echo "run $((number += 1)) of $(wc -l <<<"$runs"): $workdir"
   # shellcheck disable=SC2086 # flags of a row are words
   run "$workdir" $of_row || {
-    code=$?
-    ((code < 128)) || exit $code # a signal, such as Ctrl-C
+    ended=$?
+    ((ended < 128)) || exit $ended # a signal, such as Ctrl-C
     failed+=("$workdir")
     # Not the row's fault, then, but the data's or a field's.
     if ((number == 3 && ${#failed[@]} == 3)); then break; fi
   }
 done <<<"$runs"
-tables page "$folder" || true
+tables page "$folder" || code=$?
 if ((${#failed[@]})); then
   printf '%s: failed, see above; rerun to try again\n' "${failed[@]}" >&2
-  exit 1
+  code=1
 fi
+exit "$code"

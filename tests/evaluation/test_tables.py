@@ -195,6 +195,10 @@ def test_the_script(tmp_path):
     for more, message in (("--what", "expected --seeds"), ("--epochs=a", "a number")):
         again = start(more)
         assert again.returncode == 2 and message in again.stderr
+    write(out / "published" / "B" / "seed_1", 0, source="real")
+    mixed = start("--rows=B")  # nothing is left to run, and no page can be written
+    assert mixed.returncode == 1 and "data of one source" in mixed.stderr
+    shutil.rmtree(out / "published" / "B")
     tries = start("--seeds=2 3 4 5", "--rows=F")
     assert tries.returncode == 1 and tries.stderr.count("failed, see above") == 3
     assert (tmp_path / "log").read_text().count("train.py") == 3
