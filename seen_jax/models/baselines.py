@@ -4,7 +4,8 @@ Each takes the convolutions, attention and weight copy of `SEEN`, with ReLU in p
 the spikes of LIF1 to LIF3 and J_s, and another network in place of fc1 to LIF5. All are
 called as `README.md` says: `**inputs` are event_frames (B, T, H, W), intensity_frames
 (B, I, H, W), train and mask, as `SEEN.fuse` describes and checks them; they return
-logits (B, K). `intensity` is as of `SEEN`.
+logits (B, K). `intensity` is as of `SEEN`; `stem` makes `SEEN`, or what is the same and
+faster, `fast.network.network`.
 
 Note: the paper does not state the sizes of these networks; those here are this
 project's choice.
@@ -15,6 +16,7 @@ SIGGRAPH 2023, Table 2.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
@@ -39,14 +41,15 @@ def relu_neuron(currents: jax.Array) -> LIFState:
 class Frames(nn.Module):
     """Both branches up to fc1, with ReLU: (B, T, h, w, 512)."""
 
-    intensity: str = "first_and_last"
-    axis_name: str | None = None
+    intensity: str
+    axis_name: str | None
+    stem: Callable[..., nn.Module]
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
         options = {"intensity": self.intensity, "axis_name": self.axis_name}
-        stem = SEEN(neuron=relu_neuron, name="stem", **options)
+        stem = self.stem(neuron=relu_neuron, name="stem", **options)
         return stem.fuse(**inputs)[0]
 
 
@@ -56,11 +59,12 @@ class CNN(nn.Module):
     num_classes: int = 7
     intensity: str = "first_and_last"
     axis_name: str | None = None
+    stem: Callable[..., nn.Module] = SEEN
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = _flat(Frames(self.intensity, self.axis_name, name="frames")(**inputs))
+        x = _flat(_fuse(self, inputs))
         x = nn.relu(Dense(NUM_FEATURES, name="fc1")(x))
         return Dense(self.num_classes, name="fc2")(x).mean(axis=1)
 
@@ -71,11 +75,12 @@ class LSTM(nn.Module):
     num_classes: int = 7
     intensity: str = "first_and_last"
     axis_name: str | None = None
+    stem: Callable[..., nn.Module] = SEEN
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = _flat(Frames(self.intensity, self.axis_name, name="frames")(**inputs))
+        x = _flat(_fuse(self, inputs))
         x = nn.relu(Dense(NUM_FEATURES, name="fc1")(x))
         cell = nn.OptimizedLSTMCell(NUM_FEATURES, param_dtype=x.dtype)
         x = nn.RNN(cell, name="lstm")(x)
@@ -94,11 +99,12 @@ class Transformer(nn.Module):
     num_classes: int = 7
     intensity: str = "first_and_last"
     axis_name: str | None = None
+    stem: Callable[..., nn.Module] = SEEN
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = _flat(Frames(self.intensity, self.axis_name, name="frames")(**inputs))
+        x = _flat(_fuse(self, inputs))
         x = Dense(NUM_FEATURES, name="fc1")(x)
         norm = partial(
             nn.LayerNorm, param_dtype=x.dtype, force_float32_reductions=False
@@ -119,15 +125,22 @@ class CNN3D(nn.Module):
     num_classes: int = 7
     intensity: str = "first_and_last"
     axis_name: str | None = None
+    stem: Callable[..., nn.Module] = SEEN
 
     @in_full
     @nn.compact
     def __call__(self, **inputs) -> jax.Array:
-        x = Frames(self.intensity, self.axis_name, name="frames")(**inputs)
+        x = _fuse(self, inputs)
         for _ in range(NUM_BLOCKS):
             x = nn.relu(nn.Conv(NUM_FEATURES, (3, 3, 3), param_dtype=x.dtype)(x))
         x = x.mean(axis=(1, 2, 3))
         return Dense(self.num_classes, name="fc2")(x)
+
+
+def _fuse(model: nn.Module, inputs: Mapping[str, jax.Array]) -> jax.Array:
+    """Calls the `Frames` of a network: (B, T, h, w, 512)."""
+    frames = Frames(model.intensity, model.axis_name, model.stem, name="frames")
+    return frames(**inputs)
 
 
 def _flat(images: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flax import linen as nn
@@ -18,7 +19,7 @@ from seen_jax.models.fast.network import network
 from seen_jax.models.lif import LIF
 
 # Of a network's parameters, those that are no fields of a config.
-GIVEN = ("num_classes", "axis_name", "parent", "name")
+GIVEN = ("num_classes", "axis_name", "stem", "parent", "name")
 
 
 def seen(
@@ -51,10 +52,10 @@ def seen(
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "seen": seen,
-    "cnn": CNN,
-    "lstm": LSTM,
-    "transformer": Transformer,
-    "cnn3d": CNN3D,
+    "cnn": partial(CNN, stem=network),
+    "lstm": partial(LSTM, stem=network),
+    "transformer": partial(Transformer, stem=network),
+    "cnn3d": partial(CNN3D, stem=network),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from configs import default
 from seen_jax.errors import UserError
 from seen_jax.models import networks
-from seen_jax.models.fast.network import FastSEEN
+from seen_jax.models.fast.network import FastSEEN, network, plain, program
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 
@@ -87,3 +87,5 @@ def test_others_see_the_intensity_frames_of_the_config(name):
     assert logits.shape == (2, 3)
     kernel = variables["params"]["frames"]["stem"]["conv0"]["kernel"]
     assert kernel.shape == (1, 1, 3, 3)
+    assert (model.stem, plain(model).stem) == (network, SEEN)
+    assert program(model) == program(network())

@@ -69,12 +69,10 @@ def _is_compiled() -> bool:
     return True
 
 
-def fits(neuron: Any, grid: Grid, dtype: Any) -> bool:
-    """Whether the library has such neurons, images of the grid's size, and numbers."""
-    if not isinstance(neuron, LIF) or str(dtype) not in FLAGS:
-        return False
+def has_images(grid: Grid, dtype: Any) -> bool:
+    """Whether the library takes images of the grid's size, of such numbers."""
     size, last_place = len(grid.row_shares), grid.first[-1, -1, -1, -1]
-    return 16 <= size <= 170 and bool(last_place)
+    return str(dtype) in FLAGS and 16 <= size <= 170 and bool(last_place)
 
 
 @functools.cache

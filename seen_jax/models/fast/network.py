@@ -62,13 +62,16 @@ def network(precision: str = "float32", **options: Any) -> nn.Module:
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """Returns `SEEN` of the same options for a `FastSEEN`, and any other as it is."""
-    return SEEN(**options_of(model)) if isinstance(model, FastSEEN) else model
+    """Returns a network with `SEEN` of the same options in place of `FastSEEN`."""
+    if isinstance(model, FastSEEN):
+        return SEEN(**options_of(model))
+    return model.clone(stem=SEEN) if hasattr(model, "stem") else model
 
 
 def program(model: nn.Module) -> str:
     """Names what computes a network of `network` here; each rounds differently."""
-    follows = getattr(model, "follow_spikes", False)
+    made = model.stem() if hasattr(model, "stem") else model
+    follows = getattr(made, "follow_spikes", False)
     return "XLA and the kernel in C" if follows else "XLA"
 
 
@@ -114,14 +117,30 @@ class FastSEEN(nn.Module):
     @in_full
     def __call__(self, *, train: bool = False, capture: bool = False, **inputs):
         """Classifies a batch of windows; arguments and result as of `SEEN.__call__`."""
-        events, intensities, mask = self.seen.check(**inputs)
-        grid = make_grid(events.shape[-1])
+        grid = self.grid(inputs)
         if capture or not grid.folds:
             return self.seen(train=train, capture=capture, **inputs)
+        return self.classify(*self.branches(grid, train, **inputs), grid)
+
+    @in_full
+    def fuse(self, *, train: bool = False, **inputs) -> tuple[jax.Array, None]:
+        """Runs both branches, up to fc1, as `SEEN.fuse` does; captures nothing."""
+        grid = self.grid(inputs)
+        if not grid.folds:
+            return self.seen.fuse(train=train, **inputs)[0], None
+        lif3, j_s = self.branches(grid, train, **inputs)
+        return lif3 + j_s, None
+
+    def grid(self, inputs: Mapping[str, jax.Array]) -> Grid:
+        """Returns the grid of the images, which are checked."""
+        return make_grid(self.seen.check(**inputs)[0].shape[-1])
+
+    def branches(self, grid: Grid, train: bool, **inputs):
+        """Returns spikes of LIF3 (B, T, n, n, 512) and J_s (B, 1, n, n, 512)."""
+        events, intensities, mask = self.seen.check(**inputs)
         convs = self.read(intensities.shape[1], events.dtype)
         weights, j_s = self.spatial_branch(intensities, convs, grid, train, mask)
-        lif3 = self.temporal_branch(events, weights, convs, grid, train, mask)
-        return self.classify(lif3, j_s, grid)
+        return self.temporal_branch(events, weights, convs, grid, train, mask), j_s
 
     def read(self, num_intensity_frames: int, dtype) -> Convs:
         """Returns kernel (Y, X, C, D) and bias (D,) of each of SEEN's convolutions."""
@@ -144,7 +163,8 @@ class FastSEEN(nn.Module):
         cat, cat_bias = convs["conv1_cat"]
         kernels = algebra.fold_cat(kernels, cat)  # (S, M, D)
         biases = algebra.fold_cat(biases, cat)  # (S, D)
-        if len(frames) >= COMPOSE_FROM and self.follows(grid, frames.dtype):
+        compiled = self.follow_spikes and native.has_images(grid, frames.dtype)
+        if compiled and len(frames) >= COMPOSE_FROM:
             x = self.composed(given, weights, kernels, biases + cat_bias, convs, grid)
             return weights, self.neuron(x[:, None]).spike
         inside = jnp.asarray(grid.first, frames.dtype)[..., None]
@@ -252,8 +272,9 @@ class FastSEEN(nn.Module):
         return self.seen.read_out(native.fc1(lif3, j_s[:, 0], kernel) + bias)[0]
 
     def follows(self, grid: Grid, dtype) -> bool:
-        """Whether `native` computes what it can."""
-        return self.follow_spikes and native.fits(self.neuron, grid, dtype)
+        """Whether `native` computes T and fc1."""
+        has_neuron = isinstance(self.neuron, LIF)
+        return self.follow_spikes and has_neuron and native.has_images(grid, dtype)
 
     def for_each(self, fn: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
         """Calls a function for each example, the leading axis of the arrays."""

@@ -131,10 +131,9 @@ def test_what_fits_is_what_the_kernel_takes():
     for size in range(1, 200):
         header = seen_runtime._Header(3, 4, size, 4, 2, 7, 0, 0, 0.2, 0.3)
         takes = library.seen_scratch_bytes(ctypes.byref(header)) > 0
-        assert native.fits(LIF(), make_grid(size), "float32") == takes, size
+        assert native.has_images(make_grid(size), "float32") == takes, size
         assert takes or size not in (16, 24, 45, 90, 170)
-    assert not native.fits(lambda currents: currents, make_grid(90), "float32")
-    assert not native.fits(LIF(), make_grid(90), "bfloat16")
+    assert not native.has_images(make_grid(90), "bfloat16")
 
 
 @needs_compiler

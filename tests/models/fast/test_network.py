@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from seen_jax.export.convert import variables_from_torch
+from seen_jax.models.baselines import CNN
 from seen_jax.models.counting import count_macs
 from seen_jax.models.fast import native
 from seen_jax.models.fast.network import FastSEEN, network, options_of
@@ -30,11 +31,13 @@ SMOOTH = LIF(surrogate=arctan)
 OWN = {"kernels": "own", "attention": "own"}
 
 
+WAYS = [{"one_by_one": x} for x in (True, False)]
+if native.is_available():
+    WAYS.append({"one_by_one": True, "follow_spikes": True})
+
+
 def each_way(**options):
-    ways = [dict(one_by_one=x) for x in (True, False)]
-    if native.is_available():
-        ways.append(dict(one_by_one=True, follow_spikes=True))
-    return [FastSEEN(**way, **options) for way in ways]
+    return [FastSEEN(**way, **options) for way in WAYS]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,22 @@ def test_learns_as_the_plain_network(size, batch, options):
             for model in (SEEN(**options), *each_way(**options))
         )
         assert plain[0].shape == (batch, options.get("num_classes", 7))
+        for fast in fast_ones:
+            assert_same(fast, plain)
+
+
+# Of 20 rows blocks cannot serve; from 16 examples on, kernels are composed.
+@pytest.mark.parametrize("size, batch", [(22, 4), (24, 16), (20, 4)])
+def test_networks_without_spikes_learn_as_with_the_plain_stem(size, batch):
+    mask = np.resize(MASK, batch)
+    with jax.enable_x64(True):
+        inputs = windows(size, batch)
+        variables = draw(CNN(), inputs)
+        stems = [partial(FastSEEN, **way) for way in WAYS]
+        plain, *fast_ones = (
+            jax.jit(partial(learn, model=CNN(stem=stem)))(variables, inputs, mask)
+            for stem in (SEEN, *stems)
+        )
         for fast in fast_ones:
             assert_same(fast, plain)
 
