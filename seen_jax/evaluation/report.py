@@ -43,13 +43,19 @@ def columns(summaries: Sequence[Summary]) -> list[Column]:
     return [*recalls, *dict.fromkeys(lightings), metrics.WAR, metrics.UAR]
 
 
+def are_comparable(first: Summary, other: Summary) -> bool:
+    """Whether both are of the same clips of the same data."""
+    is_one_source = len(first.sources | other.sources) <= 1
+    return is_one_source and other.results.in_order_of(first.results) is not None
+
+
 def compare(summaries: Sequence[Summary]) -> list[dict[Column, Difference]]:
     """Returns how each differs from the first; empty where the clips are others."""
     first = summaries[0]
     return [
-        {}
-        if len(first.sources | s.sources) > 1
-        else differences.compare(first.results, s.results)
+        differences.compare(first.results, s.results)
+        if are_comparable(first, s)
+        else {}
         for s in summaries
     ]
 
@@ -77,7 +83,7 @@ def rows(summaries: Sequence[Summary]) -> list[list[str]]:
         table += [[]] if column[0] != kind else []
         kind = column[0]
         cells = [
-            _cell(summaries[0], s, column, x.get(column))
+            _cell(summaries[0], s, column, x)
             for s, x in zip(summaries, others, strict=True)
         ]
         table.append([title, *cells])
@@ -97,7 +103,9 @@ def difference_tables(summaries: Sequence[Summary]) -> list[list[list[str]]]:
 def _differences(
     first: Summary, other: Summary, names: Sequence[Column]
 ) -> dict[Column, float]:
-    return {c: _mean(other, c) - _mean(first, c) for c in names}
+    """Subtracts the means; nan where the clips are others."""
+    unknown = 0.0 if are_comparable(first, other) else math.nan
+    return {c: _mean(other, c) - _mean(first, c) + unknown for c in names}
 
 
 def notes(summaries: Sequence[Summary]) -> list[str]:
@@ -105,10 +113,15 @@ def notes(summaries: Sequence[Summary]) -> list[str]:
     lit = any(kind == "lightings" for kind, _ in columns(summaries))
     texts = [LEGEND, *([LIGHTING_LEGEND] if lit else [])]
     texts += [RUNS_LEGEND] if any(s.runs for s in summaries) else []
-    texts += [MARK_LEGEND] if len(summaries) > 1 else []
-    sources = set().union(*(s.sources for s in summaries))
-    if len({frozenset(s.results.names) for s in summaries}) > 1 or len(sources) > 1:
-        texts.append("These are not the same clips: differences may come from that.")
+    first, *others = summaries
+    apart = [s.name for s in others if not are_comparable(first, s)]
+    texts += [MARK_LEGEND] if len(apart) < len(others) else []
+    if apart:
+        verb = "is" if len(apart) == 1 else "are"
+        texts.append(
+            f"{', '.join(apart)} {verb} of other clips than {first.name}, and not "
+            "compared with it."
+        )
     return texts + [
         f"{run.name} was evaluated at epoch {run.facts['epoch']}, "
         f"{run.facts['choice']}."
@@ -186,16 +199,20 @@ def aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cell(
-    first: Summary, summary: Summary, column: Column, compared: Difference | None
+    first: Summary,
+    summary: Summary,
+    column: Column,
+    compared: Mapping[Column, Difference],
 ) -> str:
     mean = _mean(summary, column)
     text = f"{_percent(mean):>5}"
     if len(summary.results.predictions) > 1 and not math.isnan(mean):
         text += f" +- {_percent(_spread(summary, column)):>4}"
-    if summary is first:
+    if not compared:  # the first, or one of other clips
         return text
     difference = 100 * (mean - _mean(first, column))
-    mark = "*" if compared and compared.is_marked else ""
+    tested = compared.get(column)
+    mark = "*" if tested and tested.is_marked else ""
     return text if math.isnan(difference) else f"{text} ({difference:+5.1f}){mark}"
 
 

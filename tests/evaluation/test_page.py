@@ -387,6 +387,10 @@ def test_other_clips_and_epochs_are_said_of_each():
     assert f"<dt>epoch</dt><dd>{''.join(epochs)}</dd>" in text
     assert "<div>b: 13 clips of 2 people, 2 passes" in text
     assert "<div>b: not compared with a, since these are other clips</div>" in text
+    assert "<h1>Two evaluations side by side, not of the same clips</h1>" in text
+    third = dataclasses.replace(both[0], name="c")
+    text = page.to_html([*map(Shown, [*both, third])])
+    assert "<h1>Three evaluations side by side, not all of the same clips</h1>" in text
 
 
 def test_data_that_several_evaluations_share_are_said_once():

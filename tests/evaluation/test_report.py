@@ -184,7 +184,7 @@ def test_runs_that_make_no_column(tmp_path, capsys):
         provenance.write(folder, facts_of(see.EMOTIONS, passes=2, source=source))
     assert run("report", str(a), str(d)) == 0
     text = capsys.readouterr().out
-    assert "These are not the same clips" in text
+    assert "3 d is of other clips than 3 a, and not compared with it." in text
     assert "d - a" not in text  # no difference over clips of the same names
     assert run("report", f"x={a},{d}") == 1
     words = (
@@ -251,13 +251,22 @@ def test_reading_needs_neither_jax_nor_matplotlib(tmp_path):
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
-def test_other_clips_are_pointed_out():
+def test_columns_of_other_clips_are_not_compared():
     one = results(1, 2)
-    fewer = one.take(np.arange(14) > 0)
-    text = report.to_text(
-        [summaries.summarise("a", one), summaries.summarise("b", fewer)]
+    a, b, c = (
+        summaries.summarise(name, x)
+        for name, x in (("a", one), ("b", one.take(np.arange(14) > 0)), ("c", one))
     )
-    assert "These are not the same clips" in text
+    text = report.to_text([a, b])
+    assert "\nb is of other clips than a, and not compared with it.\n" in text
+    assert "(" not in next(x for x in text.splitlines() if x.startswith("WAR "))
+    assert "In brackets the difference" not in text and "p <= 0.05" not in text
+    assert report.to_json([a, b])[1]["difference"]["overall"]["WAR"] is None
+    # One that is of the same clips is compared all the same.
+    text = report.to_text([a, b, c])
+    assert "In brackets the difference" in text and "c - a" in text
+    war = next(x for x in text.splitlines() if x.startswith("WAR "))
+    assert war.count("(") == 1 and war.endswith("( +0.0)")
 
 
 def test_an_error_is_a_message(tmp_path, capsys):

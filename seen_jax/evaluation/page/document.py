@@ -115,12 +115,14 @@ def _title(shown: Sequence[Shown]) -> str:
     """Returns the result in a sentence."""
     first = shown[0].summary
     if len(shown) > 1:
-        wars = sorted(x.summary.mean[metrics.WAR] for x in shown)
         number = NUMBERS[len(shown)] if len(shown) < len(NUMBERS) else len(shown)
+        start = f"{str(number).capitalize()} evaluations side by side"
+        if not all(report.are_comparable(first, x.summary) for x in shown):
+            return f"{start}, not {'all ' * (len(shown) > 2)}of the same clips"
+        wars = sorted(x.summary.mean[metrics.WAR] for x in shown)
         return (
-            f"{str(number).capitalize()} evaluations side by side: they read "
-            f"{_classes(first)} right {percent(wars[0])} to {percent(wars[-1])} % "
-            "of the time"
+            f"{start}: they read {_classes(first)} right {percent(wars[0])} to "
+            f"{percent(wars[-1])} % of the time"
         )
     facts = shown[0].facts
     who = SPLITS.get(facts.get("split")) or PEOPLE.get(
