@@ -213,8 +213,8 @@ def to_text(facts: dict[str, Any]) -> str:
     lines += ["", f"{'synaptic operations, M':<24}{head}"]
     for source, *row in counts(facts):
         lines.append(f"{source:<24}" + "".join(f"{x:10.3f}" for x in row))
-    energy, *others = sentences(facts)
-    lines += ["", *_wrapped(energy), *_wrapped(facts["source"], "  "), ""]
+    energy, method, *others = sentences(facts)
+    lines += ["", *_wrapped(f"{energy} {method}"), ""]
     return "\n".join([*lines, *_wrapped(" ".join(others))])
 
 
@@ -231,22 +231,24 @@ def counts(facts: dict[str, Any]) -> list[tuple[str, float, float, float]]:
 
 
 def sentences(facts: dict[str, Any]) -> list[str]:
-    """Says what `to_json` returned: energy, spikes, and what dense layers take."""
+    """Says what `to_json` returned.
+
+    Returns:
+      Energy; how it is estimated; spikes; and what dense layers take.
+    """
     share = 100 * facts["image_energy_uj"] / facts["energy_uj"]
-    spiking = facts["energy_uj"] - facts["image_energy_uj"]
     return [
         f"Energy of the arithmetic, estimated: {facts['energy_uj']:,.0f} µJ, of "
         f"which {share:.0f} % in the layers on images; dense "
-        f"{facts['dense_energy_uj']:,.0f} µJ ({facts['mac_pj']:.1f} pJ a "
-        f"multiply-accumulate, {facts['add_pj']:.1f} pJ an addition). {LEFT_OUT}",
+        f"{facts['dense_energy_uj']:,.0f} µJ.",
+        f"Constants: {facts['source']}; a multiply-accumulate is both, "
+        f"{facts['mac_pj']:.1f} pJ. "
+        f"{LEFT_OUT}",
         "An input of the layers that receive spikes carries "
         f"{facts['spikes_per_input']:.4f} spikes per time step on average. If all "
         f"neurons fired, it would carry {facts['most_spikes_per_input']:.2f}, more "
         "than 1 since fc1 sees those of LIF3 and of J_s. Padding is no input.",
-        f"These layers and their neurons take {spiking:,.1f} µJ. "
-        + _compared(facts, "frame_by_frame", facts["num_steps"])
-        + " "
-        + _compared(facts, "all_at_once", 1),
+        _compared(facts),
     ]
 
 
@@ -254,14 +256,28 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
-def _compared(facts: dict[str, Any], way: str, passes: int) -> str:
+def _compared(facts: dict[str, Any]) -> str:
     """Says what dense layers would take, and at which rate spikes save energy."""
-    macs = facts["spiking_macs"] * passes / facts["num_steps"]
-    text = f"Dense ones that read {WAYS[way]} "
-    text += f"would take {1e-6 * macs * facts['mac_pj']:,.1f} µJ: spikes "
+    spiking = facts["energy_uj"] - facts["image_energy_uj"]
+    taken, verdicts = [], []
+    for way, words in WAYS.items():
+        share = 1 if way == "frame_by_frame" else 1 / facts["num_steps"]
+        energy_uj = 1e-6 * facts["spiking_macs"] * share * facts["mac_pj"]
+        taken.append(f"{energy_uj:,.1f} µJ if they read {words}")
+        verdicts.append(f": spikes {_verdict(facts, way)}")
+    if verdicts[0] == verdicts[1]:  # said once
+        verdicts[0] = " and "
+    else:
+        verdicts[0] += "; "
+    dense = "".join(x for pair in zip(taken, verdicts, strict=True) for x in pair)
+    text = f"These layers and their neurons take {spiking:,.1f} µJ; dense ones would"
+    return f"{text} take {dense}."
+
+
+def _verdict(facts: dict[str, Any], way: str) -> str:
     rate, most = facts[f"break_even_{way}"], facts["most_spikes_per_input"]
     if rate > most:
-        return text + "would save energy even if every neuron fired at every step."
+        return "would save energy even if every neuron fired at every step"
     if rate > 0:
-        return text + f"save energy as long as an input carries less than {rate:.2f}."
-    return text + "never save energy, since updating the neurons alone costs more."
+        return f"save energy as long as an input carries less than {rate:.2f}"
+    return "never save energy, since updating the neurons alone costs more"

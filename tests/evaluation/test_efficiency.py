@@ -238,7 +238,7 @@ def test_as_text():
     text = efficiency.to_text(facts)
     assert max(map(len, text.splitlines())) <= efficiency.WIDTH
     plain = " ".join(text.split())
-    assert "4.6 pJ a multiply-accumulate, 0.9 pJ an addition" in plain
+    assert "addition 0.9 pJ; a multiply-accumulate is both, 4.6 pJ." in plain
     assert "Horowitz" in plain and "mean over 2 clips of the first pass" in plain
     assert "of which 100 % in the layers on images" in plain
     assert "comparison and reset are left out" in plain
@@ -248,18 +248,21 @@ def test_as_text():
     assert "carries 0.0333 spikes per time step on average" in plain
     assert "If all neurons fired, it would carry 1.33" in plain
     # 2000 MACs of 4.6 pJ; 3586 of the neurons alone cost more than that.
-    one, other = "read one event frame at a time", "read all event frames at once"
+    one, other = "if they read one event frame at a time", "all event frames at once"
     never = "spikes never save energy, since updating the neurons alone costs more."
-    assert f"Dense ones that {one} would take 0.0 µJ: {never}" in plain
+    both = f"0.0 µJ {one} and 0.0 µJ if they read {other}"
+    assert f"dense ones would take {both}: {never}" in plain
     facts |= {"break_even_frame_by_frame": 1.34, "break_even_all_at_once": 1.29}
     facts |= {
         "spiking_macs": 3_000_000
     }  # 13.8 µJ, and half of it of both steps at once
     plain = " ".join(efficiency.to_text(facts).split())
-    always = "spikes would save energy even if every neuron fired at every step."
-    assert f"{one} would take 13.8 µJ: {always}" in plain
+    always = "spikes would save energy even if every neuron fired at every step"
     below = "spikes save energy as long as an input carries less than 1.29."
-    assert f"{other} would take 6.9 µJ: {below}" in plain
+    assert f"13.8 µJ {one}: {always}; 6.9 µJ if they read {other}: {below}" in plain
+    facts |= {"break_even_all_at_once": 1.35}
+    plain = " ".join(efficiency.to_text(facts).split())
+    assert plain.count(always) == 1  # of both
 
 
 @pytest.mark.parametrize("change", [{"rates": 3}, {"macs": "1"}, {"layer_macs": {}}])

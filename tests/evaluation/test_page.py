@@ -168,6 +168,7 @@ LIT = {"lighting": "Low", "num_clips": 9, "share": 0.75, "published": 0.808,
 LIT = {"title": "Lighting", "sentence": "As it is.", "points": [LIT]}
 WHOLE = {"war": 0.5, "uar": 0.4, "war_interval": None, "uar_interval": None}
 ROBUST = {"baseline": WHOLE, "passes": 2, "kinds": [KIND], "lightings": LIT,
+          "setting": "E4_S3",
           "command": "python -m robustness <a>"}  # fmt: skip
 
 
@@ -186,7 +187,8 @@ def test_all_that_can_be_shown():
         "Attention and spikes", "Robustness", "Examples", "Where this comes from",
     ]  # fmt: skip
     places = re.findall('<section id="(.*?)">', text)
-    assert re.findall('<a href="#(.*?)">', text) == places and len({*places}) == 9
+    contents = text[text.index("<nav") : text.index("</nav>")]
+    assert re.findall('<a href="#(.*?)">', contents) == places and len({*places}) == 9
     # The first screen: the result, the interval, chance, the data and the epoch.
     war = 100 * np.mean(results.predictions == results.label_index)
     head = text[: text.index("<nav")]
@@ -254,9 +256,10 @@ def test_numbers_of_the_robustness():
     title = "Shifted &lt;crop&gt; (pixels)</th></tr>"
     assert f'<tr class="group"><th scope="row" colspan="5" class="long">{title}' in text
     assert row(8, "30.0", "20.0", "-20.0", "-30.0 to -10.0") in text
-    cells = "<td>75.0</td><td>60.0 to 85.0</td><td>9</td><td>80.8</td>"
-    lit = text[text.index("Low</th>") : text.index(cells)]
-    assert 'x1="60.00%" x2="85.00%"' in lit  # the interval is on the bar, too
+    # The shares by lighting are in the page's first table, and not here again.
+    section = text[text.index('<section id="robustness">') :]
+    assert 'href="#by-class-and-lighting"' in section and "75.0" not in section
+    assert "Published of E4_S3, on the real set: Low 80.8 %, of an epoch" in section
     # The interval of the change, about what is right without it: 0.2 to 0.4.
     start = text.index("Shifted &lt;crop&gt;</b>")
     (picture,) = re.findall("<svg .*?</svg>", text[start:])[:1]
@@ -406,11 +409,13 @@ def test_data_that_several_evaluations_share_are_said_once():
     assert "not compared with &lt;run&gt;" in text
 
 
+def named(one, name):
+    return dataclasses.replace(one, summary=dataclasses.replace(one.summary, name=name))
+
+
 def test_curves_of_several_runs_are_in_one_plot():
-    one, other = shown_of(), shown_of(epoch=1)
-    other = dataclasses.replace(
-        other, summary=dataclasses.replace(other.summary, name="other")
-    )
+    curves = [make_row(1, loss=3.0), make_row(2, "test")]
+    one, other = shown_of(), named(shown_of(curves=curves), "other")
     text = page.to_html([one, other])
     assert text.count('aria-label="training loss by epoch"') == 1
     (picture,) = re.findall(
@@ -418,7 +423,27 @@ def test_curves_of_several_runs_are_in_one_plot():
     )
     assert picture.count(">&lt;run&gt;<") == picture.count(">other<") == 1
     assert "(solid: test WAR, dashed: training accuracy)" in text
-    assert "other: the numbers are of epoch 1, the last epoch." in text
+
+
+def test_two_evaluations_of_a_run_have_one_curve():
+    """Also where the first was made before the second epoch was trained."""
+    early = named(shown_of(epoch=1, curves=[make_row(1)]), "early")
+    text = page.to_html([early, named(shown_of(split="train"), "train"), shown_of()])
+    losses, shares = re.findall(
+        '<svg [^>]*aria-label="[^"]* by epoch".*?</svg>', text, re.S
+    )
+    assert losses.count("<polyline") == 1
+    for words in ("training accuracy", "test WAR", "test UAR", "epoch 1", "epoch 2"):
+        assert shares.count(f">{words}<") == 1
+    assert "train and" not in shares  # no names where there is one run
+
+
+def test_what_the_first_screen_says_is_not_said_again():
+    text = page.to_html([shown_of()])
+    assert text.count("the last epoch") == 2  # there and in the provenance
+    assert text.count("WAR, weighted average recall") == 1
+    assert not re.search('<th scope="row">(WAR|UAR)</th>', text)
+    assert "Standard deviation over passes: " in text[: text.index("<nav")]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 from seen_jax.evaluation import robustness_report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, bar, percent
+from seen_jax.evaluation.page.shown import Section, Shown, percent
 from seen_jax.evaluation.statistics import interval_text
 
 
@@ -28,9 +28,8 @@ def robustness(shown: Sequence[Shown]) -> Section:
     kinds = {kind["name"]: kind for x in found.values() for kind in x["kinds"]}
     parts = [_kind(name, kind, found) for name, kind in kinds.items()]
     plots = tag("div", *parts, class_="plots")
-    lit = [_by_lighting(x["lightings"]) for x in found.values() if x["lightings"]]
     numbers = [_numbers(name, x) for name, x in found.items()]
-    return Section("Robustness", how, [plots, *lit[:1], *numbers])
+    return Section("Robustness", how, [plots, *_by_lighting(found), *numbers])
 
 
 def _kind(name: str, kind: Mapping[str, Any], found: Mapping[str, Any]) -> Html:
@@ -39,17 +38,22 @@ def _kind(name: str, kind: Mapping[str, Any], found: Mapping[str, Any]) -> Html:
     return tag("figure", words, Html(picture))
 
 
-def _by_lighting(found: Mapping[str, Any]) -> Html:
-    """Returns the first evaluation's lightings beside what the paper says of them."""
-    rows = [
-        [x["lighting"], bar(x["share"], x["interval"]), percent(x["share"]),
-         interval_text(x["interval"]), x["num_clips"],
-         "-" if x["published"] is None else percent(x["published"])]
-        for x in found["points"]
-    ]  # fmt: skip
-    words = tag("figcaption", tag("b", found["title"]), ". ", found["sentence"])
-    head = ["lighting", "", "%", "95 %", "clips", "published"]
-    return tag("figure", words, table(head, rows))
+def _by_lighting(found: Mapping[str, Any]) -> list[Html]:
+    """Says where the shares by lighting are, and what the paper says of them."""
+    if not any(x["lightings"] for x in found.values()):
+        return []
+    link = tag("a", "By class and lighting", href="#by-class-and-lighting")
+    words = ["What is right in each lighting, with nothing changed, is under ", link]
+    published = {}
+    for x in found.values():
+        points = (x["lightings"] or {"points": []})["points"]
+        known = [y for y in points if y["published"] is not None]
+        shares = [f"{y['lighting']} {percent(y['published'])}" for y in known]
+        published |= {x["setting"]: ", ".join(shares)} if shares else {}
+    for setting, text in published.items():
+        words.append(f". Published of {setting}, on the real set: {text} %")
+    words += [", of an epoch chosen on these clips."] if published else ["."]
+    return [tag("p", *words, class_="note full")]
 
 
 def _numbers(name: str, found: Mapping[str, Any]) -> Html:

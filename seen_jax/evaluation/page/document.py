@@ -13,6 +13,7 @@ Pictures and style are inside; there is no script, and nothing is loaded.
 from __future__ import annotations
 
 import importlib.resources
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -169,7 +170,10 @@ def _numbers(s: Summary) -> list[Html]:
         words = f"{name}, {MEANING[name]}. "
         if column in found:
             interval, units = found[column]
-            words += f"95 % interval over {units}: {interval_text(interval)} %."
+            words += f"95 % interval over {units}: {interval_text(interval)} %. "
+        if not math.isnan(spread := s.spread[column]):
+            over = "runs" if s.runs else "passes"
+            words += f"Standard deviation over {over}: {percent(spread)}."
         number = tag("b", f"{percent(s.mean[column])} %")
         parts.append(tag("div", number, tag("span", words, class_="note")))
     return parts

@@ -32,10 +32,6 @@ def shares(shown: Sequence[Shown]) -> Section:
     tables = [_shares_table(summaries, recalls, "class")]
     if lit:
         tables.append(_shares_table(summaries, lit, "lighting"))
-    if len(shown) == 1:
-        tables[-1] = tag(
-            "div", tables[-1], _shares_table(summaries, OVERALL, "overall")
-        )
     title = "By class and lighting" if lit else "By class"
     return Section(title, how, tables)
 
