@@ -26,7 +26,10 @@ def draw(rows: Rows, *, num_classes: int, choice: str = "") -> str:
 
 
 def plots(
-    runs: Mapping[str, Rows], *, num_classes: int, chosen: Mapping[str, int] = {}
+    runs: Mapping[str, Rows],
+    *,
+    num_classes: int,
+    chosen: Mapping[str, Sequence[int]] = {},
 ) -> list[str]:
     """Draws the training loss of runs, and shares that are right.
 
@@ -34,7 +37,7 @@ def plots(
       runs: by name, see `draw`. Of several the legend has the name of each, whose WAR
         is solid and whose training accuracy is dashed.
       num_classes: K.
-      chosen: the epoch that counts, of some of the runs.
+      chosen: the epochs that count, of some of the runs.
     """
     rows = [row for of_run in runs.values() for row in of_run]
     epochs = [row["epoch"] for row in rows]
@@ -46,10 +49,9 @@ def plots(
         losses.append(_line(name, of_run, "loss", colour[i]))
         own = colour if len(runs) == 1 else [colour[i]] * 3
         shares += _shares(name, of_run, own, is_one=len(runs) == 1)
-        if name in chosen:
-            ends = [(chosen[name], 0), (chosen[name], 1)]
-            words = f"epoch {chosen[name]}" if len(runs) == 1 else ""
-            shares.append(svg.Line(words, ends))
+        for epoch in chosen.get(name, ()):
+            words = f"epoch {epoch}" if len(runs) == 1 else ""
+            shares.append(svg.Line(words, [(epoch, 0), (epoch, 1)]))
     shares.append(svg.Line("chance", _level(x, 1 / num_classes), None, True))
     words = "training loss by epoch", "shares that are right by epoch"
     return [

@@ -27,7 +27,7 @@ def test_epochs_and_percents_are_whole(num_epochs):
 
 def test_lines():
     rows = [row(1), row(2, "validation"), row(3), row(4, "validation")]
-    loss, shares = curves.plots({"": rows}, num_classes=5, chosen={"": 2})
+    loss, shares = curves.plots({"": rows}, num_classes=5, chosen={"": [2]})
     names = [
         "training accuracy",
         "validation WAR",
@@ -67,7 +67,7 @@ def test_lines_of_a_run_that_was_never_evaluated():
 
 def test_several_runs_are_in_the_same_plots():
     runs = {"<a>": [row(1), row(2, "test")], "b": [row(i) for i in range(1, 9)]}
-    loss, shares = curves.plots(runs, num_classes=7, chosen={"b": 8})
+    loss, shares = curves.plots(runs, num_classes=7, chosen={"b": [8]})
     assert [x for x in texts(loss) if x in ("<a>", "b")] == ["<a>", "b"]
     # A name each: of the WAR, which is solid, where there is one.
     assert [x for x in texts(shares) if "a" in x or "b" in x] == ["<a>", "b", "chance"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,16 @@ LEAST_RATE = 1e-4  # smaller rates have the same colour
 
 
 def training(shown: Sequence[Shown]) -> Section:
-    runs = {run.name: run.facts for x in shown for run in x.summary.each if run.facts}
-    runs = {name: facts for name, facts in runs.items() if facts.get("curves")}
+    """Draws each run once, however often it was evaluated."""
+    evaluated = {r.name: r.facts for x in shown for r in x.summary.each if r.facts}
+    evaluated = {name: x for name, x in evaluated.items() if x.get("curves")}
+    runs = _by_run(evaluated)
     several = len(runs) > 1
-    rows = {name if several else "": x["curves"] for name, x in runs.items()}
-    chosen = {name if several else "": x["epoch"] for name, x in runs.items()}
+    rows, chosen = {}, {}
+    for names in runs:
+        title = " and ".join(names) if several else ""
+        rows[title] = max((evaluated[x]["curves"] for x in names), key=len)
+        chosen[title] = sorted({evaluated[x]["epoch"] for x in names})
     if not rows:
         return Section("Training", "", [])
     num_classes = len(shown[0].summary.results.labels)
@@ -31,15 +37,28 @@ def training(shown: Sequence[Shown]) -> Section:
     lines = f" ({', '.join([*solid, 'dashed: training accuracy'])})" if several else ""
     how = (
         f"Left: the training loss. Right: the share of windows that are right{lines}. "
-        "A wide gap between training and the evaluated clips is overfitting. "
-    )
-    how += " ".join(
-        f"{f'{name}: the' if several else 'The'} numbers are of epoch {x['epoch']}, "
-        f"{x['choice']}."
-        for name, x in runs.items()
+        "A wide gap between training and the evaluated clips is overfitting. A "
+        "vertical line is at the epoch that the numbers are of."
     )
     plots = curves.plots(rows, num_classes=num_classes, chosen=chosen)
     return Section("Training", how, [tag("figure", Html(x)) for x in plots])
+
+
+def _by_run(evaluated: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Groups the names of evaluations of one run.
+
+    Their curves begin alike: one that was evaluated earlier knows fewer epochs.
+    """
+    runs: list[list[str]] = []
+    for name, facts in evaluated.items():
+        for names in runs:
+            both = facts["curves"], evaluated[names[0]]["curves"]
+            if all(x == y for x, y in zip(*both, strict=False)):
+                names.append(name)
+                break
+        else:
+            runs.append([name])
+    return runs
 
 
 def activity(shown: Sequence[Shown]) -> Section:
@@ -110,10 +129,8 @@ def _cost(one: Shown) -> list[Html] | None:
         [name, *(f"{x:,.3f}" for x in row)] for name, *row in efficiency.counts(facts)
     ]
     head = ["operations, M", *efficiency.COUNTS]
-    words = [
-        tag("p", x, class_="note")
-        for x in [*efficiency.sentences(facts), facts["source"]]
-    ]
+    _, *sentences = efficiency.sentences(facts)  # the first is the table of energy
+    words = [tag("p", x, class_="note") for x in sentences]
     return [
         tag("div", table(["energy", "", "µJ"], rows), table(head, counts)),
         tag("div", *words),
