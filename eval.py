@@ -57,9 +57,10 @@ def main() -> None:
     run = restored.restore(_WORKDIR.value, _STEP.value)
     if _EXPORT_DIR.value:
         bundle.check_network(run.model)
+    out = Path(_OUT.value or folder.default_folder(run.facts, _SPLIT.value))
+    folder.check(out, _PASSES.value)  # opening may decode all clips
     places = _DATA_DIR.value, _STORE_DIR.value
     batches = restored.open_batches(run, _SPLIT.value, *places)
-    out = Path(_OUT.value or folder.default_folder(run.facts, _SPLIT.value))
     folder.prepare(out, _PASSES.value)
     probabilities = restored.evaluate(run, batches, _PASSES.value)
     observed = observe.observe_clips(run.model, run.variables, batches)

@@ -18,6 +18,7 @@ from ml_collections import config_flags
 from seen_jax import absl_command, memory
 from seen_jax.errors import refuse
 from seen_jax.export import bundle, start
+from seen_jax.files import check_writable
 from seen_jax.training import hosts, loop, overrides, setup, workdir
 from seen_jax.training.step import AXIS
 
@@ -57,6 +58,8 @@ def main() -> int:
     )
     with hosts.ends_together():
         print(devices_text(), flush=True)
+        if hosts.is_main():
+            check_writable(folder)
         task = setup.prepare(_CONFIG.value.to_dict(), AXIS)
         if _FOR_EXPORT.value:
             bundle.check_network(task.model)

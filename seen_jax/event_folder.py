@@ -34,7 +34,7 @@ from seen_jax.events import (
     num_periods_of,
     period_edges,
 )
-from seen_jax.files import check_free, explained, new_folder
+from seen_jax.files import check_free, check_writable, explained, new_folder
 from seen_jax.images import save_frames
 from seen_jax.staleness import add_reading_arguments, check_stale
 
@@ -293,6 +293,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.start_s is not None and args.start_us is not None:
         parser.error("expected one of --start_s and --start_us, got both")
     check_free(args.out)
+    if args.preview:
+        check_writable(args.preview.parent)
     recording = read_recording(args.recording, recover=args.recover)
     for note in recording.notes:
         print(f"note        {note}")

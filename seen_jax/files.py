@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -130,8 +131,38 @@ def check_free(
             got = "a file"
         if got:
             refuse(out, rule, got, "give another folder")
-        parent = next(x for x in (out, *out.parents) if os.path.lexists(x))
-        tempfile.TemporaryFile(dir=parent).close()  # before any work
+    check_writable(out)
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Raises a `UserError` unless files can be written in a folder, or it be made.
+
+    For a command to call before its work; nothing is left there.
+    """
+    folder = Path(os.path.realpath(folder))
+    with explained(folder):
+        place = next(x for x in (folder, *folder.parents) if os.path.lexists(x))
+        tempfile.TemporaryFile(dir=place).close()
+
+
+def check_file(path: str | os.PathLike, flag: str) -> None:
+    """Raises a `UserError` unless a file can be written, for a command before its work.
+
+    Args:
+      path: of the file; one that is there stays as it is.
+      flag: that gave it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        refuse(flag, "a file", f"a folder, {path}", "name a file in it")
+    if not path.parent.is_dir():
+        remedy = f"make it: mkdir -p {shlex.quote(str(path.parent))}"
+        refuse(flag, "a file in a folder that exists", path.parent, remedy)
+    with explained(path):
+        was_there = path.exists()
+        open(path, "ab").close()
+        if not was_there:
+            path.unlink()
 
 
 def read_text(path: str | os.PathLike, remedy: str = RECOPY) -> str:

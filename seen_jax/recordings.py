@@ -38,6 +38,7 @@ from seen_jax.event_folder import (
     cut,
 )
 from seen_jax.files import (
+    check_writable,
     explained,
     held,
     in_use,
@@ -223,6 +224,7 @@ def write_folder(
       UserError: a row or an argument is wrong, `out` holds something else, another
         process writes there, or it cannot be written.
     """
+    _check_place(out)
     rows, problems = read_table(clips, crop)
     reading = {"period_us": period_us, "pixel": pixel, "recover": recover}
     examine = functools.partial(_examine, **reading, max_stale_s=max_stale_s)
@@ -275,6 +277,14 @@ def _examine_all(rows: Sequence[Row], examine, num_workers, progress):
     return todo, problems
 
 
+def _check_place(out: Path) -> None:
+    """Refuses a folder of something else, or where nothing can be written."""
+    check_writable(out)
+    is_begun = (out / SOURCES_FILE).exists()
+    if out.exists() and not is_begun and any(out.iterdir()):
+        refuse(out, "a new or empty folder", "something else", "give another --out")
+
+
 def _claim(out: Path, plan: dict[str, Any]) -> None:
     """Writes the plan into a new or empty folder, or finds the same one there."""
     sources = out / SOURCES_FILE
@@ -283,8 +293,7 @@ def _claim(out: Path, plan: dict[str, Any]) -> None:
             rule = "a folder of the same table, recordings and options"
             refuse(out, rule, "another one", "give another --out or remove it")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        refuse(out, "a new or empty folder", "something else", "give another --out")
+    _check_place(out)
     out.mkdir(parents=True, exist_ok=True)
     write_whole(sources, json.dumps(plan, indent=1))
 

@@ -35,7 +35,7 @@ from seen_jax.clip_files import (
     unlisted,
 )
 from seen_jax.errors import UserError, check_option, printable, refuse, run_command
-from seen_jax.files import explained, read_json, write_whole
+from seen_jax.files import check_file, explained, read_json, write_whole
 from seen_jax.problems import Problem, SeeError, excerpt, excerpt_of
 from seen_jax.processes import map_in_processes
 from seen_jax.split import SUBSETS, Split, load_split, split_to_json
@@ -397,6 +397,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="processes; default: processors")
     args = parser.parse_args(argv)
     path = args.write_volunteer_split
+    for flag in ("write_volunteer_split", "problems"):
+        if (file := getattr(args, flag)) is not None:
+            check_file(file, f"--{flag}")
     folder = folder_from_arguments(args)
     contents = check(folder, args.workers, progress=True, by_volunteer=bool(path))
     if args.problems:

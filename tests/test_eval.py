@@ -128,6 +128,16 @@ def test_an_error_has_no_traceback(folder, tmp_path):
     assert "Traceback" not in errors
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_opening_the_data(
+    folder, tmp_path
+):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"
+    code, _, errors = evaluate(folder, f"--out={out}", "--data_dir=absent")
+    assert code == 1
+    assert errors.startswith(f"{out}: expected a place that can be written")
+
+
 @pytest.mark.parametrize(
     "split, step, words",
     [

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from seen_jax import files
+from seen_jax import event_folder, files, recordings, see_folder
 from seen_jax.errors import UserError, refuse, run_command
+from seen_jax.evaluation import __main__ as report
 from seen_jax.files import held
+from seen_jax.simulator import __main__ as simulator
+from seen_jax.simulator import calibration
 from tests.helpers import ROOT
 
 HOLDS = """
@@ -128,6 +131,48 @@ def test_what_is_there_is_not_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(UserError, match="got the folder that this runs in; give"):
         files.check_free(".")
+
+
+def test_a_place_is_tried_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in ("new/deep", "."):
+        files.check_writable(tmp_path / place)
+    with pytest.raises(UserError, match=r"new: expected a place .* Not a directory"):
+        files.check_writable(tmp_path / "file" / "new")
+    for name in ("file", "new"):
+        files.check_file(tmp_path / name, "--html")
+    with pytest.raises(UserError, match="--html: expected a file, got a folder, "):
+        files.check_file(tmp_path, "--html")
+    words = "--html: expected a file in a folder .* mkdir -p '.*/no such'$"
+    with pytest.raises(UserError, match=words):
+        files.check_file(tmp_path / "no such" / "page", "--html")
+    assert [x.name for x in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# Each has a second fault, which is told once its work has begun.
+COMMANDS = [
+    (see_folder, "absent --problems=missing/x", "--problems: expected"),
+    (see_folder, "absent --write_volunteer_split=missing/x", "--write_volunteer_split"),
+    (calibration, "absent --sheet=missing/x.png", "--sheet: expected"),
+    (calibration, "absent --panels=missing", "--panels: expected"),
+    (event_folder, "absent --out=x --preview=file/x.png", "file: expected a place"),
+    (event_folder, "absent --out=file/x", "x: expected a place"),
+    (recordings, "--clips=absent --out=file/x", "x: expected a place"),
+    (simulator, "--out=file/x --volunteers=1 --clips=1", "x: expected a place"),
+    (report, "report absent --html=missing/x", "--html: expected"),
+]
+
+
+@pytest.mark.parametrize("command, given, words", COMMANDS)
+def test_commands_refuse_a_place_before_their_work(
+    tmp_path, monkeypatch, command, given, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=words):
+        command.main(given.split())
+    assert [x.name for x in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_error_of_writing_names_the_place_and_what_to_do(tmp_path):

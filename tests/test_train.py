@@ -245,6 +245,12 @@ def test_a_disk_without_room_is_an_error_that_says_so(lab, whole):
     assert "File too large" in output
 
 
+def test_a_workdir_that_cannot_be_written_is_told_before_opening_the_data(lab):
+    (lab.root / "file").touch()
+    code, output = lab.run("file/run", data_dir="absent")
+    assert code == 1 and "run: expected a place that can be written" in output
+
+
 @pytest.mark.parametrize(
     "fields, words",
     [

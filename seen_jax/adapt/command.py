@@ -32,6 +32,7 @@ from seen_jax.evaluation.restored import (
 )
 from seen_jax.event_folder import parse_crop
 from seen_jax.export import bundle, start
+from seen_jax.files import check_writable
 from seen_jax.staleness import add_reading_arguments
 from seen_jax.training import loop, setup, workdir
 from seen_jax.training.rows import read_rows
@@ -150,6 +151,7 @@ def check_places(args: argparse.Namespace) -> None:
     if not is_ours:
         rule = "a new or empty folder, or one of this command"
         refuse(args.out, rule, got, "give another --out")
+    check_writable(out)
 
 
 def read(

@@ -11,17 +11,16 @@ A COLUMN is DIR, or NAME=DIR[,DIR...] of several runs; see `summaries`. A KIND i
 import argparse
 import importlib
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
 
-from seen_jax.errors import refuse, run_command
+from seen_jax.errors import run_command
 from seen_jax.evaluation import examples, report, robustness_report, summaries
 from seen_jax.evaluation.page import document
 from seen_jax.evaluation.page.shown import Shown
 from seen_jax.evaluation.summaries import Summary
-from seen_jax.files import explained
+from seen_jax.files import check_file, explained
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -55,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     if args.html is not None:
-        check_file(args.html)
+        check_file(args.html, "--html")
     read = summaries.summarise_directories(args.columns)
     if args.html is not None:
         text = document.to_html([*map(_shown, read)])
@@ -102,23 +101,6 @@ def _shown(s: Summary) -> Shown:
         return Shown(s)
     robustness = robustness_report.read_beside(s.directory, s.facts)
     return Shown(s, examples.load(s.directory), robustness)
-
-
-def check_file(name: str) -> None:
-    """Raises a `UserError` if a page cannot be written there, before any work."""
-    path = Path(name)
-    if not name:
-        got = "''"
-    elif path.is_dir():
-        got = "a directory"
-    elif not path.parent.is_dir():
-        got = f"one in {path.parent}, which is no directory"
-    elif not os.access(path if path.exists() else path.parent, os.W_OK):
-        got = "one without permission to write"
-    else:
-        return
-    remedy = "name another, such as report.html"
-    refuse(name or "--html", "a file to write a page to", got, remedy)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 from seen_jax.evaluation import efficiency, examples, observe, provenance, results
 from seen_jax.evaluation.activity import Activity
 from seen_jax.evaluation.examples import Examples
-from seen_jax.files import explained
+from seen_jax.files import check_writable, explained
 from seen_jax.models.counting import count_parameters
 from seen_jax.training.rows import read_rows
 
@@ -36,15 +36,23 @@ def default_folder(facts: dict[str, Any], split: str) -> Path:
     return Path(facts["workdir"]) / "evaluation" / f"{split}_{facts['step']}"
 
 
+def check(out: str | os.PathLike, num_passes: int) -> None:
+    """Raises what `prepare` would, as far as it can be known beforehand."""
+    check_writable(out)
+    with explained(out):
+        if Path(out).is_dir():
+            results.check_room(Path(out), num_passes)
+
+
 def prepare(out: str | os.PathLike, num_passes: int) -> None:
     """Makes the folder, or takes `evaluation.json` away from results to be replaced.
 
     Raises:
       UserError: it cannot be written, or holds result files of more passes.
     """
+    check(out, num_passes)
     with explained(out):
         Path(out).mkdir(parents=True, exist_ok=True)
-        results.check_room(Path(out), num_passes)
         (Path(out) / provenance.FILE).unlink(missing_ok=True)
 
 

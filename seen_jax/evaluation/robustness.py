@@ -37,7 +37,7 @@ from seen_jax.evaluation import (
 )
 from seen_jax.evaluation.results import Results
 from seen_jax.evaluation.robustness_kinds import KINDS, NOTHING, Kind, batches_of
-from seen_jax.files import explained, write_whole
+from seen_jax.files import check_writable, explained, write_whole
 from seen_jax.training import step as step_lib
 
 # Shares right by lighting, in the order of `see.LIGHTINGS`, by setting. Reference:
@@ -95,8 +95,9 @@ def main(
     cache = Path(workdir).resolve().parent / "compilation_cache"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     run = restored.restore(workdir, step)
-    batches = restored.open_batches(run, split, data_dir)
     out = Path(out or folder.default_folder(run.facts, split))
+    check_writable(out)
+    batches = restored.open_batches(run, split, data_dir)
     facts = {**run.facts, "source": batches.clips.source, "split": split}
     facts |= {"passes": num_passes, "num_clips": len(batches.clips)}
     content = robustness_report.read(out)

@@ -12,7 +12,6 @@ import argparse
 import itertools
 import math
 import os
-import shlex
 import signal
 import sys
 from collections import deque
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from seen_jax.errors import refuse, run_command
-from seen_jax.files import explained
+from seen_jax.files import check_file, explained
 from seen_jax.live.engine import Moment
 from seen_jax.live.view import HISTORY_US, About, Steady, brightening
 from seen_jax.runtime.seen_runtime import resize
@@ -45,20 +44,13 @@ def check(path: Path) -> None:
     """Raises `UserError` where no film of that name can be written."""
     if path.suffix not in ENDINGS:
         refuse("--video", f"a file {' or '.join(ENDINGS)}", path, "give another name")
-    if not path.parent.is_dir():
-        remedy = f"make it: mkdir -p {shlex.quote(str(path.parent))}"
-        refuse("--video", "a folder that exists", path.parent, remedy)
+    check_file(path, "--video")
     if path.suffix == ".mp4":
         try:
             import imageio_ffmpeg  # noqa: F401
         except ImportError:
             remedy = "run pip install imageio-ffmpeg, or name a .gif"
             refuse("--video", "imageio-ffmpeg for .mp4", "no such package", remedy)
-    with explained(path):
-        was_there = path.exists()
-        open(path, "ab").close()
-        if not was_there:
-            path.unlink()
 
 
 class Painter:

@@ -5,23 +5,24 @@
 The table compares mean and standard deviation over all pixels after the resize to
 90 x 90 with the published channel statistics, and the shares of ON and OFF pixels per
 emotion and lighting with the range of the published figure. The sheet shows one clip
-per emotion and per lighting, intensity frame above event frame; `--panels` adds the
-published panels above them. Works on any SEE folder.
+per emotion and per lighting, both named above it, intensity frame above event frame;
+`--panels` adds the published panels above them. Works on any SEE folder.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from seen_jax import images, see
-from seen_jax.errors import refuse, run_command
-from seen_jax.files import explained
+from seen_jax.errors import refuse, run_command, shortened
+from seen_jax.files import check_file, explained
 from seen_jax.processes import map_in_processes
 from seen_jax.see_folder import (
     Clip,
@@ -33,9 +34,10 @@ from seen_jax.see_folder import (
 # The lowest and highest share of such pixels among the published figure's panels.
 ON_RANGE, OFF_RANGE = (0.011, 0.047), (0.012, 0.067)
 _ON_LEVEL, _OFF_LEVEL = 192, 64  # greys between the three levels are JPEG ringing
-_PANELS = tuple(f"emotion-{x}" for x in see.EMOTIONS) + tuple(
-    f"lighting-{x}" for x in ("normal", "overexposed", "low", "HDR")
-)
+_LEFT, _TOP = 92, 44  # pixels of the sheet for titles
+_PANELS = {("label", x): f"emotion-{x}" for x in see.EMOTIONS} | {
+    ("lighting", x): f"lighting-{x if x == 'HDR' else x.lower()}" for x in see.LIGHTINGS
+}
 
 
 def clip_sums(clip: Clip) -> np.ndarray:
@@ -113,18 +115,43 @@ def contact_sheet(clips: list[Clip], panels: Path | None = None) -> Image.Image:
       clips: of a checked SEE folder.
       panels: folder of the published panels, shown above; None shows none.
     """
-    columns = [_image_pair(clip) for clip in _examples(clips)]
-    rows = [np.hstack([pair[i] for pair in columns]) for i in range(2)]
+    chosen, kinds = _examples(clips), ("intensity", "events")
+    titles = [_title(clip) for clip in chosen.values()]
+    blocks = [_block(titles, kinds, [_image_pair(clip) for clip in chosen.values()])]
     if panels is not None:
-        above = [_panel_pair(panels / name) for name in _PANELS]
-        rows = [np.hstack([pair[i] for pair in above]) for i in range(2)] + rows
-    return Image.fromarray(np.vstack(rows))
+        titles = [f"{x} light" if kind == "lighting" else x for kind, x in chosen]
+        above = [_panel_pair(panels, _PANELS.get(group)) for group in chosen]
+        blocks.insert(0, _block(titles, [f"published\n{x}" for x in kinds], above))
+    return Image.fromarray(np.vstack(blocks))
 
 
-def _examples(clips: list[Clip]) -> list[Clip]:
-    """Picks a different volunteer for each column where there are enough."""
+def _block(
+    titles: Sequence[str], kinds: Sequence[str], pairs: Sequence[Sequence[np.ndarray]]
+) -> Image.Image:
+    """Draws a column for each pair below its title, and a row for each kind."""
+    size = see.IMAGE_SIZE
+    block = Image.new("L", (_LEFT + size * len(pairs), _TOP + size * 2), "white")
+    draw, font = ImageDraw.Draw(block), ImageFont.load_default(14)
+    for i, (title, pair) in enumerate(zip(titles, pairs, strict=True)):
+        lines = [shortened(line, 22) for line in title.splitlines()]
+        draw.text((_LEFT + i * size + 6, 4), "\n".join(lines), "black", font)
+        for k, image in enumerate(pair):
+            block.paste(Image.fromarray(image), (_LEFT + i * size, _TOP + k * size))
+    for k, kind in enumerate(kinds):
+        draw.text((6, _TOP + k * size + size // 2), kind, "black", font)
+    return block
+
+
+def _title(clip: Clip) -> str:
+    """Returns what a clip shows and, where it is known, in which light."""
+    lighting = clip.metadata.get("lighting")
+    return clip.annotation.label + (f"\n{lighting} light" if lighting else "")
+
+
+def _examples(clips: list[Clip]) -> dict[tuple[str, str], Clip]:
+    """Picks a clip of each label and lighting, of other volunteers where it can."""
     shown: set[Any] = set()
-    chosen = []
+    chosen = {}
     labels = {clip.annotation.label for clip in clips}
     first = see.EMOTIONS if labels <= {*see.EMOTIONS} else sorted(labels)
     wanted = [("label", x) for x in first] + [("lighting", x) for x in see.LIGHTINGS]
@@ -136,8 +163,8 @@ def _examples(clips: list[Clip]) -> list[Clip]:
             fit = [x for x in clips if x.metadata.get("lighting") == value]
         fresh = [x for x in fit if x.metadata.get("volunteer") not in shown] or fit
         if fresh:
-            chosen.append(fresh[len(fresh) // 2])
-            shown.add(chosen[-1].metadata.get("volunteer"))
+            chosen[field, value] = clip = fresh[len(fresh) // 2]
+            shown.add(clip.metadata.get("volunteer"))
     return chosen
 
 
@@ -150,10 +177,14 @@ def _image_pair(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     return _scaled(frame), _scaled(events[at])
 
 
-def _panel_pair(stem: Path) -> tuple[np.ndarray, np.ndarray]:
+def _panel_pair(folder: Path, name: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a published frame and event frame; white where there is none."""
+    if name is None:
+        white = np.full((see.IMAGE_SIZE, see.IMAGE_SIZE), 255, np.uint8)
+        return white, white
     pair = []
     for kind in ("frame", "event"):
-        with Image.open(stem.with_name(f"{stem.name}_{kind}.png")) as image:
+        with Image.open(folder / f"{name}_{kind}.png") as image:
             pair.append(_scaled(np.asarray(image.convert("L"))))
     return pair[0], pair[1]
 
@@ -171,6 +202,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.sheet and args.sheet.suffix.lower() != ".png":
         refuse("sheet", "a name that ends in .png", repr(args.sheet.name))
+    if args.sheet:
+        check_file(args.sheet, "--sheet")
+    if args.panels and not args.panels.is_dir():
+        remedy = "name another or leave it out"
+        refuse("--panels", "a folder that exists", args.panels, remedy)
     contents = check(folder_from_arguments(args), progress=True)
     contents.raise_problems()
     clips = list(contents.clips.values())

@@ -215,6 +215,9 @@ def test_other_arguments_than_before(root, adapted, tmp_path):
     with pytest.raises(UserError, match="expected a built dataset, got none; "):
         fit(root, tmp_path / "out", f"--data_dir={tmp_path}")
     assert not (tmp_path / "out").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="out: expected a place that can be written"):
+        fit(root, tmp_path / "file" / "out", f"--data_dir={tmp_path}")
 
 
 def test_a_table_of_clips_as_seen_live_writes_it(root, tmp_path):

@@ -449,9 +449,9 @@ def test_what_the_first_screen_says_is_not_said_again():
 @pytest.mark.parametrize(
     "name, words",
     [
-        ("", "--html: expected a file to write a page to, got '';"),
-        (".", "expected a file to write a page to, got a directory;"),
-        ("missing/page.html", "got one in .*missing, which is no directory; name"),
+        ("", "--html: expected a file, got a folder, .; name a file in it"),
+        (".", "--html: expected a file, got a folder"),
+        ("missing/page.html", "got missing; make it: mkdir -p missing"),
     ],
 )
 def test_a_page_that_cannot_be_written_is_said_before_any_work(

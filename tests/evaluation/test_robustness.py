@@ -204,6 +204,14 @@ def test_what_is_not_there(folder, tmp_path, flags, words):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_opening_the_data(
+    folder, tmp_path
+):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="out: expected a place that can be written"):
+        run(folder, f"--out={tmp_path / 'file' / 'out'}", "--data_dir=absent")
+
+
 def test_a_run_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match="expected the folder of a run"):
         run(tmp_path)

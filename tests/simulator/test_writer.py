@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from seen_jax import event_folder, files, see, see_folder
 from seen_jax.cameras.sources import read_recording
@@ -167,6 +167,29 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         main([f"--out={tmp_path / 'file' / 'see'}", "--clips=2", "--volunteers=1"])
 
 
+def test_the_sheet_says_what_it_shows(folder, tmp_path, monkeypatch):
+    written = []
+    draw_text = ImageDraw.ImageDraw.text
+
+    def text(self, place, words, *rest):
+        written.append(words)
+        draw_text(self, place, words, *rest)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    clips = [*see_folder.check(see_folder.SeeFolder(folder)).clips.values()]
+    sheet = calibration.contact_sheet(clips)
+    titles = [x for x in written if x.endswith(" light")]
+    assert written == [*titles, "intensity", "events"]
+    known = {f"{x.annotation.label}\n{x.metadata['lighting']} light" for x in clips}
+    assert titles and {*titles} == known
+    # Below published panels of the same emotions and lightings, not all of which occur.
+    for name in ("frame", "event"):
+        for group in calibration._PANELS.values():
+            Image.new("L", (9, 9)).save(tmp_path / f"{group}_{name}.png")
+    both = calibration.contact_sheet(clips, tmp_path)
+    assert both.size == (sheet.width, 2 * sheet.height)
+
+
 def test_calibration_measures_what_pillow_and_numpy_measure(folder, capsys):
     assert calibration.main([str(folder), f"--sheet={folder.parent / 's.png'}"]) == 0
     printed = capsys.readouterr().out
@@ -180,6 +203,14 @@ def test_calibration_measures_what_pillow_and_numpy_measure(folder, capsys):
     expected = [np.mean(events), np.std(events), np.mean(frames), np.std(frames)]
     np.testing.assert_allclose(measured, expected, atol=6e-4)
     with Image.open(folder.parent / "s.png") as sheet:
-        assert sheet.size[1] == 2 * see.IMAGE_SIZE
+        pixels, size = np.asarray(sheet), see.IMAGE_SIZE
+    top, left = (length % size for length in pixels.shape)
+    assert len(pixels) == top + 2 * size
+    # Above each column and beside each row there is a title, dark on white.
+    for start in range(left, pixels.shape[1], size):
+        title = pixels[:top, start : start + size]
+        assert title.min() < 64 and np.median(title) == 255
+    for start in range(top, len(pixels), size):
+        assert pixels[start : start + size, :left].min() < 64
     with pytest.raises(UserError, match=r"a name that ends in \.png, got 's\.xyz'"):
         calibration.main([str(folder), "--sheet=s.xyz"])
