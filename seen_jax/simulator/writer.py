@@ -116,6 +116,14 @@ def _claim(out: Path, asked: dict) -> None:
     if not isinstance(begun, dict):
         got = excerpt(begun)
         refuse(note, "the JSON object of the simulator", got, "give another --out")
+    version = begun.get("simulator_version")
+    if version != SIMULATOR_VERSION:
+        rule = f"clips of version {SIMULATOR_VERSION} of the simulator"
+        remedy = (
+            "delete it with the records and runs that were made of it, or give another "
+            "folder"
+        )
+        refuse(out, rule, f"some of version {version}", remedy)
     others = [
         f"{key} {begun.get(key)} there, {value} now"
         for key, value in asked.items()

@@ -133,6 +133,12 @@ def test_other_arguments_and_other_folders_are_refused(folder, tmp_path):
     (tmp_path / see.PROVENANCE_FILE).write_text("[1]")
     with pytest.raises(UserError, match=r"JSON object of the simulator, got \[1\]"):
         writer.write_see_folder(tmp_path, VOLUNTEERS, CLIPS)
+    older = {"source": "simulated (hard)", "simulator_version": 2, "volunteers": 1}
+    (tmp_path / see.PROVENANCE_FILE).write_text(json.dumps(older))
+    now = writer.SIMULATOR_VERSION
+    words = f"clips of version {now} of the simulator, got some of version 2; delete"
+    with pytest.raises(UserError, match=f"{words} .* or give another folder$"):
+        writer.write_see_folder(tmp_path, VOLUNTEERS, CLIPS)
     with pytest.raises(UserError, match="volunteers: expected 1 to 999"):
         main([f"--out={tmp_path / 'new'}", "--volunteers=0"])
 
