@@ -45,7 +45,7 @@ run() { # WORKDIR, then the flags of its row
   "$python" train.py --workdir="$1" "${@:2}" "${flags[@]}" </dev/null || return
   "$python" eval.py --workdir="$1" --out="$1/evaluation/test" </dev/null \
     >"$1/evaluation.txt" || return
-  tables page "$folder" >/dev/null
+  tables page "$folder" >/dev/null || exit # which no later run fixes
 }
 runs=$(tables runs ${choice[@]+"${choice[@]}"} -- "$folder" "${flags[@]}")
 number=0 failed=() code=0

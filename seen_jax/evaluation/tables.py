@@ -18,7 +18,9 @@ import argparse
 import itertools
 import math
 import re
+import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,17 +151,59 @@ def _recipe(folder: Path) -> str:
         return (folder / RECIPE).read_text(encoding="utf-8").strip()
 
 
+def check_data(folder: Path) -> None:
+    """Refuses runs on other data than most of a folder have.
+
+    Raises:
+      UserError: some are of real data and others are not, or the records of a dataset
+        were built again from other clips.
+    """
+    by_source, by_records = defaultdict(list), {x: defaultdict(list) for x in DATASETS}
+    for dataset, runs in by_records.items():
+        for directory in (x for name in ROWS for x in _done(folder / dataset / name)):
+            workdir = directory.parents[1]
+            by_source[provenance.read(directory)["source"]].append(workdir)
+            config = workdir / "config.json"  # of `training.workdir`, which needs JAX
+            if config.exists():
+                records = sorted(files.read_json(config)["records"].items())
+                runs[", ".join(f"{x} {y[:10]}" for x, y in records)].append(workdir)
+    _check_one(folder, "data of one source in all runs", by_source)
+    for dataset, runs in by_records.items():
+        _check_one(folder, f"the same {dataset} records in all runs", runs)
+
+
+def _check_one(folder: Path, rule: str, runs: dict[str, list[Path]]) -> None:
+    """Refuses all but the largest group of runs, with a command that moves them."""
+    if len(runs) <= 1:
+        return
+    most = max(runs, key=lambda title: len(runs[title]))
+    titles = [title for title in runs if title != most]
+    others = [path for title in titles for path in runs[title]]
+    number = next(i for i in itertools.count(2) if not Path(f"{folder}_{i}").exists())
+    other, commands = Path(f"{folder}_{number}"), []
+    for row in dict.fromkeys(path.parent for path in others):
+        place = other / row.relative_to(folder)
+        moved = [path for path in others if path.parent == row]
+        commands += [["mkdir", "-p", place], ["mv", *moved, place]]
+    commands.append(["cp", folder / RECIPE, other])
+    command = " && ".join(shlex.join(map(str, words)) for words in commands)
+    names = ", ".join(str(path.relative_to(folder)) for path in others)
+    got = f"{' and '.join(titles)} in {names}"
+    refuse(folder, f"{rule}, {most}", got, f"move them apart: {command}")
+
+
 def read(folder: Path) -> dict[str, dict[str, Summary]]:
     """Returns the evaluations that are done: by dataset, then by row, of all seeds.
 
     Raises:
-      UserError: there are none, or they cannot be read.
+      UserError: there are none, or they cannot be read; as of `check_data`.
     """
+    check_data(folder)
     tables = {
         dataset: {
             name: _summary(name, dirs)
             for name in ROWS
-            if (dirs := _evaluations(folder / dataset / name))
+            if (dirs := _done(folder / dataset / name))
         }
         for dataset in DATASETS
     }
@@ -169,7 +213,7 @@ def read(folder: Path) -> dict[str, dict[str, Summary]]:
     return {dataset: table for dataset, table in tables.items() if table}
 
 
-def _evaluations(folder: Path) -> list[Path]:
+def _done(folder: Path) -> list[Path]:
     workdirs = sorted(folder.glob("seed_*"), key=lambda path: (len(path.name), path))
     return [evaluation_of(path) for path in workdirs if _is_done(path)]
 
@@ -180,16 +224,9 @@ def _summary(name: str, directories: Sequence[Path]) -> Summary:
 
 
 def notes(folder: Path, tables: dict[str, dict[str, Summary]]) -> tuple[str, list[str]]:
-    """Returns a title, and what the numbers are and where they come from.
-
-    Raises:
-      UserError: some runs are of real data and others are not.
-    """
+    """Returns a title, and what the numbers are and where they come from."""
     each = [run for t in tables.values() for s in t.values() for run in s.each]
-    sources = {run.facts["source"] for run in each}
-    if len(sources) > 1:
-        refuse(folder, "data of one source", " and ".join(sorted(sources)))
-    (source,) = sources
+    (source,) = {run.facts["source"] for run in each}
     epochs, choices, passes, revisions = (
         ", ".join(map(str, sorted({run.facts[name] for run in each})))
         for name in ("epoch", "choice", "passes", "evaluated_at")
@@ -336,6 +373,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         datasets = _words("--splits", args.splits, DATASETS)
         names = _words("--rows", args.rows, ROWS)
         check_recipe(args.folder, args.flags)
+        check_data(args.folder)
         print("\n".join(runs(args.folder, seeds, datasets, names)))
         return
     tables, path = read(args.folder), args.folder / "tables.html"

@@ -1,5 +1,6 @@
 """The paper's tables: which runs are left, what the page says, and how orders agree."""
 
+import json
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from tests.samples import clip_names, facts_of, results_of
 NAMES = clip_names(num_volunteers=6)  # 42 clips
 
 
-def write(workdir, num_wrong, source="simulated (hard)"):
+def write(workdir, num_wrong, source="simulated (hard)", records=None):
     """An evaluation of one pass in which so many clips, from the first, are wrong."""
     out = tables.evaluation_of(workdir)
     out.mkdir(parents=True)
@@ -29,6 +30,9 @@ def write(workdir, num_wrong, source="simulated (hard)"):
     write_results(out, [*map(str, NAMES)], see.EMOTIONS, probabilities)
     facts = facts_of(see.EMOTIONS, source=source, passes=1, choice="the last epoch")
     provenance.write(out, facts)
+    if records:
+        content = {"records": {"train": 64 * "0", "test": records}}
+        (workdir / "config.json").write_text(json.dumps(content))
 
 
 def test_runs_that_are_left(tmp_path):
@@ -145,10 +149,35 @@ def test_one_folder_has_one_recipe_and_one_source(tmp_path):
     with pytest.raises(UserError, match=f"{two}.*got.*{three}.*edit .*recipe"):
         tables.check_recipe(tmp_path, [three])
     shutil.rmtree(tmp_path / "published")
-    write(tmp_path / "published" / "A" / "seed_1", 1)
-    write(tmp_path / "published" / "B" / "seed_1", 1, source="real")
-    with pytest.raises(UserError, match="data of one source, got real and sim"):
-        tables.to_markdown(tmp_path, tables.read(tmp_path))
+    write(tmp_path / "published" / "A" / "seed_1", 1, records="a")
+    write(tmp_path / "published" / "B" / "seed_1", 1, source="real", records="b")
+    rule = r"data of one source in all runs, simulated \(hard\), got real in "
+    with pytest.raises(UserError, match=f"{rule}published/B/seed_1; move them apart"):
+        tables.read(tmp_path)
+
+
+def test_other_records_of_the_same_name_and_source_are_refused(tmp_path):
+    folder = tmp_path / "the tables"
+    tables.check_recipe(folder, [flag := "--config.data_dir=D"])
+    for row, seed, records in (("A", 1, "a"), ("A", 2, "b"), ("C", 1, "a")):
+        write(folder / "published" / row / f"seed_{seed}", 1, records=64 * records)
+    # Those of another dataset are others, and of an old run they are not known.
+    write(folder / "by_volunteer" / "A" / "seed_1", 1, records=64 * "c")
+    write(folder / "published" / "B" / "seed_1", 1)
+    words = (
+        "expected the same published records in all runs, test aaaaaaaaaa, train "
+        "0000000000, got test bbbbbbbbbb, train 0000000000 in published/A/seed_2; "
+    )
+    for arguments in (["page", str(folder)], ["runs", str(folder), "--", flag]):
+        with pytest.raises(UserError, match=words) as error:
+            tables.main(arguments)
+    # What it says to do can be pasted, and then both folders have a page.
+    command = str(error.value).split("move them apart: ")[1]
+    subprocess.run(["bash", "-c", command], check=True)
+    for place, seeds in ((folder, "1"), (tmp_path / "the tables_2", "2")):
+        tables.main(["page", str(place)])
+        workdirs = (place / "published" / "A").iterdir()
+        assert [x.name for x in workdirs] == [f"seed_{seeds}"]
 
 
 def test_the_script(tmp_path):
@@ -157,7 +186,10 @@ def test_the_script(tmp_path):
     stub.write_text(
         '#!/usr/bin/env bash\nif [ "$1" = -m ]; then exec python "$@"; fi\n'
         f'printf "<%s>" "$@" >> {tmp_path}/log; echo >> {tmp_path}/log\n'
-        'mkdir -p "${2#--workdir=}"\n[[ $* != train.py*/F/* ]]\n'
+        'run="${2#--workdir=}"\nmkdir -p "$run"\n'
+        f"[[ $1 != eval.py || ! -e {tmp_path}/real ]] || "
+        f'cp -r {tmp_path}/real/evaluation "$run"\n'
+        "[[ $* != train.py*/F/* ]]\n"
     )
     stub.chmod(0o755)
     write(out / "published" / "A" / "seed_1", 0)
@@ -202,3 +234,8 @@ def test_the_script(tmp_path):
     tries = start("--seeds=2 3 4 5", "--rows=F")
     assert tries.returncode == 1 and tries.stderr.count("failed, see above") == 3
     assert (tmp_path / "log").read_text().count("train.py") == 3
+    # Where a run's data are others, so will be those of the next ones.
+    write(tmp_path / "real", 0, source="real")
+    other = start("--seeds=2", "--rows=C D E")
+    assert other.returncode == 1 and "got real in published/C/seed_2" in other.stderr
+    assert (tmp_path / "log").read_text().count("train.py") == 1
