@@ -157,7 +157,7 @@ def check_file(path: str | os.PathLike, flag: str) -> None:
         refuse(flag, "a file", f"a folder, {path}", "name a file in it")
     if not path.parent.is_dir():
         remedy = f"make it: mkdir -p {shlex.quote(str(path.parent))}"
-        refuse(flag, "a file in a folder that exists", path.parent, remedy)
+        refuse(flag, "a folder that exists", path.parent, remedy)
     with explained(path):
         was_there = path.exists()
         open(path, "ab").close()

@@ -143,7 +143,7 @@ def test_a_place_is_tried_before_any_work(tmp_path):
         files.check_file(tmp_path / name, "--html")
     with pytest.raises(UserError, match="--html: expected a file, got a folder, "):
         files.check_file(tmp_path, "--html")
-    words = "--html: expected a file in a folder .* mkdir -p '.*/no such'$"
+    words = "--html: expected a folder that exists.* mkdir -p '.*/no such'$"
     with pytest.raises(UserError, match=words):
         files.check_file(tmp_path / "no such" / "page", "--html")
     assert [x.name for x in tmp_path.iterdir()] == ["file"]
