@@ -184,7 +184,9 @@ def test_names_that_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=words):
         film.check(tmp_path / "none" / "a.gif")
     (tmp_path / "folder.gif").mkdir()
-    with pytest.raises(UserError, match=r"--video: expected a file, got a folder, .*folder\.gif"):
+    with pytest.raises(
+        UserError, match=r"--video: expected a file, got a folder, .*folder\.gif"
+    ):
         film.check(tmp_path / "folder.gif")
     (tmp_path / "there.gif").write_bytes(b"film")
     for name in ("there.gif", "new.gif"):
