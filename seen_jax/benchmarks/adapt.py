@@ -11,9 +11,9 @@ without the person who is adapted to, says what was forgotten.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from seen_jax import memory, metrics, protocol, see_folder
 from seen_jax.adapt import recipe
-from seen_jax.benchmarks import arguments, timing
+from seen_jax.benchmarks import timing
 from seen_jax.data.clips import Clips
 from seen_jax.data.mixed import from_files, gather
 from seen_jax.data.store import Store
@@ -40,17 +40,7 @@ Variables = dict[str, Any]
 BATCH_SIZE = 32  # of all predictions, so that they are compiled once
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", type=Path, required=True, help="folder of a run")
-    text = "a SEE folder of people whom the run has not seen; default: its test split"
-    parser.add_argument("--wearers", type=Path, metavar="SEE", help=text)
-    text = "the most clips of a label that are adapted to; default: %(default)s"
-    arguments.add_numbers(parser, text=text, most=3)
-    arguments.add_numbers(parser, draws=2, passes=3)
-    parser.add_argument("--data_dir", help="where RUN's records are; default: there")
-
-
-def measure(args: argparse.Namespace) -> dict[str, Any]:
+def measure(args: Namespace) -> dict[str, Any]:
     """Adapts to everyone; returns the curve, and each person's."""
     memory.keep_freed()
     run = restore(args.run)

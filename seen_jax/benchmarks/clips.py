@@ -9,46 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from seen_jax import see
+from seen_jax.data import clips as clips_lib
 from seen_jax.data.batches import Batches
-from seen_jax.data.clips import Clips
-from seen_jax.data.record import KINDS, Record
 from seen_jax.data.store import Store
 from seen_jax.data.windows import Setting
-from seen_jax.images import decode_jpeg
 
 NUM_FRAMES = 256
-
-
-def draw_clips(num_clips: int, seed: int) -> Clips:
-    """Draws a table of clips: lengths, and a class for each."""
-    rng = np.random.default_rng(seed)
-    lengths = rng.normal(see.LENGTH_MEAN, see.LENGTH_STD, num_clips).round()
-    lengths = lengths.clip(see.LENGTH_MIN, see.LENGTH_MAX).astype(np.int32)
-    return Clips(
-        names=tuple(f"drawn_{i}" for i in range(num_clips)),
-        labels=see.EMOTIONS,
-        label_index=rng.integers(0, len(see.EMOTIONS), num_clips, np.int32),
-        segments=np.stack([np.zeros_like(lengths), lengths], axis=1),
-        metadata={},
-        numbers=np.arange(num_clips, dtype=np.int32),
-        num_frames=lengths,
-        first_rows=np.cumsum(lengths, dtype=np.int32) - lengths,
-    )
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def draw_store(num_clips: int, seed: int, num_frames: int | None = None) -> Store:
-    """Draws a store in memory, of SEE's mean and spread.
+    """Draws a store in memory, with SEE's lengths, means and standard deviations.
 
     Args:
       num_clips: of its table.
@@ -56,15 +37,25 @@ def draw_store(num_clips: int, seed: int, num_frames: int | None = None) -> Stor
       num_frames: that are kept, for who repeats them where they are needed; None keeps
         those of all clips, 0.9 MB per clip.
     """
-    clips = draw_clips(num_clips, seed)
-    num_frames = num_frames or int(clips.num_frames.sum())
     rng = np.random.default_rng(seed)
-    size = see.INPUT_SIZE, see.INPUT_SIZE
+    lengths = rng.normal(see.LENGTH_MEAN, see.LENGTH_STD, num_clips).round()
+    lengths = lengths.clip(see.LENGTH_MIN, see.LENGTH_MAX).astype(int)
+    drawn = rng.integers(0, len(see.EMOTIONS), num_clips, np.int32)
+    index = {
+        "names": [f"drawn_{i}" for i in range(num_clips)],
+        "segments": [(0, length) for length in lengths],
+        "labels": [see.EMOTIONS[i] for i in drawn],
+        "num_frames": lengths,
+        "metadata": {},
+    }
+    clips = clips_lib.from_index(index, see.EMOTIONS)
+    rng = np.random.default_rng(seed)
+    shape = NUM_FRAMES, see.INPUT_SIZE, see.INPUT_SIZE
 
     def frames(mean, std):
-        images = 255 * rng.normal(mean, std, (NUM_FRAMES, *size))
+        images = 255 * rng.normal(mean, std, shape)
         images = images.clip(0, 255).astype(np.uint8)
-        return np.resize(images, (num_frames, *size))
+        return np.resize(images, (num_frames or lengths.sum(), *shape[1:]))
 
     events = frames(see.EVENT_MEAN, see.EVENT_STD)
     intensities = frames(see.INTENSITY_MEAN, see.INTENSITY_STD)
@@ -82,20 +73,18 @@ def draw_batches(
 def draw_jpegs(count: int) -> list[bytes]:
     """Draws smooth grey images of SEE's size, as JPEG files."""
     rng, size = np.random.default_rng(0), (see.IMAGE_SIZE, see.IMAGE_SIZE)
-    files = []
-    for coarse in rng.integers(0, 256, (count, 12, 12), np.uint8):
-        stream = io.BytesIO()
-        image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-        image.save(stream, "JPEG")
-        files.append(stream.getvalue())
-    return files
+    files = [io.BytesIO() for _ in range(count)]
+    for file in files:
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 12), np.uint8))
+        coarse.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG")
+    return [file.getvalue() for file in files]
 
 
-def decode_rgb(jpegs: list[bytes]) -> np.ndarray:
+def decode_rgb(jpegs: Sequence[bytes]) -> np.ndarray:
     """Decodes and resizes N files as the published program does: (N, 90, 90, 3)."""
     size, decoded = (see.INPUT_SIZE, see.INPUT_SIZE), []
     for jpeg in jpegs:
-        with Image.open(io.BytesIO(jpeg)) as image:
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG")) as image:
             rgb = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         decoded.append(np.asarray(rgb))
     return np.stack(decoded)
@@ -103,28 +92,22 @@ def decode_rgb(jpegs: list[bytes]) -> np.ndarray:
 
 @contextlib.contextmanager
 def open_data(
-    data_dir: Path | None,
-    num_clips: int,
-    num_volunteers: int = 4,
-    config: str = "published",
+    data_dir: Path | None, config: str, num_clips: int, num_volunteers: int = 4
 ) -> Iterator[Path]:
     """Gives a DATA_DIR: the one that there is, or for a while one of new clips."""
     if data_dir is not None:
         yield data_dir
         return
     with tempfile.TemporaryDirectory() as root:
-        simulate = [sys.executable, "-m", "seen_jax.simulator", f"--out={root}/see"]
+        simulate = [
+            "-m",
+            "seen_jax.simulator",
+            f"--out={root}/see",
+            "--difficulty=easy",
+        ]
         simulate += [f"--clips={num_clips}", f"--volunteers={num_volunteers}"]
-        simulate += ["--difficulty=easy"]  # as when the tables were measured
-        build = ["bash", "launch/build_see.sh", f"{root}/see", f"{root}/data"]
-        build += [f"--config={config}"]
-        env = {**os.environ, "PYTHON": sys.executable}
-        where = {"cwd": Path(__file__).resolve().parents[2], "env": env}
-        for command in (simulate, build):
-            subprocess.run(command, check=True, stdout=sys.stderr, **where)
+        build = ["datasets/see_tfds/build.py", f"{root}/see", f"{root}/data"]
+        for command in (simulate, [*build, f"--config={config}"]):
+            words = [sys.executable, *command]
+            subprocess.run(words, check=True, stdout=sys.stderr, cwd=ROOT)
         yield Path(root, "data")
-
-
-def read_frames(record: Record) -> list[np.ndarray]:
-    """Decodes a clip's event frames and intensity frames, each uint8 (N, S, S)."""
-    return [np.stack([*map(decode_jpeg, record.jpegs(kind))]) for kind in KINDS]

@@ -13,50 +13,38 @@ in full float32 like those here, and once more with its own default, TF32.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import torch
 
-from seen_jax.benchmarks import arguments, here, side_by_side, timing, torch_seen
-from seen_jax.benchmarks.arguments import DEVICES
+from seen_jax.benchmarks import programs, timing, torch_seen
 from seen_jax.benchmarks.clips import draw_batches, draw_jpegs, draw_store
-from seen_jax.benchmarks.torch_epochs import NUM_FILES, Files, loading_epochs
-from seen_jax.benchmarks.torch_epochs import Training as PlainTraining
+from seen_jax.benchmarks.programs import DEVICES, Here, Plain
 from seen_jax.data.batches import Batches
 from seen_jax.data.windows import Setting
 from seen_jax.models.counting import count_macs
 from seen_jax.models.precision import PRODUCTS
-from seen_jax.protocol import NUM_PASSES, evaluate
+from seen_jax.protocol import evaluate
 from seen_jax.training import step
 from seen_jax.training.feed import place
 
 HERE, RESIDENT, LOADING = "JAX", "PyTorch, resident", "PyTorch, loading"
 RESIDENT_TF32 = f"{RESIDENT}, TF32"
 COPIED_BYTES = 2**30  # that are read, and written again
+NUM_FILES = 256  # that windows are decoded from, again and again
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    arguments.add_device(parser)
-    arguments.add_precision(parser)
-    kind, default = Setting.parse, [Setting(4, 3)]
-    parser.add_argument("--setting", type=kind, nargs="+", default=default)
-    clips = {"train_clips": 1638, "test_clips": 767}
-    arguments.add_numbers(parser, batch_size=32, **clips, passes=NUM_PASSES)
-    arguments.add_numbers(parser, least=2, epochs=180)
-    arguments.add_numbers(parser, text="epochs of each in turn", rounds=3)
-    arguments.add_numbers(parser, text="rows of a product", ceiling_size=4096)
-
-
-def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(args: Namespace) -> list[dict[str, Any]]:
     """Measures each setting; where there are several, stderr shows each when done."""
-    arguments.check_last_batch(args.train_clips, args.batch_size)
-    side_by_side.choose_device(args.device)
+    programs.check_last_batch(args.train_clips, args.batch_size)
+    programs.choose_device(args.device)
     results = []
     for setting in args.setting:
         results.append(measure_setting(args, setting))
@@ -65,7 +53,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     return results
 
 
-def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
+def measure_setting(args: Namespace, setting: Setting) -> dict[str, Any]:
     """Measures everything of a setting; returns seconds, and what a step does."""
     device, weights = DEVICES[args.device], torch_seen.draw_weights(seed=0)
     train = draw_batches(args.train_clips, setting, args.batch_size)
@@ -75,17 +63,20 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
     began = time.perf_counter()
     frames = jax.block_until_ready(place(train.images, devices))
     placed_s = time.perf_counter() - began
-    training = here.Training(weights, train, args.precision, frames)
+    training = Here(weights, train, args.precision, frames)
     first_s = seconds(training.epoch)
     set_up_s = time.perf_counter() - began
-    files = Files(draw_jpegs(NUM_FILES), args.train_clips, setting.num_event_frames)
+    files = draw_jpegs(NUM_FILES)
+    load = partial(programs.load_windows, files, setting.num_event_frames)
+    loaded = load, args.train_clips, args.batch_size, device
     ways = {
         HERE: training.epoch,
-        RESIDENT: PlainTraining(weights, train, device).epoch,
-        LOADING: loading_epochs(weights, files, args.batch_size, device),
+        RESIDENT: Plain(weights, train, device).epoch,
+        LOADING: programs.loading_epochs(weights, *loaded),
     }
     if args.device == "gpu":
-        ways[RESIDENT_TF32] = in_tf32(PlainTraining(weights, train, device).epoch)
+        tf32 = torch.backends.cudnn.flags(enabled=True, allow_tf32=True)  # its default
+        ways[RESIDENT_TF32] = tf32(Plain(weights, train, device).epoch)
     # The first epoch of each, which starts processes and chooses algorithms, is not
     # counted; 0 seconds are one epoch.
     once = {name: timing.repeat(epoch) for name, epoch in ways.items()}
@@ -95,10 +86,9 @@ def measure_setting(args: argparse.Namespace, setting: Setting) -> dict[str, Any
         del rate["per_core_s"]  # a device or those processes work, too
     rest = args.epochs - 1
     rest_s = seconds(lambda: train_epochs(training, rest))
-    machine = side_by_side.machine(args.device)
     return {
         "what": f"{setting}, batch {args.batch_size}, {args.train_clips} clips, "
-        f"{args.precision}; {machine}",
+        f"{args.precision}; {programs.machine(args.device)}",
         "epochs": args.epochs,
         "passes": args.passes,
         "placed_s": placed_s,
@@ -120,43 +110,29 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def in_tf32(call: Callable[[], Any]) -> Callable[[], Any]:
-    """Returns the call with PyTorch's own default for convolutions on GPUs."""
-
-    def run():
-        torch.backends.cudnn.allow_tf32 = True
-        try:
-            return call()
-        finally:
-            torch.backends.cudnn.allow_tf32 = False
-
-    return run
-
-
-def train_epochs(training: here.Training, num_epochs: int) -> None:
+def train_epochs(training: Here, num_epochs: int) -> None:
     """Trains epochs, reading each one's sums while the next runs."""
-    size = len(training.batches)
-    before = training.start(size)
-    for _ in range(num_epochs - 1):
+    size, before = len(training.batches), []
+    for _ in range(num_epochs):
         sums = training.start(size)
-        here.mean_loss(before)
+        if before:
+            programs.mean_loss(before)
         before = sums
-    here.mean_loss(before)
+    programs.mean_loss(before)
 
 
-def evaluation_s(training: here.Training, test: Batches, num_passes: int) -> float:
+def evaluation_s(training: Here, test: Batches, num_passes: int) -> float:
     """Returns seconds of the passes, from frames on the device, once compiled."""
-    frames = place(test.images, training.devices)
-    predict = training.make_predict(test, frames)
+    predict = training.make_predict(test, place(test.images, training.devices))
 
     def run(passes):
-        evaluate(predict(training.state.variables, passes), len(test.clips), passes)
+        evaluate(predict(passes), len(test.clips), passes)
 
     run(1)
     return seconds(lambda: run(num_passes))
 
 
-def work(training: here.Training) -> dict[str, float | None]:
+def work(training: Here) -> dict[str, float | None]:
     """Returns what one step does: FLOPs in products, and bytes by XLA's count.
 
     The bytes are None on a CPU, where a step has loops: XLA counts one round.
@@ -164,11 +140,11 @@ def work(training: here.Training) -> dict[str, float | None]:
     fn = step.train_step_fn(training.model, training.optimizer)
     compiled = step.parallel(fn, training.devices)
     inputs = training.state, step.shard(training.batches.batch(0), 1)
-    costs = {}
+    work = {"flops": 2.0 * count_macs(compiled, *inputs), "bytes": None}
     if training.devices[0].platform != "cpu":
         costs = compiled.lower(*inputs).compile().cost_analysis() or {}
-    flops = 2.0 * count_macs(compiled, *inputs)
-    return {"flops": flops, "bytes": costs.get("bytes accessed")}
+        work["bytes"] = costs.get("bytes accessed")
+    return work
 
 
 def ceilings(precision: str, size: int) -> dict[str, float]:
@@ -205,17 +181,17 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
     }
     lines = [result["what"]]
     lines += [f"{what:36}{result[name]:9.2f} s" for name, what in names.items()]
-    epoch_s, here_s = result["epoch_s"], result["epoch_s"][HERE]
-    noisy = result["noisy"]
+    epoch_s, noisy = result["epoch_s"], result["noisy"]
     for name, rounds in epoch_s.items():
-        value, ratio = timing.to_text(rounds, 3), timing.ratio(rounds, here_s)
+        value, ratio = timing.to_text(rounds, 3), timing.ratio(rounds, epoch_s[HERE])
         times = timing.marked(ratio, noisy, name, HERE, digits=1)
         lines.append(f"{f'an epoch, {name}':36}{value:>26} s, {times} x")
-    step_work, most = result["step"], result["ceilings"]
     for what, name, unit in (("products", "flops", "FLOP"), ("memory", "bytes", "B")):
-        if step_work[name] is not None:
-            rate, ceiling = step_work[name] * result["steps_per_s"], f"{name}_per_s"
-            percent = f"{100 * rate / most[ceiling]:.0f} %"
-            of = f"{percent} of {most[ceiling] / 1e12:.2f} T{unit}/s measured"
+        if (work := result["step"][name]) is not None:
+            rate, most = (
+                work * result["steps_per_s"],
+                result["ceilings"][f"{name}_per_s"],
+            )
+            of = f"{100 * rate / most:.0f} % of {most / 1e12:.2f} T{unit}/s measured"
             lines.append(f"{what:36}{rate / 1e12:9.2f} T{unit}/s, {of}")
     return "\n".join(lines + timing.warnings(noisy))

@@ -9,29 +9,21 @@ include compiling; a second eval.py is faster.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from seen_jax.benchmarks import arguments, timing
+from seen_jax.benchmarks import timing
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workdir", required=True, help="folder of a run")
-    parser.add_argument("--split", default="test")
-    arguments.add_numbers(parser, passes=20)
-
-
-def measure(args: argparse.Namespace) -> dict[str, Any]:
+def measure(args: Namespace) -> dict[str, Any]:
     """Evaluates once; returns seconds by stage."""
     seconds, start = {}, time.perf_counter()
 
     def stage_is_done(name):
-        nonlocal start
-        now = time.perf_counter()
-        seconds[name], start = now - start, now
+        seconds[name] = time.perf_counter() - start - sum(seconds.values())
 
     # Here, so that they are measured.
     from seen_jax.evaluation import folder, observe, report, restored, summaries
@@ -42,13 +34,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     stage_is_done("restore")
     with tempfile.TemporaryDirectory() as out:
         folder.prepare(out, args.passes)
-        probabilities = restored.evaluate(run, batches, args.passes)
+        shares = restored.evaluate(run, batches, args.passes)
         stage_is_done("passes")
         observed = observe.observe_clips(run.model, run.variables, batches)
         stage_is_done("observe")
-        folder.write(
-            run, args.split, batches, probabilities, observed, out, "benchmark"
-        )
+        folder.write(run, args.split, batches, shares, observed, out, "benchmark")
         stage_is_done("write")
         report.to_text(summaries.summarise_directories([out]))
         stage_is_done("report")
@@ -66,10 +56,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def to_text(result: Mapping[str, Any]) -> str:
     """Formats a line for each stage."""
-    lines = [
+    stages = result["seconds"] | {"total": result["total_seconds"]}
+    first = (
         f"{result['setting']}, {result['clips']} clips, {result['passes']} passes, "
         f"{result['observed_clips']} clips observed; {result['machine']}"
-    ]
-    lines += [f"{name:10}{value:9.1f} s" for name, value in result["seconds"].items()]
-    lines.append(f"{'total':10}{result['total_seconds']:9.1f} s")
-    return "\n".join([*lines, f"{result['seconds_per_pass']:.2f} s a pass"])
+    )
+    lines = [f"{name:10}{value:9.1f} s" for name, value in stages.items()]
+    return "\n".join([first, *lines, f"{result['seconds_per_pass']:.2f} s a pass"])

@@ -2,7 +2,7 @@
 
     python -m seen_jax.benchmarks runtime --bundle BUNDLE [--seconds_at_30 60]
 
-Windows of clips, from --data_dir or simulated: how many neurons fire decides the time
+Windows of clips, from --data_dir or 7 simulated: how many neurons fire decides the time
 of the kernel in C. Without torch, or its weights in the bundle, the plain network is
 left out, and ratios are to the first program. All of it runs on one core, taken before
 libraries are loaded, since that is when they count the cores.
@@ -10,9 +10,9 @@ libraries are loaded, since that is when they count the cores.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from seen_jax.benchmarks import arguments, timing
-from seen_jax.benchmarks.clips import open_data, read_frames
+from seen_jax.benchmarks import timing
+from seen_jax.benchmarks.clips import open_data
+from seen_jax.data.record import KINDS, Record
 from seen_jax.data.records import open_records
 from seen_jax.errors import UserError, refuse
+from seen_jax.export.torch_files import read_checkpoint
+from seen_jax.images import decode_jpeg
 from seen_jax.runtime import seen_runtime
 
 PLAIN = "PyTorch, plain network"
@@ -34,19 +37,17 @@ Window = tuple[np.ndarray, np.ndarray]  # float32 (1, T, 90, 90) and (1, N, 90, 
 Clip = list[np.ndarray]  # event frames and intensity frames, uint8 (F, S, S)
 
 
-def add_bundle(parser: argparse.ArgumentParser) -> None:
-    """Adds --bundle, and which clips are shown."""
-    parser.add_argument("--bundle", type=Path, required=True)
-    arguments.add_data(parser, f"{NUM_SIMULATED} clips")
-
-
-def read_clips(args: argparse.Namespace) -> tuple[str, list[Clip]]:
+def read_clips(args: Namespace) -> tuple[str, list[Clip]]:
     """Returns what clips they are, in words, and their frames."""
-    with open_data(args.data_dir, NUM_SIMULATED, config=args.dataset) as data_dir:
+    with open_data(args.data_dir, args.dataset, NUM_SIMULATED) as data_dir:
         records = open_records(data_dir, "train", args.dataset)
         count = min(NUM_CLIPS, len(records))
         clips = [read_frames(records[i]) for i in range(count)]
     return f"windows of {count} {records.clips.source} clips", clips
+
+
+def read_frames(record: Record) -> Clip:
+    return [np.stack([*map(decode_jpeg, record.jpegs(kind))]) for kind in KINDS]
 
 
 def without_network(bundle: Path) -> seen_runtime.Runtime:
@@ -58,11 +59,11 @@ def without_network(bundle: Path) -> seen_runtime.Runtime:
 def cut_windows(bundle: Path, clips: Sequence[Clip]) -> list[Window]:
     """Returns windows of every clip, from its first one to its last."""
     runtime = without_network(bundle)
-    stride, length = runtime.manifest["skip"] + 1, runtime.lengths[0]
-    offsets = stride * np.arange(length)
+    offsets = (runtime.manifest["skip"] + 1) * np.arange(runtime.lengths[0])
     places = offsets, offsets[runtime.manifest["intensity_places"]]
     span = int(offsets[-1]) + 1
-    if all(len(clip[0]) < span for clip in clips):
+    long = [clip for clip in clips if len(clip[0]) >= span]
+    if not long:
         rule, got = f"a clip of {span} frames or more", "only shorter ones"
         refuse("data_dir", rule, got, "give other clips")
 
@@ -74,8 +75,7 @@ def cut_windows(bundle: Path, clips: Sequence[Clip]) -> list[Window]:
 
     return [
         window(clip, begin)
-        for clip in clips
-        if len(clip[0]) >= span
+        for clip in long
         for begin in np.linspace(0, len(clip[0]) - span, NUM_CLIPS, dtype=int)
     ]
 
@@ -102,12 +102,9 @@ def plain_way(bundle: Path, windows: Sequence[Window]) -> dict[str, Callable]:
     """Returns the plain network, on windows that are RGB already, where it can run."""
     if find_spec("torch") is None or not (bundle / "seen.pt").is_file():
         return {}
-    import torch  # after the core is taken
+    weights, _ = read_checkpoint(bundle / "seen.pt")
+    from seen_jax.benchmarks import torch_seen  # and torch, after the core is taken
 
-    from seen_jax.benchmarks import torch_seen
-
-    checkpoint = torch.load(bundle / "seen.pt", weights_only=True)
-    weights = {name: x.numpy() for name, x in checkpoint["state_dict"].items()}
     network = torch_seen.restore(weights)
     rgb = [tuple(map(torch_seen.rgb, x)) for x in windows]
     return {PLAIN: on_all(lambda *x: torch_seen.predict(network, *x), rgb)}
@@ -130,23 +127,12 @@ def replay(bundle: Path, backend: str, seconds: float, clips: Sequence[Clip]) ->
     """Plays the clips one after the other, again and again, at 30 frames per second."""
     runtime = seen_runtime.load(str(bundle), backend)
     both = (np.concatenate(frames) for frames in zip(*clips, strict=True))
-    numbered = (
-        {i: frames[i % len(frames)] for i in range(round(30 * seconds))}
-        for frames in both
-    )
+    count = round(30 * seconds)
+    numbered = ({i: x[i % len(x)] for i in range(count)} for x in both)
     return seen_runtime.replay(runtime, *numbered, rate=30.0)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_bundle(parser)
-    text = "default: all of the bundle's formats"
-    parser.add_argument("--backends", nargs="+", metavar="NAME", help=text)
-    arguments.add_rounds(parser, rounds=15, seconds=0.5)
-    text, kind = "of a replay at 30 frames/s", arguments.SECONDS
-    parser.add_argument("--seconds_at_30", type=kind, default=60.0, help=text)
-
-
-def measure(args: argparse.Namespace) -> dict[str, Any]:
+def measure(args: Namespace) -> dict[str, Any]:
     what, clips = read_clips(args)
     with on_one_core():
         windows = cut_windows(args.bundle, clips)

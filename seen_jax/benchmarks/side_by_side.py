@@ -13,48 +13,36 @@ may differ: a membrane within rounding of the threshold fires in one and not the
 
 from __future__ import annotations
 
-import argparse
-import os
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
+from flax import linen as nn
 
-from seen_jax.benchmarks import arguments, forward, step, timing, torch_seen
-from seen_jax.benchmarks.arguments import DEVICES, HERE, PLAIN
+from seen_jax import images
+from seen_jax.benchmarks import programs, timing, torch_seen
 from seen_jax.benchmarks.clips import NUM_FRAMES, draw_batches
-from seen_jax.benchmarks.here import Weights
+from seen_jax.benchmarks.programs import DEVICES, HERE, PLAIN, Weights
 from seen_jax.data.batches import Batches
+from seen_jax.data.store import Store
 from seen_jax.errors import refuse
-from seen_jax.export.convert import torch_from_variables
-from seen_jax.models.fast.network import options_of
+from seen_jax.export.convert import torch_from_variables, variables_from_torch
+from seen_jax.models.fast.network import network, options_of
 from seen_jax.models.seen import SEEN
+from seen_jax.training import step
+from seen_jax.training.feed import Frames, place
 
 MOST_CHECKED = 32  # windows in float64
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    command = parser.get_default("command")
-    arguments.add_device(parser)
-    arguments.add_precision(parser)
-    arguments.add_setting(parser)
-    arguments.add_numbers(parser, batch_size=1 if command == "latency" else 32)
-    text = "a run, whose weights and training clips are taken; default: drawn ones"
-    parser.add_argument("--workdir", type=Path, metavar="RUN", help=text)
-    arguments.add_rounds(parser, rounds=15, seconds=1.0)
-    parser.set_defaults(devices=1, clips=0)
-    if command == "step":
-        text = "of the CPU, virtual; default: 1"
-        arguments.add_numbers(parser, text=text, devices=1)
-        text = "whose frames are in the device's memory; default: 0, the batch is sent"
-        arguments.add_numbers(parser, least=0, text=text, clips=0)
+Calls = dict[str, Callable[[], np.ndarray]]  # by program; each waits for its result
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
+def measure(args: Namespace) -> dict[str, Any]:
     """Measures what the arguments ask for; returns what --json prints.
 
     Raises:
@@ -62,19 +50,18 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
       RuntimeError: the two programs do not compute the same function.
     """
     if args.command == "step":
-        arguments.check_last_batch(args.batch_size, args.batch_size)
-    if args.device == "cpu" and args.devices > 1:
-        jax.config.update("jax_num_cpu_devices", args.devices)
-    choose_device(args.device)
-    make_calls = (step if args.command == "step" else forward).make_calls
-    check_same(args, make_calls)
+        programs.check_last_batch(args.batch_size, args.batch_size)
+        if args.device == "cpu" and args.devices > 1:
+            jax.config.update("jax_num_cpu_devices", args.devices)
+    programs.choose_device(args.device)
+    check_same(args)
     calls = make_calls(*start(args), args)
     for call in calls.values():
         call()
     ways = {name: timing.repeat(call) for name, call in calls.items()}
     rates = timing.alternate(ways, args.rounds, args.seconds)
     return {
-        "machine": machine(args.device),
+        "machine": programs.machine(args.device),
         "versions": {"jax": jax.__version__, "torch": torch.__version__},
         "what": f"{args.command}, E{args.setting.num_event_frames}, "
         f"batch {args.batch_size}, {args.workdir or 'random images and weights'}",
@@ -84,10 +71,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def check_same(args: argparse.Namespace, make_calls: Any) -> None:
+def check_same(args: Namespace) -> None:
     """Raises a RuntimeError unless the first results agree in float64."""
     few = {"batch_size": min(args.batch_size, MOST_CHECKED), "precision": "float32"}
-    args = argparse.Namespace(**vars(args) | few)
+    args = Namespace(**vars(args) | few)
     weights, batches = start(args)
     in_full = {
         name: x.astype(np.float64) if x.dtype == np.float32 else x
@@ -102,19 +89,20 @@ def check_same(args: argparse.Namespace, make_calls: Any) -> None:
         )
 
 
-def start(args: argparse.Namespace) -> tuple[Weights, Batches]:
+def start(args: Namespace) -> tuple[Weights, Batches]:
     """Returns the weights and batches of the run, or drawn ones.
 
     Raises:
       UserError: a run of another network than the plain one, or with `--clips`.
     """
+    clips = getattr(args, "clips", 0)
     if args.workdir is None:  # without --clips the frames of one batch are enough
-        num_clips = max(args.batch_size, args.clips)
+        num_clips = max(args.batch_size, clips)
         num_frames = NUM_FRAMES if num_clips > args.batch_size else None
         drawn = draw_batches(num_clips, args.setting, args.batch_size, num_frames)
         return torch_seen.draw_weights(seed=0), drawn
-    if args.clips:
-        refuse("clips", "0 with a workdir, whose clips are taken", args.clips)
+    if clips:
+        refuse("clips", "0 with a workdir, whose clips are taken", clips)
     from seen_jax.evaluation.restored import open_batches, restore  # grain, for data
 
     restored = restore(args.workdir)
@@ -131,6 +119,67 @@ def start(args: argparse.Namespace) -> tuple[Weights, Batches]:
     return torch_from_variables(restored.variables), batches
 
 
+def make_calls(weights: Weights, batches: Batches, args: Namespace) -> Calls:
+    """Returns a step, or a prediction, in plain PyTorch and here.
+
+    A step includes the loss, the gradient and the update of the published recipe, here
+    also copying the batch, or with `--clips` gathering it from the device's memory, and
+    normalising its images. Its result is its loss; that of a prediction, from images
+    that are normalised, its probabilities.
+    """
+    plain = torch_seen.restore(weights, DEVICES[args.device])
+    batch = first_batch(batches)
+    both = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
+    rgb = [x.contiguous() for x in torch_seen.inputs(plain, *both)]
+    if args.command == "step":
+        return _steps(weights, batches, args, plain, batch, rgb)
+    dtype = weights["fc1.weight"].dtype
+    event = images.normalise_events(batch["event_frames"], dtype)
+    intensity = images.normalise_intensity(batch["intensity_frames"], dtype)
+    inputs = jax.device_put({"event_frames": event, "intensity_frames": intensity})
+    variables = jax.device_put(variables_from_torch(weights))
+    model = network(args.precision)
+    predict = jax.jit(lambda variables, x: nn.softmax(model.apply(variables, **x)))
+    return {
+        PLAIN: lambda: torch_seen.predict(plain, *rgb),
+        HERE: lambda: np.asarray(predict(variables, inputs)),
+    }
+
+
+def _steps(weights, batches, args, plain, batch, rgb):
+    optimizer, _ = torch_seen.recipe(plain)
+    labels = torch.from_numpy(batch["label"]).to(rgb[0].device)
+    devices = jax.local_devices()[: args.devices]
+    frames = place_tiled(batches.images, devices) if args.clips else None
+    training = programs.Here(weights, batches, args.precision, frames, devices)
+    if not args.clips:  # the first batch again and again, which waits on the host
+        batches.iterate = lambda start, stop: [batch] * (stop - start)
+    return {
+        PLAIN: lambda: torch_seen.train_step(plain, optimizer, *rgb, labels).cpu(),
+        HERE: lambda: programs.mean_loss(training.start(1)),
+    }
+
+
+def first_batch(batches: Batches) -> Mapping[str, np.ndarray]:
+    """Returns batch 0 of drawn clips, whose few frames may stand for many."""
+    store, rows = batches.images, batches.rows(0, 1)
+    batch = {name: rows[name][0] for name in ("label", "mask", "clip")}
+    for name in ("event", "intensity"):
+        frames = getattr(store, f"{name}_frames")
+        batch[f"{name}_frames"] = frames[rows[f"{name}_rows"][0] % len(frames)]
+    return batch
+
+
+def place_tiled(store: Store, devices: Sequence[jax.Device]) -> Frames:
+    """Repeats a store's few frames on the devices until they are those of its clips."""
+    times = -(-int(store.clips.num_frames.sum()) // len(store.event_frames))
+
+    def tile(frames):
+        return {name: jnp.tile(x, (times, 1, 1)) for name, x in frames.items()}
+
+    return step.parallel(tile, devices)(place(store, devices))
+
+
 def to_text(result: Mapping[str, Any]) -> str:
     """Formats the time of a call of both programs, and the ratio."""
     versions, calls = result["versions"], result["calls"]
@@ -144,30 +193,3 @@ def to_text(result: Mapping[str, Any]) -> str:
             f"{HERE} is {ratio} times faster than {PLAIN}",
         ]
     )
-
-
-def choose_device(name: str) -> None:
-    """Has JAX work on a device of `DEVICES`, and PyTorch in full float32, as JAX does.
-
-    By default PyTorch's convolutions shorten float32 to TF32 on GPUs.
-
-    Raises:
-      UserError: there is no such device.
-    """
-    jax.config.update("jax_platforms", DEVICES[name])
-    # Of a GPU's memory; JAX alone would take three quarters at once.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")
-    torch.backends.cudnn.allow_tf32 = False
-    remedy = "choose cpu, or install PyTorch and JAX for this machine's GPU"
-    if name == "gpu" and not torch.cuda.is_available():
-        refuse("device", "a GPU that PyTorch sees", "none", remedy)
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:
-        refuse("device", f"a {name} that JAX sees", f"none ({error})", remedy)
-
-
-def machine(device: str) -> str:
-    """Names the machine, and its GPU if that is the device."""
-    gpu = f"{jax.devices()[0].device_kind}, " if device == "gpu" else ""
-    return gpu + timing.machine()

@@ -11,7 +11,7 @@ zero, so that their time is the same at any rate.
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seen_jax.benchmarks import arguments, runtime, timing
+from seen_jax.benchmarks import runtime, timing
 from seen_jax.errors import refuse
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import LAYERS
@@ -73,12 +73,7 @@ def crossing(points: list[tuple[float, float]], dense: float) -> float | None:
     return None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    runtime.add_bundle(parser)
-    arguments.add_rounds(parser, rounds=15, seconds=0.25)
-
-
-def measure(args: argparse.Namespace) -> dict[str, Any]:
+def measure(args: Namespace) -> dict[str, Any]:
     """Measures all thresholds and the dense programs in turn; times are of the core."""
     what, clips = runtime.read_clips(args)
     with runtime.on_one_core():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import statistics
 import time
@@ -26,18 +27,15 @@ CLOCKS = {"per_s": "by the clock", "per_core_s": "in processor time"}
 # processor time of all threads of this process, which other programs hardly change. And
 # "others": how many cores everything else on this machine used meanwhile.
 Rate = dict[str, list[float]]
+Way = Callable[[float], int]  # works for about so many seconds, returns units of work
 
 
 def alternate(
-    ways: Mapping[str, Callable[[float], int]], num_rounds: int, seconds: float
+    ways: Mapping[str, Way], num_rounds: int, seconds: float
 ) -> dict[str, Rate]:
     """Measures each way once a round, so that a busy moment does not hit one alone.
 
-    Args:
-      ways: name to a function that works for about the given seconds and returns how
-        many units it did. A first, short call is not counted.
-      num_rounds: measurements of each.
-      seconds: per measurement, about.
+    A first, short call of each is not counted.
     """
     for way in ways.values():
         way(seconds / 4)
@@ -75,10 +73,10 @@ def _others_s():
     return busy / os.sysconf("SC_CLK_TCK") - own_s
 
 
-def repeat(call: Callable[[], object], units: int = 1) -> Callable[[float], int]:
-    """Returns a function that calls for some time, at least once, and counts units."""
+def repeat(call: Callable[[], object], units: int = 1) -> Way:
+    """Returns a way that calls until the time is over, at least once."""
 
-    def run(seconds: float) -> int:
+    def run(seconds):
         end, done = time.perf_counter() + seconds, 0
         while not done or time.perf_counter() < end:
             call()
@@ -102,24 +100,20 @@ def noisy_ways(rates: Mapping[str, Rate]) -> dict[str, str]:
     Note: the spread alone would hide it. Steady programs beside this one take the cache
     and half of a core with two threads, so that every round takes longer, evenly.
     """
-    return {name: why for name, rate in rates.items() if (why := _why_noisy(rate))}
+    noisy = {}
+    for name, rate in rates.items():
+        known = {clock: rate[kind] for kind, clock in CLOCKS.items() if kind in rate}
+        wide = [k for k, x in known.items() if spread(x) > NOISY * statistics.median(x)]
+        reasons = [f"spread {clock}" for clock in wide]
+        others = statistics.mean(rate.get("others", [0.0]))
+        if others > NOISY:
+            reasons.append(f"others used {others:.1f} cores")
+        if reasons:
+            noisy[name] = ", ".join(reasons)
+    return noisy
 
 
-def _why_noisy(rate):
-    known = {kind: rate[kind] for kind in CLOCKS if kind in rate}
-    is_wide = {k: spread(x) > NOISY * statistics.median(x) for k, x in known.items()}
-    reasons = [f"spread {CLOCKS[kind]}" for kind, is_so in is_wide.items() if is_so]
-    others = statistics.mean(rate.get("others", [0.0]))
-    if others > NOISY:
-        reasons.append(f"others used {others:.1f} cores")
-    return ", ".join(reasons)
-
-
-def to_text(
-    rounds: Sequence[float],
-    digits: int,
-    best: Callable[[Sequence[float]], float] = min,
-) -> str:
+def to_text(rounds: Sequence[float], digits: int, best: Callable = min) -> str:
     """Formats the median, the spread if any, and the smallest or the best otherwise."""
     values = statistics.median(rounds), spread(rounds), best(rounds)
     median, half, best_one = (f"{x:,.{digits}f}" for x in values)
@@ -143,14 +137,13 @@ def marked(value: float, noisy: Mapping[str, str], *ways: str, digits: int = 2) 
 
 def warnings(noisy: Mapping[str, str]) -> list[str]:
     """Returns a line about a busy machine, or none, from what `noisy_ways` returned."""
-    if not noisy:
-        return []
     each = "; ".join(f"{name} ({why})" for name, why in noisy.items())
-    return [
+    line = (
         f"{MARK} WARNING, a busy machine: half the interquartile range is above "
         f"{NOISY:.0%} of the median, or others used more of a core, for {each}. Stop "
         "other programs and measure again"
-    ]
+    )
+    return [line] if noisy else []
 
 
 def table(
@@ -189,9 +182,8 @@ def times_ms(rates: Sequence[float]) -> list[float]:
 def machine() -> str:
     """Returns the processor, how many there are, Python's version, and the load."""
     model, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():  # on Linux
-        lines = info.read_text(encoding="utf-8").splitlines()
-        names = [x.split(":")[1].strip() for x in lines if x.startswith("model name")]
-        model = names[0] if names else model
+    text = info.read_text(encoding="utf-8") if info.exists() else ""  # on Linux
+    if named := re.search(r"^model name\s*:(.*)", text, re.MULTILINE):
+        model = named[1].strip()
     python = f"Python {platform.python_version()}"
     return f"{model}, {os.cpu_count()} processors, {python}, load {LOAD:.2f} at start"

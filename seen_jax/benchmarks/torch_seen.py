@@ -13,13 +13,15 @@ SIGGRAPH 2023; see `seen_jax.models.seen` for what is what.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import ExponentialLR, LRScheduler
 
 from seen_jax import see
 
@@ -48,10 +50,10 @@ class Spike(torch.autograd.Function):
 class Neurons(NamedTuple):
     """The state of a layer of LIF neurons; numbers at rest, then tensors."""
 
-    membrane: torch.Tensor | float = 0.0
-    spike: torch.Tensor | float = 0.0
+    membrane: Tensor | float = 0.0
+    spike: Tensor | float = 0.0
 
-    def step(self, current: torch.Tensor) -> Neurons:
+    def step(self, current: Tensor) -> Neurons:
         membrane = DECAY * self.membrane * (1 - self.spike) + current
         return Neurons(membrane, Spike.apply(membrane))
 
@@ -72,9 +74,7 @@ class SEEN(nn.Module):
         self.fc1 = nn.Linear(512 * 6 * 6, 256)
         self.fc2 = nn.Linear(256, num_classes)
 
-    def forward(
-        self, event_frames: torch.Tensor, intensity_frames: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, event_frames: Tensor, intensity_frames: Tensor) -> Tensor:
         """Returns logits (B, K).
 
         Args:
@@ -96,9 +96,7 @@ class SEEN(nn.Module):
             membranes.append(lif5.membrane)
         return torch.stack(membranes).mean(0)
 
-    def spatial(
-        self, intensity_frames: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def spatial(self, intensity_frames: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the attention (B, 3) and the spikes J_s (B, 512, 6, 6)."""
         x = self.conv0(intensity_frames.flatten(1, 2))  # [first RGB, last RGB]
         features = [conv(x) for conv in self.scales()]
@@ -112,23 +110,19 @@ class SEEN(nn.Module):
         return self.conv1_f2, self.conv1_f3, self.conv1_f4
 
 
-def _score() -> nn.Sequential:
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1),
-        nn.Conv2d(64, 8, 1),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Conv2d(8, 1, 1),
-    )
+def _score():
+    conv, norm = nn.Conv2d(64, 8, 1), nn.BatchNorm2d(8)
+    pool = nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(pool, conv, norm, nn.ReLU(), nn.Conv2d(8, 1, 1))
 
 
-def _weigh(features: list[torch.Tensor], attention: torch.Tensor) -> torch.Tensor:
-    """Concatenates three of (B, 64, h, w), each times its weight."""
-    weights = attention[:, :, None, None, None].unbind(1)  # three of (B, 1, 1, 1)
+def _weigh(features, attention):
+    """Concatenates three of (B, 64, h, w), each times its weight of (B, 3)."""
+    weights = attention[:, :, None, None, None].unbind(1)
     return torch.cat([w * f for w, f in zip(weights, features, strict=True)], dim=1)
 
 
-def _read(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+def _read(conv, x):
     """Convolves with a kernel as it is now: without bias, and nothing is learned."""
     kernel = conv.weight.detach()
     return functional.conv2d(x, kernel, stride=conv.stride, padding=conv.padding)
@@ -153,67 +147,61 @@ def restore(state_dict: Mapping[str, np.ndarray], device: str = "cpu") -> SEEN:
     return load(SEEN(len(state_dict["fc2.bias"])).to(device, dtype), state_dict)
 
 
-def recipe(
-    network: SEEN,
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+def recipe(network: SEEN) -> tuple[Optimizer, LRScheduler]:
     """Returns the optimiser, and the schedule, which steps after every epoch."""
-    optimizer = torch.optim.SGD(
-        network.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY
-    )
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, LEARNING_RATE_DECAY)
-    return optimizer, schedule
+    rates = LEARNING_RATE, MOMENTUM, 0, WEIGHT_DECAY  # no dampening
+    optimizer = SGD(network.parameters(), *rates)
+    return optimizer, ExponentialLR(optimizer, LEARNING_RATE_DECAY)
 
 
-def inputs(
-    network: SEEN, event_frames: torch.Tensor, intensity_frames: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(network: SEEN, *both: Tensor) -> list[Tensor]:
     """Normalises frames: (B, T, 3, H, W) of the network's type, on its device.
 
     Args:
-      event_frames, intensity_frames: levels 0 to 255; grey (B, T, H, W), or RGB.
+      both: event and intensity frames, levels 0 to 255; grey (B, T, H, W), or RGB.
     """
-    like, normalised = network.fc1.weight, []
-    for frames, mean, std in (
-        (event_frames, see.EVENT_MEAN, see.EVENT_STD),
-        (intensity_frames, see.INTENSITY_MEAN, see.INTENSITY_STD),
-    ):
-        frames = (frames.to(like) / 255 - mean) / std
-        normalised.append(rgb(frames) if frames.ndim == 4 else frames)
-    return tuple(normalised)
+    statistics = (
+        (see.EVENT_MEAN, see.EVENT_STD),
+        (see.INTENSITY_MEAN, see.INTENSITY_STD),
+    )
+    scaled = (
+        (x.to(network.fc1.weight) / 255 - mean) / std
+        for x, (mean, std) in zip(both, statistics, strict=True)
+    )
+    return [rgb(x) if x.ndim == 4 else x for x in scaled]
 
 
-def batch_inputs(network: SEEN, batch: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
-    """Returns a batch's images as the network gets them, in memory as RGB."""
-    frames = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
-    return [x.contiguous() for x in inputs(network, *frames)]
-
-
-def rgb(frames: torch.Tensor | np.ndarray) -> torch.Tensor:
+def rgb(frames: Tensor | np.ndarray) -> Tensor:
     """Makes three equal channels without a copy: (B, T, H, W) to (B, T, 3, H, W)."""
     return torch.as_tensor(frames)[:, :, None].expand(-1, -1, 3, -1, -1)
 
 
 def train_step(
-    network: SEEN,
-    optimizer: torch.optim.Optimizer,
-    event_frames: torch.Tensor,
-    intensity_frames: torch.Tensor,
-    labels: torch.Tensor,
-) -> torch.Tensor:
+    network: SEEN, optimizer: Optimizer, *inputs_and_labels: Tensor
+) -> Tensor:
     """Takes one step in training mode; returns the loss before it, ()."""
-    network.train()
-    logits = network(event_frames, intensity_frames)
-    loss = functional.cross_entropy(logits, labels.long())
+    *inputs, labels = inputs_and_labels
+    loss = functional.cross_entropy(network.train()(*inputs), labels.long())
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     return loss.detach()
 
 
+def train(network: SEEN, optimizer: Optimizer, batches: Iterable) -> float:
+    """Takes a step on each batch, as of `train_step`; returns the windows' mean loss.
+
+    The device is asked for it at the end alone.
+    """
+    total, count = 0.0, 0
+    for batch in batches:
+        total += train_step(network, optimizer, *batch) * len(batch[0])
+        count += len(batch[0])
+    return float(total) / count
+
+
 @torch.no_grad()
-def predict(
-    network: SEEN, event_frames: torch.Tensor, intensity_frames: torch.Tensor
-) -> np.ndarray:
+def predict(network: SEEN, *inputs: Tensor) -> np.ndarray:
     """Returns probabilities (B, K), BatchNorm on its running statistics."""
     network.eval()
-    return network(event_frames, intensity_frames).softmax(dim=1).cpu().numpy()
+    return network(*inputs).softmax(dim=1).cpu().numpy()

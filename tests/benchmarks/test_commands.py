@@ -1,45 +1,32 @@
 """What all commands share: arguments, errors in a line, rates and drawn clips."""
 
-import argparse
 import sys
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from seen_jax import see
 from seen_jax.benchmarks import __main__ as benchmarks
-from seen_jax.benchmarks import arguments, clips, timing
-from seen_jax.data.windows import Setting
+from seen_jax.benchmarks import clips, timing
 from seen_jax.errors import UserError
 
 
 @pytest.mark.parametrize(
     "argument, error",
     [
-        ("--rounds=0", "--rounds: expected an integer of at least 1, got '0'"),
-        ("--rounds=x", "--rounds: expected an integer of at least 1, got 'x'"),
-        ("--seconds=nan", "--seconds: expected seconds, 0 or more, got 'nan'"),
-        ("--seconds=-1", "--seconds: expected seconds, 0 or more, got '-1'"),
+        ("data --rounds=0", "--rounds: expected an integer of at least 1, got '0'"),
+        ("data --rounds=x", "--rounds: expected an integer of at least 1, got 'x'"),
+        ("epochs --epochs=1", "--epochs: expected an integer of at least 2, got '1'"),
+        ("data --seconds=nan", "--seconds: expected seconds, 0 or more, got 'nan'"),
+        ("data --seconds=-1", "--seconds: expected seconds, 0 or more, got '-1'"),
+        ("spikes", "the following arguments are required: --bundle"),
+        ("windows", "choose from"),
     ],
 )
-def test_numbers_that_do_not_fit(argument, error, capsys):
+def test_arguments_that_do_not_fit(argument, error, capsys):
     with pytest.raises(SystemExit):
-        benchmarks.main(["data", argument])
+        benchmarks.main(argument.split())
     assert error in capsys.readouterr().err
-
-
-def test_an_unknown_command_lists_the_known_ones(capsys):
-    with pytest.raises(SystemExit):
-        benchmarks.main(["windows"])
-    assert "choose from" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("num_clips, batch_size", [(33, 32), (5, 4), (7, 1), (1, 8)])
-def test_batches_of_one_window(num_clips, batch_size):
-    words = f"^batch_size: .* got {num_clips} clips in batches of {batch_size}; choose"
-    with pytest.raises(UserError, match=words):
-        arguments.check_last_batch(num_clips, batch_size)
-    arguments.check_last_batch(num_clips + 1, 32)
 
 
 def test_a_package_that_is_not_installed(monkeypatch):
@@ -62,29 +49,28 @@ def test_rates_are_units_by_seconds_in_turn():
         return run
 
     rates = timing.alternate({"a": way("a"), "b": way("b")}, 2, 1.0)
-    assert calls[2:] == [("a", 1.0), ("b", 1.0), ("a", 1.0), ("b", 1.0)]
+    assert calls == [("a", 0.25), ("b", 0.25), *[("a", 1.0), ("b", 1.0)] * 2]
     assert rates["a"].pop("others")
     assert rates["a"] == {"per_s": [0.0, 0.0], "per_core_s": [0.0, 0.0]}
 
 
 def test_what_others_work_is_measured(monkeypatch):
     """Of 100 steps a second; this process and its children are no others."""
-    lines = iter(["cpu 100 0 50 7 7 1 2 3 9 9\ncpu0", "cpu 300 0 80 9 9 2 3 11 9 9\n"])
-    monkeypatch.setattr(timing.Path, "read_text", lambda *a, **k: next(lines))
-    monkeypatch.setattr(timing.os, "sysconf", lambda name: 100)
-    monkeypatch.setattr(timing.time, "perf_counter", iter([10.0, 14.0]).__next__)
+
+    def answers(owner, name, *values):
+        values = iter(values)
+        monkeypatch.setattr(owner, name, lambda *_, **__: next(values))
+
+    before, after = "cpu 100 0 50 7 7 1 2 3 9 9\ncpu0", "cpu 300 0 80 9 9 2 3 11 9 9\n"
+    answers(timing.Path, "read_text", before, after)
+    answers(timing.os, "sysconf", 100, 100)
+    answers(timing.time, "perf_counter", 10.0, 14.0)
     # Asked for before others, at the start, at the end, and before others again.
-    monkeypatch.setattr(
-        timing.time, "process_time", iter([5.0, 5.0, 6.0, 6.0]).__next__
+    answers(timing.time, "process_time", 5.0, 5.0, 6.0, 6.0)
+    ended = (
+        SimpleNamespace(ru_utime=x, ru_stime=y) for x, y in [(0.25, 0.25), (0.5, 0.4)]
     )
-    ended = iter([(0.25, 0.25), (0.5, 0.4)])
-
-    def getrusage(who):
-        assert who == timing.resource.RUSAGE_CHILDREN
-        user_s, system_s = next(ended)
-        return argparse.Namespace(ru_utime=user_s, ru_stime=system_s)
-
-    monkeypatch.setattr(timing.resource, "getrusage", getrusage)
+    answers(timing.resource, "getrusage", *ended)
     # (300 + 80 + 2 + 3 + 11 - 156) / 100 = 2.4 s, less 1 s and 0.4 s, in 4 s.
     measured = timing._measure(lambda seconds: 2, 1.0)
     expected = {"per_s": 0.5, "per_core_s": 2.0, "others": 0.25}
@@ -108,56 +94,32 @@ def test_median_half_the_middle_half_and_the_best():
     assert timing.to_text(rounds, 1, max) == "3.0 +- 1.0 (100.0)"
     assert timing.to_text([1234.5] * 3, 0) == "1,234 +- 0 (1,234)"
     assert timing.to_text([2.0, 4.0], 0) == "3 no spread (2)"
-
-
-def test_a_ratio_is_of_the_rounds_one_by_one():
     # 1, 4 and 3 times as much; the medians are 20 and 10.
     assert timing.ratio([10.0, 20.0, 30.0], [10.0, 5.0, 10.0]) == 3.0
-    assert timing.ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]) == 2.0
 
 
 QUIET = [9.0, 10.0, 10.0, 10.0, 30.0]  # one disturbed round of five
 NOISY = [7.0, 8.0, 10.0, 12.25, 13.0]  # quartiles 8 and 12.25: half is 2.125
 
 
-def test_a_spread_above_a_tenth_of_the_median_is_noisy():
-    rates = {
-        "not": {"per_s": [8.0, 9.0, 10.0, 11.0, 12.0]},  # 1 of 10
-        "is": {"per_s": [8.0, 8.9, 10.0, 11.0, 12.0]},
-        "few": {"per_s": [5.0, 50.0]},
-    }
-    assert timing.noisy_ways(rates) == {"is": "spread by the clock"}
-
-
-def test_noise_by_the_clock_counts_where_processor_time_is_even():
-    rates = {
-        "a": {"per_s": NOISY, "per_core_s": QUIET},
-        "b": {"per_s": QUIET, "per_core_s": QUIET},
-        "c": {"per_s": QUIET, "per_core_s": NOISY},
-    }
-    why = {"a": "spread by the clock", "c": "spread in processor time"}
-    assert timing.noisy_ways(rates) == why
-    *_, warning = timing.table(rates, {"per_core_s": "ms"}, "b", "per_core_s", 1)
-    assert f" for a ({why['a']}); c ({why['c']}). " in warning
-
-
-@pytest.mark.parametrize("rounds", [1, 5])
-def test_others_are_told_where_their_load_is_steady(rounds):
-    steady = {"per_s": [9.0] * rounds, "per_core_s": [9.0] * rounds}
-    of = {"a": 0.09, "b": 0.11, "c": 1.5}
-    rates = {name: steady | {"others": [x] * rounds} for name, x in of.items()}
-    why = {"b": "others used 0.1 cores", "c": "others used 1.5 cores"}
-    assert timing.noisy_ways(rates) == why
-
-
-def test_a_busy_machine_is_told():
-    assert timing.warnings({}) == []
-    (line,) = timing.warnings({"b": "spread by the clock", "c": "x"})
-    assert line.startswith("* WARNING, a busy machine: half the interquartile range is")
-    assert " above 10% of the median, or others used more of a core, for b (" in line
-    assert " for b (spread by the clock); c (x). " in line
-    assert timing.marked(2.345, {"c": "x"}, "a", "b") == "2.35"
-    assert timing.marked(2.345, {"b": "x"}, "a", "b", digits=1) == "2.3*"
+@pytest.mark.parametrize(
+    "rate, why",
+    [
+        ({"per_s": [8.0, 9.0, 10.0, 11.0, 12.0]}, None),  # half is 1, of 10
+        ({"per_s": [8.0, 8.9, 10.0, 11.0, 12.0]}, "spread by the clock"),
+        ({"per_s": [5.0, 50.0]}, None),  # too few
+        ({"per_s": NOISY, "per_core_s": QUIET}, "spread by the clock"),
+        ({"per_s": QUIET, "per_core_s": NOISY}, "spread in processor time"),
+        ({"per_s": [9.0], "others": [0.09]}, None),
+        ({"per_s": [9.0] * 5, "others": [0.11] * 5}, "others used 0.1 cores"),
+        (
+            {"per_s": NOISY, "others": [1.5] * 5},
+            "spread by the clock, others used 1.5 cores",
+        ),
+    ],
+)
+def test_what_shows_a_busy_machine(rate, why):
+    assert timing.noisy_ways({"a": rate}) == ({"a": why} if why else {})
 
 
 @pytest.mark.parametrize("noisy", [True, False])
@@ -165,40 +127,24 @@ def test_a_table_of_synthetic_times(noisy):
     times = {"plain": NOISY if noisy else QUIET, "fast": [5.0] * 5, "slow": [20.0] * 5}
     rates = {name: {"per_s": [1000 / x for x in ms]} for name, ms in times.items()}
     _, *lines = timing.table(rates, {"per_s": "ms"}, "plain", "per_s", digits=1)
-    assert len(lines) == (4 if noisy else 3)
-    plain, fast, slow = (line.split() for line in lines[:3])
-    spread, mark = ("2.1", "*") if noisy else ("0.0", "")
-    assert plain == [
-        "plain",
-        "10.0",
-        "+-",
-        spread,
-        f"({min(times['plain'])})",
-        "1.00" + mark,
+    plain = "10.0 +- 2.1 (7.0) 1.00*" if noisy else "10.0 +- 0.0 (9.0) 1.00"
+    mark = "*" * noisy
+    assert [" ".join(line.split()) for line in lines[:3]] == [
+        f"plain {plain}",
+        f"fast 5.0 +- 0.0 (5.0) 2.00{mark}",
+        f"slow 20.0 +- 0.0 (20.0) 0.50{mark}",
     ]
-    assert fast == ["fast", "5.0", "+-", "0.0", "(5.0)", "2.00" + mark]
-    assert slow == ["slow", "20.0", "+-", "0.0", "(20.0)", "0.50" + mark]
-
-
-def test_the_load_is_told_with_the_machine(monkeypatch):
-    monkeypatch.setattr(timing, "LOAD", 1.234)
-    assert timing.machine().endswith(", load 1.23 at start")
+    assert len(lines) == 3 + noisy
+    start = "* WARNING, a busy machine: half the interquartile range is above 10% of "
+    if noisy:
+        assert lines[3].startswith(start)
+        assert " for plain (spread by the clock). Stop other programs" in lines[3]
 
 
 def test_drawn_clips_are_as_long_as_those_of_see():
     # The standard error of the mean is 15 / sqrt(2405) = 0.3.
-    lengths = clips.draw_clips(see.NUM_CLIPS, seed=0).num_frames
+    lengths = clips.draw_store(see.NUM_CLIPS, 0, num_frames=1).clips.num_frames
     assert lengths.min() >= 18 and lengths.max() <= 131
     assert abs(lengths.mean() - 53.5) < 1 and abs(lengths.std() - 15.2) < 1
-
-
-def test_drawn_windows_are_rows_of_their_clips():
-    batches = clips.draw_batches(5, Setting(4, 1), 3)
-    store, batch, rows = batches.images, batches.batch(1), batches.rows(1, 2)
+    store = clips.draw_store(5, 0)
     assert len(store.event_frames) == store.clips.num_frames.sum()
-    frames = store.event_frames[rows["event_rows"][0]]
-    np.testing.assert_array_equal(batch["event_frames"], frames)
-    starts = store.clips.first_rows[batch["clip"]][:, None]
-    ends = starts + store.clips.num_frames[batch["clip"]][:, None]
-    assert (starts <= rows["event_rows"][0]).all()
-    assert (rows["event_rows"][0] < ends).all()

@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 
 from seen_jax.benchmarks import __main__ as benchmarks
-from seen_jax.benchmarks.clips import draw_jpegs
+from seen_jax.benchmarks.clips import decode_rgb, draw_jpegs
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
-from seen_jax.benchmarks import epochs, torch_epochs  # noqa: E402
+from seen_jax.benchmarks import epochs, programs  # noqa: E402
 from seen_jax.errors import UserError  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for a busy processor cost more than one
-
-SMALL = ["--batch_size=4", "--train_clips=6", "--test_clips=5"]
-SHORT = ["--epochs=2", "--passes=2", "--rounds=1", "--ceiling_size=64"]
 
 RESULT = {
     "what": "E4_S3",
@@ -36,14 +33,13 @@ RESULT = {
 
 
 def test_the_command(monkeypatch, capsys):
-    loading = torch_epochs.loading_epochs
+    def loader(windows, batch_size, collate_fn, **workers):  # in this process
+        return torch.utils.data.DataLoader(windows, batch_size, collate_fn=collate_fn)
 
-    def in_this_process(*args):
-        return loading(*args, num_workers=0)
-
-    monkeypatch.setattr(epochs, "loading_epochs", in_this_process)
-    options = ["--setting", "E1_S0", *SMALL, *SHORT, "--json"]
-    assert benchmarks.main(["epochs", *options]) == 0
+    monkeypatch.setattr(programs, "DataLoader", loader)
+    options = "--setting E1_S0 --batch_size=4 --train_clips=6 --test_clips=5 --epochs=2"
+    options += " --passes=2 --rounds=1 --ceiling_size=64 --json"
+    assert benchmarks.main(["epochs", *options.split()]) == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert result["what"].startswith("E1_S0, batch 4, 6 clips, float32; ")
     assert {name: len(x) for name, x in result["epoch_s"].items()} == {
@@ -59,20 +55,16 @@ def test_several_settings_are_shown_one_by_one(monkeypatch, capsys):
 
     monkeypatch.setattr(epochs, "measure_setting", measure)
     assert benchmarks.main(["epochs", "--setting", "E1_S0", "E2_S0"]) == 0
-    out, err = capsys.readouterr()
-    for text in (out, err):
+    for text in capsys.readouterr():
         assert [x for x in text.splitlines() if x.startswith("E")] == ["E1_S0", "E2_S0"]
 
 
-def test_a_last_batch_of_one_window_is_refused():
-    with pytest.raises(UserError, match="got 5 clips in batches of 4; choose another"):
-        benchmarks.main(["epochs", "--train_clips=5", "--batch_size=4"])
-
-
-def test_tf32_is_of_one_call_alone(monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    call = epochs.in_tf32(lambda: torch.backends.cudnn.allow_tf32)
-    assert call() and not torch.backends.cudnn.allow_tf32
+@pytest.mark.parametrize("num_clips, batch_size", [(33, 32), (7, 1), (1, 8)])
+def test_a_last_batch_of_one_window_is_refused(num_clips, batch_size):
+    words = f"^batch_size: .* got {num_clips} clips in batches of {batch_size}; choose"
+    with pytest.raises(UserError, match=words):
+        programs.check_last_batch(num_clips, batch_size)
+    programs.check_last_batch(num_clips + 1, 32)
 
 
 def test_a_gpu_that_is_not_there(monkeypatch):
@@ -86,11 +78,12 @@ def test_a_gpu_that_is_not_there(monkeypatch):
 
 
 def test_windows_of_files():
-    windows = torch_epochs.Files(draw_jpegs(3), num_windows=2, num_event_frames=2)
-    assert len(windows) == 2
-    assert windows[0].shape == (2, 2, 90, 90, 3)
-    first, second = (windows[i].reshape(4, -1) for i in range(2))
-    np.testing.assert_array_equal(second[:2], first[1:3])
+    files = draw_jpegs(7)
+    windows = programs.load_windows(files, 2, [0, 5])
+    assert windows.shape == (2, 2, 2, 90, 90, 3)
+    # Files 0 to 3 and 5 to 8, two of each kind.
+    expected = decode_rgb([files[i] for i in (0, 1, 5, 6, 2, 3, 0, 1)])
+    np.testing.assert_array_equal(windows.numpy().reshape(expected.shape), expected)
 
 
 def test_text_by_hand():

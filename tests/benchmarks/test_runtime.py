@@ -9,7 +9,7 @@ import pytest
 
 from seen_jax.benchmarks import __main__ as benchmarks
 from seen_jax.benchmarks import runtime, spikes
-from seen_jax.benchmarks.clips import read_frames
+from seen_jax.benchmarks.runtime import read_frames
 from seen_jax.errors import UserError
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import THRESHOLD

@@ -1,10 +1,8 @@
 """The network's benchmarks measure what they say; no test judges the rates."""
 
-import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,79 +14,69 @@ from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.export.convert import torch_from_variables
-from tests import helpers
+from tests.helpers import ROOT, write_run
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
-from seen_jax.benchmarks import forward, side_by_side, step  # noqa: E402
-from seen_jax.benchmarks.arguments import HERE, PLAIN  # noqa: E402
+from seen_jax.benchmarks import side_by_side  # noqa: E402
+from seen_jax.benchmarks.programs import HERE, PLAIN  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for a busy processor cost more than one
 
-FAST = ["--rounds", "1", "--seconds", "0.01", "--batch_size", "2", "--setting", "E1_S0"]
+FAST = ["--rounds=1", "--seconds=0.01", "--setting=E1_S0"]
 
 
-@pytest.mark.parametrize("command", ["step", "forward"])
-def test_the_commands(command, capsys):
+@pytest.mark.parametrize("command, size", [("step", 2), ("forward", 2), ("latency", 1)])
+def test_the_commands(command, size, capsys):
     """Each compares both programs in float64; `step --clips` is in test_scale.py."""
-    assert benchmarks.main([command, *FAST, "--json"]) == 0
+    options = [*FAST, *["--batch_size=2"] * (size == 2), "--json"]
+    assert benchmarks.main([command, *options]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["what"] == f"{command}, E1, batch 2, random images and weights"
+    assert result["what"] == f"{command}, E1, batch {size}, random images and weights"
     assert list(result["calls"]) == [PLAIN, HERE]
 
 
-def test_latency_is_of_one_window(monkeypatch, capsys):
-    def make_calls(weights, batches, args):
-        assert {len(x) for x in batches.batch(0).values()} == {1}
-        return {PLAIN: lambda: np.zeros(1), HERE: lambda: np.zeros(1)}
+@pytest.fixture
+def given(monkeypatch):
+    """What the calls were made of: weights, batches and arguments."""
+    given = []
 
-    monkeypatch.setattr(forward, "make_calls", make_calls)
-    assert benchmarks.main(["latency", "--rounds", "2", "--seconds", "0"]) == 0
-    assert capsys.readouterr().out.startswith("latency, E4, batch 1, ")
-
-
-@pytest.mark.parametrize("command", ["step", "forward"])
-def test_the_weights_and_windows_of_a_run(command, tmp_path, monkeypatch, capsys):
-    folder = helpers.write_run(tmp_path, {3: 0.5}, num_event_frames=1, skip=0)
-    given = {}
-
-    def make_calls(weights, batches, args):
-        given.update(weights=weights, batch=batches.batch(0))
-        return {PLAIN: lambda: np.zeros(1), HERE: lambda: np.zeros(1)}
-
-    module = {"step": step, "forward": forward}[command]
-    monkeypatch.setattr(module, "make_calls", make_calls)
-    assert benchmarks.main([command, *FAST, "--workdir", str(folder)]) == 0
-    assert capsys.readouterr().out.startswith(f"{command}, E1, batch 2, {folder}, ")
-    restored = restore(folder)
-    expected = torch_from_variables(restored.variables)
-    assert given["weights"].keys() == expected.keys()
-    for name, x in expected.items():
-        np.testing.assert_array_equal(given["weights"][name], x)
-    clips = open_batches(restored, "train").clips
-    assert set(given["batch"]["clip"]) <= set(range(len(clips)))
-    with pytest.raises(UserError, match="clips: expected 0 with a workdir"):
-        benchmarks.main(["step", *FAST, "--workdir", str(folder), "--clips", "3"])
-
-
-def test_another_function_is_an_error(monkeypatch):
-    def make_calls(weights, batches, args):
-        assert weights["fc1.weight"].dtype == np.float64
-        assert (args.precision, args.batch_size) == ("float32", 32)
+    def make_calls(*args):
+        given[:] = args
         return {PLAIN: lambda: np.array(1.0), HERE: lambda: np.array(1.00001)}
 
-    weights = {"fc1.weight": np.zeros(1, np.float32)}
-    monkeypatch.setattr(side_by_side, "start", lambda args: (weights, None))
-    args = argparse.Namespace(
-        batch_size=64, precision="bfloat16", setting=Setting(1, 0)
-    )
+    monkeypatch.setattr(side_by_side, "make_calls", make_calls)
+    return given
+
+
+def test_the_weights_and_windows_of_a_run(given, tmp_path, monkeypatch):
+    folder = write_run(tmp_path, {3: 0.5}, num_event_frames=1, skip=0)
+    monkeypatch.setattr(side_by_side, "check_same", lambda args: None)
+    options = ["step", *FAST, "--batch_size=2", f"--workdir={folder}"]
+    assert benchmarks.main(options) == 0
+    weights, batches, _ = given
+    restored = restore(folder)
+    expected = torch_from_variables(restored.variables)
+    assert weights.keys() == expected.keys()
+    for name, x in expected.items():
+        np.testing.assert_array_equal(weights[name], x)
+    assert batches.clips.names == open_batches(restored, "train").clips.names
+    with pytest.raises(UserError, match="clips: expected 0 with a workdir"):
+        benchmarks.main([*options, "--clips", "3"])
+
+
+def test_another_function_is_an_error(given):
+    options = ["forward", "--batch_size=64", "--precision=bfloat16", *FAST]
     with pytest.raises(RuntimeError, match=r"JAX in float64 returned 1.00001, plain"):
-        side_by_side.check_same(args, make_calls)
+        benchmarks.main(options)
+    weights, batches, args = given
+    assert weights["fc1.weight"].dtype == np.float64
+    assert (args.precision, batches.batch_size) == ("float32", 32)
 
 
 def test_few_frames_stand_for_those_of_many_clips():
     batches = draw_batches(30, Setting(2, 1), 8, num_frames=70)
-    frames = step.place_tiled(batches.images, jax.local_devices()[:1])
-    batch, rows = step.first_batch(batches), batches.rows(0, 1)
+    frames = side_by_side.place_tiled(batches.images, jax.local_devices()[:1])
+    batch, rows = side_by_side.first_batch(batches), batches.rows(0, 1)
     num_frames = frames["event_frames"].shape[1]
     assert 0 <= num_frames - batches.clips.num_frames.sum() < 70
     for kind in ("event", "intensity"):
@@ -106,13 +94,11 @@ def test_text_by_hand():
     result = {"what": "step", "machine": "none", "versions": {"jax": 1, "torch": 2}}
     text = side_by_side.to_text(result | {"calls": calls, "ratio": 2.0})
     *_, plain, here, warning, verdict = text.splitlines()
-    plain, here = (" ".join(line.split()) for line in (plain, here))
     ms = "400.0 +- 62.5 (250.0) 1,000.0 +- 0.0 (1,000.0)"
-    assert plain == f"{PLAIN} {ms} 1.00*"
-    assert here == f"{HERE} 200.0 +- 0.0 (200.0) 200.0 +- 0.0 (200.0) 2.00*"
-    assert warning.endswith(
-        "for plain PyTorch (spread by the clock). Stop other programs and measure again"
-    )
+    assert plain.split() == f"{PLAIN} {ms} 1.00*".split()
+    ms = "200.0 +- 0.0 (200.0) 200.0 +- 0.0 (200.0)"
+    assert here.split() == f"{HERE} {ms} 2.00*".split()
+    assert " for plain PyTorch (spread by the clock). " in warning
     assert verdict == "JAX is 2.00* times faster than plain PyTorch"
 
 
@@ -121,7 +107,6 @@ def test_runs_where_tfds_and_grain_are_absent():
         "import sys\n"
         "for name in ('tensorflow_datasets', 'grain', 'tensorflow'):\n"
         "    sys.modules[name] = None\n"
-        "from seen_jax.benchmarks import epochs, forward, scale, step\n"
+        "from seen_jax.benchmarks import epochs, scale, side_by_side\n"
     )
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", script], cwd=root, check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
