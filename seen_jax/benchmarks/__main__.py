@@ -5,6 +5,7 @@ A command's module has `measure(args)`, whose result is what --json prints,
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import math
@@ -108,13 +109,10 @@ def number(kind: type, least: int, rule: str):
     """Returns an argument type: finite numbers from `least` up, by a rule in words."""
 
     def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value < math.inf:
-            raise argparse.ArgumentTypeError(f"expected {rule}, got {text!r}")
-        return value
+        with contextlib.suppress(ValueError):
+            if least <= (value := kind(text)) < math.inf:
+                return value
+        raise argparse.ArgumentTypeError(f"expected {rule}, got {text!r}")
 
     return parse
 

@@ -40,22 +40,21 @@ def draw_store(num_clips: int, seed: int, num_frames: int | None = None) -> Stor
     rng = np.random.default_rng(seed)
     lengths = rng.normal(see.LENGTH_MEAN, see.LENGTH_STD, num_clips).round()
     lengths = lengths.clip(see.LENGTH_MIN, see.LENGTH_MAX).astype(int)
-    drawn = rng.integers(0, len(see.EMOTIONS), num_clips, np.int32)
+    labels = rng.integers(0, len(see.EMOTIONS), num_clips, np.int32)
     index = {
         "names": [f"drawn_{i}" for i in range(num_clips)],
         "segments": [(0, length) for length in lengths],
-        "labels": [see.EMOTIONS[i] for i in drawn],
+        "labels": [see.EMOTIONS[i] for i in labels],
         "num_frames": lengths,
         "metadata": {},
     }
     clips = clips_lib.from_index(index, see.EMOTIONS)
-    rng = np.random.default_rng(seed)
-    shape = NUM_FRAMES, see.INPUT_SIZE, see.INPUT_SIZE
+    rng, size = np.random.default_rng(seed), (see.INPUT_SIZE, see.INPUT_SIZE)
 
     def frames(mean, std):
-        images = 255 * rng.normal(mean, std, shape)
-        images = images.clip(0, 255).astype(np.uint8)
-        return np.resize(images, (num_frames or lengths.sum(), *shape[1:]))
+        images = (255 * rng.normal(mean, std, (NUM_FRAMES, *size))).clip(0, 255)
+        shape = num_frames or lengths.sum(), *size
+        return np.resize(images.astype(np.uint8), shape)
 
     events = frames(see.EVENT_MEAN, see.EVENT_STD)
     intensities = frames(see.INTENSITY_MEAN, see.INTENSITY_STD)
@@ -99,15 +98,10 @@ def open_data(
         yield data_dir
         return
     with tempfile.TemporaryDirectory() as root:
-        simulate = [
-            "-m",
-            "seen_jax.simulator",
-            f"--out={root}/see",
-            "--difficulty=easy",
-        ]
-        simulate += [f"--clips={num_clips}", f"--volunteers={num_volunteers}"]
+        size = f"--clips={num_clips} --volunteers={num_volunteers} --difficulty=easy"
+        simulate = ["-m", "seen_jax.simulator", f"--out={root}/see", *size.split()]
         build = ["datasets/see_tfds/build.py", f"{root}/see", f"{root}/data"]
-        for command in (simulate, [*build, f"--config={config}"]):
-            words = [sys.executable, *command]
-            subprocess.run(words, check=True, stdout=sys.stderr, cwd=ROOT)
+        for words in (simulate, [*build, f"--config={config}"]):
+            command = [sys.executable, *words]
+            subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT)
         yield Path(root, "data")

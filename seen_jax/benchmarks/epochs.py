@@ -66,13 +66,12 @@ def measure_setting(args: Namespace, setting: Setting) -> dict[str, Any]:
     training = Here(weights, train, args.precision, frames)
     first_s = seconds(training.epoch)
     set_up_s = time.perf_counter() - began
-    files = draw_jpegs(NUM_FILES)
-    load = partial(programs.load_windows, files, setting.num_event_frames)
-    loaded = load, args.train_clips, args.batch_size, device
+    files = draw_jpegs(NUM_FILES), setting.num_event_frames
+    loaded = partial(programs.load_windows, *files), args.train_clips, args.batch_size
     ways = {
         HERE: training.epoch,
         RESIDENT: Plain(weights, train, device).epoch,
-        LOADING: programs.loading_epochs(weights, *loaded),
+        LOADING: programs.loading_epochs(weights, *loaded, device),
     }
     if args.device == "gpu":
         tf32 = torch.backends.cudnn.flags(enabled=True, allow_tf32=True)  # its default
@@ -86,6 +85,12 @@ def measure_setting(args: Namespace, setting: Setting) -> dict[str, Any]:
         del rate["per_core_s"]  # a device or those processes work, too
     rest = args.epochs - 1
     rest_s = seconds(lambda: train_epochs(training, rest))
+    predict = training.make_predict(test, place(store, devices))
+
+    def show(passes):
+        evaluate(predict(passes), len(store.clips), passes)
+
+    show(1)  # compiles
     return {
         "what": f"{setting}, batch {args.batch_size}, {args.train_clips} clips, "
         f"{args.precision}; {programs.machine(args.device)}",
@@ -97,7 +102,7 @@ def measure_setting(args: Namespace, setting: Setting) -> dict[str, Any]:
         "all_s": set_up_s + rest_s,
         "epoch_s": {name: [1 / x for x in rates[name]["per_s"]] for name in ways},
         "noisy": timing.noisy_ways(rates),
-        "evaluation_s": evaluation_s(training, test, args.passes),
+        "evaluation_s": seconds(lambda: show(args.passes)),
         "steps_per_s": rest * len(train) / rest_s,
         "step": work(training),
         "ceilings": ceilings(args.precision, args.ceiling_size),
@@ -112,24 +117,13 @@ def seconds(call: Callable[[], Any]) -> float:
 
 def train_epochs(training: Here, num_epochs: int) -> None:
     """Trains epochs, reading each one's sums while the next runs."""
-    size, before = len(training.batches), []
-    for _ in range(num_epochs):
-        sums = training.start(size)
-        if before:
-            programs.mean_loss(before)
-        before = sums
+    size = len(training.batches)
+    before = training.start(size)
+    for _ in range(num_epochs - 1):
+        now = training.start(size)
+        programs.mean_loss(before)
+        before = now
     programs.mean_loss(before)
-
-
-def evaluation_s(training: Here, test: Batches, num_passes: int) -> float:
-    """Returns seconds of the passes, from frames on the device, once compiled."""
-    predict = training.make_predict(test, place(test.images, training.devices))
-
-    def run(passes):
-        evaluate(predict(passes), len(test.clips), passes)
-
-    run(1)
-    return seconds(lambda: run(num_passes))
 
 
 def work(training: Here) -> dict[str, float | None]:
@@ -188,10 +182,8 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
         lines.append(f"{f'an epoch, {name}':36}{value:>26} s, {times} x")
     for what, name, unit in (("products", "flops", "FLOP"), ("memory", "bytes", "B")):
         if (work := result["step"][name]) is not None:
-            rate, most = (
-                work * result["steps_per_s"],
-                result["ceilings"][f"{name}_per_s"],
-            )
+            rate = work * result["steps_per_s"]
+            most = result["ceilings"][f"{name}_per_s"]
             of = f"{100 * rate / most:.0f} % of {most / 1e12:.2f} T{unit}/s measured"
             lines.append(f"{what:36}{rate / 1e12:9.2f} T{unit}/s, {of}")
     return "\n".join(lines + timing.warnings(noisy))

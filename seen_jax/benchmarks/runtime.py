@@ -31,7 +31,6 @@ from seen_jax.runtime import seen_runtime
 
 PLAIN = "PyTorch, plain network"
 NUM_CLIPS = 5  # that are shown, and windows of each
-NUM_SIMULATED = 7  # of which training has five
 
 Window = tuple[np.ndarray, np.ndarray]  # float32 (1, T, 90, 90) and (1, N, 90, 90)
 Clip = list[np.ndarray]  # event frames and intensity frames, uint8 (F, S, S)
@@ -39,7 +38,7 @@ Clip = list[np.ndarray]  # event frames and intensity frames, uint8 (F, S, S)
 
 def read_clips(args: Namespace) -> tuple[str, list[Clip]]:
     """Returns what clips they are, in words, and their frames."""
-    with open_data(args.data_dir, args.dataset, NUM_SIMULATED) as data_dir:
+    with open_data(args.data_dir, args.dataset, 7) as data_dir:  # 5 are for training
         records = open_records(data_dir, "train", args.dataset)
         count = min(NUM_CLIPS, len(records))
         clips = [read_frames(records[i]) for i in range(count)]
@@ -93,12 +92,12 @@ def on_one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def on_all(predict: Callable, windows: Sequence[Window]) -> Callable[[float], int]:
+def on_all(predict: Callable, windows: Sequence[Window]) -> timing.Way:
     """Returns a way for `timing.alternate`: all windows, one after the other."""
     return timing.repeat(lambda: [predict(*x) for x in windows], len(windows))
 
 
-def plain_way(bundle: Path, windows: Sequence[Window]) -> dict[str, Callable]:
+def plain_way(bundle: Path, windows: Sequence[Window]) -> dict[str, timing.Way]:
     """Returns the plain network, on windows that are RGB already, where it can run."""
     if find_spec("torch") is None or not (bundle / "seen.pt").is_file():
         return {}
@@ -117,12 +116,6 @@ def backends_of(bundle: Path) -> list[str]:
     return [name for name, x in known if x.format in formats and name != "tensorrt"]
 
 
-def backend_way(
-    bundle: Path, backend: str, windows: Sequence[Window]
-) -> Callable[[float], int]:
-    return on_all(seen_runtime.load(str(bundle), backend).logits, windows)
-
-
 def replay(bundle: Path, backend: str, seconds: float, clips: Sequence[Clip]) -> dict:
     """Plays the clips one after the other, again and again, at 30 frames per second."""
     runtime = seen_runtime.load(str(bundle), backend)
@@ -138,7 +131,8 @@ def measure(args: Namespace) -> dict[str, Any]:
         windows = cut_windows(args.bundle, clips)
         names = args.backends or backends_of(args.bundle)
         ways = plain_way(args.bundle, windows)
-        ways |= {x: backend_way(args.bundle, x, windows) for x in names}
+        for x in names:
+            ways[x] = on_all(seen_runtime.load(str(args.bundle), x).logits, windows)
         rates = timing.alternate(ways, args.rounds, args.seconds)
         held = {x: replay(args.bundle, x, args.seconds_at_30, clips) for x in names}
     return {

@@ -43,12 +43,7 @@ Calls = dict[str, Callable[[], np.ndarray]]  # by program; each waits for its re
 
 
 def measure(args: Namespace) -> dict[str, Any]:
-    """Measures what the arguments ask for; returns what --json prints.
-
-    Raises:
-      UserError: there is no such device, or PyTorch cannot train on such a batch.
-      RuntimeError: the two programs do not compute the same function.
-    """
+    """Measures a command of both programs, if they compute the same function."""
     if args.command == "step":
         programs.check_last_batch(args.batch_size, args.batch_size)
         if args.device == "cpu" and args.devices > 1:
@@ -90,11 +85,7 @@ def check_same(args: Namespace) -> None:
 
 
 def start(args: Namespace) -> tuple[Weights, Batches]:
-    """Returns the weights and batches of the run, or drawn ones.
-
-    Raises:
-      UserError: a run of another network than the plain one, or with `--clips`.
-    """
+    """Returns the weights and batches of a run of the plain network, or drawn ones."""
     clips = getattr(args, "clips", 0)
     if args.workdir is None:  # without --clips the frames of one batch are enough
         num_clips = max(args.batch_size, clips)
@@ -132,7 +123,17 @@ def make_calls(weights: Weights, batches: Batches, args: Namespace) -> Calls:
     both = (torch.from_numpy(batch[f"{x}_frames"]) for x in ("event", "intensity"))
     rgb = [x.contiguous() for x in torch_seen.inputs(plain, *both)]
     if args.command == "step":
-        return _steps(weights, batches, args, plain, batch, rgb)
+        optimizer, _ = torch_seen.recipe(plain)
+        labels = torch.from_numpy(batch["label"]).to(rgb[0].device)
+        devices = jax.local_devices()[: args.devices]
+        frames = place_tiled(batches.images, devices) if args.clips else None
+        training = programs.Here(weights, batches, args.precision, frames, devices)
+        if not args.clips:  # the first batch again and again, which waits on the host
+            batches.iterate = lambda start, stop: [batch] * (stop - start)
+        return {
+            PLAIN: lambda: torch_seen.train_step(plain, optimizer, *rgb, labels).cpu(),
+            HERE: lambda: programs.mean_loss(training.start(1)),
+        }
     dtype = weights["fc1.weight"].dtype
     event = images.normalise_events(batch["event_frames"], dtype)
     intensity = images.normalise_intensity(batch["intensity_frames"], dtype)
@@ -143,20 +144,6 @@ def make_calls(weights: Weights, batches: Batches, args: Namespace) -> Calls:
     return {
         PLAIN: lambda: torch_seen.predict(plain, *rgb),
         HERE: lambda: np.asarray(predict(variables, inputs)),
-    }
-
-
-def _steps(weights, batches, args, plain, batch, rgb):
-    optimizer, _ = torch_seen.recipe(plain)
-    labels = torch.from_numpy(batch["label"]).to(rgb[0].device)
-    devices = jax.local_devices()[: args.devices]
-    frames = place_tiled(batches.images, devices) if args.clips else None
-    training = programs.Here(weights, batches, args.precision, frames, devices)
-    if not args.clips:  # the first batch again and again, which waits on the host
-        batches.iterate = lambda start, stop: [batch] * (stop - start)
-    return {
-        PLAIN: lambda: torch_seen.train_step(plain, optimizer, *rgb, labels).cpu(),
-        HERE: lambda: programs.mean_loss(training.start(1)),
     }
 
 
@@ -185,11 +172,7 @@ def to_text(result: Mapping[str, Any]) -> str:
     versions, calls = result["versions"], result["calls"]
     ratio = timing.marked(result["ratio"], timing.noisy_ways(calls), HERE, PLAIN)
     columns = {"per_s": "ms", "per_core_s": "ms of all cores"}
-    return "\n".join(
-        [
-            f"{result['what']}, {result['machine']}",
-            f"JAX {versions['jax']}, PyTorch {versions['torch']}",
-            *timing.table(calls, columns, PLAIN, "per_s", digits=1),
-            f"{HERE} is {ratio} times faster than {PLAIN}",
-        ]
-    )
+    lines = [f"{result['what']}, {result['machine']}"]
+    lines += [f"JAX {versions['jax']}, PyTorch {versions['torch']}"]
+    lines += timing.table(calls, columns, PLAIN, "per_s", digits=1)
+    return "\n".join([*lines, f"{HERE} is {ratio} times faster than {PLAIN}"])

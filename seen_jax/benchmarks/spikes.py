@@ -81,7 +81,8 @@ def measure(args: Namespace) -> dict[str, Any]:
         kernels = make_kernels(args.bundle)
         fired = {x: spike_rates(kernel, windows) for x, kernel in kernels.items()}
         ways = {_name(x): runtime.on_all(kernels[x], windows) for x in kernels}
-        ways[DENSE] = runtime.backend_way(args.bundle, DENSE, windows)
+        dense = seen_runtime.load(str(args.bundle), DENSE)
+        ways[DENSE] = runtime.on_all(dense.logits, windows)
         ways |= runtime.plain_way(args.bundle, windows)
         rates = timing.alternate(ways, args.rounds, args.seconds)
     ms = {name: timing.times_ms(rate["per_core_s"]) for name, rate in rates.items()}
