@@ -3,10 +3,9 @@
     python -m seen_jax.benchmarks data [--data_dir DIR] [--json]
 
 The plain way does for each window what the published program does: it decodes T event
-frames and T intensity frames with Pillow, each as RGB, and resizes them. It gets their
-bytes from memory, and neither way normalises, which favours it. The store is drawn, of
-as many clips as SEE has, since a few clips would fit into the processor's cache. All
-ways use this thread alone; the ratio is of windows per second of processor time.
+frames and T intensity frames with Pillow, each as RGB, and resizes them; their bytes
+are in memory, and nothing is normalised, which favours it. The store is drawn, of as
+many clips as SEE has, since a few would fit into the processor's cache.
 """
 
 from __future__ import annotations

@@ -2,13 +2,11 @@
 
     python -m seen_jax.benchmarks epochs --device=gpu [--setting E4_S3 E7_S1] [--json]
 
-On drawn clips, as many and as long as those of SEE (`clips`), so no data is needed. A
-few epochs of each program in turn, then the rest of this one's training without a
-pause, with an epoch per dispatch as in `train.py`, then the evaluation's passes.
-
-Note: these are steps only, without train.py's checkpoints and evaluations in between.
-PyTorch's epochs are measured a few times and not trained to the end; on a GPU they are
-in full float32 like those here, and once more with its own default, TF32.
+On drawn clips, as many and as long as those of SEE: a few epochs of each program in
+turn, then the rest of this one's training without a pause, an epoch per dispatch as in
+`train.py`, but without its checkpoints and evaluations, then the evaluation's passes.
+On a GPU PyTorch's epochs are in full float32 like those here, and once more with its
+own default, TF32.
 """
 
 from __future__ import annotations

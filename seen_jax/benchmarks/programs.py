@@ -1,10 +1,9 @@
 """The two programs, this one and plain PyTorch: their trainings and their device.
 
-`Here` and `Plain` train by the published recipe, in the type of the weights that they
-are given, and answer as `protocol.evaluate` wants it. Plain has every frame on the
-device once and gathers and normalises windows there, as this project does;
-`loading_epochs` does what the published program does: Pillow decodes JPEG files as RGB,
-T event frames and T intensity frames for a window, in a process for each processor.
+`Here` and `Plain` train by the published recipe, in the type of their weights. Plain
+has all frames on the device and gathers windows there, as this project does;
+`loading_epochs` has Pillow decode JPEG files as RGB, T event frames and T intensity
+frames for a window as the published program does, in a process for each processor.
 """
 
 from __future__ import annotations
@@ -147,21 +146,15 @@ class Plain:
 def loading_epochs(
     weights: Weights, load: Callable, num_windows: int, batch_size: int, device: str
 ) -> Callable[[], float]:
-    """Returns a function that trains an epoch on files and returns its mean loss.
+    """Returns a function that trains an epoch and returns its mean loss.
 
-    Args:
-      load: numbers of windows to the windows, `load_windows` of some files.
+    `load` is `load_windows` of some files.
     """
     network = torch_seen.restore(weights, device)
     optimizer, _ = torch_seen.recipe(network)
     workers = {"num_workers": os.cpu_count(), "multiprocessing_context": "spawn"}
-    loader = DataLoader(
-        range(num_windows),
-        batch_size,
-        collate_fn=load,
-        persistent_workers=True,
-        **workers,
-    )
+    workers |= {"persistent_workers": True, "collate_fn": load}
+    loader = DataLoader(range(num_windows), batch_size, **workers)
 
     def inputs():
         for both in loader:
@@ -194,12 +187,9 @@ def check_last_batch(num_clips: int, batch_size: int) -> None:
 
 
 def choose_device(name: str) -> None:
-    """Has JAX work on a device of `DEVICES`, and PyTorch in full float32, as JAX does.
+    """Has JAX work on a device of `DEVICES`, or raises a `UserError`.
 
-    By default PyTorch's convolutions shorten float32 to TF32 on GPUs.
-
-    Raises:
-      UserError: there is no such device.
+    PyTorch gets full float32, as JAX has it; its own default on GPUs is TF32.
     """
     jax.config.update("jax_platforms", DEVICES[name])
     # Of a GPU's memory; JAX alone would take three quarters at once.

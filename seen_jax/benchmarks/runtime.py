@@ -2,10 +2,10 @@
 
     python -m seen_jax.benchmarks runtime --bundle BUNDLE [--seconds_at_30 60]
 
-Windows of clips, from --data_dir or 7 simulated: how many neurons fire decides the time
-of the kernel in C. Without torch, or its weights in the bundle, the plain network is
-left out, and ratios are to the first program. All of it runs on one core, taken before
-libraries are loaded, since that is when they count the cores.
+Of clips from --data_dir or 7 simulated, since the kernel's time follows the spikes.
+Without torch, or its weights in the bundle, the plain network is left out, and ratios
+are to the first program. All of it runs on one core, taken before libraries are loaded,
+since that is when they count the cores.
 """
 
 from __future__ import annotations

@@ -2,13 +2,10 @@
 
     python -m seen_jax.benchmarks scale [--only frames batch] [--json]
 
-By event frames in a window, by windows in a batch (trained on, and predicted), by clips
-whose frames are in the device's memory (those of SEE once, and four times), and by
-virtual devices of the CPU that share a batch. Each point is a run of `step` or
-`forward` in a process of its own; if one fails, it is named and the others still run.
-
-Note: virtual devices share the same cores, so several cost as much as one at best; they
-show what dividing a batch costs.
+By event frames in a window, windows in a batch (trained on, and predicted), clips whose
+frames are in the device's memory, and virtual devices of the CPU that share a batch:
+they share the cores, too, and show what dividing it costs. Each point is a run of
+`step` or `forward` in a process of its own; if one fails, the others still run.
 """
 
 from __future__ import annotations
@@ -36,10 +33,7 @@ POINTS: dict[str, dict[int, str]] = {
 
 
 def measure(args: Namespace) -> dict[str, dict[Any, Any]]:
-    """Returns what grows -> its value -> what the command printed there.
-
-    Where points failed, "failed" has the last line of each one's errors.
-    """
+    """Returns what grows -> its value -> what was printed, or "failed" and why."""
     start = [sys.executable, "-m", "seen_jax.benchmarks"]
     shared = [f"--{x}={getattr(args, x)}" for x in ("device", "rounds", "seconds")]
     result: dict[str, dict[Any, Any]] = {}

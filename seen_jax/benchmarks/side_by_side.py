@@ -2,13 +2,10 @@
 
     python -m seen_jax.benchmarks step|forward|latency [--workdir RUN] [--json]
 
-Both get the same weights and windows, in float32: drawn ones, or with `--workdir` those
-of a run. On a CPU time follows the spikes here, so the latter is what training and
-predicting take. PyTorch gets images that are normalised and RGB already, which favours
-it. The first call of each, which compiles, is not timed.
-
-Before that, both programs run once in float64, and must agree. Note: in float32 they
-may differ: a membrane within rounding of the threshold fires in one and not the other.
+Both get the same weights and windows: drawn ones, or with `--workdir` those of a run,
+since on a CPU time follows the spikes here. PyTorch gets images that are normalised and
+RGB already, which favours it. Before that, both must agree in float64. Note: in float32
+a membrane within rounding of the threshold may fire in one and not in the other.
 """
 
 from __future__ import annotations
@@ -38,7 +35,6 @@ from seen_jax.training import step
 from seen_jax.training.feed import Frames, place
 
 MOST_CHECKED = 32  # windows in float64
-
 Calls = dict[str, Callable[[], np.ndarray]]  # by program; each waits for its result
 
 
@@ -71,12 +67,9 @@ def check_same(args: Namespace) -> None:
     few = {"batch_size": min(args.batch_size, MOST_CHECKED), "precision": "float32"}
     args = Namespace(**vars(args) | few)
     weights, batches = start(args)
-    in_full = {
-        name: x.astype(np.float64) if x.dtype == np.float32 else x
-        for name, x in weights.items()
-    }
+    floats = {k: x.astype(float) for k, x in weights.items() if x.dtype == np.float32}
     with jax.enable_x64(True):
-        calls = make_calls(in_full, batches, args)
+        calls = make_calls({**weights, **floats}, batches, args)
         results = {name: np.asarray(call()) for name, call in calls.items()}
     if not np.allclose(results[HERE], results[PLAIN], rtol=1e-6, atol=1e-9):
         raise RuntimeError(
@@ -104,10 +97,9 @@ def start(args: Namespace) -> tuple[Weights, Batches]:
     if other:
         refuse("workdir", "a run of the published network", other, "give another one")
     config = {**restored.config, "images": "store"}
-    of_run = open_batches(replace(restored, config=config), "train")
-    shared = args.setting, args.batch_size, 0, "train"
-    batches = Batches(of_run.images, of_run.clips, *shared)
-    return torch_from_variables(restored.variables), batches
+    given = open_batches(replace(restored, config=config), "train")
+    batches = given.images, given.clips, args.setting, args.batch_size, 0, "train"
+    return torch_from_variables(restored.variables), Batches(*batches)
 
 
 def make_calls(weights: Weights, batches: Batches, args: Namespace) -> Calls:

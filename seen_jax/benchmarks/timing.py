@@ -1,9 +1,8 @@
 """Rates of several ways to do the same work, measured in turn, and how they are told.
 
-A time is told as `median +- spread (smallest)`, a rate with its largest. On a busy
-machine a ratio means little: where the spread is large or other programs work, a
-warning says so, and a mark stands behind the ratio. What nothing disturbed is the
-smallest time.
+A time is told as `median +- spread (smallest)`, a rate with its largest. Where the
+spread is large or other programs work, a warning says so, and a mark stands behind the
+ratio.
 """
 
 from __future__ import annotations
@@ -157,9 +156,7 @@ def table(
     """Formats a line for each way, with its ratio to the plain one, and the warnings.
 
     Args:
-      rates: by way, of `alternate`.
       columns: kind of rate -> its heading.
-      plain: the way that others are compared with.
       by: kind of rate of the ratio.
       digits: behind the point, of all but the ratio.
       as_ms: in ms per unit of work; else in units of work per second.

@@ -59,11 +59,11 @@ def test_twenty_steps_in_float64():
     "here, plain, means, verdict",
     [
         # Standard deviations of (50, 54) and (52, 56): sqrt(4 + 4) = 2.8.
-        ((50, 54), (52, 56), "52.0 +- 2.8 54.0 +- 2.8", "-2.0 points, within"),
-        ((58, 62), (52, 56), "60.0 +- 2.8 54.0 +- 2.8", "+6.0 points, beyond"),
+        ((50, 54), (52, 56), ("52.0 +- 2.8", "54.0 +- 2.8"), "-2.0 points, within"),
+        ((58, 62), (52, 56), ("60.0 +- 2.8", "54.0 +- 2.8"), "+6.0 points, beyond"),
         # Pooled: sqrt((8 + 0) / 2) = 2.
-        ((50, 54), (54, 54), "52.0 +- 2.8 54.0 +- 0.0", "seeds, 2.0"),
-        ((50,), (52,), "50.0 52.0", "points, one seed has no spread"),
+        ((50, 54), (54, 54), ("52.0 +- 2.8", "54.0 +- 0.0"), "seeds, 2.0"),
+        ((50,), (52,), ("50.0", "52.0"), "points, one seed has no spread"),
     ],
 )
 def test_text_by_hand(here, plain, means, verdict):
@@ -75,9 +75,12 @@ def test_text_by_hand(here, plain, means, verdict):
         for x, y in zip(here, plain, strict=True)
     ]
     text = torch_training.to_text({"what": "E4_S3", "seeds": seeds}).splitlines()
-    _, _, _, first, *_, mean, last = (" ".join(line.split()) for line in text)
-    assert first == f"0 1.5000 1.6000 {here[0]}.0 {plain[0]}.0"
-    assert mean == f"mean {means}"
+    _, first, *_, mean, last = text
+    wars = (
+        f"JAX loss 1.5000, WAR {here[0]}.0 %; PyTorch loss 1.6000, WAR {plain[0]}.0 %"
+    )
+    assert first == f"seed 0: {wars}"
+    assert mean == "mean WAR: JAX {} %; PyTorch {} %".format(*means)
     assert verdict in last
 
 
