@@ -17,6 +17,7 @@ from seen_jax import see
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError, run_command
 from seen_jax.export.torch_files import not_installed
+from seen_jax.files import check_file
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.protocol import NUM_PASSES
 
@@ -133,6 +134,8 @@ def main(argv: list[str] | None = None) -> int:
         if name in ("spikes", "adapt"):
             one.add_argument("--plot", type=Path, metavar="FILE.png")
     args = parser.parse_args(argv)
+    if getattr(args, "plot", None) is not None:
+        check_file(args.plot, "--plot")
     logging.set_verbosity(logging.ERROR)  # Orbax warns that a run is only read
     try:  # each command has its own dependencies: the model's run without grain
         module = "side_by_side" if args.command in OF_TWO else args.command
