@@ -136,6 +136,13 @@ def test_inits_import_nothing():
             assert list(imports(path)) == [], path
 
 
+def test_tests_share_through_modules_that_are_no_tests():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for name in imports(path):
+            is_test = name.startswith("tests.") and ".test_" in name
+            assert not is_test, f"{path} imports {name}"
+
+
 def test_the_model_runs_where_tfds_and_grain_are_absent():
     script = (
         "import sys\n"

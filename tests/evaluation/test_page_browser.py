@@ -5,7 +5,7 @@ import pytest
 from seen_jax import see
 from seen_jax.evaluation.page import document
 from tests.browser import overflow, show_at
-from tests.evaluation import test_page
+from tests.evaluation import pages
 
 pytestmark = pytest.mark.environments
 
@@ -16,9 +16,9 @@ LONG = tuple(f"class {i} {'of a name ' * (i % 3)}<b>" for i in range(12))
 def file(request, tmp_path_factory):
     """A page of one evaluation, of two, and of twelve classes."""
     labels = LONG if request.param == "own labels" else see.EMOTIONS
-    names = test_page.NAMES if labels == see.EMOTIONS else test_page.named_as(LONG)
+    names = pages.NAMES if labels == see.EMOTIONS else pages.named_as(LONG)
     count = 2 if request.param == "several" else 1
-    shown = [test_page.shown_of(labels, names=names, epoch=2 - i) for i in range(count)]
+    shown = [pages.shown_of(labels, names=names, epoch=2 - i) for i in range(count)]
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(document.to_html(shown), encoding="utf-8")
     return path
