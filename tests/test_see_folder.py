@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,8 +21,7 @@ from seen_jax.see_folder import load_provenance
 from seen_jax.split import load_split
 from seen_jax.volunteers import split_by_volunteer
 from tests import samples
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -68,23 +68,6 @@ def test_a_right_folder(see_dir):
     ]
 
 
-CASES = []
-
-
-def problems(*lines):
-    """Registers a function that breaks a folder, with its problems.
-
-    It gets the folder and, of the first clip, both folders of images. A line is the
-    start of a problem, or its start and another part with * between them.
-    """
-
-    def register(fn):
-        CASES.append(pytest.param(fn, lines, id=fn.__name__))
-        return fn
-
-    return register
-
-
 def edit_split(root, change):
     path = root / "emotion.json"
     content = json.loads(path.read_text())
@@ -92,370 +75,116 @@ def edit_split(root, change):
     path.write_text(json.dumps(content))
 
 
-NOT_GREY = "{event}/00001.jpg: expected a complete grey JPEG or PNG, got"
-NO_EMOTION = f"expected an emotion folder, one of {', '.join(see.EMOTIONS)}, got"
 OF_3 = "expected 3 images, 00000.jpg to 00002.jpg, as in the name"
-
-
-@problems(f"{NOT_GREY} 12 bytes (no JPEG or PNG)")
-def no_image(root, event, frame):
-    (event / "00001.jpg").write_bytes(b"not an image")
-
-
-@problems(f"{NOT_GREY} 0 bytes (no JPEG or PNG)")
-def empty_file(root, event, frame):
-    (event / "00001.jpg").write_bytes(b"")
-
-
-@problems(f"{NOT_GREY} 200 bytes (*truncated")
-def truncated_file(root, event, frame):
-    (event / "00001.jpg").write_bytes((event / "00001.jpg").read_bytes()[:200])
-
-
-@problems(f"{NOT_GREY} *(JPEG of mode RGB)")
-def colours(root, event, frame):
-    Image.new("RGB", (8, 8), (200, 0, 0)).save(event / "00001.jpg")
-
-
-@problems(f"{NOT_GREY} *(5000 x 4000 pixels, of at most 16777216)")
-def a_large_image(root, event, frame):
-    Image.new("L", (5000, 4000)).save(event / "00001.jpg")
-
-
-@problems(f"{NOT_GREY} *(PNG of mode RGBA)")
-def transparent(root, event, frame):
-    Image.new("RGBA", (8, 8)).save(event / "00001.jpg", "PNG")
-
-
-@problems()
-def grey_as_colours_and_png(root, event, frame):
-    for mode, kind, path in (
-        ("RGB", "JPEG", event / "00000.jpg"),
-        ("RGB", "PNG", event / "00001.jpg"),
-        ("L", "PNG", frame / "00000.jpg"),
-    ):
-        Image.new("L", (8, 8), 77).convert(mode).save(path, kind)
-
-
-@problems()
-def numbered_from_1_with_other_endings(root, event, frame):
-    for folder in (event, frame):
-        for i, ending in ((2, "JPG"), (1, "jpeg"), (0, "PNG")):
-            (folder / f"0000{i}.jpg").rename(folder / f"0000{i + 1}.{ending}")
-
-
-@problems(f"{{event}}: {OF_3}, got 3: 1 missing (00000.jpg) and 1 too many (00003.jpg)")
-def numbered_from_1_in_one_modality(root, event, frame):
-    for i in (2, 1, 0):
-        (event / f"0000{i}.jpg").rename(event / f"0000{i + 1}.jpg")
-
-
-@problems("{event}: expected one image of the number 00001, got 00001.jpg and 00001.p")
-def a_number_twice(root, event, frame):
-    shutil.copy(event / "00001.jpg", event / "00001.png")
-
-
-@problems(
-    "{event}/00000.jpg: expected a readable file, got no regular file",
-    "{event}/00001.jpg: expected a readable file, got no regular file",
-)
-def a_pipe_and_a_folder(root, event, frame):
-    (event / "00000.jpg").unlink()
-    os.mkfifo(event / "00000.jpg")  # reading it would wait forever
-    (event / "00001.jpg").unlink()
-    (event / "00001.jpg").mkdir()
-
-
-OF_EACH = OF_3.replace("images", "images of each modality")
-
-
-@problems(f"{CLIP}: {OF_EACH}, got 3: 1 missing (00001.jpg) and 1 too many (00009.jpg)")
-def a_gap(root, event, frame):
-    for folder in (event, frame):
-        shutil.copy(folder / "00000.jpg", folder / "00009.jpg")
-        (folder / "00001.jpg").unlink()
-
-
-@problems(f"{{event}}: {OF_3}, got 2: 1 missing (00002.jpg)")
-def counts_of_the_modalities_differ(root, event, frame):
-    (event / "00002.jpg").unlink()
-
-
-@problems(
-    f"{{event}}: {OF_3}, got 2: 1 missing (00001.jpg)",
-    f"{{frame}}: {OF_3}, got none",
-)
-def other_images_are_missing_in_either(root, event, frame):
-    (event / "00001.jpg").unlink()
-    for path in frame.iterdir():
-        path.unlink()
-
-
-@problems(f"{CLIP}: {OF_EACH}, got 4: 1 too many (00003.jpg)")
-def count_differs_from_the_name(root, event, frame):
-    for folder in (event, frame):
-        shutil.copy(folder / "00002.jpg", folder / "00003.jpg")
-
-
-def rename_clip(root, name, **metadata):
-    """Gives the first clip a name that says no length, and a segment of 9 frames."""
-    for kind in ("event", "frame"):
-        clip_dir(root, kind).rename(root / kind / "angry" / name)
-
-    def change(content):
-        entry = content["database"].pop(CLIP)
-        entry["annotations"]["segment"] = [0, 9]
-        content["database"][name] = entry | {"metadata": {"volunteer": 1} | metadata}
-
-    edit_split(root, change)
-
-
-@problems(
-    "my clip: expected 9 images of each modality, 00000.jpg to 00008.jpg, the "
-    "segment's end, got 3: 6 missing (00003.jpg, 00004.jpg, 00005.jpg, 00006.jpg, "
-    "00007.jpg, ...)"
-)
-def the_segment_of_a_free_name_is_longer(root, event, frame):
-    rename_clip(root, "my clip")
-
-
-@problems(
-    "{root}/frame/angry/my clip: expected 10 images, 00000.jpg to 00009.jpg, got 9: 1 "
-    "missing (00004.jpg)"
-)
-def a_gap_in_a_free_name(root, event, frame):
-    for folder in (event, frame):
-        for i in range(3, 10):
-            shutil.copy(folder / "00000.jpg", folder / f"{i:05d}.jpg")
-    (frame / "00004.jpg").unlink()
-    rename_clip(root, "my clip")
-
-
-@problems(f"{{root}}/emotion.json: database['{CLIP}']: expected a segment within the 3")
-def the_segment_ends_after_the_name(root, event, frame):
-    edit_split(
-        root,
-        lambda x: x["database"][CLIP]["annotations"].update(segment=[0, 2**31 - 1]),
-    )
-
-
-def change_length(root, name):
-    for kind in ("event", "frame"):
-        clip_dir(root, kind).rename(root / kind / "angry" / name)
-    edit_split(root, lambda x: x["database"].update({name: x["database"].pop(CLIP)}))
-
-
-@problems("{root}/emotion.json: database[*]: expected a segment within the 0 frames")
-def a_name_of_no_frames(root, event, frame):
-    change_length(root, CLIP.replace("_3_", "_0_"))
-
-
-@problems("*expected 999999999 images of each modality, 00000.jpg to 999999998.jpg, as")
-def a_name_of_too_many_frames(root, event, frame):
-    change_length(root, CLIP.replace("_3_", "_999999999_"))
-
-
-@problems(
-    "{root}/event/angry: expected a folder of the clips of angry, got none",
-    "{root}/frame: expected a folder of emotion folders, got none",
-)
-def no_folder_of_an_emotion_and_none_of_a_modality(root, event, frame):
-    shutil.rmtree(event.parent)
-    shutil.rmtree(root / "frame")
-
-
-@problems(
-    "{root}/event: expected a folder of emotion folders, got a file",
-    "{root}/frame: expected a folder of emotion folders, got none",
-)
-def a_file_and_an_empty_folder_as_modalities(root, event, frame):
-    shutil.rmtree(root / "event")
-    (root / "event").touch()
-    shutil.rmtree(root / "frame")
-    (root / "frame").mkdir()
-
-
-@problems(
-    '{root}/emotion.json: labels: expected the labels of all clips, got no "angry", '
-    "which 3 clips have",
-    f"{{root}}/event/angry: {NO_EMOTION.replace('angry, ', '')} angry",
-    f"{{root}}/frame/angry: {NO_EMOTION.replace('angry, ', '')} angry",
-)
-def a_label_that_is_not_listed(root, event, frame):
-    edit_split(root, lambda content: content["labels"].remove("angry"))
-
-
-@problems("{root}/emotion.json: database: expected an object with an entry per clip, ")
-def a_list_of_entries(root, event, frame):
-    edit_split(root, lambda content: content.update(database=[]))
-
-
-NO_IMAGES = ("000003.jpg", "00003.gif", "3.jpg", "notes")
-
-
-@problems(
-    *(
-        f"{{event}}/{name}: expected only images 00000.jpg, 00001.jpg, ..., got {name}"
-        for name in NO_IMAGES
-    )
-)
-def files_that_are_no_images_of_the_clip(root, event, frame):
-    for name in (*NO_IMAGES, ".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"):
-        shutil.copy(event / "00000.jpg", event / name)
-
-
-@problems(
-    "{event}/00000.jpg: expected 8 x 8, the size of most of the clip's images, got 9"
-)
-def an_image_of_another_size(root, event, frame):
-    Image.new("L", (9, 9)).save(event / "00000.jpg")
-
-
-@problems(
-    "{event}: expected 8 x 8, the size of most of the clip's images, got 2 of 9 x 9"
-)
-def images_of_other_sizes(root, event, frame):
-    for i in range(2):
-        Image.new("L", (9, 9)).save(event / f"0000{i}.jpg")
-
-
-@problems("{event}: expected square images, got 8 x 6; crop all of the clip's images")
-def not_square(root, event, frame):
-    for path in (*event.iterdir(), *frame.iterdir()):
-        Image.new("L", (8, 6)).save(path)
-
-
-@problems(
-    f"{{root}}/event/bored: {NO_EMOTION} bored",
-    f"{{root}}/event/notes.txt: {NO_EMOTION} notes.txt",
-)
-def unknown_emotion_folder(root, event, frame):
-    (root / "event" / "bored").mkdir()
-    (root / "event" / "notes.txt").touch()
-
-
-@problems(f"{{root}}/event/fear/{CLIP}: expected a clip of the emotion fear, got angry")
-def clip_in_the_folder_of_another_emotion(root, event, frame):
-    event.rename(root / "event" / "fear" / CLIP)
-
-
-@problems(
-    f"{{event}}: expected the clip once, at {{root}}/event/Angry/{CLIP}, got it again"
-)
-def clip_twice(root, event, frame):
-    shutil.copytree(event, root / "event" / "Angry" / CLIP)
-
-
-@problems("{event}: expected a folder of the clip, got none")
-def entry_without_folder(root, event, frame):
-    shutil.rmtree(event)
-
-
-@problems(
-    f"{CLIP}: expected a folder of the clip in {{root}}/event/angry and in "
-    "{root}/frame/angry, got none"
-)
-def entry_without_folders(root, event, frame):
-    shutil.rmtree(event)
-    shutil.rmtree(frame)
-
-
-@problems("{event}: expected a folder, got a broken link")
-def a_broken_link(root, event, frame):
-    shutil.rmtree(event)
-    event.symlink_to("nowhere")
-
-
-@problems("{event}: expected an entry in {root}/emotion.json, got none")
-def folder_without_entry(root, event, frame):
-    edit_split(root, lambda content: content["database"].pop(CLIP))
-
-
-@problems("{root}/emotion.json: expected JSON, got Expecting")
-def broken_json(root, event, frame):
-    path = root / "emotion.json"
-    path.write_text(path.read_text()[:-1])
-
-
-@problems(
-    "{root}/emotion.json: expected a file, got none",
-    "{root}/event: expected a folder of emotion folders, got none",
-)
-def missing_parts(root, event, frame):
-    shutil.rmtree(root / "event")
-    (root / "emotion.json").unlink()
-
-
-@problems(
-    "{root}/emotion.json: expected a file, got a folder or a device",
-    "{root}/simulation.json: expected a file, got a folder or a device",
-)
-def pipes_instead_of_the_json_files(root, event, frame):
-    (root / "emotion.json").unlink()
-    os.mkfifo(root / "emotion.json")
-    os.mkfifo(root / "simulation.json")
-
-
-@problems(
-    "{root}/emotion.json: expected at least one clip that is not left out, got no"
-)
-def no_clip(root, event, frame):
-    for kind in ("event", "frame"):
-        shutil.rmtree(root / kind)
-        (root / kind).mkdir()
-    edit_split(root, lambda content: content.update(database={}))
-
-
-@problems(
-    "{root}/emotion.json: expected clips of the subset testing, got none; --config=by_v"
-)
-def nobody_for_testing(root, event, frame):
-    edit_split(
-        root, lambda x: [y.update(subset="training") for y in x["database"].values()]
-    )
-
-
-@problems()
-def emotion_folders_in_another_case(root, event, frame):
-    (root / "event" / "neutral").rename(root / "event" / "neutraL")
-    (root / "frame" / "angry").rename(root / "frame" / "ANGRY")
-
-
-@problems()
-def hidden_files(root, event, frame):
-    (event.parent / ".DS_Store").mkdir()
-
-
-@pytest.mark.parametrize(("break_folder", "lines"), CASES)
-def test_problems(see_dir, break_folder, lines):
-    places = {"root": see_dir, "event": clip_dir(see_dir)}
-    places["frame"] = clip_dir(see_dir, "frame")
-    break_folder(*places.values())
-    listed = problems_of(see_dir)
-    assert len(listed) == len(lines)
-    for problem, line in zip(listed, lines, strict=True):
-        start, _, part = line.format(**places).partition("*")
-        assert problem.startswith(start)
-        assert part in problem
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        (
-            CLIP.replace("angry", "bored"),
-            "whose emotion is one of angry, disgust, fear, happiness, neutral, "
-            "sadness, surprise, got 'bored'",
-        ),
-        (CLIP.replace("_19_", "_9999999999_"), "whose age is a number of at most 9 "),
-        ("\\..\\angry", "of 9 fields ("),
-    ],
-)
-def test_folder_with_the_name_of_no_clip(see_dir, name, expected):
-    path = clip_dir(see_dir, name=name)
-    path.mkdir()
-    (problem,) = problems_of(see_dir)
-    assert problem.startswith(f"{path}: expected a clip name {expected}")
+FOLDER = "expected an emotion folder, one of"
+WORDS = {  # of the lines below
+    "CLIP": CLIP,
+    "OF_3": OF_3,
+    "OF_EACH": OF_3.replace("images", "images of each modality"),
+    "NO_FOLDERS": "expected a folder of emotion folders, got",
+    "NO_EMOTION": f"{FOLDER} {', '.join(see.EMOTIONS)}, got",
+    "NOT_ANGRY": f"{FOLDER} {', '.join(see.EMOTIONS[1:])}, got",
+    "ONLY": "expected only images 00000.jpg, 00001.jpg, ..., got",
+    "USUAL": "expected 8 x 8, the size of most of the clip's images, got",
+}
+FUNCTIONS = """
+edit() { "$PYTHON" -c "import json
+with open('emotion.json') as file: x = json.load(file)
+clips = x['database']; $1
+with open('emotion.json', 'w') as file: json.dump(x, file)"; }
+image() { "$PYTHON" -c "import sys; from PIL import Image
+for path in sys.argv[2:]: Image.new('L', (int(sys.argv[1]), 6)).save(path)" "$@"; }
+rename() { mv $event "event/angry/$1"; mv $frame "frame/angry/$1"
+edit "clips['$1'] = clips.pop('$CLIP')"; }
+free_name() { rename 'my clip'; edit "y = clips['my clip']
+y['metadata'] = {'volunteer': 1}; y['annotations']['segment'] = [0, 9]"; }
+"""
+# What breaks the folder, and the problems: the start of each, or that and other parts
+# of it with * between them.
+CASES = r"""
+echo no image > $event/00001.jpg
+  {event}/00001.jpg: expected a complete grey JPEG or PNG, got 9 bytes (no JPEG or PNG)
+for i in 3 2 1; do mv $event/0000{$((i - 1)),$i}.jpg; done
+  {event}: {OF_3}, got 3: 1 missing (00000.jpg) and 1 too many (00003.jpg)
+cp $event/00001.{jpg,png}
+  {event}: expected one image of the number 00001, got 00001.jpg and 00001.png
+cd $event; rm 0000[01].jpg; mkfifo 00000.jpg; mkdir 00001.jpg  # a reader would wait
+  {event}/00000.jpg: expected a readable file, got no regular file
+  {event}/00001.jpg: expected a readable file, got no regular file
+for x in $event $frame; do mv $x/0000{1,9}.jpg; done
+  {CLIP}: {OF_EACH}, got 3: 1 missing (00001.jpg) and 1 too many (00009.jpg)
+rm $event/00001.jpg $frame/*
+  {event}: {OF_3}, got 2: 1 missing (00001.jpg)
+  {frame}: {OF_3}, got none
+for x in $event $frame; do cp $x/0000{2,3}.jpg; done
+  {CLIP}: {OF_EACH}, got 4: 1 too many (00003.jpg)
+cd $event; cp 00000.jpg 3.jpg; cp 00000.jpg 00003.gif; touch .DS_Store Thumbs.db
+  {event}/00003.gif: {ONLY} 00003.gif
+  {event}/3.jpg: {ONLY} 3.jpg
+image 9 $event/00000.jpg
+  {event}/00000.jpg: {USUAL} 9 x 6
+image 9 $event/0000[01].jpg
+  {event}: {USUAL} 2 of 9 x 6
+image 8 $event/* $frame/*
+  {event}: expected square images, got 8 x 6; crop all of the clip's images
+rename ${CLIP/_3_/_999999999_}
+  *expected 999999999 images of each modality, 00000.jpg to 999999998.jpg, as
+free_name
+  my clip: expected 9 images of each modality, *the segment's end, got 3*07.jpg, ...)
+for x in $event $frame; do for i in {3..9}; do cp $x/0000{0,$i}.jpg; done; done
+rm $frame/00004.jpg; free_name
+  {root}/frame/angry/my clip: expected 10 images, *to 00009.jpg, got 9: 1 missing (00004
+rm -r event/angry frame
+  {root}/event/angry: expected a folder of the clips of angry, got none
+  {root}/frame: {NO_FOLDERS} none
+rm -r event frame; touch event; mkdir frame
+  {root}/event: {NO_FOLDERS} a file
+  {root}/frame: {NO_FOLDERS} none
+mkdir event/bored; touch event/notes.txt
+  {root}/event/bored: {NO_EMOTION} bored
+  {root}/event/notes.txt: {NO_EMOTION} notes.txt
+mv $event event/fear
+  {root}/event/fear/{CLIP}: expected a clip of the emotion fear, got angry
+mkdir event/Angry; cp -r $event event/Angry
+  {event}: expected the clip once, at {root}/event/Angry/{CLIP}, got it again
+mkdir 'event/angry/\..'
+  {root}/event/angry/\..: expected a clip name of 9 fields (
+rm -r $event
+  {event}: expected a folder of the clip, got none
+rm -r $event $frame
+  {CLIP}: expected a folder of the clip in {root}/event/angry and in {root}/frame/angry
+rm -r $event; ln -s nowhere $event
+  {event}: expected a folder, got a broken link
+rm -r event emotion.json
+  {root}/emotion.json: expected a file, got none
+  {root}/event: {NO_FOLDERS} none
+edit "x['labels'].remove('angry')"
+  {root}/emotion.json: labels: expected the labels of all clips, *no "angry", which 3
+  {root}/event/angry: {NOT_ANGRY} angry
+  {root}/frame/angry: {NOT_ANGRY} angry
+edit "x['database'] = []"
+  {root}/emotion.json: database: expected an object with an entry per clip
+edit "clips['$CLIP']['annotations']['segment'] = [0, 2**31 - 1]"
+  {root}/emotion.json: database['{CLIP}']: expected a segment within the 3
+edit "[y.update(subset='training') for y in clips.values()]"
+  {root}/emotion.json: expected clips of the subset testing, got none; --config=by_v
+edit "del clips['$CLIP']"
+  {event}: expected an entry in {root}/emotion.json, got none
+rm -r event/* frame/*; edit "clips.clear()"
+  {root}/emotion.json: expected at least one clip that is not left out, got no
+"""
+CASES = re.findall(r"((?:\S.*\n)+)((?:  .+\n)+)", CASES)
+
+
+@pytest.mark.parametrize("command, lines", CASES, ids=[x[:40] for x, _ in CASES])
+def test_problems(see_dir, command, lines):
+    places = {kind: str(clip_dir(see_dir, kind)) for kind in ("event", "frame")}
+    env = os.environ | places | {"CLIP": CLIP, "PYTHON": sys.executable}
+    command = ["bash", "-ec", FUNCTIONS + command]
+    subprocess.run(command, cwd=see_dir, env=env, check=True)
+    for problem, line in zip(problems_of(see_dir), lines.splitlines(), strict=True):
+        start, *parts = line.strip().format(root=see_dir, **places, **WORDS).split("*")
+        assert problem.startswith(start) and all(part in problem for part in parts)
 
 
 def test_a_clip_that_no_record_can_hold(see_dir, monkeypatch):
@@ -468,10 +197,8 @@ def test_a_clip_that_no_record_can_hold(see_dir, monkeypatch):
 
 
 def test_a_segment_of_years_as_published(see_dir):
-    edit_split(
-        see_dir,
-        lambda x: x["database"][CLIP]["annotations"].update(segment=[1, 2**31 - 1]),
-    )
+    segment = {"segment": [1, 2**31 - 1]}
+    edit_split(see_dir, lambda x: x["database"][CLIP]["annotations"].update(segment))
     folder = see_folder.SeeFolder(see_dir, on_problem="as_published")
     contents = see_folder.check(folder, num_workers=1)
     assert contents.problems == ()
@@ -515,14 +242,11 @@ def test_several_problems_are_all_listed(see_dir):
 
 
 def test_parts_of_other_names(see_dir):
-    (see_dir / "event").rename(see_dir / "event_30")
-    (see_dir / "frame").rename(see_dir / "grey")
-    (see_dir / "emotion.json").rename(see_dir / "emotion_new_adjust2.json")
-    names = {
-        "event_dir": "event_30",
-        "frame_dir": "grey",
-        "split_file": "emotion_new_adjust2.json",
-    }
+    names = {"event_dir": "event_30", "frame_dir": "grey", "split_file": "s.json"}
+    for old, new in zip(
+        ("event", "frame", "emotion.json"), names.values(), strict=True
+    ):
+        (see_dir / old).rename(see_dir / new)
     assert problems_of(see_dir, **names) == []
     options = [f"--{option}={name}" for option, name in names.items()]
     assert see_folder.main([str(see_dir), *options]) == 0
@@ -573,10 +297,9 @@ def test_unreadable_folders_of_a_label_and_of_a_modality(see_dir, lock):
 
 
 def test_a_clip_left_out_is_neither_counted_nor_looked_at(see_dir):
-    def change(content):
-        content["database"][CLIP]["annotations"]["segment"] = [0, 0]
-
-    edit_split(see_dir, change)
+    edit_split(
+        see_dir, lambda x: x["database"][CLIP]["annotations"].update(segment=[0, 0])
+    )
     shutil.rmtree(clip_dir(see_dir))
     contents = see_folder.check(see_folder.SeeFolder(see_dir))
     contents.raise_problems()
@@ -615,8 +338,7 @@ def test_command(see_dir):
 @pytest.mark.parametrize("name", ["see", "events"])
 def test_modules_that_were_commands_name_the_new_ones(name, see_dir):
     done = run(see_dir, module=f"seen_jax.{name}")
-    assert done.returncode == 1
-    assert "python -m seen_jax." in done.stderr
+    assert done.returncode == 1 and "python -m seen_jax." in done.stderr
 
 
 def test_command_writes_a_split_by_volunteer(see_dir, capsys):
@@ -630,20 +352,14 @@ def test_command_writes_a_split_by_volunteer(see_dir, capsys):
     assert problems_of(see_dir, split_file="by_volunteer.json") == []
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--workers=0"], "workers: expected at least 1, got 0"),
-        (
-            ["--write_volunteer_split=x", "--seed=-1"],
-            "seed: expected 0 or more, got -1",
-        ),
-        (["--write_volunteer_split=/nonexistent/x"], "No such file or directory"),
-    ],
-)
-def test_command_says_what_is_wrong_with_its_options(see_dir, options, message):
-    with pytest.raises(UserError, match=message):
-        see_folder.main([str(see_dir), *options])
+def test_command_says_what_is_wrong_with_its_options(see_dir):
+    for options, message in (
+        ("--workers=0", "workers: expected at least 1, got 0"),
+        ("--write_volunteer_split=x --seed=-1", "seed: expected 0 or more, got -1"),
+        ("--write_volunteer_split=/nonexistent/x", "No such file or directory"),
+    ):
+        with pytest.raises(UserError, match=message):
+            see_folder.main([str(see_dir), *options.split()])
 
 
 POSTSCRIPT = (
