@@ -13,13 +13,11 @@ from seen_jax.export import bundle
 from seen_jax.runtime import seen_runtime
 from tests.helpers import ROOT
 
+RULE = bundle.RULE, bundle._obstacle
+
 
 def replaced(out):
-    return files.new_folder(out, bundle.RULE, bundle._obstacle)
-
-
-def check_free(out):
-    files.check_free(out, bundle.RULE, bundle._obstacle)
+    return files.new_folder(out, *RULE)
 
 
 def write(folder, content="new"):
@@ -29,43 +27,37 @@ def write(folder, content="new"):
 
 
 def content(folder):
-    assert {x.read_text() for x in folder.iterdir()} == {
-        (folder / "seen.pt").read_text()
-    }
-    return (folder / "seen.pt").read_text()
+    (content,) = {x.read_text() for x in folder.iterdir()}
+    return content
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("there", ["none", "deep", "empty", "bundle"])
-def test_a_folder_is_made_or_replaced(tmp_path, there):
-    out = tmp_path / "a" / "b" if there == "deep" else tmp_path / "b"
-    if there == "empty":
-        out.mkdir()
-    if there == "bundle":
-        write(out, "before")
-        (out / "seen-0123abcd.engine").write_text("before")
+@pytest.fixture
+def out(tmp_path):
+    """A bundle, with what its use leaves there."""
+    write(tmp_path / "b", "before")
+    return tmp_path / "b"
+
+
+def test_a_bundle_is_replaced_with_what_its_use_left(out):
+    (out / "seen-0123abcd.engine").touch()
+    (out / "__pycache__").mkdir()
+    (out / "__pycache__" / "seen_runtime.cpython-311.pyc").touch()
     with replaced(out) as new:
         write(new)
-        assert not out.exists() or there in ("empty", "bundle")
-    assert content(out) == "new"
-    assert names(out.parent) == ["b"]
+        assert out.exists()
+    assert content(out) == "new" and names(out.parent) == ["b"]
 
 
-def test_what_fails_changes_nothing(tmp_path):
-    out = tmp_path / "b"
-    write(out, "before")
+def test_what_fails_changes_nothing(out, monkeypatch):
+    """The block, or the move of what it made."""
     with pytest.raises(KeyError), replaced(out) as new:
         (new / "seen.pt").write_text("half")
         raise KeyError
-    assert content(out) == "before" and names(tmp_path) == ["b"]
-
-
-def test_a_move_that_fails_is_taken_back(tmp_path, monkeypatch):
-    out = tmp_path / "b"
-    write(out, "before")
+    assert content(out) == "before" and names(out.parent) == ["b"]
     real = os.replace
 
     def fails(source, target):
@@ -77,7 +69,7 @@ def test_a_move_that_fails_is_taken_back(tmp_path, monkeypatch):
     words = "b: expected a place that can be written and has room, got Input/output err"
     with pytest.raises(UserError, match=words), replaced(out) as new:
         write(new)
-    assert content(out) == "before" and names(tmp_path) == ["b"]
+    assert content(out) == "before" and names(out.parent) == ["b"]
 
 
 KILLED = """
@@ -99,38 +91,37 @@ with files.new_folder(out, bundle.RULE, bundle._obstacle) as new:
 """
 
 
-@pytest.mark.parametrize("moment", ["writing", "between the moves"])
-def test_what_a_killed_export_leaves_is_cleared_by_the_next(tmp_path, moment):
-    out = tmp_path / "b"
-    write(out, "before")
+@pytest.mark.parametrize("moment", ["writing", "between the moves", "an empty folder"])
+def test_what_a_killed_export_leaves_is_cleared_by_the_next(out, moment):
     # Others' folders, whose names are nearly such:
     for name in (".b.part2", ".b.0123abcd", ".c.part", "b.part"):
-        (tmp_path / name / "new").mkdir(parents=True)
-    before = names(tmp_path)
+        (out.parent / name / "new").mkdir(parents=True)
+    before = names(out.parent)
     command = [sys.executable, "-c", KILLED, str(out), moment]
     assert subprocess.run(command, cwd=ROOT).returncode == -9
-    assert (tmp_path / ".b.part").exists() and out.exists() == (moment == "writing")
+    assert (out.parent / ".b.part").exists() and out.exists() == (moment == "writing")
+    if moment == "an empty folder":  # made by someone since
+        out.mkdir()
     with pytest.raises(KeyError), replaced(out) as new:
         assert names(new) == []
         raise KeyError  # so that what was there before counts
-    assert content(out) == "before" and names(tmp_path) == before
-    subprocess.run(command, cwd=ROOT)
-    with replaced(out) as new:
-        write(new)
-    assert content(out) == "new" and names(tmp_path) == before
+    assert content(out) == "before" and names(out.parent) == before
 
 
 def test_what_no_export_left_is_left_alone(tmp_path):
-    folder = tmp_path / ".b.part"
-    for inside in ("notes.txt", "mine/seen.pt"):
-        path = folder / inside
-        path.parent.mkdir(parents=True)
-        path.write_text("mine")
-        words = rf"\.b\.part: expected what a killed .*, got {inside.split('/')[0]};"
-        with pytest.raises(UserError, match=words), replaced(tmp_path / "b"):
-            pass
-        assert path.read_text() == "mine"
-        shutil.rmtree(folder)
+    (tmp_path / "mine").mkdir()
+    folder, path = tmp_path / ".b.part", tmp_path / ".b.part" / "mine" / "seen.pt"
+    words = rf"{folder}: expected what a killed process leaves, got %s; move it"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(UserError, match=words % "mine"), replaced(tmp_path / "b"):
+        pass
+    assert path.read_text() == "mine"
+    shutil.rmtree(folder)
+    folder.symlink_to("mine")
+    with pytest.raises(UserError, match=words % "a link"), replaced(tmp_path / "b"):
+        pass
+    assert names(tmp_path / "mine") == []
 
 
 def test_one_export_at_a_time(tmp_path):
@@ -145,83 +136,35 @@ def test_one_export_at_a_time(tmp_path):
 
 
 def test_places_that_are_not_free(tmp_path, monkeypatch):
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     (tmp_path / "file").write_text("mine")
-    (tmp_path / "mine" / "seen.pt").mkdir(parents=True)
-    (tmp_path / "mine" / "notes.txt").write_text("mine")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "manifest.json").write_text("{}")
+    (tmp_path / "circle").symlink_to("circle")
+    for number, name in enumerate(("other.engine", "seen.pt", "manifest.json")):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / name).write_text("mine")
+    for name in (seen_runtime.PROGRAM, "manifest.json"):  # named as a bundle's files
+        (tmp_path / "3" / name).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
     for out, got in (
         (".", "the folder that this runs in"),
         ("..", "the folder that this runs in"),
-        ("/", "the folder that this runs in"),
         ("../file", "a file"),
-        ("../mine", "one with notes.txt in it"),
-        ("../other", "one with manifest.json in it"),
+        ("../circle", "a file"),
+        ("../0", r"one with other\.engine in it"),
+        ("../1", r"one with seen\.pt in it"),
+        ("../2", r"one with manifest\.json in it"),
+        ("../3", r"one with manifest\.json in it"),
     ):
         words = f"expected a new folder, an empty one .*, got {got}; give another"
-        for call in (check_free, lambda x: replaced(x).__enter__()):
-            with pytest.raises(ValueError, match=words):
-                call(out)
-    assert names(tmp_path) == ["file", "here", "mine", "other"] and names(here) == []
+        for call in (files.check_free, lambda *x: files.new_folder(*x).__enter__()):
+            with pytest.raises(UserError, match=words):
+                call(out, *RULE)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no folder without room")
 def test_places_that_cannot_be_written():
     words = "^/proc/b: expected a place that can be written and has room, got .*; make"
     with pytest.raises(UserError, match=words):
-        check_free("/proc/b")
-
-
-@pytest.mark.parametrize("name", ["other.engine", "seen.pt"])
-def test_a_folder_that_only_looks_like_a_bundle_is_kept(tmp_path, name):
-    out = tmp_path / "b"
-    out.mkdir()
-    (out / name).write_text("mine")
-    with pytest.raises(ValueError, match=f"one with {name} in it"):
-        check_free(out)
-    assert (out / name).read_text() == "mine"
-
-
-def test_a_link_in_a_circle_is_not_free(tmp_path):
-    out = tmp_path / "b"
-    out.symlink_to("b")
-    with pytest.raises(ValueError, match=r"b: expected a new .*, got a file; give"):
-        check_free(out)
-
-
-def test_a_link_where_a_killed_export_would_be(tmp_path):
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (tmp_path / ".b.part").symlink_to("mine")
-    words = r"\.b\.part: expected what a killed process leaves, got a link; move it"
-    with pytest.raises(ValueError, match=words), replaced(tmp_path / "b"):
-        pass
-    assert names(mine) == []
-
-
-def test_folders_named_as_a_bundles_files_are_no_bundle(tmp_path):
-    (tmp_path / "b" / "seen.pt").mkdir(parents=True)
-    (tmp_path / "b" / "manifest.json").mkdir()
-    with pytest.raises(ValueError, match=r"one with manifest\.json in it"):
-        check_free(tmp_path / "b")
-
-
-def test_what_pythons_import_leaves_in_a_bundle_goes_with_it(tmp_path):
-    write(tmp_path / "b", "before")
-    (tmp_path / "b" / "__pycache__").mkdir()
-    (tmp_path / "b" / "__pycache__" / "seen_runtime.cpython-311.pyc").touch()
-    with replaced(tmp_path / "b") as new:
-        write(new)
-    assert content(tmp_path / "b") == "new"
-
-
-def test_the_old_bundle_goes_back_over_an_empty_folder(tmp_path):
-    """Which someone made after an export was killed between its two moves."""
-    write(tmp_path / ".b.part" / "old", "before")
-    (tmp_path / "b").mkdir()
-    with pytest.raises(KeyError), replaced(tmp_path / "b"):
-        raise KeyError
-    assert content(tmp_path / "b") == "before"
+        files.check_free("/proc/b")
