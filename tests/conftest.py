@@ -27,23 +27,13 @@ if threading.current_thread() is threading.main_thread():
 
 
 LONGEST = [  # files, from the longest; one that began last would run alone in the end
-    "test_environments.py",
-    "test_command.py",  # of tests/live, which stay together
-    "test_train.py",
-    "test_hosts.py",
-    "test_network.py",
-    "test_native.py",
-    "test_spikes.py",
-    "test_demonstration.py",
-    "test_seen.py",
-    "test_eval.py",
-    "test_step.py",
-    "test_writer.py",
-]
+    "environments", "command", "train", "hosts", "network", "native", "spikes",
+    "demonstration", "seen", "eval", "step", "writer",
+]  # fmt: skip
 
 
 def pytest_collection_modifyitems(config, items):
-    order = {name: place for place, name in enumerate(LONGEST)}
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
     if hasattr(config, "workerinput"):  # one of several processes
         items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
@@ -76,6 +66,16 @@ def compiled_once(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", str(folder))
     yield
     jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.fixture(scope="module")
+def module_folder(request, tmp_path_factory):
+    """A folder of a file's tests, removed behind them unless one fails."""
+    num_failed = request.session.testsfailed
+    folder = tmp_path_factory.mktemp(request.module.__name__.rpartition(".test_")[2])
+    yield folder
+    if request.session.testsfailed == num_failed:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -208,3 +208,10 @@ def cpu_environment(num_devices: int, **variables: str) -> dict[str, str]:
     flags = f"--xla_force_host_platform_device_count={num_devices}"
     flags += " --xla_backend_optimization_level=1"
     return os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **variables}
+
+
+def python(*arguments, **variables: str) -> subprocess.CompletedProcess:
+    """Runs Python at the repository's root with one device; returns what it said."""
+    command = [sys.executable, *map(str, arguments)]
+    env = cpu_environment(1, **variables)
+    return subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True)

@@ -8,15 +8,9 @@ import time
 from seen_jax.training.rows import read_rows
 from tests.helpers import ROOT, build_records, cpu_environment
 
-FIELDS = {  # 10 clips in batches of 4: 3 steps an epoch, two clips in the last
-    "batch_size": 4,
-    "num_event_frames": 1,
-    "skip": 0,
-    "num_epochs": 4,
-    "select": "test",
-    "eval_every": 2,
-    "eval_passes": 2,
-}
+# 10 clips in batches of 4: 3 steps an epoch, two clips in the last.
+FIELDS = dict(batch_size=4, num_event_frames=1, skip=0, num_epochs=4)
+FIELDS |= dict(select="test", eval_every=2, eval_passes=2)
 
 
 class Lab:
@@ -43,14 +37,10 @@ class Lab:
             f"--workdir={self.root / run}", *flags,
             *(f"--config.{name}={value}" for name, value in fields.items()),
         ]  # fmt: skip
-        return subprocess.Popen(
-            ["bash", "-c", f'{before} exec "$@"', "", *command],
-            cwd=ROOT,
-            env=cpu_environment(devices, PYTHONUNBUFFERED="1", **self.variables),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        env = cpu_environment(devices, PYTHONUNBUFFERED="1", **self.variables)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        shell = ["bash", "-c", f'{before} exec "$@"', "", *command]
+        return subprocess.Popen(shell, cwd=ROOT, env=env, **pipes)
 
     def start_two(self, run, flags=(), second=None, **fields):
         """Starts a run in two processes, the second of them with fields of its own."""

@@ -1,33 +1,24 @@
 """A simulated set from the simulator to the results, with classes in another order."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from seen_jax.data.records import open_records
 from seen_jax.evaluation.results import read_results
 from seen_jax.training.rows import read_rows
-from tests.helpers import ROOT, ROTATED, cpu_environment, write_labels
+from tests.helpers import ROTATED, python, write_labels
 
 CHANCE = 1 / 7
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(module_folder):
     """A run of a minute, evaluated."""
-    folder = tmp_path_factory.mktemp("demonstration")
+    folder = module_folder
     see_dir, data, run = folder / "see", folder / "data", folder / "run"
 
     def call(*command, **variables):
-        done = subprocess.run(
-            [sys.executable, *map(str, command)],
-            cwd=ROOT,
-            env=cpu_environment(1, **variables),
-            text=True,
-            capture_output=True,
-        )
+        done = python(*command, **variables)
         assert done.returncode == 0, done.stdout + done.stderr
 
     size = "--volunteers=6", "--clips=84", "--difficulty=easy"

@@ -41,7 +41,7 @@ CHANCES = np.arange(7, 0, -1) / 28
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(module_folder):
     """A workdir as train.py leaves it, after steps 3 and 6; step 3 was the best.
 
     Its classes have another order than SEE's. In step 6 the last layer has biases
@@ -50,16 +50,9 @@ def folder(tmp_path_factory):
     certain = helpers.untrained(1)
     fc2 = certain["params"]["fc2"]
     fc2["kernel"], fc2["bias"] = 0 * fc2["kernel"], np.log(CHANCES).astype(np.float32)
-    return helpers.write_run(
-        tmp_path_factory.mktemp("eval of a run"),
-        {3: 0.5, 6: 0.25},
-        {6: certain},
-        ROTATED,
-        num_event_frames=1,
-        skip=0,
-        batch_size=3,
-        select="test",
-    )
+    root, wars = module_folder / "of a run", {3: 0.5, 6: 0.25}
+    fields = {"num_event_frames": 1, "skip": 0, "batch_size": 3, "select": "test"}
+    return helpers.write_run(root, wars, {6: certain}, ROTATED, **fields)
 
 
 def test_an_evaluation(folder, tmp_path):
@@ -192,12 +185,8 @@ def test_a_run_that_moved_with_its_data(folder, tmp_path):
     (copy / "data").rename(tmp_path / "moved again")
     with pytest.raises(UserError, match=r"--data_dir=DIR of eval\.py"):
         open_batches(run)
-    code, output, errors = evaluate(
-        copy / "run",
-        "--passes=1",
-        f"--out={tmp_path / 'out'}",
-        f"--data_dir={tmp_path / 'moved again'}",
-    )
+    places = f"--out={tmp_path / 'out'}", f"--data_dir={tmp_path / 'moved again'}"
+    code, output, errors = evaluate(copy / "run", "--passes=1", *places)
     assert code == 0 and "4 clips, 30 frames per second" in output, errors
 
 
@@ -219,6 +208,7 @@ def test_volunteers_that_were_held_out(folder, tmp_path):
     people = [set(part.metadata["volunteer"]) for part in parts.values()]
     assert len(people[1]) == 1 and not people[0] & people[1]
     assert len(open_batches(restored, "test").clips) == 4
+    assert len(open_batches(restore(folder), "train").clips) == 10  # nobody is held out
     batches = open_batches(restored, "validation")
     assert evaluate_run(restored, batches, 1).shape == (1, 5, 7)  # on two devices
 
@@ -250,10 +240,6 @@ def test_a_run_that_is_not_done_says_so(folder, tmp_path):
     copy = changed(folder, tmp_path, num_epochs=30, select="last")
     words = "the latest checkpoint of a run that is not done, 2 of 30 epochs"
     assert restore(copy).facts["choice"] == words
-
-
-def test_without_held_out_volunteers_all_of_the_training_part_is_train(folder):
-    assert len(open_batches(restore(folder), "train").clips) == 10
 
 
 def test_no_checkpoint(folder, tmp_path):

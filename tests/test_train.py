@@ -3,15 +3,13 @@
 import re
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.rows import chosen_row, read_rows
-from tests.helpers import ROOT, cpu_environment, read_board
+from tests.helpers import python, read_board
 from tests.lab import FIELDS, Lab, wait_for
 
 # train.py, but that a signal comes when it asks for one for the n-th time.
@@ -50,8 +48,8 @@ def checkpoint(lab, run, step):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return Lab(tmp_path_factory.mktemp("train"))
+def lab(module_folder):
+    return Lab(module_folder)
 
 
 @pytest.fixture(scope="module")
@@ -99,20 +97,14 @@ def test_what_a_run_leaves(lab, whole):
     assert saved["epoch"] == 4 and len(saved["git"]) > 6 and set(saved["records"])
 
 
+VALIDATION = {"select": "validation", "validation_volunteers": 1}
 OPTIONS = {
-    "bfloat16 and validation": {
-        "precision": "bfloat16",
-        "select": "validation",
-        "validation_volunteers": 1,
-    },
-    "networks of Table 2": {
-        "kernels": "own",
-        "attention": "own",
-        "readout": "mean_spike",
-        "intensity": "first",
-        "surrogate": "triangle",
-    },
-}
+    "bfloat16 and validation": {"precision": "bfloat16", **VALIDATION},
+    "networks of Table 2": dict(
+        kernels="own", attention="own", readout="mean_spike", intensity="first",
+        surrogate="triangle",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -124,9 +116,7 @@ def test_options_train_and_are_evaluated(lab, options):
     rows = lab.rows(run)
     split = "validation" if "select" in options else "test"
     assert [row["split"] for row in rows] == [split]
-    command = [sys.executable, "eval.py", f"--workdir={lab.root / run}", "--passes=1"]
-    env = cpu_environment(1)
-    done = subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True)
+    done = python("eval.py", f"--workdir={lab.root / run}", "--passes=1")
     assert done.returncode == 0, done.stderr
     assert {"test": "test split"}.get(split, "volunteers held out") in done.stdout
 

@@ -1,6 +1,5 @@
 """A run is adapted to one person: what is learned, recorded, resumed and refused."""
 
-import contextlib
 import json
 import os
 import re
@@ -23,11 +22,11 @@ from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.export.bundle import missing
 from seen_jax.training import freeze, loop
-from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.rows import read_rows
 from tests import samples
 from tests.helpers import ROOT, write_run
 from tests.live.streams import recording_of
+from tests.training.runs import digests
 
 FIELDS = {"num_event_frames": 1, "skip": 0, "batch_size": 4, "eval_passes": 1}
 SETTING = Setting(1, 0)
@@ -44,9 +43,9 @@ def small(compiled_once):
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(module_folder):
     """`run`, on records of two people, and `wearer`: two clips of each label."""
-    root = tmp_path_factory.mktemp("adapt")
+    root = module_folder
     write_run(root, {3: 0.5}, levels=(0, 255), num_epochs=1, **FIELDS)
     samples.write_see_folder(root / "wearer", names(), size=90)
     return root
@@ -66,16 +65,6 @@ def fit(root, out, *options, clips="wearer"):
 def adapted(root):
     assert fit(root, root / "whole", "--per_label=1") == 0
     return root / "whole"
-
-
-def digests(folder):
-    """Those of all arrays of the latest checkpoint, which has optimiser and step."""
-    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
-        step = checkpoints.latest()
-    facts = json.loads(
-        (folder / "checkpoints" / str(step) / "run" / "metadata").read_text()
-    )
-    return {path: x for path, x in facts["digests"].items() if path != "run"}
 
 
 def test_the_last_layers_learn_and_no_other_bit_changes(root, adapted):
@@ -111,7 +100,7 @@ def test_it_is_a_run_that_says_to_whom_it_is_adapted(root, adapted):
 
 
 def test_stopped_anywhere_it_resumes_to_the_same_bits(
-    root, adapted, monkeypatch, capsys
+    root, adapted, tmp_path, monkeypatch, capsys
 ):
     """After three steps by a signal, and where the second epoch was not yet saved."""
     add, counts = loop.EpochSums.add, []
@@ -123,7 +112,7 @@ def test_stopped_anywhere_it_resumes_to_the_same_bits(
         return add(sums, steps)
 
     monkeypatch.setattr(loop.EpochSums, "add", stop_at_third)
-    out = root / "stopped"
+    out = tmp_path / "stopped"
     assert fit(root, out, "--per_label=1") == 128 + signal.SIGTERM
     step = int(max((out / "checkpoints").iterdir()).name)
     assert 0 < step < 8 and "stopped and saved" in capsys.readouterr().out
@@ -141,19 +130,19 @@ def test_stopped_anywhere_it_resumes_to_the_same_bits(
     assert digests(out) == digests(adapted)
 
 
-def test_clips_that_are_left_and_a_bundle(root, adapted, capsys, monkeypatch):
+def test_clips_that_are_left_and_a_bundle(root, adapted, tmp_path, capsys, monkeypatch):
     """By another path, RUN is the same."""
     if text := missing("native"):
         pytest.skip(text)
     monkeypatch.chdir(root)
-    options = "--per_label=1", "--run=run", f"--bundle={root / 'bundle'}"
+    options = "--per_label=1", "--run=run", f"--bundle={tmp_path / 'bundle'}"
     assert fit(root, adapted, *options) == 0
     printed = capsys.readouterr().out
     now = 100 * read_rows(adapted)[-1]["war"]
     assert re.search(f"4 clips of the test split: .* before, {now:.1f} % now", printed)
     assert re.search("among [78] clips that run was trained on", printed)
     assert "7 clips that are left: " in printed and "adapts to 7 clips of 1" in printed
-    manifest = json.loads((root / "bundle" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert "adapted to 7 clips of 1" in manifest["trained"]["choice"]
     assert manifest["trained"]["step"] == 8
 
@@ -220,10 +209,14 @@ def test_other_arguments_than_before(root, adapted, tmp_path):
         fit(root, tmp_path / "file" / "out", f"--data_dir={tmp_path}")
 
 
-def test_a_table_of_clips_as_seen_live_writes_it(root, tmp_path):
+def write_recording(path):
+    """One of 0.3 s."""
     recording = recording_of(300_000)
-    parts = recording.events, recording.times_us, recording.intensity_frames
-    write_aedat4(tmp_path / "00000.aedat4", *parts)
+    write_aedat4(path, recording.events, recording.times_us, recording.intensity_frames)
+
+
+def test_a_table_of_clips_as_seen_live_writes_it(root, tmp_path):
+    write_recording(tmp_path / "00000.aedat4")
     rows = ["recording,start_s,end_s,label,volunteer,crop"]
     rows += [f'00000.aedat4,0,0.2,{x},anna,"2,0,18"' for x in ("fear", "angry")]
     (tmp_path / "CLIPS.csv").write_text("\n".join(rows))
@@ -239,39 +232,27 @@ def test_a_table_of_clips_as_seen_live_writes_it(root, tmp_path):
     assert wearer.find(tmp_path / "out") == (tmp_path / "out", False)
 
 
-@pytest.mark.parametrize(
-    "changes, words",
-    [
+def test_clips_that_cannot_be_used(tmp_path):
+    see_dir = samples.write_see_folder(tmp_path / "see", samples.clip_names(2, (5,)), 9)
+    right = {"labels": see.EMOTIONS, "setting": SETTING, "frames_per_s": 30}
+    right |= {"folder": see_dir, "volunteer": "1"}
+    for changes, words in (
         ({"volunteer": "9"}, "--volunteer: expected one of 1, 2, got '9'"),
-        (
-            {"volunteer": None},
-            "see: expected clips of one volunteer, got those of 1, 2",
-        ),
-        (
-            {"labels": see.EMOTIONS[1:]},
-            "labels that the run knows, .*, got angry; leave",
-        ),
+        ({"volunteer": None}, "clips of one volunteer, got those of 1, 2"),
+        ({"labels": see.EMOTIONS[1:]}, "labels that the run knows, .*, got angry; lea"),
         ({"frames_per_s": 60}, "expected 60 frames a second, .*, got 30"),
         (
             {"setting": Setting(4, 3)},
             "expected 13 frames or more, a window of E4_S3, got 5, and 6 more; record",
         ),
-        ({"folder": "nowhere"}, "nowhere: expected a SEE folder, got none"),
-    ],
-)
-def test_clips_that_cannot_be_used(tmp_path, changes, words):
-    folder = samples.write_see_folder(tmp_path / "see", samples.clip_names(2, (5,)), 90)
-    changes = {"volunteer": "1"} | changes
-    folder = tmp_path / changes.pop("folder", folder)
-    parts = {"labels": see.EMOTIONS, "setting": SETTING, "frames_per_s": 30} | changes
-    with pytest.raises(UserError, match=words):
-        wearer.read(folder, **parts)
+        ({"folder": tmp_path / "no"}, "no: expected a SEE folder, got none"),
+    ):
+        with pytest.raises(UserError, match=words):
+            wearer.read(**right | changes)
 
 
 def test_a_table_is_refused_before_it_is_cut(tmp_path):
-    recording = recording_of(300_000)
-    parts = recording.events, recording.times_us, recording.intensity_frames
-    write_aedat4(tmp_path / "a.aedat4", *parts)
+    write_recording(tmp_path / "a.aedat4")
     table = tmp_path / "CLIPS.csv"
 
     def check(*rows, volunteer=None):
@@ -279,17 +260,14 @@ def test_a_table_is_refused_before_it_is_cut(tmp_path):
         table.write_text("\n".join([first, *rows]))
         wearer.check_table(table, see.EMOTIONS, Setting(4, 0), 30, volunteer)
 
-    with pytest.raises(
-        UserError, match=r"CLIPS.csv: line 3: .* knows, .*, got bored; "
-    ):
-        check("a.aedat4,0,0.2,fear,anna", "a.aedat4,0,0.2,bored,anna")
-    with pytest.raises(
-        UserError, match=r"line 2: expected 4 frames or more, .*, got 3"
-    ):
-        check("a.aedat4,0.1,0.2,fear,anna")
     two = "a.aedat4,0,0.2,fear,anna", "a.aedat4,0,0.2,bored,ben"
-    with pytest.raises(UserError, match="clips of one volunteer, got those of anna, b"):
-        check(*two)
+    for rows, words in (
+        ((two[0], "a.aedat4,0,0.2,bored,anna"), "line 3: .* knows, .*, got bored; "),
+        (("a.aedat4,0.1,0.2,fear,anna",), "line 2: expected 4 frames or more, .*, go"),
+        (two, "clips of one volunteer, got those of anna, b"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check(*rows)
     check(*two, volunteer="anna")
 
 
@@ -324,20 +302,16 @@ def test_ctrl_c_while_it_is_imported(tmp_path):
     """A jax that presses it stands in for the seconds that the real one takes."""
     press = "import signal; signal.raise_signal(signal.SIGINT)"
     (tmp_path / "jax.py").write_text(press)
-    ran = subprocess.run(
-        [sys.executable, "-m", "seen_jax.adapt", "--help"],
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "seen_jax.adapt", "--help"]
+    ran = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (130, "")
 
 
 def test_no_clips_at_all(tmp_path):
-    with pytest.raises(
-        UserError, match="expected a SEE folder, a table of clips or a f"
+    for folder, words in (
+        (tmp_path, "expected a SEE folder, a table of clips or a f"),
+        (tmp_path / "none", "got none; record some with `seen live"),
     ):
-        wearer.find(tmp_path)
-    with pytest.raises(UserError, match=r"got none; record some with `seen live"):
-        wearer.find(tmp_path / "none")
+        with pytest.raises(UserError, match=words):
+            wearer.find(folder)

@@ -23,9 +23,8 @@ SETTING = {"num_event_frames": 1, "skip": 0, "batch_size": 3}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("robustness")
-    return helpers.write_run(root, {3: 0.5}, levels=(0, 128, 255), **SETTING)
+def folder(module_folder):
+    return helpers.write_run(module_folder, {3: 0.5}, levels=(0, 128, 255), **SETTING)
 
 
 def run(folder, *flags):

@@ -16,11 +16,12 @@ from seen_jax.evaluation.restored import restore
 from seen_jax.export import published, start, torch_files
 from seen_jax.export.convert import torch_from_variables
 from seen_jax.runtime import seen_runtime
-from seen_jax.training import loop, setup, state, workdir
+from seen_jax.training import setup, state, workdir
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.step import AXIS
 from tests.helpers import ROTATED, memory_records, untrained, write_run
 from tests.runtime.bundles import write_manifest
+from tests.training import runs
 
 FIELDS = {"num_event_frames": 1, "skip": 0, "batch_size": 4, "eval_passes": 1}
 MORE = (*see.EMOTIONS, "boredom")
@@ -28,18 +29,15 @@ FC2 = {"params/fc2/kernel", "params/fc2/bias"}
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
+def source(module_folder):
     """A run of two epochs; no array of it is as one that is drawn by a seed."""
     drawn = untrained(1)
 
-    def plus(x, step):
-        return x + np.asarray(step, x.dtype)
+    def plus(step):
+        return jax.tree.map(lambda x: x + np.asarray(step, x.dtype), drawn)
 
-    by_step = {
-        step: jax.tree.map(lambda x, step=step: plus(x, step), drawn) for step in (3, 6)
-    }
-    root = tmp_path_factory.mktemp("start")
-    return write_run(root, {3: 0.5, 6: 0.4}, by_step, num_epochs=2, **FIELDS)
+    by_step = {step: plus(step) for step in (3, 6)}
+    return write_run(module_folder, {3: 0.5, 6: 0.4}, by_step, num_epochs=2, **FIELDS)
 
 
 @pytest.fixture
@@ -88,9 +86,8 @@ def test_a_run_gives_weights_and_nothing_else(source, made, tmp_path):
     first = first_state(task, weights)
     expected = flat(there.variables)
     assert same(flat(first.variables), expected) == set(expected)
-    assert first.step == 0 and not any(
-        x.any() for x in jax.tree.leaves(first.opt_state)
-    )
+    assert first.step == 0
+    assert not any(x.any() for x in jax.tree.leaves(first.opt_state))
     drawn = first_state(task)
     num_batches = {path for path in expected if path.endswith("num_batches")}
     assert len(num_batches) == 3 and not same(flat(drawn.variables), expected)
@@ -125,10 +122,8 @@ def test_other_classes_get_a_fresh_last_layer(source, made, tmp_path, labels):
     assert note == f"{layer}, since the classes are {now} and were {before}"
     first, drawn = (flat(first_state(task, x).variables) for x in (weights, None))
     expected = flat(restore(source).variables)
-    assert {path for path in first if first[path].shape == drawn[path].shape} == {
-        *first
-    }
-    assert {x for x in first if first[x].tobytes() == drawn[x].tobytes()} == FC2
+    assert all(first[path].shape == drawn[path].shape for path in first)
+    assert same(first, drawn) == FC2
     assert same(weights, {x: expected[x] for x in weights}) == first.keys() - FC2
 
 
@@ -163,9 +158,8 @@ def test_what_is_not_there(source, made, tmp_path, given, words):
 def test_a_run_without_a_checkpoint(source, made, tmp_path):
     (tmp_path / "left").mkdir()
     shutil.copy(source / "config.json", tmp_path / "left")
-    with pytest.raises(
-        UserError, match="left/checkpoints: expected checkpoints, got n"
-    ):
+    words = "left/checkpoints: expected checkpoints, got n"
+    with pytest.raises(UserError, match=words):
         begin(made(tmp_path / "left"), tmp_path)
 
 
@@ -181,9 +175,8 @@ def test_a_published_checkpoint(source, made, tmp_path, monkeypatch):
     assert same(weights, flat(there)) == {*weights}
     assert (origin["epoch"], origin["step"]) == (7, None)
     assert origin["history"] == "trained and chosen elsewhere"
-    assert origin["notes"] == [
-        "its classes are taken to be those of these records, in order"
-    ]
+    (note,) = origin["notes"]
+    assert note == "its classes are taken to be those of these records, in order"
     weights, origin = begin(made(path, MORE), tmp_path)
     assert weights.keys() == flat(there).keys() - FC2
     assert origin["notes"][0].endswith("boredom and were 7")
@@ -205,9 +198,8 @@ def test_a_bundle(source, made, tmp_path):
     with pytest.raises(UserError, match=words):
         begin(made(folder), tmp_path)
     write_checkpoint(folder / "seen.pt", there)
-    with pytest.raises(
-        UserError, match="a step of a run, got one of a bundle or a file"
-    ):
+    words = "a step of a run, got one of a bundle or a file"
+    with pytest.raises(UserError, match=words):
         begin(made(f"{folder}:6"), tmp_path)
     write_manifest(folder, trained=facts, classes=[*ROTATED])
     weights, origin = begin(made(folder, ROTATED), tmp_path)
@@ -221,9 +213,8 @@ def test_a_bundle(source, made, tmp_path):
 
 def test_an_import_has_weights_of_its_own(tmp_path):
     config = default.get_config().to_dict() | {"init_from": "run"}
-    with pytest.raises(
-        UserError, match="init_from: expected none, since weights are im"
-    ):
+    words = "init_from: expected none, since weights are im"
+    with pytest.raises(UserError, match=words):
         published.import_checkpoint(tmp_path / "a.pth", tmp_path / "run", config)
 
 
@@ -233,9 +224,7 @@ def train(source, init_from, folder, num_epochs):
     config |= {"data_dir": str(source.parent / "data"), "num_epochs": num_epochs}
     task = setup.prepare(config, AXIS)
     weights, origin = start.begin(task, folder)
-    with workdir.claimed(folder):
-        workdir.check_config(folder, task.config, task.fingerprints, origin)
-        assert loop.train(task, folder, weights) == 0
+    runs.train(task, folder, weights, origin)
     return task, weights
 
 

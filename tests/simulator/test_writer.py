@@ -41,8 +41,8 @@ def command(out):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    out = tmp_path_factory.mktemp("simulated") / "see"
+def folder(module_folder):
+    out = module_folder / "see"
     writer.write_see_folder(out, VOLUNTEERS, CLIPS, raw=True, num_workers=2)
     return out
 
@@ -123,9 +123,8 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(folder, tmp_path):
 def test_other_arguments_and_other_folders_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"got others \(seed 0 there, 5 now\)"):
         writer.write_see_folder(folder, VOLUNTEERS, CLIPS, seed=5, raw=True)
-    with pytest.raises(
-        ValueError, match=r"source simulated \(hard\) there, simulated \(e"
-    ):
+    words = r"source simulated \(hard\) there, simulated \(e"
+    with pytest.raises(ValueError, match=words):
         writer.write_see_folder(folder, VOLUNTEERS, CLIPS, raw=True, difficulty=EASY)
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match=r"got one without simulation\.json"):
@@ -167,9 +166,8 @@ def test_a_run_killed_before_its_first_file_resumes(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        UserError, match=r"can be written .*; make room or give another"
-    ):
+    words = r"can be written .*; make room or give another"
+    with pytest.raises(UserError, match=words):
         main([f"--out={tmp_path / 'file' / 'see'}", "--clips=2", "--volunteers=1"])
 
 

@@ -1,6 +1,7 @@
 """Trainings that run in the test."""
 
 import contextlib
+import json
 
 import jax
 
@@ -8,14 +9,26 @@ from seen_jax.training import loop, state, workdir
 from seen_jax.training.checkpoint import Checkpoints
 
 
+def train(task, folder, weights=None, origin=None):
+    """Trains a task in a folder as train.py does, to its end."""
+    with workdir.claimed(folder):
+        workdir.check_config(folder, task.config, task.fingerprints, origin)
+        assert loop.train(task, folder, weights) == 0
+
+
+def digests(folder):
+    """Those of all arrays of the latest checkpoint, which has optimiser and step."""
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        path = folder / "checkpoints" / str(checkpoints.latest()) / "run" / "metadata"
+    found = json.loads(path.read_text())["digests"]
+    return {name: x for name, x in found.items() if name != "run"}
+
+
 def run_whole(task, folder):
     """Trains a task in a folder; returns its first and its last state."""
-    with workdir.claimed(folder):
-        workdir.check_config(folder, task.config, task.fingerprints)
-        assert loop.train(task, folder) == 0
+    train(task, folder)
     key = jax.random.key(task.config["seed"])
-    begun = state.create(
-        task.model, task.optimizer, task.config["num_event_frames"], key
-    )
+    num_event_frames = task.config["num_event_frames"]
+    begun = state.create(task.model, task.optimizer, num_event_frames, key)
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         return begun, checkpoints.restore(checkpoints.latest(), begun)[0]

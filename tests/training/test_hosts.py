@@ -16,7 +16,7 @@ from flax import traverse_util
 from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import restore
 from seen_jax.training import coordinator, hosts, peers
-from tests.helpers import cpu_environment
+from tests.helpers import cpu_environment, python
 from tests.lab import Lab, free_port, outcomes, wait_for
 from tests.training import steps
 
@@ -80,10 +80,10 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(module_folder):
     """Runs of an epoch in float64, in which sums in another order fire no neuron."""
     fields = {"num_epochs": 1, "eval_every": 1, "images": "device"}
-    return Lab(tmp_path_factory.mktemp("hosts"), fields, JAX_ENABLE_X64="1")
+    return Lab(module_folder, fields, JAX_ENABLE_X64="1")
 
 
 @pytest.fixture(scope="module")
@@ -230,19 +230,19 @@ def test_an_error_of_one_process_leaves_the_block_as_it_is():
         raise KeyError
 
 
+TWICE = """
+import os, signal
+from seen_jax.training.hosts import Stop
+with Stop() as stop:
+    assert not stop.asked()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.asked() and stop.signal == signal.SIGTERM
+    print("noticed", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("too late", flush=True)
+"""
+
+
 def test_a_signal_is_noticed_and_the_second_one_ends_at_once():
-    script = (
-        "import os, signal\n"
-        "from seen_jax.training.hosts import Stop\n"
-        "with Stop() as stop:\n"
-        "    assert not stop.asked()\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    assert stop.asked() and stop.signal == signal.SIGTERM\n"
-        "    print('noticed', flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    print('too late', flush=True)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
-    )
+    done = python("-c", TWICE)
     assert (done.returncode, done.stdout) == (-15, "noticed\n"), done.stderr
