@@ -41,13 +41,10 @@ def assert_same(one, other):
 def test_shapes_and_types(store):
     batch = make(store, SETTING, 3, 0, "train").batch(0)
     forms = {key: (x.shape, x.dtype.name) for key, x in batch.items()}
-    assert forms == {
-        "event_frames": ((3, 4, 90, 90), "uint8"),
-        "intensity_frames": ((3, 2, 90, 90), "uint8"),
-        "label": ((3,), "int32"),
-        "mask": ((3,), "bool"),
-        "clip": ((3,), "int32"),
-    }
+    frames = {"event_frames": (3, 4, 90, 90), "intensity_frames": (3, 2, 90, 90)}
+    assert forms == {name: (shape, "uint8") for name, shape in frames.items()} | {
+        "label": ((3,), "int32"), "mask": ((3,), "bool"), "clip": ((3,), "int32")
+    }  # fmt: skip
 
 
 def test_a_row_is_the_window_drawn_for_its_clip(records, store):
@@ -151,9 +148,8 @@ def test_streaming_reads_a_clip_once_and_decodes_the_window_only(records, monkey
 
 
 def test_rows_that_cannot_be_divided_are_refused(store):
-    with pytest.raises(
-        ValueError, match="multiple of the number of processes, 3, got 4"
-    ):
+    words = "multiple of the number of processes, 3, got 4"
+    with pytest.raises(ValueError, match=words):
         make(store, SETTING, 4, 0, "train", process_count=3)
     with pytest.raises(ValueError, match="process_index: expected 0 to 1, got 2"):
         make(store, SETTING, 4, 0, "train", process_index=2, process_count=2)
@@ -180,10 +176,8 @@ def test_the_windows_of_the_first_pass_by_clip(records, store):
     clips = np.array([6, 0, 3])
     for source in (store, records):
         batches = make(source, SETTING, 3, 7, "eval")
-        event_frames, intensity_frames = batches.first_windows(clips)
-        for clip, events, pair in zip(
-            clips, event_frames, intensity_frames, strict=True
-        ):
+        windows = batches.first_windows(clips)
+        for clip, events, pair in zip(clips, *windows, strict=True):
             batch = batches.batch(clip // 3)
             np.testing.assert_array_equal(events, batch["event_frames"][clip % 3])
             np.testing.assert_array_equal(pair, batch["intensity_frames"][clip % 3])

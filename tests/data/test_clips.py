@@ -77,6 +77,5 @@ def test_images_labels_and_segments_go_with_the_clip(records):
                 frames = batches.plan(0).event_index[number, row]
                 assert frames.max() < whole.segments[place, 1]
                 expected = store.windows(whole, np.array([place]), frames[None], (0,))
-                np.testing.assert_array_equal(
-                    batch["event_frames"][row], expected[0][0]
-                )
+                got = batch["event_frames"][row]
+                np.testing.assert_array_equal(got, expected[0][0])

@@ -5,7 +5,6 @@ import importlib
 import pickle
 import shutil
 import sys
-from pathlib import Path
 
 import grain
 import numpy as np
@@ -16,8 +15,9 @@ from seen_jax import see
 from seen_jax.data import records as records_lib
 from seen_jax.errors import UserError
 from tests import samples
+from tests.helpers import ROOT
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "datasets"))
+sys.path.append(str(ROOT / "datasets"))
 builder_lib = importlib.import_module("see_tfds.see_tfds_dataset_builder")
 
 # TFDS reads its own messages in a way that protobuf 6 warns of.
@@ -39,10 +39,9 @@ def data_dir(see_dir, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builder_lib, "CLIPS_PER_SHARD", 5)  # 3 shards of training clips
         for config in ("published", "by_volunteer"):
+            options = {"manual_dir": see_dir, "try_download_gcs": False}
             builder_lib.Builder(data_dir=path, config=config).download_and_prepare(
-                download_config=tfds.download.DownloadConfig(
-                    manual_dir=see_dir, try_download_gcs=False
-                )
+                download_config=tfds.download.DownloadConfig(**options)
             )
     return path
 
@@ -67,6 +66,9 @@ def test_the_index_agrees_with_the_records(data_dir, split):
     clips = records.clips
     assert len(records) == len(clips) == {"train": 14, "test": 7}[split]
     assert [*clips.names] == [record.name for record in records]
+    # Every third clip is in the testing subset, whatever the shards.
+    part = [x for i, x in enumerate(NAMES) if (i % 3 == 2) == (split == "test")]
+    assert [*clips.names] == [str(name) for name in part]
     assert (clips.labels, clips.split, clips.source) == (see.EMOTIONS, split, "real")
     assert records.directory == data_dir / "see_tfds" / "published" / VERSION
 
@@ -80,9 +82,8 @@ def test_indices_are_those_of_a_sequence(data_dir):
 
 
 def test_opens_a_directory_or_a_config(data_dir):
-    direct = records_lib.open_records(
-        data_dir / f"see_tfds/by_volunteer/{VERSION}", "test"
-    )
+    folder = data_dir / f"see_tfds/by_volunteer/{VERSION}"
+    direct = records_lib.open_records(folder, "test")
     named = records_lib.open_records(str(data_dir), "test", config="by_volunteer")
     published = records_lib.open_records(data_dir, "test")
     assert direct.clips.names == named.clips.names != published.clips.names
@@ -106,59 +107,60 @@ def test_grain_reads_them(data_dir):
     assert {record.name for record in dataset} == {*records.clips.names}
 
 
-class TestErrors:
-    def test_nothing_built(self, tmp_path):
-        with pytest.raises(UserError) as caught:
-            records_lib.open_records(tmp_path, "train", config="by_volunteer")
-        assert str(caught.value) == (
-            f"{tmp_path}/see_tfds/by_volunteer: expected a built dataset, got none; "
-            f"build it with `bash launch/build_see.sh SEE_DIR {tmp_path} "
-            "--config by_volunteer`, or say where it is: --config.data_dir=DIR of "
-            "train.py, --data_dir=DIR of eval.py, adapt, robustness and export"
-        )
-        with pytest.raises(UserError, match=r"SEE_DIR 'a b'`"):  # to be pasted
-            records_lib.open_records("a b", "train")
+def test_nothing_built(tmp_path):
+    with pytest.raises(UserError) as caught:
+        records_lib.open_records(tmp_path, "train", config="by_volunteer")
+    assert str(caught.value) == (
+        f"{tmp_path}/see_tfds/by_volunteer: expected a built dataset, got none; "
+        f"build it with `bash launch/build_see.sh SEE_DIR {tmp_path} "
+        "--config by_volunteer`, or say where it is: --config.data_dir=DIR of "
+        "train.py, --data_dir=DIR of eval.py, adapt, robustness and export"
+    )
+    with pytest.raises(UserError, match=r"SEE_DIR 'a b'`"):  # to be pasted
+        records_lib.open_records("a b", "train")
 
-    def test_only_the_other_config_is_built(self, data_dir, tmp_path):
-        (tmp_path / "see_tfds").mkdir()
-        built = data_dir / "see_tfds" / "published"
-        (tmp_path / "see_tfds" / "published").symlink_to(built)
-        words = "got only published; give --config.dataset=published, or build by_vol"
-        with pytest.raises(UserError, match=words):
-            records_lib.open_records(tmp_path, "train", "by_volunteer")
 
-    def test_unknown_split(self, data_dir):
-        with pytest.raises(
-            ValueError, match="expected one of train, test, got 'testing'"
-        ):
-            records_lib.open_records(data_dir, "testing")
+def test_only_the_other_config_is_built(data_dir, tmp_path):
+    (tmp_path / "see_tfds").mkdir()
+    built = data_dir / "see_tfds" / "published"
+    (tmp_path / "see_tfds" / "published").symlink_to(built)
+    words = "got only published; give --config.dataset=published, or build by_vol"
+    with pytest.raises(UserError, match=words):
+        records_lib.open_records(tmp_path, "train", "by_volunteer")
 
-    @pytest.mark.parametrize("cut", ["shorten", "remove"])
-    def test_an_incomplete_copy(self, data_dir, tmp_path, cut):
-        copy = shutil.copytree(
-            data_dir / f"see_tfds/published/{VERSION}", tmp_path / VERSION
-        )
-        shard = copy / "see_tfds-train.array_record-00001-of-00003"
-        if cut == "remove":
-            shard.unlink()
-        else:
-            shard.write_bytes(shard.read_bytes()[:-1])
-        with pytest.raises(ValueError, match=r"bytes of train records, got .* copy it"):
-            records_lib.open_records(copy, "train")
-        assert len(records_lib.open_records(copy, "test")) == 7
 
-    def test_another_dataset(self, data_dir, tmp_path):
-        copy = shutil.copytree(
-            data_dir / f"see_tfds/published/{VERSION}", tmp_path / VERSION
-        )
-        (copy / "metadata.json").unlink()
-        with pytest.raises(ValueError, match="expected records of SEE, got see_tfds"):
-            records_lib.open_records(copy, "train")
+def test_unknown_split(data_dir):
+    words = "expected one of train, test, got 'testing'"
+    with pytest.raises(ValueError, match=words):
+        records_lib.open_records(data_dir, "testing")
 
-    def test_a_directory_under_its_unfinished_name(self, data_dir, tmp_path):
-        built = data_dir / f"see_tfds/published/{VERSION}"
-        name = f"{tfds.core.constants.INCOMPLETE_PREFIX}ABC123_{VERSION}"
-        copy = shutil.copytree(built, tmp_path / "see_tfds" / "published" / name)
-        for directory in (tmp_path, copy):
-            with pytest.raises(UserError):
-                records_lib.open_records(directory, "train")
+
+@pytest.mark.parametrize("cut", ["shorten", "remove"])
+def test_an_incomplete_copy(data_dir, tmp_path, cut):
+    built = data_dir / f"see_tfds/published/{VERSION}"
+    copy = shutil.copytree(built, tmp_path / VERSION)
+    shard = copy / "see_tfds-train.array_record-00001-of-00003"
+    if cut == "remove":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"bytes of train records, got .* copy it"):
+        records_lib.open_records(copy, "train")
+    assert len(records_lib.open_records(copy, "test")) == 7
+
+
+def test_another_dataset(data_dir, tmp_path):
+    built = data_dir / f"see_tfds/published/{VERSION}"
+    copy = shutil.copytree(built, tmp_path / VERSION)
+    (copy / "metadata.json").unlink()
+    with pytest.raises(ValueError, match="expected records of SEE, got see_tfds"):
+        records_lib.open_records(copy, "train")
+
+
+def test_a_directory_under_its_unfinished_name(data_dir, tmp_path):
+    built = data_dir / f"see_tfds/published/{VERSION}"
+    name = f"{tfds.core.constants.INCOMPLETE_PREFIX}ABC123_{VERSION}"
+    copy = shutil.copytree(built, tmp_path / "see_tfds" / "published" / name)
+    for directory in (tmp_path, copy):
+        with pytest.raises(UserError):
+            records_lib.open_records(directory, "train")

@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +12,7 @@ from seen_jax import images
 from seen_jax.data import store as store_lib
 from seen_jax.data.store import open_store
 from seen_jax.errors import UserError
-from tests.helpers import memory_records
+from tests.helpers import memory_records, python
 
 LENGTHS = (4, 7, 5)
 
@@ -93,23 +91,27 @@ def test_a_file_of_another_kind_in_its_place_is_replaced(records):
     assert_holds(open_store(records), records)
 
 
+DYING = f"""
+import os, signal, sys
+from seen_jax import images
+from seen_jax.data.store import open_store
+from tests.helpers import memory_records
+
+def dying(*args, decode=images.decode_jpeg, calls=[]):
+    calls.append(0)
+    if len(calls) == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(*args)
+
+images.decode_jpeg = dying
+open_store(memory_records(sys.argv[1], {LENGTHS}))
+"""
+
+
 def test_a_killed_build_leaves_no_store(records, tmp_path):
     path = open_store(records).path
     path.unlink()
-    program = (
-        "import os, signal, sys\n"
-        "from seen_jax import images\n"
-        "from seen_jax.data.store import open_store\n"
-        "from tests.helpers import memory_records\n"
-        "decode, calls = images.decode_jpeg, []\n"
-        "def dying(*args):\n"
-        "    calls.append(0)\n"
-        "    if len(calls) == 20: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return decode(*args)\n"
-        "images.decode_jpeg = dying\n"
-        f"open_store(memory_records(sys.argv[1], {LENGTHS}))\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    killed = python("-c", DYING, tmp_path)
     assert killed.returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob("*.tmp"))) == 1
     assert not path.exists()
@@ -150,9 +152,8 @@ def test_an_image_that_cannot_be_read_is_named(records, tmp_path):
     jpegs = records.records[1].event_jpegs
     spoilt = (*jpegs[:3], b"no image", *jpegs[4:])
     records.records[1] = replace(records.records[1], event_jpegs=spoilt)
-    with pytest.raises(
-        ValueError, match=r"2.*_take001: expected a square JPEG as event frame 3"
-    ):
+    words = r"2.*_take001: expected a square JPEG as event frame 3"
+    with pytest.raises(ValueError, match=words):
         open_store(records)
     assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob("*.tmp"))
 

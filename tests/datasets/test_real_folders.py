@@ -4,8 +4,8 @@ import importlib
 import json
 import shlex
 import shutil
+import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ from seen_jax.errors import UserError, run_command
 from seen_jax.problems import NUM_SHOWN, SeeError
 from seen_jax.split import load_split
 from tests import samples
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "datasets"))  # as `tfds build` does
 build_lib = importlib.import_module("see_tfds.build")
 
@@ -89,6 +89,19 @@ def assert_same_windows(records, num_clips):
     return store
 
 
+def assert_frames(store, root, clip, event_numbers, frame_numbers):
+    """A clip's frames in a store are these of the folder's images."""
+    name, first = store.clips.names[clip], store.clips.first_rows[clip]
+    for kind, frames, numbers in (
+        ("event", store.event_frames, event_numbers),
+        ("frame", store.intensity_frames, frame_numbers),
+    ):
+        for frame, number in zip(frames[first:], numbers, strict=False):
+            path = clip_dir(root, kind, name) / f"{number:05d}.jpg"
+            expected = images.load_input(path.read_bytes())
+            np.testing.assert_array_equal(frame, expected)
+
+
 def test_the_check_says_which_options_find_the_parts(worst, capsys):
     assert see_folder.main([str(worst)]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -124,18 +137,10 @@ def test_leave_out(worst, right, tmp_path, capsys):
     assert test.clips.left_out == ()
     assert_same_windows(test, 7)
     # Every frame is that of the folder before it was spoilt.
-    for i, name in enumerate(records.clips.names):
-        first, count = records.clips.first_rows[i], records.clips.num_frames[i]
-        for kind, frames in (
-            ("event", store.event_frames),
-            ("frame", store.intensity_frames),
-        ):
-            files = sorted(clip_dir(right, kind, name).iterdir())
-            assert len(files) == count
-            for path, frame in zip(files, frames[first : first + count], strict=True):
-                np.testing.assert_array_equal(
-                    frame, images.load_input(path.read_bytes())
-                )
+    counts = records.clips.num_frames.tolist()
+    assert counts == [see.ClipName.parse(x).length for x in records.clips.names]
+    for i, count in enumerate(counts):
+        assert_frames(store, right, i, range(count), range(count))
     # The same command finds its own records, another choice does not.
     assert build(worst, tmp_path / "data", *options) == 0
     assert "exists already" in capsys.readouterr().out
@@ -167,11 +172,7 @@ def test_reasons_are_told_where_too_little_is_left(is_built, tmp_path, capsys):
     for place in ("a/clip 4", "b/clip 5"):
         (root / "event" / place / "00000.png").write_bytes(b"cut")
     main = build_lib.main if is_built else see_folder.main
-    arguments = [
-        str(root),
-        *([str(data)] if is_built else []),
-        "--on_problem=leave_out",
-    ]
+    arguments = [str(root), *[str(data)] * is_built, "--on_problem=leave_out"]
     assert run_command(lambda: main(arguments)) == 1
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
@@ -194,39 +195,26 @@ def test_a_clip_whose_entry_is_wrong_is_left_out_of_its_own_subset(tmp_path):
     assert left_out == {"train": ("clip 3",), "test": ("clip 4",)}
 
 
-def swap_subsets(root, clips):
+def swap_subsets(clips):
     clips["clip 0"]["subset"], clips["clip 4"]["subset"] = "testing", "training"
 
 
-def correct_a_label(root, clips):
-    clips["clip 0"]["annotations"]["label"] = "b"
-    for kind in ("event", "frame"):
-        (root / kind / "a" / "clip 0").rename(root / kind / "b" / "clip 0")
+CHANGES = [  # of the clips in the split file, and of the files
+    (swap_subsets, ""),
+    (
+        lambda clips: clips["clip 0"]["annotations"].update(label="b"),
+        "for x in event frame; do mv $x/{a,b}/'clip 0'; done",
+    ),
+    (lambda clips: clips["clip 1"]["metadata"].update(volunteer="v9"), ""),
+    (lambda clips: None, "cp event/b/'clip 3'/0000{0,1}.png"),  # which repairs it
+    (lambda clips: None, "rm frame/a/'clip 2'/00002.png"),
+    (lambda clips: None, "cp event/a/'clip '{0,2}/00002.png"),
+]
 
 
-def rename_a_volunteer(root, clips):
-    clips["clip 1"]["metadata"]["volunteer"] = "v9"
-
-
-def repair_a_clip(root, clips):
-    images_of = root / "event" / "b" / "clip 3"
-    shutil.copy(images_of / "00000.png", images_of / "00001.png")
-
-
-def delete_an_image(root, clips):
-    (root / "frame" / "a" / "clip 2" / "00002.png").unlink()
-
-
-def replace_an_image(root, clips):
-    shutil.copy(*(root / "event" / "a" / f"clip {i}" / "00002.png" for i in (0, 2)))
-
-
-CHANGES = [swap_subsets, correct_a_label, rename_a_volunteer, repair_a_clip]
-
-
-@pytest.mark.parametrize("change", [*CHANGES, delete_an_image, replace_an_image])
+@pytest.mark.parametrize("change, command", CHANGES)
 def test_records_of_a_folder_that_was_changed_since_are_others(
-    change, tmp_path, capsys
+    change, command, tmp_path, capsys
 ):
     root, data = own_folder(tmp_path / "own"), tmp_path / "data"
     build(root, data, "--on_problem=leave_out")
@@ -235,8 +223,9 @@ def test_records_of_a_folder_that_was_changed_since_are_others(
     assert "exists already" in capsys.readouterr().out
     path = moved / "emotion.json"
     content = json.loads(path.read_text())
-    change(moved, content["database"])
+    change(content["database"])
     path.write_text(json.dumps(content))
+    subprocess.run(["bash", "-ec", command], cwd=moved, check=True)
     rule = f"expected records of {moved}, got others; replace them with --overwrite"
     with pytest.raises(UserError, match=rule):
         build(moved, data, "--on_problem=leave_out")
@@ -268,10 +257,8 @@ def test_as_published(worst, right, tmp_path, capsys):
     with pytest.raises(SeeError) as caught:  # no image, as published or not
         build(whole, tmp_path / "data", *options)
     assert [problem.clip for problem in caught.value.problems] == [BROKEN]
-    shutil.copy(
-        whole / "event_30/angry" / BROKEN / "00002.PNG",
-        whole / "event_30/angry" / BROKEN / "00003.PNG",
-    )
+    broken = whole / "event_30/angry" / BROKEN
+    shutil.copy(broken / "00002.PNG", broken / "00003.PNG")
     assert build(whole, tmp_path / "data", *options) == 0
     said = capsys.readouterr().out
     assert "1 event and 2 intensity frames dropped from 1 of 21 clips" in said
@@ -283,16 +270,8 @@ def test_as_published(worst, right, tmp_path, capsys):
     # 20 frames: 19 events and 18 intensity frames are there; the last event, number 19,
     # has no partner.
     assert records.clips.segments[clip].tolist() == [0, 18]
-    first = records.clips.first_rows[clip]
-    for kind, frames, numbers in (
-        ("event", store.event_frames, [*range(4), *range(5, 19)]),
-        ("frame", store.intensity_frames, [*range(7), *range(9, 20)]),
-    ):
-        for row, number in enumerate(numbers):
-            path = clip_dir(right, kind, GAPPY) / f"{number:05d}.jpg"
-            np.testing.assert_array_equal(
-                frames[first + row], images.load_input(path.read_bytes())
-            )
+    events, others = [*range(4), *range(5, 19)], [*range(7), *range(9, 20)]
+    assert_frames(store, right, clip, events, others)
     # TFDS keeps another one in .config.
     (path,) = (tmp_path / "data/see_tfds/published").glob("*/metadata.json")
     assert json.loads(path.read_text())["dropped"] == {GAPPY: [1, 2]}
@@ -353,14 +332,10 @@ def test_own_labels(tmp_path, capsys):
             assert {*glasses} == {"0", "1", ""}
     assert {*seen} == {*database}
     build(root, tmp_path / "data", "--config=by_volunteer")
-    people = [
-        {
-            *records_lib.open_records(
-                tmp_path / "data", x, "by_volunteer"
-            ).clips.metadata["volunteer"]
-        }
-        for x in records_lib.SPLITS
-    ]
+    people = []
+    for split in records_lib.SPLITS:
+        records = records_lib.open_records(tmp_path / "data", split, "by_volunteer")
+        people.append({*records.clips.metadata["volunteer"]})
     assert not people[0] & people[1] and len(people[0] | people[1]) == 4
 
 
@@ -371,15 +346,12 @@ def test_records_of_version_2_0_0_still_open(right, tmp_path):
     path = directory / "metadata.json"
     metadata = json.loads(path.read_text())
     old = {x: metadata[x] for x in ("provenance", "records")}
-    keys = ("names", "segments", "sha256")
-    old["records"] = {
-        split: {key: index[key] for key in keys}
-        for split, index in metadata["records"].items()
-    }
+    for split, index in old["records"].items():
+        keys = ("names", "segments", "sha256")
+        old["records"][split] = {key: index[key] for key in keys}
     path.write_text(json.dumps(old))
-    before = records_lib.open_records(
-        directory.rename(directory.parent / "2.0.0"), "train"
-    )
+    directory = directory.rename(directory.parent / "2.0.0")
+    before = records_lib.open_records(directory, "train")
     assert before.clips.fingerprint == now.clips.fingerprint
     assert before.clips.names == now.clips.names
     for name in ("label_index", "segments", "num_frames", "first_rows"):
@@ -394,9 +366,8 @@ def test_many_problems_are_counted_and_written_to_a_file(tmp_path, capsys):
     for kind in ("event", "frame"):
         for i in range(40):
             (root / kind / f"\x1b[31m{i:02d}\u202e").mkdir(parents=True)
-    (root / "emotion.json").write_text(
-        json.dumps({"labels": ["a", "b"], "database": {}})
-    )
+    content = {"labels": ["a", "b"], "database": {}}
+    (root / "emotion.json").write_text(json.dumps(content))
     out = tmp_path / "problems.txt"
     assert see_folder.main([str(root), f"--problems={out}"]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -417,9 +388,8 @@ def test_many_problems_are_counted_and_written_to_a_file(tmp_path, capsys):
 
 @pytest.mark.parametrize("on_problem", ["leave_out", "as_published"])
 def test_many_clips_left_out_or_cut_are_counted(on_problem, tmp_path, capsys):
-    root = samples.write_see_folder(
-        tmp_path / "a SEE", samples.clip_names(6, (2,)), size=8
-    )
+    names = samples.clip_names(6, (2,))
+    root = samples.write_see_folder(tmp_path / "a SEE", names, size=8)
     clips = sorted((root / "event").glob("*/*_00[1-5]_*"))
     assert len(clips) == 35
     for clip in clips:
@@ -505,17 +475,14 @@ def test_check_and_builder_refuse_the_same(
     root = samples.write_see_folder(tmp_path / "SEE", SMALL, size=8)
     change(root)
     for by_volunteer, text in ((False, refused), (True, refused_by_volunteer)):
+        main, others = see_folder.main, [f"--write_volunteer_split={tmp_path}/s.json"]
         if is_built:
-            main, others = build_lib.main, [str(tmp_path / "data")]
-            others += ["--config=by_volunteer"] if by_volunteer else []
-        else:
-            main = see_folder.main
-            others = [f"--write_volunteer_split={tmp_path}/s.json"] * by_volunteer
+            main, others = build_lib.main, ["--config=by_volunteer"]
+        others = [str(tmp_path / "data")] * is_built + others * by_volunteer
         code = run_command(lambda: main([str(root), *others, *options]))  # noqa: B023
         printed = capsys.readouterr()
-        config = (
-            tmp_path / "data/see_tfds" / ("published", "by_volunteer")[by_volunteer]
-        )
+        name = ("published", "by_volunteer")[by_volunteer]
+        config = tmp_path / "data/see_tfds" / name
         assert config.exists() == (is_built and text is None)
         assert code == (text is not None)
         assert text is None or text in printed.out + printed.err

@@ -19,11 +19,9 @@ from seen_jax import see
 from seen_jax.data import records as records_lib
 from seen_jax.errors import UserError
 from seen_jax.problems import SeeError
-from seen_jax.split import load_split
-from seen_jax.volunteers import split_by_volunteer
 from tests import samples
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "datasets"))  # as `tfds build` does
 
 see_tfds_dataset_builder = importlib.import_module("see_tfds.see_tfds_dataset_builder")
@@ -59,16 +57,11 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(see_tfds_dataset_builder, "CLIPS_PER_SHARD", 4)
 
 
-def build(see_dir, data_dir, overwrite=False, **kwargs):
-    mode = "reuse_cache_if_exists" if overwrite else "reuse_dataset_if_exists"
-    builder = Builder(data_dir=data_dir, **kwargs)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=see_dir,
-            download_mode=tfds.download.GenerateMode(mode),
-            try_download_gcs=False,
-        )
-    )
+def build(see_dir, data_dir):
+    builder = Builder(data_dir=data_dir)
+    options = {"manual_dir": see_dir, "try_download_gcs": False}
+    config = tfds.download.DownloadConfig(**options)
+    builder.download_and_prepare(download_config=config)
     return builder
 
 
@@ -108,45 +101,22 @@ def test_a_record_holds_the_clip(see_dir, data_dir):
     example = raw_examples(builder, "train")[0]
     name = str(samples.clip_names(3, (2, 3))[0])
     assert name == "1_001_woman_19_Master_Overexposed_angry_2_take000"
-    jpegs = {
-        feature: [
-            path.read_bytes()
-            for path in sorted((see_dir / kind).rglob(f"{name}/*.jpg"))
-        ]
-        for feature, kind in (("event_frames", "event"), ("intensity_frames", "frame"))
-    }
-    for feature, files in jpegs.items():
-        assert len(files) == 2
-        assert example.pop(feature).tolist() == files
+    for feature, kind in (("event_frames", "event"), ("intensity_frames", "frame")):
+        paths = sorted((see_dir / kind).rglob(f"{name}/*.jpg"))
+        jpegs = [path.read_bytes() for path in paths]
+        assert example.pop(feature).tolist() == jpegs and len(jpegs) == 2
     assert example.pop("segment").tolist() == [1, 2]
-    metadata = json.loads(example.pop("metadata"))
-    assert metadata == {
-        "volunteer": 1,
-        "sex": "woman",
-        "age": 19,
-        "degree": "Master",
-        "lighting": "Overexposed",
-    }
-    assert example == {
-        "name": name.encode(),
-        "label": 1,
-        "lighting": 1,
-        "volunteer": 1,
-        "sex": 1,
-        "age": 19,
-        "degree": 1,
-        "take": 0,
-    }
-    named = {
-        feature: tuple(builder.info.features[feature].names)
-        for feature in ("label", "lighting", "sex", "degree")
-    }
-    assert named == {
-        "label": LABELS,
-        "lighting": see.LIGHTINGS,
-        "sex": see.SEXES,
-        "degree": see.DEGREES,
-    }
+    words = {"sex": "woman", "degree": "Master", "lighting": "Overexposed"}
+    numbers = {"volunteer": 1, "age": 19}
+    assert json.loads(example.pop("metadata")) == words | numbers
+    places = {"label": 1, "lighting": 1, "sex": 1, "degree": 1, "take": 0}
+    assert example == {"name": name.encode(), **numbers, **places}
+    features = builder.info.features
+    assert tuple(features["label"].names) == LABELS
+    for feature, expected in (
+        ("lighting", see.LIGHTINGS), ("sex", see.SEXES), ("degree", see.DEGREES)
+    ):  # fmt: skip
+        assert tuple(features[feature].names) == expected
 
 
 def test_images_decode_where_they_are_asked_for(data_dir):
@@ -156,127 +126,91 @@ def test_images_decode_where_they_are_asked_for(data_dir):
     assert np.asarray(example["event_frames"]).dtype == np.uint8
 
 
-def test_order_is_the_split_files_across_shards(data_dir):
-    for split in records_lib.SPLITS:
-        records = records_lib.open_records(data_dir, split)
-        assert [record.name for record in records] == [*records.clips.names]
-    # write_see_folder puts every third clip into the testing subset.
-    testing = [
-        str(x) for i, x in enumerate(samples.clip_names(3, (2, 3))) if i % 3 == 2
-    ]
-    assert [*records.clips.names] == testing
-    directory = data_dir / BUILT
-    assert len([*directory.glob("*-train.array_record-*-of-00004")]) == 4
-    assert len([*directory.glob("*-test.array_record-*-of-00002")]) == 2
-
-
-def test_by_volunteer(see_dir, data_dir, tmp_path):
-    build(see_dir, tmp_path, config="by_volunteer")
-    split, _ = load_split(see_dir / "emotion.json")
-    divided = split_by_volunteer(split)
-    people = []
-    for part, subset in (("train", "training"), ("test", "testing")):
-        records = records_lib.open_records(tmp_path, part, "by_volunteer")
-        assert [*records.clips.names] == divided.of_subset(subset)
-        people.append({*records.clips.metadata["volunteer"].tolist()})
-    assert not people[0] & people[1]
-
-
 def test_script_with_parts_of_other_names(see_dir, data_dir, tmp_path):
     other = shutil.copytree(see_dir, tmp_path / "SEE")
     (other / "event").rename(other / "event_30")
     (other / "emotion.json").rename(other / "emotion_new_adjust2.json")
     command = ["bash", ROOT / "launch/build_see.sh", other, tmp_path / "data"]
     names = ["--event_dir=event_30", "--split_file=emotion_new_adjust2.json"]
-    done = subprocess.run(
-        [*command, *names],
-        env=os.environ | {"PYTHON": sys.executable},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    env = os.environ | {"PYTHON": sys.executable}
+    options = {"capture_output": True, "text": True, "check": True}
+    done = subprocess.run([*command, *names], env=env, **options)
     assert done.stdout.splitlines()[-1] == f"{tmp_path}/data/{BUILT}"
     assert "train 13 clips, " in done.stdout
     assert_same_records(data_dir, tmp_path / "data")
 
 
-class TestAllOrNothing:
-    def test_records_of_another_folder_are_not_taken_for_its_own(
-        self, see_dir, tmp_path, capsys
-    ):
-        data_dir = str(tmp_path / "data")
-        assert build_lib.main([str(see_dir), data_dir]) == 0
-        assert build_lib.main([str(see_dir), data_dir]) == 0
-        assert "exists already; --overwrite" in capsys.readouterr().out
-        other = samples.write_see_folder(
-            tmp_path / "other", samples.clip_names(2, (2,))
-        )
-        with pytest.raises(UserError, match=f"expected records of {other}, got others"):
-            build_lib.main([str(other), data_dir])
-        # Another order of the labels, which TFDS cannot replace.
-        with pytest.raises(UserError, match="delete that folder to build with others"):
-            build_lib.main([str(other), data_dir, "--overwrite"])
-        content = json.loads((other / "emotion.json").read_text())
-        (other / "emotion.json").write_text(json.dumps(content | {"labels": LABELS}))
-        assert build_lib.main([str(other), data_dir, "--overwrite"]) == 0
-        assert len(records_lib.open_records(data_dir, "train")) == 10
+def test_records_of_another_folder_are_not_taken_for_its_own(see_dir, tmp_path, capsys):
+    data_dir = str(tmp_path / "data")
+    assert build_lib.main([str(see_dir), data_dir]) == 0
+    assert build_lib.main([str(see_dir), data_dir]) == 0
+    assert "exists already; --overwrite" in capsys.readouterr().out
+    names = samples.clip_names(2, (2,))
+    other = samples.write_see_folder(tmp_path / "other", names, size=8)
+    with pytest.raises(UserError, match=f"expected records of {other}, got others"):
+        build_lib.main([str(other), data_dir])
+    # Another order of the labels, which TFDS cannot replace.
+    with pytest.raises(UserError, match="delete that folder to build with others"):
+        build_lib.main([str(other), data_dir, "--overwrite"])
+    content = json.loads((other / "emotion.json").read_text())
+    (other / "emotion.json").write_text(json.dumps(content | {"labels": LABELS}))
+    assert build_lib.main([str(other), data_dir, "--overwrite"]) == 0
+    assert len(records_lib.open_records(data_dir, "train")) == 10
 
-    def test_a_killed_build_leaves_nothing_that_reads(
-        self, see_dir, data_dir, tmp_path
-    ):
-        """The process is killed within one of the last shards."""
-        with subprocess.Popen(
-            [sys.executable, "-c", BLOCKED_BUILD, see_dir, tmp_path],
-            cwd=ROOT / "datasets",
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert "midway\n" in process.stdout
-            process.kill()
-        assert process.returncode == -9
-        config_dir = tmp_path / "see_tfds" / "published"
-        (unfinished,) = config_dir.iterdir()
-        assert [*unfinished.glob("*.array_record*")]
-        for directory in (tmp_path / BUILT, unfinished):
-            with pytest.raises(Exception, match="Could not read dataset info"):
-                tfds.builder_from_directory(directory)
-        for directory in (tmp_path, unfinished):
-            with pytest.raises(ValueError, match=r"bash launch/build_see\.sh"):
-                records_lib.open_records(directory, "train")
+
+def test_a_killed_build_leaves_nothing_that_reads(see_dir, data_dir, tmp_path):
+    """The process is killed within one of the last shards."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BLOCKED_BUILD, see_dir, tmp_path],
+        cwd=ROOT / "datasets",
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert "midway\n" in process.stdout
+        process.kill()
+    assert process.returncode == -9
+    config_dir = tmp_path / "see_tfds" / "published"
+    (unfinished,) = config_dir.iterdir()
+    assert [*unfinished.glob("*.array_record*")]
+    for directory in (tmp_path / BUILT, unfinished):
+        with pytest.raises(Exception, match="Could not read dataset info"):
+            tfds.builder_from_directory(directory)
+    for directory in (tmp_path, unfinished):
+        with pytest.raises(ValueError, match=r"bash launch/build_see\.sh"):
+            records_lib.open_records(directory, "train")
+    build(see_dir, tmp_path)
+    assert_same_records(data_dir, tmp_path)
+
+
+def test_a_failed_write_is_a_user_error(see_dir, tmp_path, monkeypatch):
+    class Full(see_tfds_dataset_builder.ArrayRecordWriter):
+        def __init__(self, path, options):
+            super().__init__("/dev/full", options)
+
+    monkeypatch.setattr(see_tfds_dataset_builder, "ArrayRecordWriter", Full)
+    with pytest.raises(UserError, match="No space left on device"):
         build(see_dir, tmp_path)
-        assert_same_records(data_dir, tmp_path)
+    assert not (tmp_path / BUILT).exists()
 
-    def test_a_failed_write_is_a_user_error(self, see_dir, tmp_path, monkeypatch):
-        class Full(see_tfds_dataset_builder.ArrayRecordWriter):
-            def __init__(self, path, options):
-                super().__init__("/dev/full", options)
 
-        monkeypatch.setattr(see_tfds_dataset_builder, "ArrayRecordWriter", Full)
-        with pytest.raises(UserError, match="No space left on device"):
-            build(see_dir, tmp_path)
-        assert not (tmp_path / BUILT).exists()
+def test_overwrite(see_dir, tmp_path):
+    arguments = [str(see_dir), str(tmp_path / "data")]
+    assert build_lib.main(arguments) == 0
+    first = records_lib.open_records(tmp_path / "data", "train")
+    changed = shutil.copytree(see_dir, tmp_path / "SEE")
+    images = sorted((changed / "event").rglob("*.jpg"))
+    for path in images[1:]:  # the same names, other images
+        shutil.copy(images[0], path)
+    assert build_lib.main([str(changed), arguments[1], "--overwrite"]) == 0
+    second = records_lib.open_records(tmp_path / "data", "train")
+    assert second.clips.names == first.clips.names
+    assert second.clips.fingerprint != first.clips.fingerprint
 
-    def test_overwrite(self, see_dir, tmp_path, capsys):
-        arguments = [str(see_dir), str(tmp_path / "data")]
-        assert build_lib.main(arguments) == 0
-        first = records_lib.open_records(tmp_path / "data", "train")
-        assert build_lib.main(arguments) == 0
-        assert "--overwrite builds it again" in capsys.readouterr().out
-
-        changed = shutil.copytree(see_dir, tmp_path / "SEE")
-        images = sorted((changed / "event").rglob("*.jpg"))
-        for path in images[1:]:  # the same names, other images
-            shutil.copy(images[0], path)
-        assert build_lib.main([str(changed), arguments[1], "--overwrite"]) == 0
-        second = records_lib.open_records(tmp_path / "data", "train")
-        assert second.clips.names == first.clips.names
-        assert second.clips.fingerprint != first.clips.fingerprint
-
-        images[0].unlink()
-        with pytest.raises(SeeError):
-            build_lib.main([str(changed), arguments[1], "--overwrite"])
-        third = records_lib.open_records(tmp_path / "data", "train")
-        assert third.clips.fingerprint == second.clips.fingerprint
+    images[0].unlink()
+    with pytest.raises(SeeError):
+        build_lib.main([str(changed), arguments[1], "--overwrite"])
+    third = records_lib.open_records(tmp_path / "data", "train")
+    assert third.clips.fingerprint == second.clips.fingerprint
 
 
 BLOCKED_BUILD = """
@@ -312,15 +246,14 @@ def test_building_reads_each_image_twice(see_dir, tmp_path, monkeypatch):
     assert reads == dict.fromkeys(images, 2)
 
 
-class TestProvenance:
-    def test_simulated(self, see_dir, tmp_path):
-        simulated = shutil.copytree(see_dir, tmp_path / "SEE")
-        note = {"source": "simulated", "seed": 7}
-        (simulated / "simulation.json").write_text(json.dumps(note))
-        builder = build(simulated, tmp_path / "data")
-        assert builder.info.metadata["provenance"] == note
-        records = records_lib.open_records(tmp_path / "data", "train")
-        assert records.clips.source == "simulated"
+def test_simulated(see_dir, tmp_path):
+    simulated = shutil.copytree(see_dir, tmp_path / "SEE")
+    note = {"source": "simulated", "seed": 7}
+    (simulated / "simulation.json").write_text(json.dumps(note))
+    builder = build(simulated, tmp_path / "data")
+    assert builder.info.metadata["provenance"] == note
+    records = records_lib.open_records(tmp_path / "data", "train")
+    assert records.clips.source == "simulated"
 
 
 def test_tags_are_those_of_tfds():
