@@ -1,7 +1,6 @@
 """Every other network: trained, resumed, evaluated and reported on as SEEN is."""
 
 import contextlib
-import json
 import re
 
 import jax
@@ -14,10 +13,11 @@ from seen_jax.evaluation import __main__ as report_command
 from seen_jax.evaluation import examples, folder, observe, provenance
 from seen_jax.evaluation.restored import evaluate, open_batches, restore
 from seen_jax.models.networks import NETWORKS
-from seen_jax.training import loop, setup, workdir
+from seen_jax.training import setup
 from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.step import AXIS
 from tests.helpers import ROOT, build_records
+from tests.training import runs
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 # 10 clips in batches of 8: two steps an epoch.
@@ -33,9 +33,7 @@ def train(data_dir, path, **fields):
     """Trains as train.py does, and returns the config."""
     config = default.get_config().to_dict() | FIELDS | {"data_dir": data_dir} | fields
     task = setup.prepare(config, AXIS)
-    with workdir.claimed(path):
-        workdir.check_config(path, task.config, task.fingerprints)
-        assert loop.train(task, path) == 0
+    runs.train(task, path)
     return task.config
 
 
@@ -58,17 +56,11 @@ def reported(out, capsys):
     return capsys.readouterr().out, re.sub('src="data:[^"]*"', "", page.read_text())
 
 
-def digests(path, step):
-    file = path / "checkpoints" / str(step) / "run" / "metadata"
-    found = json.loads(file.read_text())["digests"]
-    return {name: x for name, x in found.items() if name != "run"}
-
-
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "seen"])
 def test_rows_f_to_i(data_dir, tmp_path, capsys, name):
     config = train(data_dir, tmp_path / "run", network=name, num_epochs=1)
     run, facts, shown = evaluated(tmp_path / "run", tmp_path / "out")
-    assert type(run.model) is NETWORKS[name]
+    assert type(run.model) is NETWORKS[name].func  # with the fast stem
     with contextlib.closing(Checkpoints(tmp_path / "run", read_only=True)) as saved:
         assert saved.restore_variables(2)[1]["config"] == config
     # What there is no neuron for is left out.
@@ -82,7 +74,7 @@ def test_rows_f_to_i(data_dir, tmp_path, capsys, name):
     assert "Confusions" in page and '<figure class="window">' in page
     for path in ("run", "whole"):  # the former resumes
         train(data_dir, tmp_path / path, network=name, num_epochs=2)
-    assert digests(tmp_path / "run", 4) == digests(tmp_path / "whole", 4)
+    assert runs.digests(tmp_path / "run") == runs.digests(tmp_path / "whole")
 
 
 def test_one_of_ten_lines(data_dir, tmp_path, capsys, monkeypatch):
@@ -100,7 +92,7 @@ def test_one_of_ten_lines(data_dir, tmp_path, capsys, monkeypatch):
         for num_epochs in (1, 2):  # resumes after the first
             train(data_dir, tmp_path / "run", num_epochs=num_epochs, **own)
         train(data_dir, tmp_path / "whole", num_epochs=2, **own)
-    assert digests(tmp_path / "run", 4) == digests(tmp_path / "whole", 4)
+    assert runs.digests(tmp_path / "run") == runs.digests(tmp_path / "whole")
     first, last = (
         restore(tmp_path / "whole", step).variables["params"] for step in (2, 4)
     )
