@@ -9,7 +9,7 @@ from seen_jax import see
 from seen_jax.data.clips import FIELDS
 from seen_jax.evaluation import provenance
 from seen_jax.evaluation.results import Results
-from seen_jax.events import Events
+from seen_jax.events import Events, Recording
 from seen_jax.split import Annotation, Split, split_to_json
 
 
@@ -19,20 +19,11 @@ def clip_names(
     """Names of one clip per volunteer and emotion, of the given lengths in turn."""
     names = []
     for volunteer in range(1, num_volunteers + 1):
+        who = volunteer, see.SEXES[volunteer % 2], 18 + volunteer
+        who = *who, see.DEGREES[volunteer % 3], see.LIGHTINGS[volunteer % 4]
         for emotion in see.EMOTIONS:
-            names.append(
-                see.ClipName(
-                    sequence=len(names) + 1,
-                    volunteer=volunteer,
-                    sex=see.SEXES[volunteer % 2],
-                    age=18 + volunteer,
-                    degree=see.DEGREES[volunteer % 3],
-                    lighting=see.LIGHTINGS[volunteer % 4],
-                    emotion=emotion,
-                    length=lengths[len(names) % len(lengths)],
-                    take=0,
-                )
-            )
+            length = lengths[len(names) % len(lengths)]
+            names.append(see.ClipName(len(names) + 1, *who, emotion, length, 0))
     return names
 
 
@@ -64,16 +55,12 @@ def write_see_folder(
                 small = rng.integers(0, 256, (6, 6), np.uint8)
                 image = Image.fromarray(small).resize((size, size), Image.BILINEAR)
                 image.save(clip_dir / f"{i:05d}.jpg", quality=75)
-    split = Split(
-        see.EMOTIONS,
-        {
-            str(name): Annotation(
-                "testing" if i % 3 == 2 else "training", name.emotion, 0, name.length
-            )
-            for i, name in enumerate(names)
-        },
-    )
-    (root / "emotion.json").write_text(split_to_json(split))
+    subsets = ("training", "training", "testing")
+    notes = {
+        str(name): Annotation(subsets[i % 3], name.emotion, 0, name.length)
+        for i, name in enumerate(names)
+    }
+    (root / "emotion.json").write_text(split_to_json(Split(see.EMOTIONS, notes)))
     return root
 
 
@@ -87,12 +74,18 @@ def random_events(
     count: int, span_us: int, height: int, width: int, seed: int = 0
 ) -> Events:
     rng = np.random.default_rng(seed)
-    return Events(
-        np.sort(rng.integers(0, span_us, count)),
-        rng.integers(0, width, count).astype(np.int16),
-        rng.integers(0, height, count).astype(np.int16),
-        rng.random(count) < 0.5,
-    )
+    t = np.sort(rng.integers(0, span_us, count))
+    x, y = (rng.integers(0, n, count).astype(np.int16) for n in (width, height))
+    return Events(t, x, y, rng.random(count) < 0.5)
+
+
+def assert_same_recording(got: Recording, expected: Recording) -> None:
+    """Compares events, times, intensity frames and size, but not the notes."""
+    for name in "txyp":
+        ours, theirs = getattr(got.events, name), getattr(expected.events, name)
+        np.testing.assert_array_equal(ours, theirs)
+    for name in ("times_us", "intensity_frames", "resolution"):
+        np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
 
 
 def results_of(names, predictions, scores=None, labels=see.EMOTIONS, epoch=None):
@@ -100,15 +93,10 @@ def results_of(names, predictions, scores=None, labels=see.EMOTIONS, epoch=None)
     predictions = np.asarray(predictions)
     if scores is None:
         scores = np.full((*predictions.shape, len(labels)), np.nan)
-    return Results(
-        epoch,
-        tuple(labels),
-        tuple(map(str, names)),
-        np.array([labels.index(name.emotion) for name in names]),
-        predictions,
-        scores,
-        {x: np.array([getattr(name, x) for name in names]) for x in FIELDS},
-    )
+    truth = np.array([labels.index(name.emotion) for name in names])
+    metadata = {x: np.array([getattr(name, x) for name in names]) for x in FIELDS}
+    names = tuple(map(str, names))
+    return Results(epoch, tuple(labels), names, truth, predictions, scores, metadata)
 
 
 def facts_of(labels, **fields):

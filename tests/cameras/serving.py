@@ -21,6 +21,18 @@ def free_ports():
         return [str(x.getsockname()[1]) for x in both]
 
 
+def free_pair():
+    """A free port whose next one is free, too."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = first.getsockname()[1]
+            with (
+                contextlib.suppress(OSError, OverflowError),
+                socket.create_server(("127.0.0.1", port + 1)),
+            ):
+                return port
+
+
 @contextlib.contextmanager
 def served(*arguments):
     command = [sys.executable, "-m", "tests.cameras.server", *map(str, arguments)]
@@ -38,9 +50,6 @@ def sent(origin=ORIGIN):
     i, j = np.divmod(np.arange(30_000), 1_000)
     x, y = (array.astype(np.int16) for array in (j % 40, i))
     levels = np.arange(30, dtype=np.uint8)[:, None, None]
-    return Recording(
-        Events(origin + 10_000 * i + 10 * j, x, y, j % 3 == 0),
-        origin + 10_000 * np.arange(30),
-        np.broadcast_to(levels, (30, 30, 40)),
-        (40, 30),
-    )
+    events = Events(origin + 10_000 * i + 10 * j, x, y, j % 3 == 0)
+    frames = np.broadcast_to(levels, (30, 30, 40))
+    return Recording(events, origin + 10_000 * np.arange(30), frames, (40, 30))

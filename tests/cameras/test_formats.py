@@ -1,9 +1,6 @@
 """Files of other formats are named, and what is left of broken ones is read."""
 
-import shutil
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -30,21 +27,9 @@ def file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "first", "text"),
     [
-        (
-            "a.aedat",
-            b"#!AER-DAT2.0\r\n# This",
-            "got an older AEDAT file, #!AER-DAT2.0; op",
-        ),
-        (
-            "a.aedat",
-            b"#!AER-DAT3.1\r\n#Format",
-            "file, #!AER-DAT3.1; open it with iniVa",
-        ),
-        (
-            "a.raw",
-            b"% date 2022-01-01\n% evt 3.0",
-            "got a Prophesee file, which has no in",
-        ),
+        ("a.aedat", b"#!AER-DAT2.0\r\n# This", "got an older AEDAT file, #!AER-DAT2.0"),
+        ("a.aedat", b"#!AER-DAT3.1\r\n#Format", "file, #!AER-DAT3.1; open it with in"),
+        ("a.raw", b"% evt 3.0", "got a Prophesee file, which has no in"),
         ("a.aedat4", b"% evt 3.0\n", "got a Prophesee file, which has no in"),
         ("a.aedat", b"#!AER-DAT4.0\r\n", "ends in .aedat4, got '.aedat'; rename it"),
     ],
@@ -128,50 +113,10 @@ def test_the_command_recovers_and_counts_stale_images(file, tmp_path, capsys):
     with pytest.raises(UserError, match=r"with --recover$"):
         event_folder.main([str(file), *options])
     arguments = [str(file), "--recover", *options]
-    with pytest.raises(
-        UserError, match="intensity frames: expected one at least every"
-    ):
+    with pytest.raises(UserError, match="intensity frames: expected one at least ev"):
         event_folder.main([*arguments, "--max_stale_s=0.02"])
     assert "note        recovered" in capsys.readouterr().out
     assert event_folder.main(arguments) == 0
     told = capsys.readouterr().out
     assert "note        recovered" in told
     assert "periods show an intensity frame older than 2 periods, 000" in told
-
-
-def test_kinds_of_recordings(shared, tmp_path):
-    """What make_aedat4.py writes: kinds that readers stumble over."""
-    script = shared / "cases" / "make_aedat4.py"
-    subprocess.run([sys.executable, script, tmp_path], check=True)
-    plain = read_recording(tmp_path / "plain.aedat4")
-    assert plain.notes == ()
-    notes = {
-        "gray16": "15 intensity frames of 10 bits scaled to 8",
-        "colour": "15 intensity frames in colour turned into grey",
-        "roi": "15 intensity frames of the region 180 x 180 at 0,0, black around",
-        "roi_changes": "8 intensity frames of the region 180 x 180 at 0,0, black",
-    }
-    for name, note in notes.items():
-        recording = read_recording(tmp_path / f"{name}.aedat4")
-        assert [x[: len(note)] for x in recording.notes] == [note]
-        np.testing.assert_array_equal(recording.events.t, plain.events.t)
-        region = plain.intensity_frames
-        if name.startswith("roi"):  # dv.Frame(t, image) says no place
-            region = np.zeros_like(region)
-            region[:, :180, :180] = plain.intensity_frames[:, 40:220, 83:263]
-        if name == "roi_changes":
-            region[:7] = plain.intensity_frames[:7]
-        np.testing.assert_array_equal(recording.intensity_frames, region)
-    with pytest.raises(UserError, match=r"or read what there is with --recover$"):
-        read_recording(tmp_path / "cut.aedat4")
-    part = read_recording(tmp_path / "cut.aedat4", recover=True)
-    assert len(part.events) == 2_000 and 0 < len(part.times_us) < 15
-    for name in ("late", "gap", "one", "slow"):
-        arguments = [str(tmp_path / f"{name}.aedat4"), f"--out={tmp_path / name}"]
-        if name == "slow":
-            assert event_folder.main(arguments) == 0
-            continue
-        with pytest.raises(UserError, match="intensity frames: expected one at least"):
-            event_folder.main(arguments)
-        assert event_folder.main([*arguments, "--max_stale_s=1"]) == 0
-        shutil.rmtree(tmp_path / name)

@@ -56,13 +56,9 @@ def test_a_stream_has_the_periods_of_the_whole_recording(span_us, period_us):
     for period, event_frame, image in zip(
         stream, whole.event_frames, whole.intensity_frames, strict=True
     ):
-        painted = accumulate(
-            period.events,
-            start_us=period.start_us,
-            period_us=period_us,
-            num_periods=1,
-            shape=(SIZE, SIZE),
-        )
+        times = {"start_us": period.start_us, "period_us": period_us}
+        shape = {"num_periods": 1, "shape": (SIZE, SIZE)}
+        painted = accumulate(period.events, **times, **shape)
         np.testing.assert_array_equal(painted[0], event_frame)
         np.testing.assert_array_equal(period.intensity_frame, image)
 

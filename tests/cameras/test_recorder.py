@@ -16,14 +16,7 @@ from seen_jax.cameras.sources import read_recording
 from seen_jax.errors import UserError
 from seen_jax.recording_table import read_table
 from tests.live.streams import in_packets, recording_of
-
-
-def assert_equal(got, expected):
-    for name in "txyp":
-        pair = (getattr(x.events, name) for x in (got, expected))
-        np.testing.assert_array_equal(*pair)
-    for name in ("times_us", "intensity_frames", "resolution"):
-        np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
+from tests.samples import assert_same_recording
 
 
 def record(folder, packets, **options):
@@ -40,12 +33,12 @@ def test_a_recording_is_what_came(tmp_path):
     path = folder / "00000.aedat4"
     assert (recorder.files, recorder.failure, notes) == ([str(path)], "", [])
     assert digest.beside(path).exists()
-    assert_equal(read_recording(path), whole)
+    assert_same_recording(read_recording(path), whole)
     # The next one has the next number, also behind a part that was left.
     (folder / "00001.part.aedat4").touch()
     recorder, _ = record(folder, in_packets(whole, 300_000))
     assert recorder.files == [str(folder / "00002.aedat4")]
-    assert_equal(read_recording(recorder.files[0]), whole)
+    assert_same_recording(read_recording(recorder.files[0]), whole)
 
 
 def test_a_new_file_begins_after_a_while_and_where_the_clock_begins_again(tmp_path):
@@ -59,10 +52,7 @@ def test_a_new_file_begins_after_a_while_and_where_the_clock_begins_again(tmp_pa
     parts += [again[:10], again[10:20], again[20:], other]
     assert len(recorder.files) == len(parts)
     for path, part in zip(recorder.files, parts, strict=True):
-        assert_equal(read_recording(path), gather(part))
-
-
-# ------------------------------------------------------------------------- clips
+        assert_same_recording(read_recording(path), gather(part))
 
 
 def clip_of(start_us, end_us, label="fear", least_us=1):
@@ -135,10 +125,8 @@ def test_a_clip_over_the_end_of_a_file_is_two_rows(tmp_path, is_early):
 def test_a_part_of_a_clip_that_is_too_short_is_no_row(tmp_path):
     whole = recording_of(200_000)
     packets = [*in_packets(whole, 10_000)]
-    clips = [
-        clip_of(60_000, 130_000, "a", 40_000),
-        clip_of(80_000, 130_000, "b", 30_000),
-    ]
+    a, b = ((60_000, "a", 40_000), (80_000, "b", 30_000))
+    clips = [clip_of(start, 130_000, label, least) for start, label, least in (a, b)]
     rows = rows_of(tmp_path, [*packets[:15], *clips, *packets[15:]], part_s=0.1)
     # 40 and 30 ms of a, 20 and 30 ms of b; the end of a file is a little earlier.
     assert rows == [row(1, 0, 30_000, "b")]
@@ -165,18 +153,15 @@ def test_a_clip_ends_where_the_recording_is_turned_off(tmp_path):
     for packet in packets[:5]:
         recorder.write(packet)
     recorder.mark(clip_of(20_000, 90_000))
-    recorder.is_on = False
-    for packet in packets[5:7]:
-        recorder.write(packet)
-    recorder.is_on = True
-    for packet in packets[7:]:
-        recorder.write(packet)
+    for recorder.is_on, part in ((False, packets[5:7]), (True, packets[7:])):
+        for packet in part:
+            recorder.write(packet)
     recorder.close()
     assert len(recorder.files) == 2
     _, *rows = (tmp_path / CLIPS).read_text().splitlines()
     assert rows == [row(0, 20_000, last_us(whole, 50_000))]
-    assert_equal(read_recording(recorder.files[0]), gather(packets[:5]))
-    assert_equal(read_recording(recorder.files[1]), gather(packets[7:]))
+    assert_same_recording(read_recording(recorder.files[0]), gather(packets[:5]))
+    assert_same_recording(read_recording(recorder.files[1]), gather(packets[7:]))
 
 
 def test_a_file_of_one_modality_has_no_clips(tmp_path):
@@ -255,4 +240,4 @@ def test_signals_to_the_program_do_not_end_a_recording(tmp_path):
     for packet in packets[1:]:
         recorder.write(packet)
     recorder.close()
-    assert_equal(read_recording(recorder.files[0]), whole)
+    assert_same_recording(read_recording(recorder.files[0]), whole)

@@ -9,7 +9,8 @@ from seen_jax import event_folder, recordings
 from seen_jax.cameras import digest
 from seen_jax.cameras.sources import read_recording
 from seen_jax.errors import UserError
-from tests.samples import random_events
+from seen_jax.events import Recording
+from tests.samples import assert_same_recording, random_events
 
 typesys = pytest.importorskip("rosbags.typesys")
 from rosbags import rosbag1, rosbag2  # noqa: E402
@@ -21,10 +22,8 @@ FIRST_US = 1_600_000_000_123_456
 
 
 def typestore_of(version):
-    stores = typesys.Stores
-    store = typesys.get_typestore(
-        stores.ROS1_NOETIC if version == 1 else stores.ROS2_HUMBLE
-    )
+    name = "ROS1_NOETIC" if version == 1 else "ROS2_HUMBLE"
+    store = typesys.get_typestore(getattr(typesys.Stores, name))
     event = EVENT if version == 1 else EVENT.replace("time", "builtin_interfaces/Time")
     for text, name in ((event, "Event"), (ARRAY, "EventArray")):
         store.register(typesys.get_types_from_msg(text, f"dvs_msgs/msg/{name}"))
@@ -35,12 +34,8 @@ class Bag:
     """Messages of one clock, written by the library."""
 
     def __init__(self, version, frame_id="davis"):
-        self.version, self.store, self.frame_id = (
-            version,
-            typestore_of(version),
-            frame_id,
-        )
-        self.messages = []
+        self.version, self.frame_id = version, frame_id
+        self.store, self.messages = typestore_of(version), []
 
     def _stamp(self, time_us):
         kind = self.store.types["builtin_interfaces/msg/Time"]
@@ -52,14 +47,9 @@ class Bag:
         return kind(**first, stamp=self._stamp(time_us), frame_id=self.frame_id)
 
     def events(self, events, topic="/dvs/events"):
-        event, array = (
-            self.store.types[f"dvs_msgs/msg/{x}"] for x in ("Event", "EventArray")
-        )
-        rows = zip(
-            events.t.tolist(),
-            *(getattr(events, k).tolist() for k in "xyp"),
-            strict=True,
-        )
+        names = ("Event", "EventArray")
+        event, array = (self.store.types[f"dvs_msgs/msg/{x}"] for x in names)
+        rows = zip(*(getattr(events, k).tolist() for k in "txyp"), strict=True)
         listed = [event(x, y, self._stamp(t), p) for t, x, y, p in rows]
         time_us = int(events.t[-1]) if len(events) else FIRST_US
         message = array(self._header(time_us), HEIGHT, WIDTH, listed)
@@ -88,9 +78,8 @@ class Bag:
             for topic, message, time_us in self.messages:
                 kind = message.__msgtype__
                 if topic not in connections:
-                    connections[topic] = writer.add_connection(
-                        topic, kind, typestore=self.store
-                    )
+                    options = {"typestore": self.store}
+                    connections[topic] = writer.add_connection(topic, kind, **options)
                 data = serialize(message, kind)
                 writer.write(connections[topic], time_us * 1000, data)
         return path
@@ -116,12 +105,10 @@ def example(version, **options):
 def test_a_bag_is_a_recording(version, frame_id, tmp_path):
     bag, events, images = example(version, frame_id=frame_id)
     recording = read_recording(bag.write(tmp_path))
-    for name in "txyp":
-        ours, theirs = getattr(recording.events, name), getattr(events, name)
-        np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(recording.intensity_frames, images)
-    assert (recording.times_us - FIRST_US).tolist() == [40_000 * i for i in range(5)]
-    assert (recording.resolution, recording.notes) == ((WIDTH, HEIGHT), ())
+    times_us = FIRST_US + 40_000 * np.arange(5)
+    whole = Recording(events, times_us, images, (WIDTH, HEIGHT))
+    assert_same_recording(recording, whole)
+    assert recording.notes == ()
 
 
 def test_mcap_and_a_file_alone(tmp_path):
@@ -138,6 +125,7 @@ def test_encodings_of_images(tmp_path):
     red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     red[:, :, 0] = 255
     padded = np.pad(grey, ((0, 0), (0, 4)))
+    with_alpha = np.pad(red, ((0, 0), (0, 0), (0, 1)))
     for i, (data, encoding, options, expected) in enumerate(
         (
             (padded, "mono8", {"step": WIDTH + 4}, grey),
@@ -145,12 +133,7 @@ def test_encodings_of_images(tmp_path):
             (tall.astype(">u2"), "mono16", {"big": 1}, grey),
             (red, "rgb8", {}, np.full_like(grey, 76)),  # 0.299
             (red, "bgr8", {}, np.full_like(grey, 29)),  # 0.114
-            (
-                np.pad(red, ((0, 0), (0, 0), (0, 1))),
-                "rgba8",
-                {},
-                np.full_like(grey, 76),
-            ),
+            (with_alpha, "rgba8", {}, np.full_like(grey, 76)),
         )
     ):
         bag, _, _ = example(1)
@@ -162,23 +145,19 @@ def test_encodings_of_images(tmp_path):
 
 
 def test_bags_that_are_refused(tmp_path):
+    image = np.zeros((12, 20), np.uint8)
     changes = [
+        (lambda bag: bag.messages.clear(), "one topic of dvs_msgs/msg/EventArray, got"),
         (
-            lambda bag: bag.messages.clear(),
-            "one topic of dvs_msgs/msg/EventArray, got none",
-        ),
-        (
-            lambda bag: bag.image(
-                FIRST_US, np.zeros((12, 20), np.uint8), topic="/depth"
-            ),
+            lambda bag: bag.image(FIRST_US, image, topic="/depth"),
             "one topic of sensor_msgs/msg/Image, got /depth, /dvs/image_raw; copy ",
         ),
         (
-            lambda bag: bag.image(FIRST_US, np.zeros((12, 40), np.uint8), "yuv422"),
+            lambda bag: bag.image(FIRST_US, image.repeat(2, 1), "yuv422"),
             "encoding of images: expected one of mono8.* got yuv422",
         ),
         (
-            lambda bag: bag.image(FIRST_US, np.zeros((12, 10), np.uint8)),
+            lambda bag: bag.image(FIRST_US, image[:, :10]),
             "image: expected 12 rows of 20 bytes, got 120 bytes, 10 a row",
         ),
     ]
@@ -205,9 +184,8 @@ def test_a_message_of_events_that_is_cut():
         bag, events, _ = example(version)
         bag.messages.clear()
         bag.events(events)
-        serialize = (
-            bag.store.serialize_ros1 if version == 1 else bag.store.serialize_cdr
-        )
+        kind = "ros1" if version == 1 else "cdr"
+        serialize = getattr(bag.store, f"serialize_{kind}")
         (_, message, _) = bag.messages[0]
         data = bytes(serialize(message, message.__msgtype__))
         assert len(parse_events(data, version)[1][0]) == len(events)
