@@ -35,15 +35,10 @@ class Clips:
         right = rng.random((passes, count)) < 1 / (1 + np.exp(-logit))
         predictions = np.where(right, self.label_index, (self.label_index + 1) % 7)
         lighting = np.array(see.LIGHTINGS)[self.who % 4]
-        return Results(
-            None,
-            see.EMOTIONS,
-            tuple(map(str, range(count))),
-            self.label_index,
-            predictions,
-            np.full((*predictions.shape, 7), np.nan),
-            {"volunteer": self.who, "lighting": lighting},
-        )
+        metadata = {"volunteer": self.who, "lighting": lighting}
+        clips = see.EMOTIONS, tuple(map(str, range(count))), self.label_index
+        scores = np.full((*predictions.shape, 7), np.nan)
+        return Results(None, *clips, predictions, scores, metadata)
 
 
 def marks(first, other):

@@ -109,12 +109,9 @@ def test_results_are_read_as_they_were_written(evaluated, tmp_path):
     # By hand: a recall is the share of the clips of the class, mean of the passes.
     right = PROBABILITIES.argmax(-1) == clips.label_index
     expected = {
-        **{
-            ("recalls", label): right[:, clips.label_index == k].mean()
-            for k, label in enumerate(LABELS)
-        },
-        metrics.WAR: right.mean(),
-    }
+        ("recalls", label): right[:, clips.label_index == k].mean()
+        for k, label in enumerate(LABELS)
+    } | {metrics.WAR: right.mean()}
     expected[metrics.UAR] = np.mean([expected["recalls", x] for x in LABELS])
     assert summary.mean == pytest.approx(expected)
     assert report.columns([summary]) == [*expected]  # no lightings, not SEE's order
@@ -124,16 +121,9 @@ def test_fields_of_few_values_are_groups(evaluated):
     (summary,) = summaries.summarise_directories([evaluated])
     groups = [(g.kind, g.name, g.num_clips, g.num_volunteers)
               for g in analysis.by_group(summary.results)]  # fmt: skip
-    assert groups == [
-        ("age", "under 20", 6, 2),
-        ("age", "20-21", 6, 2),
-        ("age", "26 and over", 6, 2),
-        ("glasses", "<script>", 6, 2),
-        ("glasses", "no", 6, 2),
-        ("glasses", "yes", 6, 2),
-        ("room", "2", 9, 3),
-        ("room", "10", 6, 2),
-    ]
+    ages = [("age", x, 6, 2) for x in ("under 20", "20-21", "26 and over")]
+    glasses = [("glasses", x, 6, 2) for x in ("<script>", "no", "yes")]
+    assert groups == [*ages, *glasses, ("room", "2", 9, 3), ("room", "10", 6, 2)]
     text = analysis_text.to_text(summary.results)
     assert "of the 6 volunteers" in text and "1 normal " in text
 

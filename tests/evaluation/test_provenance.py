@@ -45,12 +45,6 @@ def test_not_of_the_form(tmp_path, facts, got):
         provenance.read(tmp_path)
 
 
-def test_no_json(tmp_path):
-    (tmp_path / provenance.FILE).write_text("{")
-    with pytest.raises(UserError, match=r"evaluation\.json: expected JSON"):
-        provenance.read(tmp_path)
-
-
 @pytest.mark.parametrize(
     "name, read", [(provenance.FILE, provenance.read), (examples.FILE, examples.load)]
 )
