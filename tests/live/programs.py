@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from tests.cameras.serving import free_ports
+from tests.cameras.serving import free_pair
 from tests.helpers import ROOT, cpu_environment
 
 LIMIT_S = 60
@@ -22,14 +22,6 @@ def wait_for(condition, what, limit_s=LIMIT_S):
     return value
 
 
-def free_pair():
-    """A port that is free and so is the next one."""
-    while True:
-        port = int(free_ports()[0])
-        if port < 65535:
-            return port
-
-
 @contextlib.contextmanager
 def program(module, *arguments, said, log):
     """A module in a process of its own, killed at the end.
@@ -41,14 +33,10 @@ def program(module, *arguments, said, log):
       log: the file of what it prints.
     """
     with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, arguments)],
-            cwd=ROOT,
-            env=cpu_environment(1),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
+        pipes = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        options = {"cwd": ROOT, "env": cpu_environment(1), "stdout": file}
+        process = subprocess.Popen(command, **options, **pipes)
     try:
 
         def is_ready():

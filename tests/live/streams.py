@@ -33,13 +33,8 @@ def in_packets(recording, span_us, begin_us=0, **changes):
         )
         part = recording.events.take(events)
         shifted = type(part)(part.t + begin_us, part.x, part.y, part.p)
-        yield Recording(
-            shifted,
-            times_us[frames] + begin_us,
-            recording.intensity_frames[frames],
-            recording.resolution,
-            **changes,
-        )
+        images = times_us[frames] + begin_us, recording.intensity_frames[frames]
+        yield Recording(shifted, *images, recording.resolution, **changes)
 
 
 def in_time(packets, on_packet=lambda packet: None):
@@ -67,19 +62,11 @@ def moment_of(number, *, time_us=None, best=3, sensor=(SIZE, 30), **changes):
     crop = min(sensor)
     images = (rng.integers(0, 256, x, np.uint8) for x in (sensor, *2 * [(crop, crop)]))
     names = "sensor", "event_frame", "intensity_frame"
-    fields = dict(zip(names, images, strict=True)) | {
-        "number": number,
-        "time_us": round(1e6 * number / 30) if time_us is None else time_us,
-        "ended_s": number / 30,
-        "crop": (0, 0, crop),
-        "probabilities": probabilities.astype(np.float32),
-        "spikes": dict.fromkeys(LAYERS, number),
-        "operations": 1000 * number,
-        "latency_ms": 5.0,
-        "events_per_s": 12_345.0,
-        "dropped": 0,
-        "missed": 0,
-        "notes": (),
-        "label": "fear",
-    }
+    time_us = round(1e6 * number / 30) if time_us is None else time_us
+    fields = dict(zip(names, images, strict=True)) | dict(
+        number=number, time_us=time_us, ended_s=number / 30, crop=(0, 0, crop),
+        probabilities=probabilities.astype(np.float32), operations=1000 * number,
+        spikes=dict.fromkeys(LAYERS, number), latency_ms=5.0, events_per_s=12_345.0,
+        dropped=0, missed=0, notes=(), label="fear",
+    )  # fmt: skip
     return Moment(**fields | changes)

@@ -4,14 +4,12 @@ import asyncio
 import csv
 import functools
 import json
-import subprocess
-import sys
 
 import aiohttp
 import pytest
 
 from tests.cameras.serving import free_ports
-from tests.helpers import ROOT, cpu_environment
+from tests.helpers import python
 from tests.live.programs import camera, live, virtual_davis
 from tests.live.viewers import Browser
 
@@ -22,13 +20,7 @@ LIMIT_S = 60
 
 def call(*command):
     """Runs a command; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env=cpu_environment(1),
-        text=True,
-        capture_output=True,
-    )
+    done = python(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -57,9 +57,8 @@ def run(*arguments):
 def expected_of(recording, runtime, crop, period_us=PERIOD_US):
     """What `event_folder` and `replay` make of a recording."""
     images = clip_images(recording, crop=crop, period_us=period_us)
-    frames = [
-        dict(enumerate(x)) for x in (images.event_frames, images.intensity_frames)
-    ]
+    both = images.event_frames, images.intensity_frames
+    frames = [dict(enumerate(x)) for x in both]
     predictions = []
     options = dict(rate=0, on_prediction=lambda x, ms: predictions.append(x))
     seen_runtime.replay(runtime, *frames, **options)
@@ -134,15 +133,10 @@ def test_a_server_gives_what_a_recording_of_it_gives(fast_bundle):
 def started(*arguments):
     """The command in a process of its own, as a stream of rows of --json."""
     command = [sys.executable, "-m", "seen_jax.live", "--json", "--no_page"]
-    command.append("--backend=native")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(
-        [*command, *map(str, arguments)],
-        cwd=ROOT,
-        env=cpu_environment(1),
-        text=True,
-        **pipes,
-    ) as process:
+    command += ["--backend=native", *map(str, arguments)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT}
+    options |= {"env": cpu_environment(1), "text": True}
+    with subprocess.Popen(command, **options) as process:
         try:
             yield process, map(json.loads, process.stdout)
         finally:
@@ -235,10 +229,7 @@ def test_a_recording_that_cannot_be_written(bundle, recording, tmp_path):
         (["FILE", "--crop=11,0,20"], "--crop: expected a square within the 30 x 20 p"),
         (["FILE"], "--crop: expected a square within the 30 x 20 pixels of the sensor"),
         (["FILE", "--bundle=none"], "none: expected a bundle, with manifest.json, got"),
-        (
-            ["FILE", "--backend=torch"],
-            "expected a bundle with a format for the backend",
-        ),
+        (["FILE", "--backend=torch"], "expected a bundle with a format for the backen"),
         (["FILE", "--trust=00"], "expected SHA-256 00, got "),
         (["tcp:localhost"], "source: expected tcp://HOST:PORT,PORT or unix:PATH,PATH"),
         (["tcp://127.0.0.1:PORT"], "expected a server at 127.0.0.1:"),

@@ -62,15 +62,11 @@ def test_a_picture_that_stands_still_is_the_same():
 def test_the_strip_has_the_frames_of_the_last_periods():
     """Flat images, of a level each: the latest 13 are there and no older one."""
     levels = range(100, 100 + 7 * 20, 7)
-    moments = [
-        moment_of(
-            i,
-            sensor=(40, 40),
-            event_frame=np.full((40, 40), level, np.uint8),
-            intensity_frame=np.full((40, 40), level + 3, np.uint8),
-        )
-        for i, level in enumerate(levels)
-    ]
+    moments = []
+    for i, level in enumerate(levels):
+        event, other = (np.full((40, 40), x, np.uint8) for x in (level, level + 3))
+        images = {"event_frame": event, "intensity_frame": other}
+        moments.append(moment_of(i, sensor=(40, 40), **images))
     picture = drawn(moments)
     for i, level in enumerate(levels):
         for value in (level, level + 3):

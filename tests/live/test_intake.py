@@ -13,16 +13,9 @@ from seen_jax.errors import UserError
 from seen_jax.live import intake
 from seen_jax.live.intake import arrivals, in_batches
 from tests.live.streams import PERIOD_US, in_packets, recording_of
+from tests.runtime.bundles import Clock
 
 NOTHING = Packets((30, 20)).nothing
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -30,7 +23,7 @@ def play(monkeypatch):
     """Plays (seconds, packet) in place of a source, and gives the arrivals."""
 
     def start(items, source="simulator", **options):
-        clock = Clock()
+        clock = Clock(100.0)
 
         def packets(source, recover):
             for now, packet in items:

@@ -40,13 +40,6 @@ def test_a_clip_shorter_than_a_window_is_refused(length_us, got):
     assert (labels.held, labels.counts) == ("", {})
 
 
-def test_another_label_is_refused():
-    labels = labels_of()
-    with pytest.raises(UserError, match="label: expected calm, fear, got 'joy'"):
-        labels.press("joy", 1.0)
-    assert labels.held == ""
-
-
 @pytest.mark.parametrize(
     "names, text",
     [(["a", "A"], "--labels: expected different names, got a,A"),

@@ -86,9 +86,6 @@ def scene(span_us=600_000, **options):
     return [*in_packets(recording_of(span_us), 10_000, **options)]
 
 
-# ------------------------------------------------------------------------- labels
-
-
 def test_a_label_that_is_held_is_a_row_of_its_time(tmp_path):
     """The camera's clock begins at 1000 s; the file's first timestamp is a frame's."""
     script = [
@@ -201,12 +198,11 @@ def test_a_recorder_that_died_is_said_and_counts_no_clip(tmp_path):
               (0.28, {"press": "joy"}), (0.29, {"record": True})]  # fmt: skip
     played = Dying(scene(400_000), script, tmp_path)
     died = "its process died of SIGKILL"
-    assert [x.partition(died)[0] for x in played.notes] == [
-        "label: expected a recorder, got ",
-        "label: expected a recording, got none; start again with --record=DIR, or "
-        "press R",
-        "recording: expected a recorder, got ",
-    ]
+    assert [x.partition(", got ")[0] for x in played.notes] == [
+        "label: expected a recorder", "label: expected a recording",
+        "recording: expected a recorder",
+    ]  # fmt: skip
+    assert [died in x for x in played.notes] == [True, False, True]
     assert played.session.labels.counts == {}
     assert len(played.moments) == 40
     assert played.session._status()["recorder_failure"].startswith(died)
@@ -234,9 +230,6 @@ def test_the_table_is_what_recordings_takes(tmp_path):
         for _, start, end, *_ in table
     ]
     assert content["labels"] == ["fear", "joy"]
-
-
-# --------------------------------------------------------------- crop, notes, disk
 
 
 def test_the_crop_moves_and_predictions_come_back():
@@ -273,9 +266,6 @@ def test_a_disk_that_is_nearly_full_is_said(tmp_path, monkeypatch):
     free = session.shutil.disk_usage(tmp_path).free
     monkeypatch.setattr(session, "LOW_BYTES", 2 * free)
     assert 0 < played.session._status()["free_mb"] <= 2 * free / 1e6
-
-
-# ---------------------------------------------------- pages and films that go away
 
 
 @pytest.fixture
@@ -315,18 +305,19 @@ def page_that_answers(port=0):
     return page, place[1]
 
 
+def with_death(outlet):
+    """Batches of 60 periods; within them, the outlet's process is killed."""
+    for i, batch in enumerate(in_time(scene())):
+        if i == 20:
+            os.kill(outlet._process.pid, signal.SIGKILL)
+            outlet._listener.join(30)
+        yield batch
+
+
 def test_recognition_goes_on_where_the_page_dies(quiet):
     made, warnings = quiet
     (made.page, port), moments = page_that_answers(), []
-
-    def batches():
-        for i, batch in enumerate(in_time(scene())):
-            if i == 20:
-                os.kill(made.page._process.pid, signal.SIGKILL)
-                made.page._listener.join(30)
-            yield batch
-
-    made.play(batches(), moments.append)
+    made.play(with_death(made.page), moments.append)
     assert [x.number for x in moments] == list(range(60))
     assert warnings == ["the page ended: its process died of SIGKILL"]
     made.page.close()
@@ -341,15 +332,7 @@ def test_recognition_goes_on_where_the_film_dies(quiet, tmp_path):
     made.film = Outlet("seen_jax.live.film", [tmp_path / "a.gif"], max_waiting=1000)
     made.film.put(about_of())
     moments = []
-
-    def batches():
-        for i, batch in enumerate(in_time(scene())):
-            if i == 20:
-                os.kill(made.film._process.pid, signal.SIGKILL)
-                made.film._listener.join(30)
-            yield batch
-
-    made.play(batches(), moments.append, wait=True)
+    made.play(with_death(made.film), moments.append, wait=True)
     made.film.close()
     assert len(moments) == 60
     assert warnings == ["the film ended: its process died of SIGKILL"]

@@ -110,36 +110,22 @@ def forward(folded, event_frames, intensity_frames):
 
 def make_manifest(**changes):
     """A manifest of E4_S3 as the export writes it, for no files yet."""
-    return {
-        "format": seen_runtime.FORMAT,
-        "classes": list(see.EMOTIONS),
-        "num_event_frames": 4,
-        "frames_per_s": 30,
-        "skip": 3,
-        "intensity_places": [0, 3],
-        "image_size": see.INPUT_SIZE,
-        "event_mean": see.EVENT_MEAN,
-        "event_std": see.EVENT_STD,
-        "intensity_mean": see.INTENSITY_MEAN,
-        "intensity_std": see.INTENSITY_STD,
-        "readout": "mean_membrane",
-        "decay": 0.2,
-        "threshold": 0.3,
-        "files": {},
-        **changes,
-    }
+    return dict(
+        format=seen_runtime.FORMAT, classes=list(see.EMOTIONS), num_event_frames=4,
+        frames_per_s=30, skip=3, intensity_places=[0, 3], image_size=see.INPUT_SIZE,
+        event_mean=see.EVENT_MEAN, event_std=see.EVENT_STD,
+        intensity_mean=see.INTENSITY_MEAN, intensity_std=see.INTENSITY_STD,
+        readout="mean_membrane", decay=0.2, threshold=0.3, files={},
+    ) | changes  # fmt: skip
 
 
 def write_manifest(folder, **changes):
     """Writes the manifest of the files that are there, with its hash."""
-    files = {
-        name: {
-            "bytes": (folder / name).stat().st_size,
-            "sha256": seen_runtime.file_hash(folder / name),
-        }
-        for name in seen_runtime.FILES
-        if (folder / name).exists()
-    }
+    files = {}
+    for path in (folder / name for name in seen_runtime.FILES):
+        if path.exists():
+            sha256 = seen_runtime.file_hash(path)
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256}
     manifest = make_manifest(**{"files": files, **changes})
     manifest["sha256"] = seen_runtime.manifest_hash(manifest)
     text = json.dumps(manifest, indent=1)
@@ -206,13 +192,15 @@ def write_clip(folder, count, size=60, levels=range(256)):
 
 
 class Clock:
-    """Stands for the module `time`; sleeping and computing take exactly their time."""
+    """Stands for the module `time`, or its clock; sleeping takes exactly its time."""
 
-    def __init__(self):
-        self.now = 0.0
+    def __init__(self, now=0.0):
+        self.now = now
 
     def monotonic(self):
         return self.now
+
+    __call__ = monotonic
 
     def sleep(self, seconds):
         assert seconds >= 0

@@ -1,7 +1,6 @@
 """The virtual camera in real time: what it gives, when, and over a socket."""
 
 import argparse
-import contextlib
 import itertools
 import signal
 import socket
@@ -23,28 +22,17 @@ from seen_jax.simulator.clip import simulate_clip
 from seen_jax.simulator.difficulty import EASY
 from seen_jax.simulator.stream import CLIP_LENGTH, PARTS, UNSEEN, stream
 from tests import helpers
+from tests.cameras.serving import free_pair
 from tests.helpers import ROOT
+from tests.runtime.bundles import Clock
 
 PERIOD_US = see.FRAME_PERIOD_US
-
-
-class Clock:
-    """Time passes while one sleeps alone."""
-
-    def __init__(self):
-        self.now = 50.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 @pytest.fixture(scope="module")
 def packets():
     """The first two clips of seed 5, and when their packets came."""
-    clock, times, packets = Clock(), [], []
+    clock, times, packets = Clock(50.0), [], []
     endless = stream(5, 10**6, clock, clock.sleep)
     for packet in itertools.islice(endless, 2 * CLIP_LENGTH * PARTS):
         packets.append(packet)
@@ -61,13 +49,8 @@ def test_it_is_a_clip_of_the_cast(packets):
     recording = gather(packets[: CLIP_LENGTH * PARTS])
     np.testing.assert_array_equal(recording.intensity_frames, clip.intensity_frames)
     np.testing.assert_array_equal(recording.events.t, clip.events.t + 10**6)
-    event_frames = accumulate(
-        recording.events,
-        start_us=10**6,
-        period_us=PERIOD_US,
-        num_periods=CLIP_LENGTH,
-        shape=(180, 180),
-    )
+    times = {"start_us": 10**6, "period_us": PERIOD_US, "num_periods": CLIP_LENGTH}
+    event_frames = accumulate(recording.events, **times, shape=(180, 180))
     np.testing.assert_array_equal(event_frames, clip.event_frames)
     ends = 10**6 + PERIOD_US * np.arange(1, CLIP_LENGTH + 1)
     np.testing.assert_array_equal(recording.times_us, ends - 1)
@@ -78,9 +61,8 @@ def test_emotions_follow_each_other_on_one_clock(packets):
     labels = [x.label for x in packets]
     count = CLIP_LENGTH * PARTS
     assert labels == ["angry"] * count + ["disgust"] * count
-    assert [len(x.times_us) for x in packets] == ([0] * (PARTS - 1) + [1]) * (
-        2 * CLIP_LENGTH
-    )
+    frames = [*[0] * (PARTS - 1), 1] * (2 * CLIP_LENGTH)
+    assert [len(x.times_us) for x in packets] == frames
     with_frame = packets[PARTS - 1 :: PARTS]
     times_us = [int(x.times_us[0]) for x in with_frame]
     assert set(np.diff(times_us)) == {PERIOD_US}
@@ -101,29 +83,16 @@ def test_the_source_is_the_same_stream(packets):
         np.testing.assert_array_equal(ours.intensity_frames, theirs.intensity_frames)
         assert ours.label == "angry"
     source.close()
-    with pytest.raises(
-        UserError, match="simulator or simulator:SEED, got 'simulator:x'"
-    ):
+    words = "simulator or simulator:SEED, got 'simulator:x'"
+    with pytest.raises(UserError, match=words):
         next(open_source("simulator:x"))
     with pytest.raises(UserError, match="a recording, got a stream without an end"):
         read_recording("simulator")
 
 
-def two_ports():
-    """A free port whose next one is free, too."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = first.getsockname()[1]
-            with (
-                contextlib.suppress(OSError, OverflowError),
-                socket.create_server(("127.0.0.1", port + 1)),
-            ):
-                return port
-
-
 def test_a_client_reads_the_served_camera(packets):
     packets, _ = packets
-    port = two_ports()
+    port = free_pair()
     command = [sys.executable, "-m", "seen_jax.simulator", "--seed=5"]
     with subprocess.Popen(
         [*command, f"--serve=127.0.0.1:{port}"],
@@ -157,10 +126,8 @@ def test_a_client_reads_the_served_camera(packets):
     first, last = np.searchsorted(expected.events.t, span)
     assert last - first > 1_000
     for name in "xyp":
-        np.testing.assert_array_equal(
-            getattr(recording.events, name)[begin:end],
-            getattr(expected.events, name)[first:last],
-        )
+        got, sent = (getattr(x.events, name) for x in (recording, expected))
+        np.testing.assert_array_equal(got[begin:end], sent[first:last])
 
 
 def test_addresses():
