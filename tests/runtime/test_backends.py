@@ -74,9 +74,8 @@ def test_backends_that_are_not_there(dummy, monkeypatch):
     for name, x in seen_runtime.BACKENDS.items():
         with pytest.raises(UserError, match=f"backend: expected {x.package} to be in"):
             seen_runtime.load(str(dummy), name)
-    with pytest.raises(
-        UserError, match="expected a C compiler or onnxruntime or torch to"
-    ):
+    words = "expected a C compiler or onnxruntime or torch to"
+    with pytest.raises(UserError, match=words):
         seen_runtime.load(str(dummy))
 
 

@@ -143,10 +143,6 @@ def test_numbered_images_of_a_folder(tmp_path):
 def test_folders_without_numbered_images(tmp_path, names):
     for name in names:
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"expected images 00000.jpg, .*, got .*; "):
-        seen_runtime.list_frames(str(tmp_path))
-
-
-def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"none: expected images 00000\.jpg"):
-        seen_runtime.list_frames(str(tmp_path / "none"))
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UserError, match=r"expected images 00000.jpg, .*, got .*; "):
+            seen_runtime.list_frames(str(folder))
