@@ -74,7 +74,6 @@ def test_a_few_windows_may_be_decided_by_rounding():
     with pytest.raises(ValueError, match="1 of 20 windows"):
         parity.check("torch", expected, got, names, never)
     got[8, 1] += 1  # 2 of 20 are more than 5 %
-    with pytest.raises(
-        ValueError, match="in 1 of 20 windows at most, got 2, the first 7; e"
-    ):
+    words = "in 1 of 20 windows at most, got 2, the first 7; e"
+    with pytest.raises(ValueError, match=words):
         parity.check("torch", expected, got, names, always)

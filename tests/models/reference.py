@@ -17,17 +17,12 @@ def convolve(images, kernel, stride):
     padded = np.pad(images, [*still, (up, up), (left, left), (0, 0)])
     height = (images.shape[-3] + 2 * up - rows) // stride + 1
     width = (images.shape[-2] + 2 * left - columns) // stride + 1
-    return sum(
-        padded[
-            ...,
-            row : row + stride * (height - 1) + 1 : stride,
-            column : column + stride * (width - 1) + 1 : stride,
-            :,
-        ]
-        @ kernel[row, column]
-        for row in range(rows)
-        for column in range(columns)
-    )
+    total = 0
+    for row, column in np.ndindex(rows, columns):
+        down = slice(row, row + stride * (height - 1) + 1, stride)
+        across = slice(column, column + stride * (width - 1) + 1, stride)
+        total += padded[..., down, across, :] @ kernel[row, column]
+    return total
 
 
 def neurons(currents):

@@ -30,17 +30,12 @@ def test_is_called_as_seen_is_and_every_parameter_learns(model):
     @jax.jit
     @jax.grad
     def gradient(params, stats, inputs):
-        logits, updates = net.apply(
-            {"params": params, "batch_stats": stats},
-            **inputs,
-            train=True,
-            mask=MASK,
-            mutable=["batch_stats"],
-        )
+        how = {"train": True, "mask": MASK, "mutable": ["batch_stats"]}
+        variables = {"params": params, "batch_stats": stats}
+        logits, updates = net.apply(variables, **inputs, **how)
         assert (logits.shape, logits.dtype) == ((4, 5), jnp.float64)
-        assert jax.tree.map(jnp.dtype, updates["batch_stats"]) == jax.tree.map(
-            jnp.dtype, stats
-        )
+        now, before = jax.tree.map(jnp.dtype, (updates["batch_stats"], stats))
+        assert now == before
         return logits[0, 0] + logits[1, 1]
 
     with jax.enable_x64(True):
@@ -61,13 +56,8 @@ def test_relu_neuron_by_hand():
 @functools.cache
 def run(model):
     """Variables and inputs -> logits, and what fc2 gave."""
-    return jax.jit(
-        partial(
-            model().apply,
-            capture_intermediates=lambda module, _: module.name == "fc2",
-            mutable=["intermediates"],
-        )
-    )
+    is_shown = {"capture_intermediates": lambda module, _: module.name == "fc2"}
+    return jax.jit(partial(model().apply, mutable=["intermediates"], **is_shown))
 
 
 @pytest.mark.parametrize("model", [CNN, LSTM, Transformer])

@@ -26,13 +26,9 @@ def train_step(variables, opt_state, inputs, labels):
     """One step of gradient descent: the new state, and what the golden file has."""
 
     def loss_fn(params):
-        (logits, captured), updates = SEEN().apply(
-            {**variables, "params": params},
-            **inputs,
-            train=True,
-            capture=True,
-            mutable=["batch_stats"],
-        )
+        how = {"train": True, "capture": True, "mutable": ["batch_stats"]}
+        now = {**variables, "params": params}
+        (logits, captured), updates = SEEN().apply(now, **inputs, **how)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.mean(), (logits, captured.attention, updates)
 
@@ -54,9 +50,8 @@ def trained():
         inputs, labels = golden.inputs(GOLDEN), GOLDEN["labels"].astype(np.int32)
         steps = []
         for _ in range(5):
-            variables, opt_state, facts = train_step(
-                variables, opt_state, inputs, labels
-            )
+            now = variables, opt_state
+            variables, opt_state, facts = train_step(*now, inputs, labels)
             steps.append(jax.device_get(facts))
         return steps, jax.device_get(variables)
 

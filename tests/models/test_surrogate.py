@@ -9,37 +9,17 @@ from seen_jax.models.surrogate import arctan, fast_sigmoid, rectangle, spike, tr
 
 # Includes the threshold (0), the rectangle's edges (+-0.5) and their neighbours.
 EDGES = np.float32([0, 0.5, -0.5])
-GRID = np.unique(
-    np.concatenate(
-        [
-            np.linspace(-2, 2, 81, dtype=np.float32),
-            EDGES,
-            np.nextafter(EDGES, np.float32(9)),
-            np.nextafter(EDGES, np.float32(-9)),
-        ]
-    )
-)
+BESIDE = [np.nextafter(EDGES, np.float32(x)) for x in (9, -9)]
+GRID = np.unique([*np.linspace(-2, 2, 81, dtype=np.float32), *EDGES, *np.ravel(BESIDE)])
 FORMULAS = {
-    "rectangle": (rectangle, lambda x: (np.abs(x) < 0.5).astype(x.dtype)),
-    "wide rectangle": (
-        partial(rectangle, width=1.0),
-        lambda x: (np.abs(x) < 1).astype(x.dtype),
-    ),
-    "triangle": (triangle, lambda x: np.maximum(0, 1 - np.abs(x))),
-    "narrow triangle": (
-        partial(triangle, width=0.5),
-        lambda x: np.maximum(0, 1 - 2 * np.abs(x)),
-    ),
+    "rectangle": (rectangle, lambda x: (abs(x) < 0.5).astype(x.dtype)),
+    "wide": (partial(rectangle, width=1.0), lambda x: (abs(x) < 1).astype(x.dtype)),
+    "triangle": (triangle, lambda x: np.maximum(0, 1 - abs(x))),
+    "narrow": (partial(triangle, width=0.5), lambda x: np.maximum(0, 1 - 2 * abs(x))),
     "arctan": (arctan, lambda x: 1 / (1 + (np.pi * x) ** 2)),
-    "steep arctan": (
-        partial(arctan, slope=6.0),
-        lambda x: 3 / (1 + (3 * np.pi * x) ** 2),
-    ),
-    "fast sigmoid": (fast_sigmoid, lambda x: 1 / (1 + 10 * np.abs(x)) ** 2),
-    "flat fast sigmoid": (
-        partial(fast_sigmoid, slope=3.0),
-        lambda x: 1 / (1 + 3 * np.abs(x)) ** 2,
-    ),
+    "steep": (partial(arctan, slope=6.0), lambda x: 3 / (1 + (3 * np.pi * x) ** 2)),
+    "fast sigmoid": (fast_sigmoid, lambda x: 1 / (1 + 10 * abs(x)) ** 2),
+    "flat": (partial(fast_sigmoid, slope=3.0), lambda x: 1 / (1 + 3 * abs(x)) ** 2),
 }
 
 
@@ -50,9 +30,8 @@ def test_spike_fires_strictly_above_the_threshold():
 
 
 def test_offsets_are_floats():
-    with pytest.raises(
-        ValueError, match=r"offset: expected floats, got int32 .*\(2,\)"
-    ):
+    words = r"offset: expected floats, got int32 .*\(2,\)"
+    with pytest.raises(ValueError, match=words):
         spike(jnp.array([0, 1]))
 
 

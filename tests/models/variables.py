@@ -92,13 +92,8 @@ def learn(variables, inputs, mask, model):
     """Returns logits, new statistics, and the gradient of the unmasked examples."""
 
     def loss(params):
-        logits, updates = model.apply(
-            {**variables, "params": params},
-            **inputs,
-            train=True,
-            mask=mask,
-            mutable=["batch_stats"],
-        )
+        how = {"train": True, "mask": mask, "mutable": ["batch_stats"]}
+        logits, updates = model.apply({**variables, "params": params}, **inputs, **how)
         weights = jnp.arange(1.0, 1.0 + logits.shape[1], dtype=logits.dtype)
         return jnp.where(mask, logits @ weights, 0).sum(), (logits, updates)
 

@@ -111,10 +111,6 @@ def empty(folder):
     folder.mkdir()
 
 
-def without_variables(folder):
-    shutil.rmtree(folder / "variables")
-
-
 def facts(change):
     def spoil(folder):
         path = folder / "run" / "metadata"
@@ -130,7 +126,7 @@ def with_epoch(epoch):
 DAMAGE = {
     "cut": cut,
     "empty": empty,
-    "without variables": without_variables,
+    "without variables": lambda folder: shutil.rmtree(folder / "variables"),
     "facts that are no JSON": facts(lambda text: text[:20]),
     "facts nested deep": facts(lambda text: 5000 * "[" + 5000 * "]"),
     "an epoch of text": facts(with_epoch("three")),

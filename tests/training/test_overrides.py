@@ -44,16 +44,14 @@ def test_where_nothing_is_near_all_fields_are_named():
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(
-        ValueError, match=r"^config: expected .*, got 'no\.py', which is no file; give"
-    ):
+    words = r"^config: expected .*, got 'no\.py', which is no file; give"
+    with pytest.raises(ValueError, match=words):
         overrides.check(["train.py", "--config=no.py", "--config.seed=1"])
 
 
 def test_a_field_without_a_name():
-    with pytest.raises(
-        ValueError, match=r"^--config\.: expected a field of .* one of attention, "
-    ):
+    words = r"^--config\.: expected a field of .* one of attention, "
+    with pytest.raises(ValueError, match=words):
         overrides.check(["train.py", f"--config={FILE}", "--config.=3"])
 
 

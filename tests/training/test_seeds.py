@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from seen_jax.errors import UserError
 from seen_jax.training import seeds, workdir
-from tests.helpers import make_row
+from tests.helpers import ROOT, make_row
 
 
 def make_run(folder, seed, wars, **fields):
@@ -62,10 +61,7 @@ def test_the_best_epoch_where_the_run_chose_so(tmp_path):
     [
         ([], r"expected runs in seed_\*, got none"),
         ([([None], {})], "expected a run of 1 epochs, got 0 evaluated"),
-        (
-            [([0.2, 0.3], {"num_epochs": 5})],
-            "of 5 epochs, got 2 evaluated; train",
-        ),
+        ([([0.2, 0.3], {"num_epochs": 5})], "of 5 epochs, got 2 evaluated; train"),
         ([([0.2], {}), ([0.2], {"batch_size": 8})], "the seed, got batch_size: 4 -> 8"),
         ([([0.2, 0.3], {}), ([0.2], {})], "but for the seed, got num_epochs: 2 -> 1"),
     ],
@@ -77,7 +73,7 @@ def test_runs_without_a_table_are_refused(tmp_path, runs, words):
         seeds.compare(tmp_path)
 
 
-SCRIPT = str(Path(__file__).resolve().parents[2] / "launch" / "seeds.sh")
+SCRIPT = str(ROOT / "launch" / "seeds.sh")
 
 
 def test_the_commands_of_the_script():

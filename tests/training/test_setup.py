@@ -53,6 +53,8 @@ def test_the_published_recipe(opened):
     assert (task.train.seed, task.train.batch_size) == (2022, 4)
     assert task.split == "test" and set(task.fingerprints) == {"train", "test"}
     assert task.model.axis_name == "devices"
+    assert task.train.clips.labels == ROTATED
+    assert task.model.num_classes == len(ROTATED)
     # 12 clips in batches of 4 are 3 steps: the rate falls with the fourth.
     rates = [float(task.learning_rate(step)) for step in (0, 2, 3)]
     np.testing.assert_allclose(rates, [0.015, 0.015, 0.0141], rtol=1e-5)
@@ -156,14 +158,10 @@ def test_the_batches_show_the_intensity_frames_that_the_model_takes(
     opened, intensity, count
 ):
     task = prepare(intensity=intensity)
-    batch = task.train.batch(0)
+    batch, names = task.train.batch(0), ("event_frames", "intensity_frames")
     assert batch["intensity_frames"].shape == (4, count, 90, 90)
-    jax.eval_shape(
-        task.model.init,
-        jax.random.key(0),
-        event_frames=batch["event_frames"].astype(np.float32),
-        intensity_frames=batch["intensity_frames"].astype(np.float32),
-    )
+    inputs = {name: batch[name].astype(np.float32) for name in names}
+    jax.eval_shape(task.model.init, jax.random.key(0), **inputs)
 
 
 def test_the_models_options_arrive():
@@ -174,12 +172,6 @@ def test_the_models_options_arrive():
     options = model.num_classes, model.kernels, model.attention, model.readout
     assert options == (5, "own", "own", "mean_spike")
     assert model.neuron.surrogate is surrogate.arctan
-
-
-def test_the_classes_are_those_of_the_records(opened):
-    task = prepare()
-    assert task.train.clips.labels == ROTATED
-    assert task.model.num_classes == len(ROTATED)
 
 
 @pytest.mark.parametrize(

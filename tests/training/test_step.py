@@ -65,12 +65,9 @@ def test_a_step_is_the_plain_step(on_one):
     with jax.enable_x64(True):
         model, state = SEEN(), initial_state()
         batch = make_batch(0, MASKS["full"])
-        inputs = {
-            "event_frames": images.normalise_events(batch["event_frames"], float),
-            "intensity_frames": images.normalise_intensity(
-                batch["intensity_frames"], float
-            ),
-        }
+        events = images.normalise_events(batch["event_frames"], float)
+        others = images.normalise_intensity(batch["intensity_frames"], float)
+        inputs = {"event_frames": events, "intensity_frames": others}
 
         @jax.jit
         def step(params):

@@ -10,12 +10,6 @@ CONFIG = {"learning_rate": 0.1, "select": "last", "num_epochs": 3, "data_dir": "
 RECORDS = {"train": "abc", "test": "def"}
 
 
-def test_a_config_is_noted_and_found_again(tmp_path):
-    workdir.check_config(tmp_path, CONFIG, RECORDS)
-    assert workdir.load_config(tmp_path) == CONFIG
-    workdir.check_config(tmp_path, CONFIG, RECORDS)
-
-
 def test_some_fields_may_change(tmp_path):
     workdir.check_config(tmp_path, CONFIG, RECORDS)
     changed = {**CONFIG, "num_epochs": 9, "data_dir": "b"}

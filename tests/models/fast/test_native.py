@@ -20,6 +20,7 @@ from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 from seen_jax.training.optimizer import sgd
+from tests.helpers import python
 from tests.models.variables import draw, windows
 from tests.runtime.bundles import KERNEL
 
@@ -197,11 +198,8 @@ print(program(network()), "|", program(network()))
 """
 
 
-def test_without_a_compiler_it_says_so_once(tmp_path):
-    env = {**os.environ, "CC": "no-such-cc", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], env=env, capture_output=True, text=True
-    )
+def test_without_a_compiler_it_says_so_once():
+    done = python("-c", WITHOUT, CC="no-such-cc")
     assert done.stdout == "XLA | XLA\n", done.stderr
     assert done.stderr.count("no kernel in C: no-such-cc is not installed") == 1
 
