@@ -9,7 +9,7 @@ import pytest
 
 import seen_jax
 from seen_jax import cli
-from tests.helpers import ROOT, make_venv
+from tests.helpers import ROOT, make_venv, python
 
 
 def seen(*arguments, cwd=ROOT):
@@ -46,26 +46,15 @@ def test_help_version_and_what_is_no_verb(tmp_path):
     assert ran.returncode == 2
     assert ran.stderr.startswith("seen evaluate: expected one of simulate, ")
     assert seen().returncode == 2
-    words = [sys.executable, "-m", "seen_jax.cli", "--help"]
-    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    ran = python("-m", "seen_jax.cli", "--help")
     assert (ran.returncode, ran.stdout) == (0, cli.help_text() + "\n")
 
 
 def test_a_verb_becomes_its_command(tmp_path):
     ran = seen("check", "nowhere", cwd=tmp_path)
-    direct = subprocess.run(
-        [sys.executable, "-m", "seen_jax.see_folder", "nowhere"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert direct.returncode == 1
-    assert (ran.returncode, ran.stdout, ran.stderr) == (
-        direct.returncode,
-        direct.stdout,
-        direct.stderr,
-    )
+    direct = python("-m", "seen_jax.see_folder", "nowhere")
+    assert ran.returncode == direct.returncode == 1
+    assert (ran.stdout, ran.stderr) == (direct.stdout, direct.stderr)
 
 
 @pytest.mark.parametrize("verb", ["train", "eval"])
@@ -84,9 +73,8 @@ def test_configs_come_from_the_package_where_there_are_none(tmp_path, monkeypatc
     ]  # fmt: skip
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "demo.py").touch()  # one's own comes first
-    assert "--config=configs/demo.py" in cli.command(
-        "train", ["--config=configs/demo.py"]
-    )
+    words = cli.command("train", ["--config=configs/demo.py"])
+    assert "--config=configs/demo.py" in words
 
 
 @pytest.mark.environments
@@ -103,12 +91,8 @@ def test_pip_install(tmp_path):
 
     def verbs_run():
         for verb in ("train", "build"):
-            ran = subprocess.run(
-                [venv / "bin" / "seen", verb, "--help"],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-            )
+            words = [venv / "bin" / "seen", verb, "--help"]
+            ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
             assert ran.returncode == 0 and ran.stdout, ran.stderr
 
     subprocess.run([*pip, clone], check=True)

@@ -16,9 +16,8 @@ def test_epochs_and_percents_are_whole(num_epochs):
     rows = [row(i, "test" if i % 2 else None) for i in range(1, num_epochs + 1)]
     for picture in curves.plots({"": rows}, num_classes=7):
         # Numbers below the horizontal axis, whose title is the lowest text.
-        words = [
-            x for x in elements(picture, "text") if x.get("text-anchor") == "middle"
-        ]
+        words = elements(picture, "text")
+        words = [x for x in words if x.get("text-anchor") == "middle"]
         lowest = max(float(x.get("y")) for x in words)
         ticks = [x.text for x in words if float(x.get("y")) == lowest - 16]
         assert ticks and all(1 <= int(x) <= num_epochs for x in ticks)
@@ -28,13 +27,8 @@ def test_epochs_and_percents_are_whole(num_epochs):
 def test_lines():
     rows = [row(1), row(2, "validation"), row(3), row(4, "validation")]
     loss, shares = curves.plots({"": rows}, num_classes=5, chosen={"": [2]})
-    names = [
-        "training accuracy",
-        "validation WAR",
-        "validation UAR",
-        "epoch 2",
-        "chance",
-    ]
+    names = ["training accuracy", "validation WAR", "validation UAR"]
+    names += ["epoch 2", "chance"]
     assert [x for x in texts(shares) if x in names] == names
     assert len(elements(loss, "polyline")) == 1
     lines = [x.get("points").split() for x in elements(shares, "polyline")]

@@ -39,20 +39,16 @@ def venv():
 
 @pytest.mark.environments
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is here already")
-def test_with_torch(venv, tmp_path):
+def test_with_torch(venv):
     python = make_venv(venv)
     pip = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile"]
     wanted = ["-r", ROOT / "requirements-export.txt"]
     installed = subprocess.run([*pip, *wanted], capture_output=True, text=True)
     if installed.returncode:
         pytest.skip(f"torch cannot be had: {installed.stderr.strip()[-300:]}")
-    ran = subprocess.run(
-        [python, "-m", "pytest", "-q", *TESTED, f"--basetemp={tmp_path / 'tests'}"],
-        cwd=ROOT,
-        env={k: x for k, x in os.environ.items() if not k.startswith("PYTEST_XDIST")},
-        capture_output=True,
-        text=True,
-    )
+    command = [python, "-m", "pytest", "-q", *TESTED, f"--basetemp={venv / 'tests'}"]
+    env = {k: x for k, x in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     print(ran.stdout[-3000:])
     assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-1000:]
     for reason in ("torch is not installed", "not in the ordinary install"):

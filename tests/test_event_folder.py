@@ -9,13 +9,7 @@ from PIL import Image
 from seen_jax import event_folder, see
 from seen_jax.cameras.aedat4 import write_aedat4
 from seen_jax.errors import UserError
-from seen_jax.event_folder import (
-    centre_square,
-    clip_images,
-    contact_sheet,
-    intensity_index,
-    main,
-)
+from seen_jax.event_folder import centre_square, clip_images, intensity_index, main
 from seen_jax.events import Recording, accumulate
 from tests.samples import events_of, random_events
 
@@ -78,9 +72,8 @@ def test_periods_come_from_the_whole_recording():
 def test_an_earlier_start_moves_the_periods():
     recording = small_recording()
     first = int(recording.events.t[0])
-    images = clip_images(
-        recording, crop=(0, 0, 20), start_us=first - 70_000, period_us=30_000
-    )
+    times = {"start_us": first - 70_000, "period_us": 30_000}
+    images = clip_images(recording, crop=(0, 0, 20), **times)
     assert images.counts[:2].tolist() == [0, 0]  # 60 ms before the first event
     assert images.counts.sum() == len(images.part.events)
     assert images.edges_us[0] == first - 70_000
@@ -111,14 +104,8 @@ def test_command_line_png_is_exact(file, tmp_path, capsys):
     assert main([str(file), "--out", str(out), *options]) == 0
     recording = small_recording().crop(4, 2, 16)
     first = int(small_recording().events.t[0])
-    expected = accumulate(
-        recording.events,
-        start_us=first,
-        period_us=Fraction(10_000, 3),
-        num_periods=30,
-        shape=(16, 16),
-        pixel="sum",
-    )
+    times = {"start_us": first, "period_us": Fraction(10_000, 3), "num_periods": 30}
+    expected = accumulate(recording.events, **times, shape=(16, 16), pixel="sum")
     np.testing.assert_array_equal(load(out / "event"), expected)
     frames = load(out / "frame")
     assert frames.shape == expected.shape
@@ -137,7 +124,7 @@ def test_command_line_png_is_exact(file, tmp_path, capsys):
 
 def test_contact_sheet_shows_the_panels():
     images = clip_images(small_recording(), crop=(0, 0, 20), period_us=2_000)
-    sheet = np.asarray(contact_sheet(images))
+    sheet = np.asarray(event_folder.contact_sheet(images))
     # 20 pixels are shown 6 times as large; 8 columns of 126 and one gap of 6.
     assert sheet.shape == (2 * 126 + 6 + 20, 8 * 126 + 6)
     np.testing.assert_array_equal(sheet[6:126:6, 6:126:6], images.intensity_frames[0])
@@ -189,19 +176,15 @@ def test_command_line_refuses(file, tmp_path, capsys):
             main([str(file), "--out", str(out), *options])
     with pytest.raises(UserError, match=r"expected a recording, got no such file"):
         main([str(tmp_path / "no.aedat4"), "--out", str(out)])
-    for options, text in (
-        (["--crop", "1,2"], "expected X,Y,SIZE in pixels"),
-        (["--crop", "1,-2,3"], "expected X,Y,SIZE in pixels"),
-        (["--crop", "a,b,c"], "expected X,Y,SIZE in pixels"),
-        (["--period_us", "0"], "expected microseconds of at least 1, got '0'"),
-        (["--period_us", "-33333"], "expected microseconds of at least 1"),
-        (["--period_us", "1/0"], "expected microseconds of at least 1"),
-        (["--period_us", "a"], "expected microseconds of at least 1, got 'a'"),
-        (["--pixel", "first"], "invalid choice: 'first'"),
-        (["--preview", "x.gif"], "expected a name that ends in .png"),
-    ):
+    for option, text in (
+        *((f"--crop={x}", "X,Y,SIZE in pixels") for x in ("1,2", "1,-2,3", "a,b,c")),
+        *((f"--period_us={x}", f"microseconds of at least 1, got '{x}'")
+          for x in ("0", "-33333", "1/0", "a")),
+        ("--pixel=first", "invalid choice: 'first'"),
+        ("--preview=x.gif", "expected a name that ends in .png"),
+    ):  # fmt: skip
         with pytest.raises(SystemExit) as stop:
-            main([str(file), "--out", str(out), *options])
+            main([str(file), "--out", str(out), option])
         assert stop.value.code == 2
         assert text in capsys.readouterr().err
     assert not out.exists()

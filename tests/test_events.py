@@ -36,14 +36,8 @@ def test_last_and_sum_by_hand():
     # Period 100 from 1000 us. Pixel (x 0, y 0): ON ON OFF at 1000, 1050, 1099: last
     # OFF, sum +1. Pixel (1, 0): ON OFF at one time: last OFF, sum 0. Pixel (2, 1): OFF
     # at 1100, the first microsecond of the second period.
-    events = events_of(
-        (1000, 0, 0, 1),
-        (1050, 0, 0, 1),
-        (1060, 1, 0, 1),
-        (1060, 1, 0, 0),
-        (1099, 0, 0, 0),
-        (1100, 2, 1, 0),
-    )
+    on = (1000, 0, 0, 1), (1050, 0, 0, 1), (1060, 1, 0, 1)
+    events = events_of(*on, (1060, 1, 0, 0), (1099, 0, 0, 0), (1100, 2, 1, 0))
     where = {"start_us": 1000, "period_us": 100, "num_periods": 2, "shape": (2, 3)}
     second = [[NONE, NONE, NONE], [NONE, NONE, OFF]]
     np.testing.assert_array_equal(
@@ -139,9 +133,8 @@ def test_recording_crop_cuts_both_modalities():
 
 
 def test_errors_of_events():
-    with pytest.raises(
-        ValueError, match=r"never decrease, got 5 us after 10 us at event 1 \(1 such"
-    ):
+    words = r"never decrease, got 5 us after 10 us at event 1 \(1 such"
+    with pytest.raises(ValueError, match=words):
         events_of((10, 0, 0, 1), (5, 0, 0, 1), (7, 0, 0, 1))
     with pytest.raises(ValueError, match=r"events.x: expected pixels from 0, got -2"):
         events_of((10, -2, 0, 1))

@@ -1,10 +1,10 @@
 """What is freed is not cleared by the system and taken anew, where glibc is there."""
 
 import platform
-import subprocess
-import sys
 
 import pytest
+
+from tests.helpers import python
 
 FAULTS = """
 import resource
@@ -32,9 +32,7 @@ for _ in range(2):  # from a thread, as in XLA; the first time it is new in any 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_what_is_freed_is_kept():
     def run(*options):
-        command = [sys.executable, "-c", FAULTS, *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return int(done.stdout.split()[1])
+        return int(python("-c", FAULTS, *options).stdout.split()[1])
 
     assert run() > 200, "five times 80 MB in pages of 2 MB or less"
     assert run("keep") < 20

@@ -15,12 +15,11 @@ SETTING = Setting(4, 1)
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    return {
-        num_clips: open_store(
-            memory_records(tmp_path_factory.mktemp("records"), [9] * num_clips)
-        )
-        for num_clips in (1, 5, 8)
-    }
+    def make(num_clips):
+        folder = tmp_path_factory.mktemp("records")
+        return open_store(memory_records(folder, [9] * num_clips))
+
+    return {num_clips: make(num_clips) for num_clips in (1, 5, 8)}
 
 
 def make(store, batch_size, seed=0, purpose="eval"):
@@ -67,9 +66,8 @@ def test_a_pass_is_an_epoch_of_the_batches(stores):
 
 def test_fewer_passes_are_the_first_ones(stores):
     batches = make(stores[5], 4, 7)
-    np.testing.assert_array_equal(
-        evaluate(look, batches, 2), evaluate(look, batches, 4)[:2]
-    )
+    two, four = (evaluate(look, batches, x) for x in (2, 4))
+    np.testing.assert_array_equal(two, four[:2])
 
 
 def test_what_fills_a_batch_up_is_dropped_unseen(stores):

@@ -13,17 +13,8 @@ NAME = "1_001_man_24_Master_normal_angry_45_take000"
 class TestClipName:
     def test_fields(self):
         name = see.ClipName.parse(NAME)
-        assert name == see.ClipName(
-            sequence=1,
-            volunteer=1,
-            sex="man",
-            age=24,
-            degree="Master",
-            lighting="normal",
-            emotion="angry",
-            length=45,
-            take=0,
-        )
+        fields = 1, 1, "man", 24, "Master", "normal", "angry", 45, 0
+        assert name == see.ClipName(*fields)
         assert str(name) == NAME
 
     def test_four_digits_where_three_are_usual(self):
@@ -36,14 +27,8 @@ class TestClipName:
             ("", "expected a clip name of 9 fields .*, got 1 field$"),
             ("1_001_man", "expected a clip name of 9 fields .*, got 3 fields"),
             (NAME + "_x", "got 10 fields"),
-            (
-                NAME.replace("1_", "01_", 1),
-                "sequence is a number of at most 9 digits, got '01'",
-            ),
-            (
-                NAME.replace("1_", "-1_", 1),
-                "sequence is a number of at most 9 digits, got '-1'",
-            ),
+            ("0" + NAME, "sequence is a number of at most 9 digits, got '01'"),
+            ("-" + NAME, "sequence is a number of at most 9 digits, got '-1'"),
             (NAME.replace("001", "1"), "volunteer is a number of 3 to 9 digits"),
             (NAME.replace("001", "0001"), "volunteer is a number of 3 to 9 digits"),
             # Records keep numbers as int32.
@@ -52,19 +37,10 @@ class TestClipName:
             (NAME.replace("e000", "e" + "9" * 5000), "take is `take` and a number"),
             (NAME.replace("man", "Man"), "sex is one of man, woman, got 'Man'"),
             (NAME.replace("24", "٢٤"), "age is a number of at most 9 digits, got '٢٤'"),
-            (
-                NAME.replace("Master", "master"),
-                "degree is one of undergraduate, Master, Doctor, got 'master'",
-            ),
-            (
-                NAME.replace("normal", "low"),
-                "lighting is one of normal, Overexposed, Low, HDR, got 'low'",
-            ),
+            (NAME.replace("Ma", "ma"), "one of undergraduate, Master, Doctor, got 'ma"),
+            (NAME.replace("normal", "low"), "one of normal, Overexposed, .* got 'low'"),
             (NAME.replace("angry", "anger"), "emotion is one of angry, disgust"),
-            (
-                NAME.replace("45", "45.0"),
-                "length is a number of at most 9 digits, got '45.0'",
-            ),
+            (NAME.replace("45", "45.0"), "length is a number of .* digits, got '45.0'"),
             (NAME.replace("take", "Take"), "take is `take` and a number"),
             (NAME.replace("take000", "take0"), "take is `take` and a number"),
             ("../" + NAME, "sequence is a number of at most 9 digits, got '../1'"),
@@ -93,21 +69,8 @@ class TestClipName:
         counts = Counter()
         for name in names:
             counts.update([name.emotion, name.lighting, name.sex, name.degree])
-        assert counts == {
-            "surprise": 130,
-            "disgust": 124,
-            "angry": 119,
-            "fear": 113,
-            "sadness": 100,
-            "neutral": 92,
-            "happiness": 89,
-            "Overexposed": 201,
-            "normal": 196,
-            "Low": 189,
-            "HDR": 181,
-            "man": 472,
-            "woman": 295,
-            "undergraduate": 525,
-            "Master": 155,
-            "Doctor": 87,
-        }
+        assert counts == dict(
+            surprise=130, disgust=124, angry=119, fear=113, sadness=100, neutral=92,
+            happiness=89, Overexposed=201, normal=196, Low=189, HDR=181, man=472,
+            woman=295, undergraduate=525, Master=155, Doctor=87,
+        )  # fmt: skip

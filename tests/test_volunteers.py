@@ -8,11 +8,7 @@ from collections import Counter
 import pytest
 
 from seen_jax import see
-from seen_jax.split import (
-    SUBSETS,
-    Annotation,
-    Split,
-)
+from seen_jax.split import SUBSETS, Annotation, Split
 from seen_jax.volunteers import split_by_volunteer
 from tests import samples
 
@@ -22,11 +18,8 @@ NAME = "1_001_man_24_Master_normal_angry_45_take000"
 def a_split(num_volunteers=9):
     """One clip per volunteer and emotion, all of them in training."""
     names = samples.clip_names(num_volunteers)
-    clips = {
-        str(name): Annotation("training", name.emotion, 0, name.length)
-        for name in names
-    }
-    return Split(see.EMOTIONS, clips)
+    notes = (Annotation("training", name.emotion, 0, name.length) for name in names)
+    return Split(see.EMOTIONS, dict(zip(map(str, names), notes, strict=True)))
 
 
 def test_disjoint_and_near_the_share():
@@ -56,10 +49,8 @@ def test_a_function_of_the_clips_and_the_seed():
     shuffled = Split(split.labels, dict(shuffled))
     assert split_by_volunteer(split) == split_by_volunteer(shuffled)
     assert split_by_volunteer(split, 1) == split_by_volunteer(split, 1)
-    assert any(
-        split_by_volunteer(split, seed) != split_by_volunteer(split)
-        for seed in range(1, 4)
-    )
+    others = [split_by_volunteer(split, seed) for seed in range(1, 4)]
+    assert any(other != split_by_volunteer(split) for other in others)
 
 
 def test_ignores_the_subsets_and_keeps_segments_and_what_is_left_out():
