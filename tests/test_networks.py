@@ -60,8 +60,8 @@ def reported(out, capsys):
 
 def digests(path, step):
     file = path / "checkpoints" / str(step) / "run" / "metadata"
-    found = json.loads(file.read_text())["digests"]
-    return {name: x for name, x in found.items() if name != "run"}
+    recorded = json.loads(file.read_text())["digests"]
+    return {name: x for name, x in recorded.items() if name != "run"}
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "seen"])

@@ -291,7 +291,7 @@ def tell_of_others(run: Restored, test: Batches, after: float) -> str:
       test: of its records.
       after: the WAR of the one after.
     """
-    found = evaluate(run, test, recipe.RECIPE["eval_passes"]).argmax(-1)
-    before = (found == test.clips.label_index).mean()
+    predicted = evaluate(run, test, recipe.RECIPE["eval_passes"]).argmax(-1)
+    before = (predicted == test.clips.label_index).mean()
     figures = f"{100 * before:.1f} % right before, {100 * after:.1f} % now"
     return f"{number_of(test.clips)} of the test split: {figures}"

@@ -106,10 +106,10 @@ def read_wearers(folder: Path, trained: Clips) -> Store:
     """Reads a SEE folder of the labels and the frame rate that a run was trained on."""
     contents = see_folder.check(see_folder.SeeFolder(folder), divided=False)
     contents.raise_problems()
-    found = list(contents.split.labels), contents.split.frames_per_s
+    got = list(contents.split.labels), contents.split.frames_per_s
     expected = list(trained.labels), trained.frames_per_s
-    if found != expected:
-        refuse(folder, f"labels and frame rate {expected}", found)
+    if got != expected:
+        refuse(folder, f"labels and frame rate {expected}", got)
     source = contents.provenance["source"]
     return from_files([*contents.clips.values()], *expected, source)
 
@@ -171,8 +171,8 @@ def make_right(run: Restored, num_passes: int) -> Callable[..., np.ndarray]:
             (batch, predict(copied, batch))
             for batch in batches.iterate(0, num_passes * len(batches))
         )
-        found = protocol.evaluate(answers, whole, num_passes).argmax(-1)
-        return (found == shown.label_index).mean(axis=0)[: len(clips)]
+        predicted = protocol.evaluate(answers, whole, num_passes).argmax(-1)
+        return (predicted == shown.label_index).mean(axis=0)[: len(clips)]
 
     return right
 
@@ -206,10 +206,10 @@ def interval_of(
     """
     members = {metrics.WAR: np.ones(len(values), bool)}
     estimate = statistics.leave_one_out(values, units, members)[metrics.WAR]
-    found = estimate.interval()
+    interval = estimate.interval()
     if num_clips is not None:
-        found = estimate.share_interval(num_clips)
-    low, high = (found.low, found.high) if found else (None, None)
+        interval = estimate.share_interval(num_clips)
+    low, high = (interval.low, interval.high) if interval else (None, None)
     return {"mean": estimate.value, "low": low, "high": high}
 
 

@@ -131,10 +131,10 @@ def _parse(argument: str | os.PathLike) -> tuple[str | None, list[Path]]:
     name, _, patterns = os.fspath(argument).partition("=")
     if not name or not patterns or Path(argument).exists():
         return None, [Path(argument)]
-    found = [glob.glob(pattern) or [pattern] for pattern in patterns.split(",")]
+    groups = [glob.glob(pattern) or [pattern] for pattern in patterns.split(",")]
     # seed_9 comes before seed_10.
-    found = [path for paths in found for path in sorted(paths, key=_by_number)]
-    return name, [*map(Path, found)]
+    paths = [path for group in groups for path in sorted(group, key=_by_number)]
+    return name, [*map(Path, paths)]
 
 
 def _by_number(path: str) -> tuple[int, str]:

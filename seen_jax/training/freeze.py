@@ -31,16 +31,16 @@ def match(paths: Collection[str], patterns: str) -> frozenset[str]:
     Raises:
       UserError: a pattern names none, or together they name all.
     """
-    found = set()
+    frozen = set()
     for pattern in patterns.split(",") if patterns else ():
         named = {path for path in paths if fnmatch.fnmatchcase(path, pattern)}
         if not named:
             rule = f"patterns of some of {', '.join(sorted(paths))}"
             refuse("freeze", rule, repr(pattern), "such as --config.freeze='conv*'")
-        found |= named
-    if len(found) == len(paths):
+        frozen |= named
+    if len(frozen) == len(paths):
         refuse("freeze", "patterns that leave something to train", repr(patterns))
-    return frozenset(found)
+    return frozenset(frozen)
 
 
 def without(

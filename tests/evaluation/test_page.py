@@ -291,8 +291,8 @@ def test_the_command_shows_what_lies_beside_the_results(tmp_path):
     write_evaluation(tmp_path)
     file = tmp_path / "page.html"
     command.main(["report", str(tmp_path), "--html", str(file)])
-    found = headings(file.read_text())
-    assert {"Robustness", "Attention and spikes", "Examples"} <= {*found}
+    shown = headings(file.read_text())
+    assert {"Robustness", "Attention and spikes", "Examples"} <= {*shown}
 
 
 @pytest.mark.parametrize(
