@@ -18,7 +18,7 @@ from pathlib import Path
 from seen_jax.errors import run_command
 from seen_jax.evaluation import examples, report, robustness_report, summaries
 from seen_jax.evaluation.page import document
-from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.page.sections import Shown
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.files import check_file, explained
 

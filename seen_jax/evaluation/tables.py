@@ -33,7 +33,7 @@ from seen_jax.evaluation import analysis, provenance, statistics, summaries
 from seen_jax.evaluation.page import document
 from seen_jax.evaluation.page.markup import Html, Part, tag
 from seen_jax.evaluation.page.markup import table as html_table
-from seen_jax.evaluation.page.shown import Section, percent
+from seen_jax.evaluation.page.sections import Section, percent
 from seen_jax.evaluation.statistics import Interval
 from seen_jax.evaluation.summaries import Summary
 

@@ -14,7 +14,7 @@ from seen_jax.cameras.aedat4 import write_aedat4
 from seen_jax.cameras.sources import open_source, read_recording
 from seen_jax.errors import UserError
 from seen_jax.events import Events
-from tests.cameras.writing import region, write_streams
+from tests.cameras.aedat4_files import region, write_streams
 from tests.samples import events_of, random_events
 
 RECORDINGS = {  # name: (events, intensity frames)

@@ -18,7 +18,7 @@ from seen_jax.evaluation import examples, provenance, robustness_report, summari
 from seen_jax.evaluation.page import document as page
 from seen_jax.evaluation.page import pictures
 from seen_jax.evaluation.page.markup import Html
-from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.page.sections import Shown
 from seen_jax.evaluation.results import joined, write_results
 from seen_jax.simulator import difficulty
 from tests.helpers import make_row

@@ -10,7 +10,7 @@ import sys
 import aiohttp
 import pytest
 
-from tests.cameras.serving import free_ports
+from tests.cameras.server_process import free_ports
 from tests.helpers import ROOT, cpu_environment
 from tests.live.programs import camera, live, virtual_davis
 from tests.live.viewers import Browser

@@ -26,7 +26,7 @@ from seen_jax.live.__main__ import as_fields, main
 from seen_jax.live.engine import Engine
 from seen_jax.live.intake import QUIET_S, arrivals
 from seen_jax.runtime import seen_runtime
-from tests.cameras.serving import ORIGIN, free_ports, sent, served
+from tests.cameras.server_process import ORIGIN, free_ports, sent, served
 from tests.helpers import ROOT, cpu_environment
 from tests.live.programs import program
 from tests.live.streams import SIZE, recording_of

@@ -10,7 +10,7 @@ import numpy as np
 from seen_jax import palette, svg
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.page.markup import Html, heat, heat_table, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, bar, each, percent
+from seen_jax.evaluation.page.sections import Section, Shown, bar, each, percent
 from seen_jax.evaluation.results import Results, known
 
 MOST_CONFUSIONS = 6

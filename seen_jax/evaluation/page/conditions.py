@@ -7,7 +7,7 @@ from typing import Any
 
 from seen_jax.evaluation import robustness_report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, percent
+from seen_jax.evaluation.page.sections import Section, Shown, percent
 from seen_jax.evaluation.statistics import interval_text
 
 

@@ -29,7 +29,7 @@ from seen_jax.evaluation.page import (
     shares,
 )
 from seen_jax.evaluation.page.markup import Html, Part, join, tag
-from seen_jax.evaluation.page.shown import (
+from seen_jax.evaluation.page.sections import (
     Section,
     Shown,
     caption,

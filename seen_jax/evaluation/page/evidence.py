@@ -11,7 +11,7 @@ import numpy as np
 from seen_jax.evaluation import provenance
 from seen_jax.evaluation.page import pictures
 from seen_jax.evaluation.page.markup import Html, tag
-from seen_jax.evaluation.page.shown import (
+from seen_jax.evaluation.page.sections import (
     Section,
     Shown,
     caption,

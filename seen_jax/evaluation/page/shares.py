@@ -10,7 +10,7 @@ import numpy as np
 from seen_jax import metrics, palette, svg
 from seen_jax.evaluation import analysis, differences, report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, percent
+from seen_jax.evaluation.page.sections import Section, Shown, percent
 from seen_jax.evaluation.statistics import Interval, interval_text
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.metrics import Column
