@@ -64,7 +64,7 @@ class Split:
       labels: class names in class-index order.
       clips: an annotation per clip.
       frames_per_s: of all clips.
-      wrong_subsets: subset of the entries that are no annotation but name one.
+      wrong_subsets: the subset named by each entry that lacks a valid annotation.
     """
 
     labels: tuple[str, ...]

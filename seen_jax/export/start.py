@@ -1,6 +1,6 @@
 """`init_from` of a config -> the first weights of a run, and where they are from.
 
-    RUN[:STEP]   the checkpoint that counts, or the one of a step
+    RUN[:STEP]   the selected checkpoint, or the one of a step
     BUNDLE       its seen.pt, by torch
     FILE.pth     of the published program, by torch
 

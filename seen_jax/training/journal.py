@@ -32,7 +32,7 @@ class Journal:
 
     Args:
       workdir: of the run.
-      select: how the epoch that counts is chosen, one of `CHOICES`.
+      select: how the epoch is selected, one of `CHOICES`.
       labels: class names.
       num_epochs, num_clips: epochs of the run, training clips of an epoch.
       epoch: epochs that have ended; rows of later ones are dropped.

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`, a line of JSON for each epoch, and which epoch counts.
+"""`metrics.jsonl`, a line of JSON for each epoch, and the selected epoch.
 
 A row has epoch, step, loss, accuracy, learning_rate, seconds and windows_per_s; where
 the epoch was evaluated also split, war, uar, war_std, passes (a `metrics.measure` each)
@@ -19,7 +19,7 @@ from seen_jax.errors import refuse
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
 REMEDY = "copy the file again, or train in another workdir"
-CHOICES = {  # how the epoch that counts is chosen: what is said beside its numbers
+CHOICES = {  # how the epoch was selected, as stated beside its numbers
     "last": "the last epoch",
     "validation": "chosen on volunteers held out of the training part",
     "test": "chosen on the test split",
@@ -92,7 +92,7 @@ def _check(row: Any, where: str, epoch: int) -> None:
 
 
 def chosen_row(rows: Sequence[Row], select: str) -> Row | None:
-    """Returns the row of the epoch that counts, None if no epoch was evaluated.
+    """Returns the row of the selected epoch, None if no epoch was evaluated.
 
     Args:
       rows: of a run.

@@ -21,7 +21,7 @@ from seen_jax.training.workdir import different, load_config
 
 
 def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
-    """Returns the row of the epoch that counts.
+    """Returns the row of the selected epoch.
 
     Raises:
       UserError: the run is not done.
@@ -38,7 +38,7 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
     """Formats runs by seed as Markdown, in percent.
 
     Args:
-      runs: seed to the row of its epoch that counts.
+      runs: seed to the row of its selected epoch.
     """
     means = [metrics.flatten(row["mean"]) for row in runs.values()]
     overall = (metrics.WAR, metrics.UAR)
