@@ -5,8 +5,8 @@ levels, one per period. Period i covers [start + i * period, start + (i + 1) * p
 SEE does not say whether the last event or the sum decides a pixel that saw both
 polarities, so `pixel` chooses.
 
-Note: 1/30 s is no whole number of microseconds. A period of 33,333 us, SEE's "33 ms",
-falls behind a 30 Hz clock by 10 us a second; `Fraction(10**6, 30)` does not.
+Note: a period of 33,333 us, SEE's "33 ms", drifts from a 30 Hz clock by 10 us a second;
+`Fraction(10**6, 30)` does not.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """AEDAT4 files <-> packets, through iniVation's dv-processing.
 
-Note: the library (2.0.4) may never return from a packet whose bytes were changed, or
-end the process, and packets carry no checksum. `seen_jax.cameras.sources` reads in a
-process of its own, with a limit of time; where bytes changed and the packet still
-decompresses, only the digest that `write_aedat4` leaves beside its files tells.
+Note: the library (2.0.4) may hang on a corrupted packet, or end the process, and
+packets carry no checksum; `seen_jax.cameras.sources` reads in a child process.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ them, so that differences are paired clip by clip. The file is written after eac
 and a command that runs again keeps those that are of the same checkpoint, data and
 passes.
 
-Note: intervals are of one change alone. Of some sixty, three leave 0 out by chance.
+Note: each interval is of one change; of some sixty, three leave 0 out by chance.
 """
 
 from __future__ import annotations

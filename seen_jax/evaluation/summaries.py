@@ -1,8 +1,10 @@
 """Directories of result files -> the table's numbers, of a run or of several.
 
-Note: the spread of a run comes from drawing other windows of the same clips for the
-same weights; it does not cover other training seeds or other people. Several runs that
-differ in their seed can be a column, whose spread is that over the runs.
+A column is one run, or several that differ in their seed, whose spread is that over the
+runs.
+
+Note: the spread of one run is over windows of the same clips with the same weights; it
+does not cover other training seeds or other people.
 """
 
 from __future__ import annotations

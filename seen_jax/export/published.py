@@ -1,8 +1,7 @@
 """A published checkpoint -> the folder of a run, for eval.py and for fine-tuning.
 
-Note: such a file says nothing about its data. Its classes are taken to be those of the
-records that the config names, in their order, as the published program took them from
-the split file; whether these are the records it was trained on is not known.
+Note: such a file does not name its classes or its data, so the classes are taken to be
+those of the records that the config names, in their order.
 """
 
 from __future__ import annotations

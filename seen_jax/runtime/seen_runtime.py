@@ -16,9 +16,8 @@ JPEG and PNG where it is installed.
 The network here does only the work that reaches the output (`fold`, `make_network`); it
 is the same function as the published one.
 
-Note: a frame's number is its place in time, one period of the bundle's `frames_per_s`
-(30 for SEE) after the other. A number that is left out is a dropped frame; the frames
-after it keep their places, and a window that needs it is not predicted.
+Note: a frame's number counts periods of the bundle's `frames_per_s` (30 for SEE), so a
+number that is left out is a dropped frame, and a window that needs it is not predicted.
 """
 
 import argparse
