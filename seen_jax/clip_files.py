@@ -112,7 +112,7 @@ def _why(error: OSError) -> str:
 
 
 def _instead(path: Path) -> str:
-    """Says what is there instead of a folder."""
+    """Describes a path that is not a folder."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -225,8 +225,8 @@ def _count_problems(
 ) -> list[Problem]:
     """Says which images are missing or too many: a line for a folder or for both.
 
-    The clip's name says how many there should be; one of no length should have as many
-    as its segment needs and as the longer modality has.
+    The clip's name says how many there should be; without a length there, a clip should
+    have as many as its segment needs and as the longer modality has.
     """
     fields = see.parse_name(name)
     count = max(1 + max(x, default=-1) for x in files)
@@ -277,12 +277,12 @@ def as_published(
 ) -> tuple[Clip, tuple[int, int]]:
     """Drops images as the published loader does, of each modality by itself.
 
-    Index i of a window is then the i-th image of the segment that is there, in either
+    Index i of a window is then the i-th existing image of the segment, in either
     modality, and no longer the same 1/30 s. Images at the end of the longer list have
     no partner and are dropped too, so that a clip has as many of each.
 
     Returns:
-      The clip, and how many event and intensity frames of its segment are not there.
+      The clip, and how many event and intensity frames of its segment are missing.
     """
     segment = range(annotation.start, annotation.end)
     kept = [[path for i, path in of.items() if i in segment] for of in files]
@@ -300,8 +300,8 @@ def read_images(files: Sequence[Path]) -> tuple[str, list[Problem]]:
     sha256, problems, sizes, num_bytes = hashlib.sha256(), [], {}, 0
     for path in files:
         try:
-            if not path.is_file():  # a pipe would be waited for
-                raise OSError("no regular file")
+            if not path.is_file():  # reading a pipe would block
+                raise OSError("not a regular file")
             if (size := path.stat().st_size) > images.MAX_BYTES:
                 refuse(path, f"an image of at most {images.MAX_BYTES} bytes", size)
             data = path.read_bytes()

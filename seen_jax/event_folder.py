@@ -259,7 +259,7 @@ def parse_preview(text: str) -> Path:
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how events and pixels become images: --period_us, --crop, --pixel."""
+    """Adds --period_us, --crop and --pixel: how events become images."""
     text = "length of a period; a fraction is exact; default: %(default)s"
     period = Fraction(see.FRAME_PERIOD_US)
     parser.add_argument("--period_us", type=parse_period, default=period, help=text)

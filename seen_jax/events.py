@@ -64,7 +64,7 @@ class Events:
         return len(self.t)
 
     def join(self, later: Events) -> Events:
-        """Puts later events behind these."""
+        """Appends later events."""
         return Events(
             *(np.concatenate([getattr(x, k) for x in (self, later)]) for k in _FIELDS)
         )
@@ -203,7 +203,8 @@ def accumulate(
       start_us, period_us, num_periods: see `period_edges`.
       shape: (H, W) of the image, pixels.
       pixel: `last`, the last event of the period decides a pixel; `sum`, the sign of
-        ON minus OFF does, and a pixel with as many of both is as one without events.
+        ON minus OFF does, and a pixel with equally many of both counts as one without
+        events.
 
     Returns:
       uint8 (N, H, W) of EVENT_OFF, EVENT_NONE and EVENT_ON.

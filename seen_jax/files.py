@@ -48,7 +48,7 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
 
 
 def _anything(folder: Path) -> str:
-    """Says what keeps a folder from being replaced, "" if it may be."""
+    """Returns what prevents a folder from being replaced, "" if nothing does."""
     return "one with something in it" if any(folder.iterdir()) else ""
 
 
@@ -116,7 +116,7 @@ def check_free(
     """Raises a `UserError` unless a folder may be written at `out`.
 
     Args:
-      out: what is there may be nothing, or a folder without obstacle.
+      out: may be absent, or a folder without an obstacle.
       rule: what may be there, in words.
       obstacle: from an existing folder to what keeps it from being replaced, or "".
     """
@@ -169,8 +169,8 @@ def read_text(path: str | os.PathLike, remedy: str = RECOPY) -> str:
     """Reads a text file of at most `MAX_JSON_BYTES`.
 
     Raises:
-      UserError: it is absent, no regular file (a pipe would be waited for), too large,
-        not UTF-8, or cannot be read.
+      UserError: it is absent, not a regular file (a pipe would block), too large, not
+        UTF-8, or cannot be read.
     """
     path = Path(path)
     try:
@@ -188,7 +188,7 @@ def read_text(path: str | os.PathLike, remedy: str = RECOPY) -> str:
 
 
 def read_json(path: str | os.PathLike, remedy: str = RECOPY) -> Any:
-    """Reads a JSON file; errors as `read_text`, and for text that is no JSON.
+    """Reads a JSON file; errors as `read_text`, and for text that is not JSON.
 
     An object that names a key twice is refused: `json` keeps the last one silently.
     """
@@ -203,7 +203,7 @@ def parse_json(text: str) -> Any:
     """Parses JSON.
 
     Raises:
-      ValueError: it is no JSON, nested too deep, or an object names a key twice.
+      ValueError: it is not JSON, nested too deep, or an object names a key twice.
     """
     try:
         return json.loads(text, object_pairs_hook=_object_of_unique_keys)
@@ -221,14 +221,14 @@ def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def move_into_place(source: Path, place: Path) -> None:
-    """Moves a folder or a file to a place; a folder there, of a killed run, goes."""
+    """Moves a folder or a file, in place of a folder that a killed run left there."""
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place, ignore_errors=True)
     os.replace(source, place)
 
 
 def in_use(out: Path) -> UserError:
-    """Returns the refusal of a folder that another process writes."""
+    """Returns the refusal of a folder that another process is writing."""
     return UserError(
         f"{out}: expected no other process that writes there, got one; wait for it or "
         "give another folder"

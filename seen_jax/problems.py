@@ -19,10 +19,10 @@ class Problem:
     Attributes:
       path: the file, folder or entry.
       expected: the rule.
-      got: what is there instead.
-      clip: the clip of the split file that it spoils; "" if it is none.
+      got: the actual value.
+      clip: the clip of the split file that it affects; "" for none.
       tolerated: the published loader passes over it silently.
-      remedy: what to do, where that is no matter of course.
+      remedy: what to do, where that is not obvious.
     """
 
     path: str

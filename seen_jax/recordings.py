@@ -215,7 +215,7 @@ def write_folder(
       clips: see `read_table`.
       out: new, empty, or left by an earlier call with the same table and options.
       divided: False puts all clips into the subset training.
-      recover: whether to read what is left of recordings that are not complete.
+      recover: whether to read what is left of incomplete recordings.
 
     Returns:
       The content of the split file.

@@ -132,7 +132,7 @@ METADATA_FIELDS = ("volunteer", "sex", "age", "degree", "lighting")
 
 
 def parse_name(name: str) -> ClipName | None:
-    """Returns the fields of a clip's name, None if it is no name of SEE."""
+    """Returns the fields of a clip's name, None if it is not a name of SEE."""
     try:
         return ClipName.parse(name)
     except UserError:

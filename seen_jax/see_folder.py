@@ -283,7 +283,7 @@ def _passes(problem: Problem, on_problem: str) -> bool:
 
 
 def _with_hint(problem: Problem, folder: SeeFolder, option: str) -> Problem:
-    """Adds the options that would find a part which is not where it is looked for."""
+    """Adds the options that name a part which is not at its default place."""
     root, name = folder.root, getattr(folder, option)
     if problem.path != str(root / name) or problem.got != "none":
         return problem

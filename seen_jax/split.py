@@ -149,7 +149,7 @@ def _label_rule(labels: Collection[str]) -> str:
 def _shared(
     problems: list[Problem], labels: Collection[str], path: str
 ) -> list[Problem]:
-    """Makes one problem, of `labels`, of a label that several clips have."""
+    """Returns one problem of `labels` for a label that several clips have."""
     rule = _label_rule(labels)
     counts = Counter(x.got for x in problems if x.expected == rule)
 
@@ -165,7 +165,7 @@ def _shared(
 def _parse_labels(labels: Any) -> tuple[tuple[str, ...], str]:
     """Returns the labels and the rule that they break, "" if none.
 
-    Those of SEE are spelled as in `EMOTIONS`, since a case differs in the instructions.
+    Those of SEE are spelled as in `EMOTIONS`, since the instructions differ in case.
     """
     if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
         return (), "a list of 2 or more different names"

@@ -97,12 +97,12 @@ NO_EMOTION = f"expected an emotion folder, one of {', '.join(see.EMOTIONS)}, got
 OF_3 = "expected 3 images, 00000.jpg to 00002.jpg, as in the name"
 
 
-@problems(f"{NOT_GREY} 12 bytes (no JPEG or PNG)")
+@problems(f"{NOT_GREY} 12 bytes (not a JPEG or PNG)")
 def no_image(root, event, frame):
     (event / "00001.jpg").write_bytes(b"not an image")
 
 
-@problems(f"{NOT_GREY} 0 bytes (no JPEG or PNG)")
+@problems(f"{NOT_GREY} 0 bytes (not a JPEG or PNG)")
 def empty_file(root, event, frame):
     (event / "00001.jpg").write_bytes(b"")
 
@@ -156,8 +156,8 @@ def a_number_twice(root, event, frame):
 
 
 @problems(
-    "{event}/00000.jpg: expected a readable file, got no regular file",
-    "{event}/00001.jpg: expected a readable file, got no regular file",
+    "{event}/00000.jpg: expected a readable file, got not a regular file",
+    "{event}/00001.jpg: expected a readable file, got not a regular file",
 )
 def a_pipe_and_a_folder(root, event, frame):
     (event / "00000.jpg").unlink()
@@ -666,7 +666,7 @@ def test_a_file_named_jpg_starts_no_program(see_dir, tmp_path, monkeypatch):
     assert mark.exists()  # the stand-in works
     mark.unlink()
     (problem,) = problems_of(see_dir)
-    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (no JPEG or PNG)")
+    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (not a JPEG or PNG)")
     assert not mark.exists()
 
 

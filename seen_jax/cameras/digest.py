@@ -51,7 +51,7 @@ def replace(part: Path, path: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Raises a `UserError` if there is a digest beside a file and it is another one."""
+    """Raises a `UserError` if a file does not match the digest beside it."""
     name = beside(path).name
     if beside(path).exists():
         words = read_text(beside(path)).split()

@@ -1,4 +1,4 @@
-"""What every camera gives, a file, a wire or a simulated one: packets.
+"""Packets: what every source yields, whether a file, a camera or a simulation.
 
 A packet is a `Recording` of a moment: events, intensity frames or both, the sensor's
 size, and notes where something was changed or left out. The timestamps of each
@@ -82,7 +82,7 @@ class Packets:
 
 
 def no_events() -> Events:
-    """Returns events of which there are none."""
+    """Returns empty events."""
     xy = np.zeros(0, np.int16)
     return Events(np.zeros(0, np.int64), xy, xy, np.zeros(0, bool))
 

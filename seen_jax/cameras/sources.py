@@ -6,7 +6,7 @@
     usb                      a camera at this computer
     simulator[:SEED]         a virtual volunteer before a virtual camera, in real time
 
-Everything behind works on the packets, and cannot tell which source they are from.
+Everything downstream works on packets, and cannot tell their source.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ def open_source(
 ) -> Iterator[Recording]:
     """Yields the packets of a source; the last one of a file holds its notes.
 
-    A live source that ends is connected again for 30 s; the first packet of the new
-    connection has a note. Its timestamps may be earlier, see `periods`. Meanwhile empty
-    packets come, so that who reads can end.
+    When a live source ends, this tries to reconnect for 30 s; the first packet of the
+    new connection has a note. Its timestamps may be earlier, see `periods`. Meanwhile
+    empty packets are yielded, so that the reader can stop.
 
     Args:
-      recover: whether to read what is left of a file that is not complete.
+      recover: whether to read what is left of an incomplete file.
       limit_s: seconds within which every packet has to come.
 
     Raises:
-      UserError: there is no such source, or it is broken; what came before is good.
+      UserError: there is no such source, or it is broken; packets before that are
+        valid.
     """
     source = os.fspath(source)
     if is_simulated(source):

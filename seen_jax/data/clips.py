@@ -163,7 +163,7 @@ def counts_text(
     num_dropped: Sequence[int] = (0, 0),
     num_short: int = 0,
 ) -> str:
-    """Says how many clips there are, and what is not as a reader would expect.
+    """Formats how many clips there are, and what a reader would not expect.
 
     Args:
       num_clips: that are used.

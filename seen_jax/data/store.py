@@ -2,9 +2,9 @@
 
 Records become one plain `.npy` file beside them, (2, frames, H, W): event frames, then
 intensity frames, clip after clip, all frames of a clip. The file's name carries the
-records' fingerprint, and it gets that name by one rename when it is complete: a build
-that was killed leaves nothing that could be taken for a store, and new records never
-meet an old one.
+records' fingerprint, and it gets that name by one rename when it is complete: a killed
+build leaves nothing that could be taken for a store, and new records never use an old
+one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from seen_jax.errors import refuse
 from seen_jax.files import explained, held
 from seen_jax.processes import map_in_processes
 
-if TYPE_CHECKING:  # TFDS is not needed for a store that is there
+if TYPE_CHECKING:  # TFDS is not needed to open an existing store
     from seen_jax.data.records import Records
 
 FEW_CLIPS = 64  # decoded by this process: another would cost more than it saves

@@ -83,7 +83,7 @@ def write_bundle(
 
 
 def check_ready(out: str | os.PathLike, formats: Collection[str] = ()) -> list[str]:
-    """Raises what `write_bundle` would, as far as it can be known beforehand.
+    """Raises what `write_bundle` would raise, as far as known beforehand.
 
     Returns:
       The formats to write, in the order of `seen_runtime.FORMATS`.
@@ -100,7 +100,7 @@ def check_ready(out: str | os.PathLike, formats: Collection[str] = ()) -> list[s
 
 
 def missing(name: str) -> str:
-    """Says what writing a format and comparing it lacks here, and the remedy, or ""."""
+    """Returns what is missing here to write a format, and the remedy; or ""."""
     if name == "native":
         try:
             seen_runtime.compile_kernel(compare.KERNEL)
@@ -126,10 +126,10 @@ def _obstacle(folder: Path) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it may be part of a bundle, or what its use leaves there.
+    """Whether a file may be part of a bundle, or is left there by its use.
 
-    That is Python's folder, where the runtime was imported, and TensorRT's engines,
-    which are of no use to another bundle.
+    The latter are Python's cache of the runtime and TensorRT's engines, which are
+    useless to another bundle.
     """
     if path.is_dir():
         return path.name == "__pycache__"
@@ -138,7 +138,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def check_network(model: nn.Module) -> None:
-    """Raises a UserError if no program of a bundle computes such a network."""
+    """Raises a UserError if no program of a bundle computes this network."""
     if not isinstance(plain(model), SEEN):
         rule = "seen or a variant of it, which a bundle's programs compute"
         remedy = "export a run of that; others are evaluated here alone (eval.py)"

@@ -42,7 +42,7 @@ def import_checkpoint(
       The epoch that the file names, 0 if it names none.
 
     Raises:
-      UserError: the file is no such checkpoint (lists every entry that is missing,
+      UserError: the file is not such a checkpoint (lists every entry that is missing,
         unknown or misshapen), the config is of another network, there are no records,
         or the folder has something in it or cannot be written.
     """
@@ -82,7 +82,7 @@ def import_checkpoint(
 def read_variables(path: str | os.PathLike) -> tuple[dict[str, Any], int]:
     """Reads a published checkpoint: float32 variables of `SEEN`, and the epoch.
 
-    Arguments and errors are those of `import_checkpoint`, as far as it is the file's.
+    Arguments and errors are those of `import_checkpoint` that concern the file.
     """
     state_dict, epoch = torch_files.read_checkpoint(path)
     try:

@@ -124,7 +124,7 @@ def _read_run(path: str, step: int | None, task: Task) -> Source:
     if task.split == "validation":
         names = ("select", "validation_volunteers")
         same &= all(config[name] == task.config[name] for name in names)
-    clips = "these clips" if same else "others, maybe some that are evaluated here"
+    clips = "these clips" if same else "others, perhaps some that are evaluated here"
     return Source(
         path,
         restored.variables,

@@ -2,8 +2,8 @@
 
     python -m seen_jax.live.film MOMENTS ANSWERS FILE
 
-The two are descriptors of pipes; the first thing that comes is an `About`. The film
-runs by the camera's clock: a period that is missing stands still.
+The two are descriptors of pipes; the first message is an `About`. The film runs by the
+camera's clock: during a missing period the picture stands still.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from seen_jax.runtime.seen_runtime import resize
 ENDINGS = ".mp4", ".gif"
 SIZE = WIDTH, HEIGHT = 800, 464
 GIF_RATE, MP4_RATE = 10, 30  # frames a second
-GIF_S = 60.0  # a longer one is no picture any more
+GIF_S = 60.0  # the most of a GIF, whose file would become too large
 _PROBE_BYTES = 1 << 20
 _PAPER, _INK, _FAINT = "#16181d", "#f2f2f2", "#8a8f98"
 _GREEN, _RED = "#35c46a", "#ff5a5f"
@@ -54,7 +54,7 @@ def check(path: Path) -> None:
 
 
 class Painter:
-    """Draws the newest moment and what was before.
+    """Draws the newest moment and the history before it.
 
     Attributes:
       newest: the latest moment taken, or None.
@@ -299,7 +299,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     args = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends with who feeds it
+        signal.signal(number, signal.SIG_IGN)  # it ends when its feeder does
     os.nice(10)
     with Connection(args.things, writable=False) as things:
         about, moments = things.recv(), _received(things)

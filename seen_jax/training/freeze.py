@@ -1,8 +1,9 @@
 """Parameters that training leaves as they are, bit by bit.
 
-A path is written as in mlp_f1/norm/scale. A frozen parameter has no gradient's norm, no
-weight decay and no state in the optimiser, and a BatchNorm whose scale and bias are
-frozen is as in evaluation: it normalises by its running statistics, and keeps them.
+A path is written as in mlp_f1/norm/scale. A frozen parameter has no part in the
+gradient's norm, no weight decay and no state in the optimiser, and a BatchNorm whose
+scale and bias are frozen is as in evaluation: it normalises by its running statistics,
+and keeps them.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 @dataclass(frozen=True)
 class FrozenNorms:
-    """A model to train, of which a BatchNorm that is frozen is as in evaluation.
+    """A model to train, whose frozen BatchNorms run as in evaluation.
 
     Attributes:
       model: of which `apply` is offered.
@@ -112,7 +113,7 @@ def sizes_of(params: Any) -> dict[str, int]:
 
 
 def to_text(params: Any, frozen: Collection[str]) -> str:
-    """Says how many parameters are frozen, and which; the shorter list says it."""
+    """Formats how many parameters are frozen and which, by the shorter list."""
     sizes = sizes_of(params)
     rest = sizes.keys() - frozen
     named = ", ".join(sorted(frozen))

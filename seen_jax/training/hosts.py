@@ -149,7 +149,7 @@ def facts_of_main(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def everywhere(here: bool) -> bool:
-    """Whether it is so in all processes, each of which calls this."""
+    """Whether a condition holds in all processes, each of which calls this."""
     if jax.process_count() == 1:
         return here
     return bool(multihost_utils.process_allgather(np.array(here)).all())

@@ -3,7 +3,7 @@
 A run that resumes after epoch e drops the rows of metrics.jsonl after e and writes them
 again, so that no kill, at any point, leaves an epoch twice or not at all. Shares are 0
 to 1 in the files and percent where people read them; beside every number that the epoch
-is chosen by, that is said.
+is chosen by, a note says so.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Journal:
             if "war" in row:
                 self._draw(self._chosen(row))
         self.say(self._text(row))
-        if self._last is not None:  # the evaluation is no training time
+        if self._last is not None:  # the evaluation is not training time
             self._last = time.perf_counter()
             self._bar.unpause()
 
@@ -138,7 +138,7 @@ class Journal:
         return scores_text(row) + (f" ({chosen})" if chosen else "")
 
     def _chosen(self, row):
-        """How the epoch is chosen, if by these numbers: is said beside each of them."""
+        """How the epoch is chosen, if by these numbers: stated beside each of them."""
         return CHOICES[self._select] if row["split"] == self._select else ""
 
     def _write_board(self, row: Row) -> None:

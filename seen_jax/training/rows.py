@@ -35,7 +35,7 @@ def read_rows(workdir: str | os.PathLike) -> list[Row]:
     notes that epoch again.
 
     Raises:
-      UserError: another line is no row, or an epoch is missing.
+      UserError: another line is not a row, or an epoch is missing.
     """
     return read_rows_and_tail(workdir)[0]
 
@@ -97,7 +97,7 @@ def chosen_row(rows: Sequence[Row], select: str) -> Row | None:
     Args:
       rows: of a run.
       select: "last" takes the last epoch that was evaluated; others the best by WAR,
-        of equals the later, which has seen more.
+        the latest of equals.
     """
     evaluated = [row for row in rows if "war" in row]
     if not evaluated:

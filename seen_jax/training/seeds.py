@@ -2,8 +2,8 @@
 
     python -m seen_jax.training.seeds FOLDER        reads FOLDER/seed_*, writes seeds.md
 
-The spread is that over seeds, of each run's mean over its passes. The spread over
-passes, which was published, is another and smaller one.
+The spread is that over seeds, of each run's mean over its passes. The published spread
+is over passes, and smaller.
 """
 
 from __future__ import annotations

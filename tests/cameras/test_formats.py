@@ -75,13 +75,13 @@ def test_recover_reads_the_packets_that_are_there(file):
     assert ends[-1] == table
     num_events = len(ends) - 1 - 10
     for size, count, note in (
-        (ends[num_events + 4] + 9, 4, "; 9 bytes that follow are no whole packet"),
+        (ends[num_events + 4] + 9, 4, "; 9 bytes that follow are not a whole packet"),
         (ends[num_events + 4] + 3, 4, "; 3 bytes that follow"),
         (ends[num_events + 1], 1, "how many never reached the file is unknown"),
         (table, 10, "how many never reached the file is unknown"),
     ):
         file.write_bytes(died(data, size))
-        with pytest.raises(UserError, match=r"read what there is with --recover$"):
+        with pytest.raises(UserError, match=r"read whole packets with --recover$"):
             read_recording(file)
         part = read_recording(file, recover=True)
         assert note in part.notes[0]
@@ -162,7 +162,7 @@ def test_kinds_of_recordings(shared, tmp_path):
         if name == "roi_changes":
             region[:7] = plain.intensity_frames[:7]
         np.testing.assert_array_equal(recording.intensity_frames, region)
-    with pytest.raises(UserError, match=r"or read what there is with --recover$"):
+    with pytest.raises(UserError, match=r"or read whole packets with --recover$"):
         read_recording(tmp_path / "cut.aedat4")
     part = read_recording(tmp_path / "cut.aedat4", recover=True)
     assert len(part.events) == 2_000 and 0 < len(part.times_us) < 15

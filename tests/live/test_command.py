@@ -179,9 +179,9 @@ def test_a_server_that_starts_again(fast_bundle):
             _, err = interrupted(process, rows)
     assert first["time_us"] > ORIGIN
     assert "the stream ended and came back: what it sent meanwhile is lost\n" in err
-    assert "the camera's clock began again: the windows, too\n" in err
+    assert "the camera's clock restarted, and so do the windows\n" in err
     source = f"tcp://127.0.0.1:{','.join(ports)}"
-    assert f"{source}: nothing comes; waiting\n" in err
+    assert f"{source}: no data from the source; waiting\n" in err
     assert second["dropped"] == 1  # by which the index tells the streams apart
 
 

@@ -115,7 +115,7 @@ def test_no_window_reaches_over_a_restart_of_the_clock():
     again = [arrival(i, start_us=PERIOD_US * (i - 21)) for i in range(21, 41)]
     moments += [engine.take([x])[0] for x in again]
     assert predicted(moments) == [*range(12, 20), *range(33, 41)]
-    assert moments[20].notes == ("the camera's clock began again: the windows, too",)
+    assert moments[20].notes == ("the camera's clock restarted, and so do the windows",)
 
 
 def test_what_is_late_or_stale_is_said():
