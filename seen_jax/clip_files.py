@@ -17,6 +17,7 @@ from typing import Any
 
 from seen_jax import images, see
 from seen_jax.errors import UserError, one_of, refuse, shortened
+from seen_jax.files import explained
 from seen_jax.problems import Problem
 from seen_jax.split import Annotation, Split
 
@@ -98,17 +99,14 @@ def _entries(directory: Path, junk: list[Path]) -> tuple[list[Path], list[Proble
     """Lists a folder, in order, or its problem; adds what is junk to `junk`."""
     entries = []
     try:
-        paths = sorted(directory.iterdir())
-    except OSError as error:
-        return [], [Problem(str(directory), "a readable folder", _why(error))]
+        with explained(directory, rule="a readable folder"):
+            paths = sorted(directory.iterdir())
+    except UserError as error:
+        return [], [Problem(error.what, error.expected, error.got)]
     for path in paths:
         is_junk = path.name.startswith(".") or path.name.lower() in JUNK
         (junk if is_junk else entries).append(path)
     return entries, []
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def _instead(path: Path) -> str:
@@ -118,7 +116,7 @@ def _instead(path: Path) -> str:
     except FileNotFoundError:
         return "a broken link" if path.is_symlink() else "none"
     except OSError as error:
-        return _why(error)
+        return error.strerror
     return "a file"
 
 
@@ -300,17 +298,16 @@ def read_images(files: Sequence[Path]) -> tuple[str, list[Problem]]:
     sha256, problems, sizes, num_bytes = hashlib.sha256(), [], {}, 0
     for path in files:
         try:
-            if not path.is_file():  # reading a pipe would block
-                raise OSError("not a regular file")
-            if (size := path.stat().st_size) > images.MAX_BYTES:
-                refuse(path, f"an image of at most {images.MAX_BYTES} bytes", size)
-            data = path.read_bytes()
+            with explained(path, rule=(rule := "a readable file")):
+                if not path.is_file():  # reading a pipe would block
+                    refuse(path, rule, "not a regular file")
+                if (size := path.stat().st_size) > images.MAX_BYTES:
+                    refuse(path, f"an image of at most {images.MAX_BYTES} bytes", size)
+                data = path.read_bytes()
             sha256.update(data)
             num_bytes += len(data)
             height, width = images.decode_jpeg(data).shape
             sizes[path] = f"{width} x {height}", width == height
-        except OSError as error:
-            problems.append(Problem(str(path), "a readable file", _why(error)))
         except UserError as error:
             problems.append(Problem(str(path), error.expected, error.got))
     if num_bytes > MAX_CLIP_BYTES:

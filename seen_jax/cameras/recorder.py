@@ -226,8 +226,6 @@ class _Part:
         """Closes the file, puts it in its place, and prints its path."""
         self._writer.close()
         with explained(self._path):
-            with open(self._part, "rb") as file:
-                os.fsync(file.fileno())
             digest.replace(self._part, self._path)
         print(self._path, flush=True)
 

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from seen_jax.errors import refuse, run_command
-from seen_jax.files import check_file, explained
+from seen_jax.files import check_file, explained, new_file
 from seen_jax.live.engine import Moment
 from seen_jax.live.view import HISTORY_US, About, Steady, brightening
 from seen_jax.runtime.seen_runtime import resize
@@ -266,22 +266,17 @@ def write(path: Path, about: About, moments: Iterator[Moment]) -> None:
       UserError: it cannot be written.
     """
     painter, is_gif = Painter(about), path.suffix == ".gif"
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
     pictures = _pictures(painter, moments, GIF_RATE if is_gif else MP4_RATE)
     if (first := next(pictures, None)) is None:
         refuse(path, "at least one period to show", "none", "play more")
     pictures = itertools.chain([first], pictures)
-    with explained(path):
-        try:
-            if is_gif:
-                _write_gif(part, pictures, about.colours)
-            else:
-                _write_mp4(part, pictures)
-            for _ in moments:  # behind the end of a GIF
-                pass
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with explained(path), new_file(path, path.suffix) as part:
+        if is_gif:
+            _write_gif(part, pictures, about.colours)
+        else:
+            _write_mp4(part, pictures)
+        for _ in moments:  # behind the end of a GIF
+            pass
 
 
 def _received(things: Connection) -> Iterator[Moment]:

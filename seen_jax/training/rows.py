@@ -47,10 +47,8 @@ def read_rows_and_tail(workdir: str | os.PathLike) -> tuple[list[Row], bytes]:
         return [], b""
     if not path.is_file():
         refuse(path, "a file", "a folder or a device", REMEDY)
-    try:
+    with files.explained(path, REMEDY, files.READABLE):
         *lines, tail = path.read_bytes().split(b"\n")
-    except OSError as error:
-        refuse(path, "a file that can be read", error.strerror, REMEDY)
     rows = []
     for number, line in enumerate(lines, 1):
         where = f"{path}, line {number}"
