@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import images, see
-from seen_jax.errors import UserError, one_of, refuse, shortened
+from seen_jax.errors import UserError, counted, one_of, refuse, shortened
 from seen_jax.files import explained
 from seen_jax.problems import Problem
 from seen_jax.split import Annotation, Split
@@ -243,9 +243,9 @@ def _count_problems(
         if clip_dir and (text := _difference(of, count, first))
     }
     if len(got) == 2 and len({*got.values()}) == 1:
-        rule = f"{count} images of each modality, {span}"
+        rule = f"{counted(count, 'image')} of each modality, {span}"
         return [Problem(name, rule, got.popitem()[1], tolerated=True)]
-    rule = f"{count} images, {span}"
+    rule = f"{counted(count, 'image')}, {span}"
     return [Problem(str(x), rule, text, tolerated=True) for x, text in got.items()]
 
 

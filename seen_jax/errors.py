@@ -48,6 +48,12 @@ def one_of(names: Collection[str]) -> str:
     return "one of " + ", ".join(names)
 
 
+def counted(number: int, noun: str, form: str = "") -> str:
+    """Returns a number with its noun, "1 clip" or "2 passes"; `form` as of `format`."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:{form}} {noun}{'' if number == 1 else ending}"
+
+
 def shortened(text: str, length: int = 120) -> str:
     """Returns a text, or its beginning."""
     return text if len(text) <= length else text[: length - 3] + "..."

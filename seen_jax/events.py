@@ -19,7 +19,7 @@ from numbers import Rational
 import numpy as np
 
 from seen_jax import see
-from seen_jax.errors import check_option, refuse
+from seen_jax.errors import check_option, counted, refuse
 
 PIXEL_RULES = ("last", "sum")
 MAX_PERIOD_US = 10**12  # keeps the edges of 100,000 periods within int64
@@ -258,7 +258,9 @@ def _bounds(events: Events, edges: np.ndarray) -> np.ndarray:
     bounds = np.searchsorted(events.t, edges)
     if bounds[0] != 0 or bounds[-1] != len(events):
         rule = f"timestamps in [{edges[0]}, {edges[-1]}) us"
-        got = f"{bounds[0]} events before and {len(events) - bounds[-1]} after"
+        got = (
+            f"{counted(bounds[0], 'event')} before and {len(events) - bounds[-1]} after"
+        )
         remedy = "start earlier and take num_periods from num_periods_of"
         refuse("events", rule, got, remedy)
     return bounds

@@ -22,7 +22,7 @@ from seen_jax.adapt import recipe, wearer
 from seen_jax.data.batches import Batches
 from seen_jax.data.mixed import from_files, in_both
 from seen_jax.data.store import Store
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.evaluation.restored import (
     Restored,
     evaluate,
@@ -229,7 +229,7 @@ def adapt(
 
 
 def number_of(clips: Sized) -> str:
-    return "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
+    return counted(len(clips), "clip")
 
 
 def each_of(counts: Mapping[str, int]) -> str:

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.files import RECOPY
 
 MAGIC = b"#!AER-DAT4.0\r\n"
@@ -109,11 +109,11 @@ def recover(path: Path, layout: Layout, copy: Path) -> str:
             target.write(source.read(min(1 << 24, end - at)))
         target.seek(layout.position)
         target.write(_POSITION.pack(-1))
-    text = f"recovered {count} packets, {end - layout.packets} bytes; "
+    text = f"recovered {counted(count, 'packet')}, {end - layout.packets} bytes; "
     if layout.table > 0:
-        return f"{text}{layout.table - end} bytes are missing"
+        return f"{text}missing: {counted(layout.table - end, 'byte')}"
     if rest := layout.size - end:
-        text += f"{rest} bytes that follow are not a whole packet; "
+        text += f"{counted(rest, 'byte')} left out, not a whole packet; "
     return f"{text}how many never reached the file is unknown"
 
 

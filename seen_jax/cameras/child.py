@@ -27,7 +27,7 @@ import numpy as np
 from seen_jax.cameras import formats, network, simulated, usb
 from seen_jax.cameras.digest import files_of
 from seen_jax.cameras.network import is_live
-from seen_jax.errors import UserError, refuse
+from seen_jax.errors import UserError, counted, refuse
 from seen_jax.events import Events, Recording
 from seen_jax.files import RECOPY
 
@@ -93,12 +93,13 @@ def _receive(
     if count and is_live(source):  # as if the stream had ended
         return
     status = -child.wait()
-    got = f"a reader that ended with {status} after {count} packets"
+    packets = counted(count, "packet")
+    got = f"a reader that ended with {status} after {packets}"
     if status == signal.SIGALRM:
-        got = f"a reader without progress for {limit_s:g} s after {count} packets"
+        got = f"a reader without progress for {limit_s:g} s after {packets}"
     elif status > 0:
         got = f"a reader that died of {signal.Signals(status).name}"
-        got += f" after {count} packets"
+        got += f" after {packets}"
     if is_live(source):
         refuse(source, "a server of iniVation's protocol", got, "check the port")
     remedy = f"{RECOPY}, or read what comes before with --recover" if count else RECOPY

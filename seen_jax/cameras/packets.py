@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from seen_jax.cameras.frames import GreyFrames
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.events import Events, Recording
 
 RECORD_BOTH = "record both modalities with a DAVIS camera"
@@ -115,7 +115,8 @@ def gather(packets: Iterable[Recording]) -> Recording:
     )
     times_us = np.concatenate([packet.times_us for packet in packets])
     if not len(t) or not len(times_us):
-        got = f"{len(t)} events and {len(times_us)} intensity frames"
+        num_frames = counted(len(times_us), "intensity frame")
+        got = f"{counted(len(t), 'event')} and {num_frames}"
         refuse("recording", "at least one of each", got, RECORD_BOTH)
     return Recording(
         Events(t, x, y, p),

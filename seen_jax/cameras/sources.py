@@ -22,7 +22,7 @@ from seen_jax.cameras.child import LIMIT_S, read_in_child
 from seen_jax.cameras.network import is_live
 from seen_jax.cameras.packets import Packets, gather
 from seen_jax.cameras.simulated import is_simulated
-from seen_jax.errors import UserError, refuse
+from seen_jax.errors import UserError, counted, refuse
 from seen_jax.events import Recording
 
 _CONNECT_S, _COMPILE_S = 10.0, 120.0
@@ -94,7 +94,7 @@ def read_recording(
     except UserError as error:
         if not recover or not packets:
             raise
-        lost = (f"what comes after {len(packets)} packets is lost: {error}",)
+        lost = (f"lost after {counted(len(packets), 'packet')}: {error}",)
     try:
         recording = gather(packets)
     except UserError as error:

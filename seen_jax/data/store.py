@@ -24,7 +24,7 @@ import numpy as np
 from seen_jax import see
 from seen_jax.data.clips import Clips
 from seen_jax.data.record import KINDS
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.files import explained, held, new_file
 from seen_jax.processes import map_in_processes
 
@@ -169,7 +169,7 @@ class _Decoding:
         for modality, kind in enumerate(KINDS):
             num_images = len(record.jpegs(kind))
             if num_images != length:
-                rule = f"{length} {kind} images"
+                rule = counted(length, f"{kind} image")
                 refuse(record.name, rule, num_images, "build the records again")
             frames = record.decode(kind, range(num_images))
             rows_left = (2 - modality) * _num_frames(clips) - first

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import palette, svg
-from seen_jax.errors import printable, refuse
+from seen_jax.errors import counted, printable, refuse
 from seen_jax.evaluation import provenance, report
 from seen_jax.evaluation.results import BESIDE
 from seen_jax.evaluation.statistics import interval_text
@@ -105,14 +105,13 @@ def to_text(content: Mapping[str, Any]) -> str:
     if lit:
         lines += [*_heading(lit), *_lightings(lit)]
     lines += ["", "The largest losses of each kind", "", *_losses(content["kinds"])]
-    clips = f"{content['num_clips']} clips"
+    clips = counted(content["num_clips"], "clip")
     if content["num_volunteers"]:
-        plural = "s" if content["num_volunteers"] > 1 else ""
-        clips += f" of {content['num_volunteers']} volunteer{plural}"
+        clips += f" of {counted(content['num_volunteers'], 'volunteer')}"
     lines += [
         "",
         f"{content['source']} data, {content['split']} split ({content['dataset']}), "
-        f"{clips}, {content['setting']}, {content['passes']} passes",
+        f"{clips}, {content['setting']}, {counted(content['passes'], 'pass')}",
         f"epoch {content['epoch']} (step {content['step']}), {content['choice']}",
         f"run {content['workdir']}: {content['command']}",
     ]

@@ -29,7 +29,7 @@ from flax import linen as nn
 
 from seen_jax import files, see
 from seen_jax.data.batches import Batches
-from seen_jax.errors import UserError, check_option, refuse
+from seen_jax.errors import UserError, check_option, counted, refuse
 from seen_jax.evaluation.restored import Restored
 from seen_jax.export import compare, torch_files
 from seen_jax.export.convert import torch_from_variables
@@ -152,8 +152,8 @@ def check_network(model: nn.Module) -> None:
 def to_text(manifest: dict[str, Any]) -> str:
     """Says how the programs of a bundle agree with JAX, and which formats it lacks."""
     lines = [
-        f"{name}: {figures['num_windows']} windows, largest difference of a logit "
-        f"{figures['largest_relative']:.1e} of the window's largest, "
+        f"{name}: {counted(figures['num_windows'], 'window')}, largest difference of a "
+        f"logit {figures['largest_relative']:.1e} of the window's largest, "
         f"{100 * figures['share_equal']:.1f} % the same emotion"
         + (f", {len(x)} decided by rounding" if (x := figures["by_rounding"]) else "")
         for name, figures in manifest["parity"].items()

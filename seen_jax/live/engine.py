@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seen_jax.cameras.periods import Period
-from seen_jax.errors import UserError
+from seen_jax.errors import UserError, counted
 from seen_jax.event_folder import centre_square
 from seen_jax.events import Recording, accumulate
 from seen_jax.live.intake import Arrival
@@ -110,9 +110,8 @@ class Engine:
         period = arrival.period
         event_frame, intensity_frame, late = self._images(arrival)
         notes = [*arrival.notes, *self._follow(arrival)]
-        notes += [f"{late} events came after their period and are left out"] * bool(
-            late
-        )
+        if late:
+            notes.append(f"{counted(late, 'event')} left out, after the period's end")
         self._stream.push_event(period.index, event_frame)
         self._stream.push_intensity(period.index, intensity_frame)
         probabilities = self._predicted() if is_newest else None
@@ -120,8 +119,8 @@ class Engine:
         spikes = operations = latency_ms = None
         if probabilities is not None:
             latency_ms = 1000 * (self.clock() - arrival.ended_s)
-            if (counted := self.runtime.spikes) is not None:
-                spikes = dict(zip(LAYERS, counted[0].tolist(), strict=True))
+            if (fired := self.runtime.spikes) is not None:
+                spikes = dict(zip(LAYERS, fired[0].tolist(), strict=True))
                 operations = int(self.runtime.operations[0])
         return Moment(
             number=period.index,
@@ -155,7 +154,9 @@ class Engine:
             if has_restarted := period.start_us < last.end_us:
                 notes.append("the camera's clock restarted, and so do the windows")
             else:
-                notes.append(f"{dropped} periods dropped: a gap in the timestamps")
+                notes.append(
+                    f"{counted(dropped, 'period')} dropped: a gap in the timestamps"
+                )
             if has_restarted or dropped >= self._stream.span:
                 self._stream = Stream(self.runtime)
         return notes + self._staleness(period, length_us)

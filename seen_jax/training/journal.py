@@ -19,7 +19,7 @@ import tensorboardX
 import tqdm
 
 from seen_jax import curves, files, metrics
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.training import rows as rows_lib
 from seen_jax.training.rows import CHOICES, Row
 from seen_jax.training.workdir import RESUME
@@ -62,7 +62,7 @@ class Journal:
         if tail:
             self.say(f"{path}: the last line was cut off and is dropped")
         if len(rows) < epoch:
-            rule = f"rows of the {epoch} epochs that the checkpoint has seen"
+            rule = f"rows of {counted(epoch, 'epoch')}, as the checkpoint has seen"
             refuse(path, rule, len(rows), rows_lib.REMEDY)
         self.rows = rows[:epoch]
         with files.explained(workdir, RESUME):

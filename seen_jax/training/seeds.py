@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import files, metrics
-from seen_jax.errors import refuse, run_command
+from seen_jax.errors import counted, refuse, run_command
 from seen_jax.training.rows import CHOICES, Row, chosen_row, read_rows
 from seen_jax.training.workdir import different, load_config
 
@@ -29,7 +29,7 @@ def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
     rows = read_rows(workdir)
     done = max((row["epoch"] for row in rows if "war" in row), default=0)
     if done < num_epochs:
-        rule = f"a run of {num_epochs} epochs"
+        rule = f"a run of {counted(num_epochs, 'epoch')}"
         refuse(workdir, rule, f"{done} evaluated", "train it to its end")
     return chosen_row(rows, select)
 
@@ -46,7 +46,7 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
     titles = [title.replace("|", r"\|") for title in metrics.titles(columns)]
     lines = [
         f"Percent of {next(iter(runs.values()))['split']} clips; {CHOICES[select]}; "
-        f"{len(runs)} seeds; spread: standard deviation over seeds.",
+        f"{counted(len(runs), 'seed')}; spread: standard deviation over seeds.",
         "",
         f"| seed | epoch | {' | '.join(titles)} |",
         f"| --- |{' ---: |' * (len(columns) + 1)}",

@@ -75,8 +75,8 @@ def test_recover_reads_the_packets_that_are_there(file):
     assert ends[-1] == table
     num_events = len(ends) - 1 - 10
     for size, count, note in (
-        (ends[num_events + 4] + 9, 4, "; 9 bytes that follow are not a whole packet"),
-        (ends[num_events + 4] + 3, 4, "; 3 bytes that follow"),
+        (ends[num_events + 4] + 9, 4, "; 9 bytes left out, not a whole packet"),
+        (ends[num_events + 4] + 3, 4, "; 3 bytes left out"),
         (ends[num_events + 1], 1, "how many never reached the file is unknown"),
         (table, 10, "how many never reached the file is unknown"),
     ):
@@ -93,7 +93,7 @@ def test_recover_reads_the_packets_that_are_there(file):
     file.write_bytes(data[: ends[num_events + 2] + 5])
     part = read_recording(file, recover=True)
     missing = table - ends[num_events + 2]
-    assert part.notes[0].endswith(f"; {missing} bytes are missing")
+    assert part.notes[0].endswith(f"; missing: {missing} bytes")
     assert len(part.times_us) == 2
     # As a power cut leaves it: zeros to the end.
     file.write_bytes(died(data, ends[num_events + 3]).ljust(len(data), b"\0"))
@@ -118,7 +118,7 @@ def test_recover_reads_what_comes_before_a_broken_packet(file):
         read_recording(file, limit_s=5)
     recording = read_recording(file, recover=True, limit_s=5)
     assert len(recording.times_us) == 6
-    assert "packets is lost" in recording.notes[0]
+    assert "lost after" in recording.notes[0]
 
 
 def test_the_command_recovers_and_counts_stale_images(file, tmp_path, capsys):

@@ -122,7 +122,7 @@ def test_what_is_late_or_stale_is_said():
     engine = engine_of()
     events = [(5, 6, 0, 1), (PERIOD_US - 1, 7, 0, 1), (PERIOD_US, 8, 0, 1)]
     (moment,) = engine.take([arrival(1, events=events)])
-    assert moment.notes == ("2 events came after their period and are left out",)
+    assert moment.notes == ("2 events left out, after the period's end",)
     assert np.argwhere(moment.event_frame != moment.event_frame[-1, -1]).tolist() == [
         [0, 3]
     ]
