@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from seen_jax.errors import counted
 from seen_jax.evaluation.activity import (
     MOST,
     NEURONS,
@@ -191,8 +192,9 @@ def to_text(facts: dict[str, Any]) -> str:
     steps = range(1, facts["num_steps"] + 1)
     lines = [
         *_wrapped(
-            f"Efficiency of one window, mean over {facts['num_clips']:,} clips of the "
-            "first pass (of a larger split, as many drawn by the seed)"
+            "Efficiency of one window, mean over "
+            f"{counted(facts['num_clips'], 'clip', ',')} of the first pass (of a "
+            "larger split, as many drawn by the seed)"
         ),
         *_wrapped(
             f"{facts['num_parameters']:,} parameters. On dense inputs the network "

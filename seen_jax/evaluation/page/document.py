@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from seen_jax import metrics, see
+from seen_jax.errors import counted
 from seen_jax.evaluation import analysis, provenance, report
 from seen_jax.evaluation.page import (
     answers,
@@ -222,7 +223,7 @@ def _data(one: Shown) -> dict[str, str]:
         real = ", no real people" if facts["source"].startswith("simulated") else ""
         data = f"{facts['source']}{real}; {DATASETS.get(dataset, dataset)}, "
         data += str(facts.get("split"))
-    clips = f"{len(s.results.names):,} clips"
+    clips = counted(len(s.results.names), "clip", ",")
     if s.results.volunteers is not None:
         number = len({*s.results.volunteers.tolist()})
         clips += f" of {number} people" if number > 1 else " of one person"
