@@ -29,7 +29,7 @@ from seen_jax.benchmarks import timing
 from seen_jax.data.clips import Clips
 from seen_jax.data.mixed import from_files, gather
 from seen_jax.data.store import Store
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.evaluation import statistics
 from seen_jax.evaluation.restored import Restored, find_data, open_batches, restore
 from seen_jax.training import setup, state
@@ -227,8 +227,8 @@ def to_text(result: dict[str, Any]) -> str:
         f"{result['run']}; {result['source']} data; {result['machine']}",
         f"{count} {'person' if count == 1 else 'people'} "
         f"({result['num_left_out']} left out with too few clips), "
-        f"{result['num_clips']} clips, {result['draws']} draws, "
-        f"{result['passes']} passes; 95 % intervals over people",
+        f"{result['num_clips']} clips, {counted(result['draws'], 'draw')}, "
+        f"{counted(result['passes'], 'pass')}; 95 % intervals over people",
         f"{'clips of a label':18}{'WAR, percent':>24}{'gain':>24}",
     ]
     for point in result["curve"]:
@@ -236,8 +236,8 @@ def to_text(result: dict[str, Any]) -> str:
         lines.append(f"{point['clips']:<18}{_percent(point['war']):>24}{gain:>24}")
     change = _percent(others["change"], "+")
     lines += [
-        f"others: {100 * others['before']:.1f} before, change {change}, with {most} "
-        "clips of each label, last draw",
+        f"others: {100 * others['before']:.1f} before, change {change}, with "
+        f"{counted(most, 'clip')} of each label, last draw",
         f"{result['seconds']:.1f} s to mix the clips and take the steps, the median",
     ]
     return "\n".join(lines)
