@@ -70,7 +70,7 @@ def main() -> int:
         with workdir.claimed(folder):
             run = task.config, task.fingerprints, origin
             for line in workdir.check_config(folder, *run):
-                print(f"a run that left no checkpoint starts anew with {line}")
+                print(f"a run that left no checkpoint starts again with {line}")
             return exit_code(loop.train(task, folder, weights))
 
 

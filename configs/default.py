@@ -93,7 +93,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.label_smoothing = 0.0  # share of a target that all classes divide
     config.class_weights = "equal"  # or balanced: each class counts as much as another
 
-    # Which epoch counts: last, or the best by WAR on the clips of some volunteers held
+    # The selected epoch: last, or the best by WAR on the clips of some volunteers held
     # out of the training part (validation), or on the test split, as published (test).
     config.select = "last"
     config.validation_volunteers = 9  # held out where select is validation

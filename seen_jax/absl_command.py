@@ -39,7 +39,7 @@ def run(
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses flags as absl does, but for help, of which it makes exit code 1."""
+    """Parses flags as absl does, but exits with 0 after --help, not with 1."""
     try:
         return app.parse_flags_with_usage(argv)
     except SystemExit as end:

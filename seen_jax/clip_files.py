@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import images, see
-from seen_jax.errors import UserError, one_of, refuse, shortened
+from seen_jax.errors import UserError, counted, one_of, refuse, shortened
+from seen_jax.files import explained
 from seen_jax.problems import Problem
 from seen_jax.split import Annotation, Split
 
@@ -98,27 +99,24 @@ def _entries(directory: Path, junk: list[Path]) -> tuple[list[Path], list[Proble
     """Lists a folder, in order, or its problem; adds what is junk to `junk`."""
     entries = []
     try:
-        paths = sorted(directory.iterdir())
-    except OSError as error:
-        return [], [Problem(str(directory), "a readable folder", _why(error))]
+        with explained(directory, rule="a readable folder"):
+            paths = sorted(directory.iterdir())
+    except UserError as error:
+        return [], [Problem(error.what, error.expected, error.got)]
     for path in paths:
         is_junk = path.name.startswith(".") or path.name.lower() in JUNK
         (junk if is_junk else entries).append(path)
     return entries, []
 
 
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
 def _instead(path: Path) -> str:
-    """Says what is there instead of a folder."""
+    """Describes a path that is not a folder."""
     try:
         path.stat()
     except FileNotFoundError:
         return "a broken link" if path.is_symlink() else "none"
     except OSError as error:
-        return _why(error)
+        return error.strerror
     return "a file"
 
 
@@ -225,8 +223,8 @@ def _count_problems(
 ) -> list[Problem]:
     """Says which images are missing or too many: a line for a folder or for both.
 
-    The clip's name says how many there should be; one of no length should have as many
-    as its segment needs and as the longer modality has.
+    The clip's name says how many there should be; without a length there, a clip should
+    have as many as its segment needs and as the longer modality has.
     """
     fields = see.parse_name(name)
     count = max(1 + max(x, default=-1) for x in files)
@@ -245,9 +243,9 @@ def _count_problems(
         if clip_dir and (text := _difference(of, count, first))
     }
     if len(got) == 2 and len({*got.values()}) == 1:
-        rule = f"{count} images of each modality, {span}"
+        rule = f"{counted(count, 'image')} of each modality, {span}"
         return [Problem(name, rule, got.popitem()[1], tolerated=True)]
-    rule = f"{count} images, {span}"
+    rule = f"{counted(count, 'image')}, {span}"
     return [Problem(str(x), rule, text, tolerated=True) for x, text in got.items()]
 
 
@@ -277,12 +275,12 @@ def as_published(
 ) -> tuple[Clip, tuple[int, int]]:
     """Drops images as the published loader does, of each modality by itself.
 
-    Index i of a window is then the i-th image of the segment that is there, in either
+    Index i of a window is then the i-th existing image of the segment, in either
     modality, and no longer the same 1/30 s. Images at the end of the longer list have
     no partner and are dropped too, so that a clip has as many of each.
 
     Returns:
-      The clip, and how many event and intensity frames of its segment are not there.
+      The clip, and how many event and intensity frames of its segment are missing.
     """
     segment = range(annotation.start, annotation.end)
     kept = [[path for i, path in of.items() if i in segment] for of in files]
@@ -300,17 +298,16 @@ def read_images(files: Sequence[Path]) -> tuple[str, list[Problem]]:
     sha256, problems, sizes, num_bytes = hashlib.sha256(), [], {}, 0
     for path in files:
         try:
-            if not path.is_file():  # a pipe would be waited for
-                raise OSError("no regular file")
-            if (size := path.stat().st_size) > images.MAX_BYTES:
-                refuse(path, f"an image of at most {images.MAX_BYTES} bytes", size)
-            data = path.read_bytes()
+            with explained(path, rule=(rule := "a readable file")):
+                if not path.is_file():  # reading a pipe would block
+                    refuse(path, rule, "not a regular file")
+                if (size := path.stat().st_size) > images.MAX_BYTES:
+                    refuse(path, f"an image of at most {images.MAX_BYTES} bytes", size)
+                data = path.read_bytes()
             sha256.update(data)
             num_bytes += len(data)
             height, width = images.decode_jpeg(data).shape
             sizes[path] = f"{width} x {height}", width == height
-        except OSError as error:
-            problems.append(Problem(str(path), "a readable file", _why(error)))
         except UserError as error:
             problems.append(Problem(str(path), error.expected, error.got))
     if num_bytes > MAX_CLIP_BYTES:

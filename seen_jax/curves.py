@@ -37,7 +37,7 @@ def plots(
       runs: by name, see `draw`. Of several the legend has the name of each, whose WAR
         is solid and whose training accuracy is dashed.
       num_classes: K.
-      chosen: the epochs that count, of some of the runs.
+      chosen: the selected epochs, of some of the runs.
     """
     rows = [row for of_run in runs.values() for row in of_run]
     epochs = [row["epoch"] for row in rows]

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 
 class UserError(ValueError):
-    """Something that was given cannot be used; the message says what to do about it.
+    """A user's input cannot be used; the message says what to do about it.
 
     A command prints the message and ends with exit code 1 (`run_command`). Any other
     exception is a fault of this program and keeps its traceback.
@@ -28,7 +28,7 @@ def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoR
     Args:
       what: the file or the argument.
       expected: the rule that it breaks.
-      got: what is there instead.
+      got: the actual value.
       remedy: what to do, as a command that can be pasted where there is one.
     """
     text = f"{what}: expected {expected}, got {got}"
@@ -48,13 +48,19 @@ def one_of(names: Collection[str]) -> str:
     return "one of " + ", ".join(names)
 
 
+def counted(number: int, noun: str, form: str = "") -> str:
+    """Returns a number with its noun, "1 clip" or "2 passes"; `form` as of `format`."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:{form}} {noun}{'' if number == 1 else ending}"
+
+
 def shortened(text: str, length: int = 120) -> str:
     """Returns a text, or its beginning."""
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Escapes what a terminal would obey or hide, but for the characters in `keep`."""
+    """Escapes what a terminal would obey or hide, except the characters in `keep`."""
     return "".join(
         x if x.isprintable() or x in keep else x.encode("unicode_escape").decode()
         for x in text
@@ -67,8 +73,8 @@ def run_command(
     """Calls a command's main function and returns its exit code.
 
     A `UserError` and errors of the kinds in `also` are printed as they are, an
-    `OSError` with its file; Ctrl-C gives 130, as a shell has it, and a reader of the
-    output who has enough, such as `head`, 141.
+    `OSError` with its file; Ctrl-C gives 130, as a shell has it, and a closed output,
+    such as a pipe to `head`, 141.
     """
     try:
         return main() or 0

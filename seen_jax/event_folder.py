@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seen_jax import see
 from seen_jax.cameras.sources import read_recording
-from seen_jax.errors import refuse, run_command
+from seen_jax.errors import counted, refuse, run_command
 from seen_jax.events import (
     PIXEL_RULES,
     Recording,
@@ -182,14 +182,16 @@ def summary(recording: Recording, images: ClipImages) -> str:
         100 * (images.event_frames == level).mean()
         for level in (see.EVENT_ON, see.EVENT_OFF)
     )
-    early = f", the first one also for the {num_early} periods that end before it"
+    early = f", the first one also for {counted(num_early, 'earlier period')}"
     return (
-        f"recording   {len(events)} events, {num_frames} intensity frames, "
+        f"recording   {counted(len(events), 'event')}, "
+        f"{counted(num_frames, 'intensity frame')}, "
         f"{width} x {height}, {(events.t[-1] - events.t[0]) / 1e6:.3f} s\n"
         f"crop        {part.resolution[0]} x {part.resolution[1]}: "
-        f"{len(part.events)} events, {num_on} ON, {len(part.events) - num_on} OFF\n"
-        f"periods     {len(counts)} from {edges_us[0]} us on: {counts.sum()} "
-        f"events, {counts.min()} to {counts.max()} in one; "
+        f"{counted(len(part.events), 'event')}, {num_on} ON, "
+        f"{len(part.events) - num_on} OFF\n"
+        f"periods     {len(counts)} from {edges_us[0]} us on: "
+        f"{counted(counts.sum(), 'event')}, {counts.min()} to {counts.max()} in one; "
         f"the recording ends at {100 * last:.0f} % of the last\n"
         f"pixels      {on:.1f} % ON, {off:.1f} % OFF\n"
         f"intensity   {num_shown} of {num_frames} frames shown{early * bool(num_early)}"
@@ -259,7 +261,7 @@ def parse_preview(text: str) -> Path:
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how events and pixels become images: --period_us, --crop, --pixel."""
+    """Adds --period_us, --crop and --pixel: how events become images."""
     text = "length of a period; a fraction is exact; default: %(default)s"
     period = Fraction(see.FRAME_PERIOD_US)
     parser.add_argument("--period_us", type=parse_period, default=period, help=text)

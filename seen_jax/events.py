@@ -5,8 +5,8 @@ levels, one per period. Period i covers [start + i * period, start + (i + 1) * p
 SEE does not say whether the last event or the sum decides a pixel that saw both
 polarities, so `pixel` chooses.
 
-Note: 1/30 s is no whole number of microseconds. A period of 33,333 us, SEE's "33 ms",
-falls behind a 30 Hz clock by 10 us a second; `Fraction(10**6, 30)` does not.
+Note: a period of 33,333 us, SEE's "33 ms", drifts from a 30 Hz clock by 10 us a second;
+`Fraction(10**6, 30)` does not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numbers import Rational
 import numpy as np
 
 from seen_jax import see
-from seen_jax.errors import check_option, refuse
+from seen_jax.errors import check_option, counted, refuse
 
 PIXEL_RULES = ("last", "sum")
 MAX_PERIOD_US = 10**12  # keeps the edges of 100,000 periods within int64
@@ -64,7 +64,7 @@ class Events:
         return len(self.t)
 
     def join(self, later: Events) -> Events:
-        """Puts later events behind these."""
+        """Appends later events."""
         return Events(
             *(np.concatenate([getattr(x, k) for x in (self, later)]) for k in _FIELDS)
         )
@@ -203,7 +203,8 @@ def accumulate(
       start_us, period_us, num_periods: see `period_edges`.
       shape: (H, W) of the image, pixels.
       pixel: `last`, the last event of the period decides a pixel; `sum`, the sign of
-        ON minus OFF does, and a pixel with as many of both is as one without events.
+        ON minus OFF does, and a pixel with equally many of both counts as one without
+        events.
 
     Returns:
       uint8 (N, H, W) of EVENT_OFF, EVENT_NONE and EVENT_ON.
@@ -257,7 +258,9 @@ def _bounds(events: Events, edges: np.ndarray) -> np.ndarray:
     bounds = np.searchsorted(events.t, edges)
     if bounds[0] != 0 or bounds[-1] != len(events):
         rule = f"timestamps in [{edges[0]}, {edges[-1]}) us"
-        got = f"{bounds[0]} events before and {len(events) - bounds[-1]} after"
+        got = (
+            f"{counted(bounds[0], 'event')} before and {len(events) - bounds[-1]} after"
+        )
         remedy = "start earlier and take num_periods from num_periods_of"
         refuse("events", rule, got, remedy)
     return bounds

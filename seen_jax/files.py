@@ -18,37 +18,61 @@ from seen_jax.errors import UserError, refuse, shortened
 
 MAX_JSON_BYTES = 64 << 20  # a split file of SEE has 0.5 MB, a result file 0.7 MB
 RECOPY = "copy it again"
+READABLE = "a file that can be read"
 
 
 @contextlib.contextmanager
 def explained(
-    path: str | os.PathLike, remedy: str = "make room or give another place"
+    path: str | os.PathLike,
+    remedy: str = "make room or give another place",
+    rule: str = "a place that can be written and has room",
 ) -> Iterator[None]:
-    """Turns an `OSError` of writing to a path into a `UserError` that names it."""
+    """Turns an `OSError` at a path into a `UserError` that names it."""
     try:
         yield
     except OSError as error:
-        rule = "a place that can be written and has room"
         refuse(path, rule, error.strerror or error, remedy)
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Writes a file that is complete or absent, whatever ends the process.
+    """Writes a file as `new_file` does."""
+    with new_file(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike, ending: str = "") -> Iterator[Path]:
+    """Gives the path of a file to write, which becomes `path` when the block ends.
+
+    It is complete or absent, whatever ends the process; an error leaves a file of that
+    name as it was.
+
+    Args:
+      path: the parts of one path are the same file, so one process at a time writes it.
+      ending: of the part's name, .NAME.part, for writers that look at it.
 
     Raises:
-      OSError: it cannot be written; a file of that name is left as it was.
+      OSError: the file cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
+    part = path.with_name(f".{path.name}.part{ending}")
+    try:
+        yield part
+        put_in_place(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Gives a written file its name, once its content is on the disk."""
+    with open(part, "rb") as file:
         os.fsync(file.fileno())
     os.replace(part, path)
 
 
 def _anything(folder: Path) -> str:
-    """Says what keeps a folder from being replaced, "" if it may be."""
+    """Returns what prevents a folder from being replaced, "" if nothing does."""
     return "one with something in it" if any(folder.iterdir()) else ""
 
 
@@ -116,7 +140,7 @@ def check_free(
     """Raises a `UserError` unless a folder may be written at `out`.
 
     Args:
-      out: what is there may be nothing, or a folder without obstacle.
+      out: may be absent, or a folder without an obstacle.
       rule: what may be there, in words.
       obstacle: from an existing folder to what keeps it from being replaced, or "".
     """
@@ -169,26 +193,25 @@ def read_text(path: str | os.PathLike, remedy: str = RECOPY) -> str:
     """Reads a text file of at most `MAX_JSON_BYTES`.
 
     Raises:
-      UserError: it is absent, no regular file (a pipe would be waited for), too large,
-        not UTF-8, or cannot be read.
+      UserError: it is absent, not a regular file (a pipe would block), too large, not
+        UTF-8, or cannot be read.
     """
     path = Path(path)
-    try:
+    with explained(path, remedy, READABLE):
         if not path.exists():
             refuse(path, "a file", "none", remedy)
         if not path.is_file():
             refuse(path, "a file", "a folder or a device", remedy)
         if (size := path.stat().st_size) > MAX_JSON_BYTES:
             refuse(path, f"at most {MAX_JSON_BYTES} bytes", size, remedy)
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        refuse(path, "a file that can be read", error.strerror or error, remedy)
-    except UnicodeDecodeError as error:
-        refuse(path, "text in UTF-8", error, remedy)
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            refuse(path, "text in UTF-8", error, remedy)
 
 
 def read_json(path: str | os.PathLike, remedy: str = RECOPY) -> Any:
-    """Reads a JSON file; errors as `read_text`, and for text that is no JSON.
+    """Reads a JSON file; errors as `read_text`, and for text that is not JSON.
 
     An object that names a key twice is refused: `json` keeps the last one silently.
     """
@@ -203,7 +226,7 @@ def parse_json(text: str) -> Any:
     """Parses JSON.
 
     Raises:
-      ValueError: it is no JSON, nested too deep, or an object names a key twice.
+      ValueError: it is not JSON, nested too deep, or an object names a key twice.
     """
     try:
         return json.loads(text, object_pairs_hook=_object_of_unique_keys)
@@ -221,14 +244,14 @@ def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def move_into_place(source: Path, place: Path) -> None:
-    """Moves a folder or a file to a place; a folder there, of a killed run, goes."""
+    """Moves a folder or a file, in place of a folder that a killed run left there."""
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place, ignore_errors=True)
     os.replace(source, place)
 
 
 def in_use(out: Path) -> UserError:
-    """Returns the refusal of a folder that another process writes."""
+    """Returns the refusal of a folder that another process is writing."""
     return UserError(
         f"{out}: expected no other process that writes there, got one; wait for it or "
         "give another folder"

@@ -57,7 +57,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
                 grey.flags.writeable = False
                 return grey
     except UnidentifiedImageError:  # its text is an address in memory
-        why = "no JPEG or PNG"
+        why = "not a JPEG or PNG"
     except (OSError, SyntaxError, ValueError, *_BOMB) as error:
         why = str(error)
     remedy = "check the folder it comes from with python -m seen_jax.see_folder"

@@ -10,7 +10,7 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
 
 def keep_freed() -> None:
-    """Has glibc keep what is freed, as far as it is asked for later; elsewhere nothing.
+    """Makes glibc keep freed memory for reuse; does nothing with another C library.
 
     XLA takes the memory of a step on a CPU anew each time, 48 MB for a batch of 32, and
     by default glibc gives such large pieces back to the system, which then clears them

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from seen_jax.errors import UserError, printable, shortened
+from seen_jax.errors import UserError, counted, printable, shortened
 
 NUM_SHOWN = 20  # problems in a message
 
@@ -19,10 +19,10 @@ class Problem:
     Attributes:
       path: the file, folder or entry.
       expected: the rule.
-      got: what is there instead.
-      clip: the clip of the split file that it spoils; "" if it is none.
+      got: the actual value.
+      clip: the clip of the split file that it affects; "" for none.
       tolerated: the published loader passes over it silently.
-      remedy: what to do, where that is no matter of course.
+      remedy: what to do, where that is not obvious.
     """
 
     path: str
@@ -45,8 +45,7 @@ class SeeError(UserError):
 
     def __init__(self, problems: Iterable[Problem], command: str = ""):
         self.problems, self.command = tuple(problems), command
-        count = len(self.problems)
-        head = f"{count} problem{'s' if count != 1 else ''} in the SEE data:"
+        head = f"{counted(len(self.problems), 'problem')} in the SEE data:"
         super().__init__("\n  ".join([head, *excerpt_of(self.problems, command)]))
 
     def __reduce__(self):  # the default one would pass the text as the problems

@@ -34,8 +34,8 @@ def evaluate(
       (P, N, K) probabilities, in the order of the clips.
 
     Raises:
-      UserError: a clip that is not there once in each pass, or predictions of another
-        shape or not finite.
+      UserError: a clip does not appear exactly once in each pass, or predictions have
+        another shape or are not finite.
     """
     if num_passes < 1:
         refuse("passes", "1 or more", num_passes)

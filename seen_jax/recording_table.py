@@ -60,7 +60,7 @@ def read_table(
       The rows that are right, and (line, problem) of each other one.
 
     Raises:
-      UserError: it is no such table, or has no rows.
+      UserError: it is not such a table, or has no rows.
     """
     text = read_text(path, "name a CSV file").removeprefix("\ufeff")
     # Note: `splitlines` ends a line at U+2028, a form feed and others, too.
@@ -121,7 +121,7 @@ def _parse_row(path: Path, line: int, header, fields, crop) -> Row:
             raise UserError(f"crop: {error}") from error
     recording = path.parent / cells["recording"]
     if not recording.is_file() and not digest.is_bag_folder(recording):
-        got = "no regular file" if recording.exists() else "none"
+        got = "not a regular file" if recording.exists() else "none"
         refuse("recording", "a file", f"{got} at {recording}")
     others = cells.keys() - {*COLUMNS, *OVERRIDES}
     return Row(

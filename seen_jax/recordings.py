@@ -29,7 +29,7 @@ from typing import Any
 from seen_jax import see
 from seen_jax.cameras import digest
 from seen_jax.cameras.sources import read_once
-from seen_jax.errors import UserError, refuse, run_command
+from seen_jax.errors import UserError, counted, refuse, run_command
 from seen_jax.event_folder import (
     ClipImages,
     add_image_arguments,
@@ -66,7 +66,7 @@ def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
         lines = [f"  line {line}: {text}" for line, text in sorted(problems)]
         if (more := len(lines) - _SHOWN) > 0:
             lines[_SHOWN:] = [f"  and {more} more"]
-        what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        what = counted(len(problems), "problem")
         raise UserError("\n".join([f"{path}: {what}, nothing was written:", *lines]))
 
 
@@ -215,7 +215,7 @@ def write_folder(
       clips: see `read_table`.
       out: new, empty, or left by an earlier call with the same table and options.
       divided: False puts all clips into the subset training.
-      recover: whether to read what is left of recordings that are not complete.
+      recover: whether to read what is left of incomplete recordings.
 
     Returns:
       The content of the split file.
@@ -333,7 +333,9 @@ def summary(content: dict[str, Any]) -> str:
     numbers = (f"{len(x):9}" for x in people)
     lines.append(" ".join([f"{'volunteers':{width}}", *numbers]))
     if both := people[0] & people[1]:
-        lines.append(f"in both subsets, as the table says: {len(both)} volunteers")
+        lines.append(
+            f"in both subsets, as the table says: {counted(len(both), 'volunteer')}"
+        )
     return "\n".join(lines)
 
 
@@ -372,7 +374,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     content = write_folder(**vars(args), progress=True)
     print("\n".join([*notes(args.out), summary(content)]))
-    print(f"{len(content['database'])} clips in {args.out}")
+    print(f"{counted(len(content['database']), 'clip')} in {args.out}")
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from seen_jax.errors import UserError, one_of, refuse
+from seen_jax.errors import UserError, counted, one_of, refuse
 
 EMOTIONS = ("angry", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 LIGHTINGS = ("normal", "Overexposed", "Low", "HDR")  # spelled as the dataset does
@@ -87,7 +87,7 @@ class ClipName:
         what, fields = f"clip name {name!r}", name.split("_")
         if len(fields) != len(_FIELDS):
             rule = f"a clip name of {len(_FIELDS)} fields ({'_'.join(_FIELDS)})"
-            refuse(what, rule, f"{len(fields)} field{'s' if fields[1:] else ''}")
+            refuse(what, rule, counted(len(fields), "field"))
         values: dict[str, Any] = {}
         for (part, (rule, read)), text in zip(_FIELDS.items(), fields, strict=True):
             values[part] = read(text)
@@ -132,7 +132,7 @@ METADATA_FIELDS = ("volunteer", "sex", "age", "degree", "lighting")
 
 
 def parse_name(name: str) -> ClipName | None:
-    """Returns the fields of a clip's name, None if it is no name of SEE."""
+    """Returns the fields of a clip's name, None if it is not a name of SEE."""
     try:
         return ClipName.parse(name)
     except UserError:

@@ -34,7 +34,14 @@ from seen_jax.clip_files import (
     read_images,
     unlisted,
 )
-from seen_jax.errors import UserError, check_option, printable, refuse, run_command
+from seen_jax.errors import (
+    UserError,
+    check_option,
+    counted,
+    printable,
+    refuse,
+    run_command,
+)
 from seen_jax.files import check_file, explained, read_json, write_whole
 from seen_jax.problems import Problem, SeeError, excerpt, excerpt_of
 from seen_jax.processes import map_in_processes
@@ -283,7 +290,7 @@ def _passes(problem: Problem, on_problem: str) -> bool:
 
 
 def _with_hint(problem: Problem, folder: SeeFolder, option: str) -> Problem:
-    """Adds the options that would find a part which is not where it is looked for."""
+    """Adds the options that name a part which is not at its default place."""
     root, name = folder.root, getattr(folder, option)
     if problem.path != str(root / name) or problem.got != "none":
         return problem
@@ -336,7 +343,7 @@ def passed_over_lines(contents: Contents) -> list[str]:
     """Says what was left out, dropped and passed over, with the reasons."""
     lines = []
     if contents.num_junk:
-        lines.append(f"{contents.num_junk} files of file managers passed over")
+        lines.append(f"files of file managers passed over: {contents.num_junk}")
     lines += left_out_lines(contents)
     if contents.dropped:
         events, frames = map(sum, zip(*contents.dropped.values(), strict=True))
@@ -349,8 +356,7 @@ def passed_over_lines(contents: Contents) -> list[str]:
     of_clips = {x for x in contents.passed_over if x.clip in contents.left_out}
     others = [x for x in contents.passed_over if x not in of_clips]
     if others:
-        plural = "s" if len(others) != 1 else ""
-        lines.append(f"{len(others)} problem{plural} passed over:")
+        lines.append(f"{counted(len(others), 'problem')} passed over:")
         lines += _excerpt(contents, others)
     return [printable(line) for line in lines]
 
@@ -409,10 +415,9 @@ def main(argv: list[str] | None = None) -> int:
     if contents.problems:
         lines = left_out_lines(contents)  # perhaps what made the others
         print(*lines, *excerpt_of(contents.problems, contents.command), sep="\n")
-        count = len(contents.problems)
         if any(x.clip or x.tolerated for x in contents.problems):
             print("--on_problem=leave_out leaves the clips out that have one")
-        print(f"{count} problem{'s' if count != 1 else ''}")
+        print(counted(len(contents.problems), "problem"))
         return 1
     if path:
         split = split_by_volunteer(contents.used_split, args.seed)

@@ -64,7 +64,7 @@ class Split:
       labels: class names in class-index order.
       clips: an annotation per clip.
       frames_per_s: of all clips.
-      wrong_subsets: subset of the entries that are no annotation but name one.
+      wrong_subsets: the subset named by each entry that lacks a valid annotation.
     """
 
     labels: tuple[str, ...]
@@ -149,7 +149,7 @@ def _label_rule(labels: Collection[str]) -> str:
 def _shared(
     problems: list[Problem], labels: Collection[str], path: str
 ) -> list[Problem]:
-    """Makes one problem, of `labels`, of a label that several clips have."""
+    """Returns one problem of `labels` for a label that several clips have."""
     rule = _label_rule(labels)
     counts = Counter(x.got for x in problems if x.expected == rule)
 
@@ -165,7 +165,7 @@ def _shared(
 def _parse_labels(labels: Any) -> tuple[tuple[str, ...], str]:
     """Returns the labels and the rule that they break, "" if none.
 
-    Those of SEE are spelled as in `EMOTIONS`, since a case differs in the instructions.
+    Those of SEE are spelled as in `EMOTIONS`, since the instructions differ in case.
     """
     if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
         return (), "a list of 2 or more different names"

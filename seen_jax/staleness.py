@@ -87,5 +87,5 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the longest time without an intensity frame that is accepted; default: "
     seconds = dict(type=_seconds, default=MAX_STALE_S, metavar="SECONDS")
     parser.add_argument("--max_stale_s", **seconds, help=text + "%(default)s")
-    text = "read what is left of a recording that is not complete"
+    text = "read what is left of an incomplete recording"
     parser.add_argument("--recover", action="store_true", help=text)

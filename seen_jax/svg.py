@@ -21,7 +21,7 @@ STYLE = """svg { font-family: system-ui, sans-serif; color: #222; background: #f
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis goes from and to, and what is written where."""
+    """The range of an axis, and the texts of its ticks."""
 
     title: str
     low: float
@@ -159,7 +159,7 @@ def dots(shares: Sequence[tuple[float, str]], colour: str, x: Axis, words: str) 
     """Draws a dot at each share, above each other where they would cover each other.
 
     Args:
-      shares: where on `x`, and what is said of the dot where one points at it.
+      shares: where on `x`, and the dot's tooltip.
     """
     size = 11
     levels: list[float] = []  # where the last dot of each is

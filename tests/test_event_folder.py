@@ -86,7 +86,7 @@ def test_a_late_first_intensity_frame_loses_no_event_and_is_told():
     images = clip_images(recording, crop=(0, 0, 4), period_us=100)
     assert (images.counts.tolist(), images.shown.tolist()) == ([1, 1, 1], [0, 0, 0])
     text = event_folder.summary(recording, images)
-    assert "the first one also for the 2 periods that end before it" in text
+    assert "the first one also for 2 earlier periods" in text
 
 
 def test_too_many_periods_point_to_a_wrong_timestamp():

@@ -164,7 +164,7 @@ def test_errors_of_accumulate():
     where = {"start_us": 10, "period_us": 10, "num_periods": 3, "shape": (5, 5)}
     accumulate(events, **where)
     for change, text in (
-        ({"start_us": 11}, r"in \[11, 41\) us, got 1 events before and 0 after"),
+        ({"start_us": 11}, r"in \[11, 41\) us, got 1 event before and 0 after"),
         ({"num_periods": 2}, r"in \[10, 30\) us, got 0 events before and 1 after"),
         ({"num_periods": 0}, r"in \[10, 10\) us, got 0 events before and 2 after"),
         ({"num_periods": -1}, "num_periods: expected at least 0, got -1"),

@@ -99,10 +99,15 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
         patch.setattr(os, "replace", lambda *x: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(OSError, match="full"):
             files.write_whole(path, b"another")
+    with pytest.raises(KeyError), files.new_file(path, ".txt") as part:
+        assert part == tmp_path / ".file.part.txt"
+        part.write_text("a half")
+        raise KeyError
     assert path.read_text() == "one"
+    assert [x.name for x in tmp_path.iterdir()] == ["file"]
     files.write_whole(path, b"another")
     assert path.read_text() == "another"
-    assert {x.name for x in tmp_path.iterdir()} <= {"file", ".file.part"}
+    assert [x.name for x in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_appears_when_it_is_complete(tmp_path):

@@ -6,11 +6,14 @@ Imports run downwards only. A module's layer is the longest prefix of its name i
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import seen_jax
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "seen_jax").rglob("*.py"))
@@ -141,6 +144,25 @@ def test_tests_share_through_modules_that_are_no_tests():
         for name in imports(path):
             is_test = name.startswith("tests.") and ".test_" in name
             assert not is_test, f"{path} imports {name}"
+
+
+def test_einsum_uses_the_declared_letters():
+    declared = {*re.findall(r"\b[A-Z]\b", seen_jax.__doc__)}
+    for path in MODULES:
+        if module_name(path) == "runtime.seen_runtime":  # copied alone to a board
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if getattr(getattr(node, "func", None), "attr", "") == "einsum":
+                letters = {*re.findall("[A-Za-z]", node.args[0].value)}
+                assert letters <= declared, f"{path}: {letters - declared}"
+
+
+def test_no_name_is_found():
+    """Names say what a thing is."""
+    for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, "id", getattr(node, "arg", ""))
+            assert name != "found", f"{path}: {node.lineno}"
 
 
 def test_the_model_runs_where_tfds_and_grain_are_absent():

@@ -157,7 +157,7 @@ def test_errors_say_what_was_expected():
         with pytest.raises(ValueError, match=words):
             images.load_input(broken)
     for mode, kind, why in (
-        ("L", "GIF", "no JPEG or PNG"),
+        ("L", "GIF", "not a JPEG or PNG"),
         ("RGB", "JPEG", "JPEG of mode RGB"),
         ("RGBA", "PNG", "PNG of mode RGBA"),
     ):

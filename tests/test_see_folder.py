@@ -103,14 +103,14 @@ y['metadata'] = {'volunteer': 1}; y['annotations']['segment'] = [0, 9]"; }
 # of it with * between them.
 CASES = r"""
 echo no image > $event/00001.jpg
-  {event}/00001.jpg: expected a complete grey JPEG or PNG, got 9 bytes (no JPEG or PNG)
+  {event}/00001.jpg: expected a complete grey JPEG or PNG, got 9 bytes (not a JPEG or PNG)
 for i in 3 2 1; do mv $event/0000{$((i - 1)),$i}.jpg; done
   {event}: {OF_3}, got 3: 1 missing (00000.jpg) and 1 too many (00003.jpg)
 cp $event/00001.{jpg,png}
   {event}: expected one image of the number 00001, got 00001.jpg and 00001.png
 cd $event; rm 0000[01].jpg; mkfifo 00000.jpg; mkdir 00001.jpg  # a reader would wait
-  {event}/00000.jpg: expected a readable file, got no regular file
-  {event}/00001.jpg: expected a readable file, got no regular file
+  {event}/00000.jpg: expected a readable file, got not a regular file
+  {event}/00001.jpg: expected a readable file, got not a regular file
 for x in $event $frame; do mv $x/0000{1,9}.jpg; done
   {CLIP}: {OF_EACH}, got 3: 1 missing (00001.jpg) and 1 too many (00009.jpg)
 rm $event/00001.jpg $frame/*
@@ -382,7 +382,7 @@ def test_a_file_named_jpg_starts_no_program(see_dir, tmp_path, monkeypatch):
     assert mark.exists()  # the stand-in works
     mark.unlink()
     (problem,) = problems_of(see_dir)
-    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (no JPEG or PNG)")
+    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (not a JPEG or PNG)")
     assert not mark.exists()
 
 

@@ -1,4 +1,4 @@
-"""Pictures: where things are, and that names are no markup."""
+"""Pictures: where things are, and that names are escaped."""
 
 import math
 

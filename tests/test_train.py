@@ -204,7 +204,7 @@ def test_a_run_that_resumes_with_another_program_says_so(lab, whole):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(lab):
-    """Without a checkpoint it starts anew with another config, else not."""
+    """Without a checkpoint it starts again with another config, else not."""
     # The second epoch's rate is 0.015e38: its first step overflows the weights.
     fields = {"learning_rate_decay": 1e38, "select": "last"}
     code, output = lab.run("diverged", **fields, eval_every=3, checkpoint_every=3)
@@ -215,7 +215,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(lab):
 
     code, output = lab.run("diverged", **fields, eval_every=2)
     assert code == 1 and re.search(words, output), output
-    line = "a run that left no checkpoint starts anew with eval_every: 3 -> 2\n"
+    line = "a run that left no checkpoint starts again with eval_every: 3 -> 2\n"
     assert line in output
     assert "the last good checkpoint is kept (step 3)" in output
     checkpoints = Checkpoints(lab.root / "diverged", read_only=True)

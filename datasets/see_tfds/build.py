@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from see_tfds.see_tfds_dataset_builder import Builder
 from seen_jax import see_folder
 from seen_jax.data import windows
-from seen_jax.errors import refuse, run_command
+from seen_jax.errors import counted, refuse, run_command
 
 
 def short_clips(builder: Builder) -> list[str]:
@@ -26,8 +26,8 @@ def short_clips(builder: Builder) -> list[str]:
     lengths = [end - start for x in index for start, end in x["segments"]]
     counts = {x: sum(n < x.span for n in lengths) for x in windows.SETTINGS}
     return [
-        f"{count} clips are shorter than a window of {setting} ({setting.span} frames) "
-        "and repeat cyclically, as published"
+        f"shorter than a window of {setting} ({setting.span} frames), repeated "
+        f"cyclically as published: {counted(count, 'clip')}"
         for setting, count in counts.items()
         if count
     ]
@@ -72,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         )
     )
     for name, split in builder.info.splits.items():
-        print(f"{name:5} {split.num_examples} clips, {split.num_bytes / 1e6:.1f} MB")
+        clips = counted(split.num_examples, "clip")
+        print(f"{name:5} {clips}, {split.num_bytes / 1e6:.1f} MB")
     for line in short_clips(builder):
         print(line)
     print(builder.data_path)

@@ -22,7 +22,7 @@ from seen_jax.adapt import recipe, wearer
 from seen_jax.data.batches import Batches
 from seen_jax.data.mixed import from_files, in_both
 from seen_jax.data.store import Store
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.evaluation.restored import (
     Restored,
     evaluate,
@@ -95,7 +95,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "labelled clips of that person, with clips of its training mixed in.",
         epilog="If it was killed, the same command resumes.",
     )
-    text = "a folder of train.py, whose records must be there"
+    text = "a folder of train.py, whose records must exist"
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help=text)
     text = "a SEE folder, a CLIPS.csv, or a folder with one, of one person"
     parser.add_argument("--clips", type=Path, required=True, metavar="CLIPS", help=text)
@@ -103,14 +103,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN2", help=text)
     text = "the first N clips of each label, the others show how it does; default: all"
     parser.add_argument("--per_label", type=positive, metavar="N", help=text)
-    parser.add_argument("--volunteer", help="whose clips, where they are of several")
-    text = "write this bundle for a board, too"
+    parser.add_argument("--volunteer", help="whose clips, if there are several people")
+    text = "also write this bundle for a board"
     parser.add_argument("--bundle", type=Path, metavar="BUNDLE", help=text)
     text = "of the bundle; default: native"
     parser.add_argument("--formats", type=names, help=text)
     text = "of the checkpoint to begin with; default: the selected one"
     parser.add_argument("--step", type=int, help=text)
-    text = "where RUN's records are, if they are not where they were"
+    text = "where RUN's records are, if they were moved"
     parser.add_argument("--data_dir", metavar="DIR", help=text)
     text = "where decoded frames are kept; default: as in the training"
     parser.add_argument("--store_dir", metavar="DIR", help=text)
@@ -133,7 +133,7 @@ def names(text: str) -> list[str]:
 
 
 def check_places(args: argparse.Namespace) -> None:
-    """Raises a UserError if what is written would be among something else."""
+    """Raises a UserError if a folder to write holds something else."""
     if args.formats and not args.bundle:
         refuse("--formats", "--bundle=BUNDLE beside it", "none", "give both or neither")
     out = args.out.resolve()
@@ -224,12 +224,12 @@ def adapt(
             "per_label": counts,
         }
     for line in workdir.check_config(args.out, task.config, task.fingerprints, origin):
-        print(f"a run that left no checkpoint starts anew with {line}")
+        print(f"a run that left no checkpoint starts again with {line}")
     return loop.train(task, args.out, weights)
 
 
 def number_of(clips: Sized) -> str:
-    return "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
+    return counted(len(clips), "clip")
 
 
 def each_of(counts: Mapping[str, int]) -> str:
@@ -237,7 +237,7 @@ def each_of(counts: Mapping[str, int]) -> str:
 
 
 def notes_on(counts: Mapping[str, int], per_label: int | None) -> list[str]:
-    """Says of which labels there are no clips, or fewer than were asked for."""
+    """Formats the labels that have no clips, or fewer than were asked for."""
     lines = []
     if absent := [label for label, count in counts.items() if not count]:
         text = "the network may now prefer the other labels"
@@ -261,10 +261,10 @@ def check_same(out: Path, names: list[str], counts: Mapping[str, int]) -> None:
 
 
 def tell(run: Restored, adapted: Restored, left: Store, others: Batches) -> str:
-    """Says what the networks before and after make of clips that are left.
+    """Formats the share of the clips that are left which is right before and after.
 
-    The one after has not seen them; the one before may have been trained on them, and
-    that is said.
+    The run after was not trained on them; the one before may have been, which a second
+    line states.
     """
     batches = setup.batches_of(run.config, left, left.clips, "eval")
     before, after = (
@@ -278,20 +278,20 @@ def tell(run: Restored, adapted: Restored, left: Store, others: Batches) -> str:
     if known := in_both(left, others.images, others.clips):
         text += (
             f"\n{run.facts['workdir']} was trained on {len(known)} of them: the first "
-            "figure says nothing of how well it knows someone new"
+            "figure does not show how well it reads someone new"
         )
     return text
 
 
 def tell_of_others(run: Restored, test: Batches, after: float) -> str:
-    """Says what the run makes of its test split before and after, by as many passes.
+    """Formats the share of the test split that is right before and after.
 
     Args:
       run: before.
       test: of its records.
       after: the WAR of the one after.
     """
-    found = evaluate(run, test, recipe.RECIPE["eval_passes"]).argmax(-1)
-    before = (found == test.clips.label_index).mean()
+    predicted = evaluate(run, test, recipe.RECIPE["eval_passes"]).argmax(-1)
+    before = (predicted == test.clips.label_index).mean()
     figures = f"{100 * before:.1f} % right before, {100 * after:.1f} % now"
     return f"{number_of(test.clips)} of the test split: {figures}"

@@ -1,7 +1,7 @@
 """How a run is adapted: fc1 and fc2, on windows of one person among those of others.
 
 Half of every epoch's windows show the person's clips, the other half clips that the run
-was trained on, so that it does not forget them; labels are drawn alike.
+was trained on, so that it does not forget them; labels are equally frequent.
 
 Chosen on the demonstration's run and ten further simulated people. Of six of them, with
 a clip of each emotion, fc1 and fc2 give WAR 90.3 %, all layers 91.3 % in more time.

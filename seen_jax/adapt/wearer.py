@@ -62,9 +62,9 @@ def check_table(
     volunteer: str | None = None,
     crop: tuple[int, int, int] | None = None,
 ) -> None:
-    """Raises what `read` would of the clips, before they are cut, with their lines.
+    """Raises what `read` would for the clips, before they are cut, with their lines.
 
-    Rows that are no clips are left to `recordings.write_folder`, which lists them.
+    Rows that are not valid are left to `recordings.write_folder`, which lists them.
 
     Args:
       table: of clips.

@@ -29,7 +29,7 @@ from seen_jax.benchmarks import timing
 from seen_jax.data.clips import Clips
 from seen_jax.data.mixed import from_files, gather
 from seen_jax.data.store import Store
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.evaluation import statistics
 from seen_jax.evaluation.restored import Restored, find_data, open_batches, restore
 from seen_jax.training import setup, state
@@ -106,10 +106,10 @@ def read_wearers(folder: Path, trained: Clips) -> Store:
     """Reads a SEE folder of the labels and the frame rate that a run was trained on."""
     contents = see_folder.check(see_folder.SeeFolder(folder), divided=False)
     contents.raise_problems()
-    found = list(contents.split.labels), contents.split.frames_per_s
+    got = list(contents.split.labels), contents.split.frames_per_s
     expected = list(trained.labels), trained.frames_per_s
-    if found != expected:
-        refuse(folder, f"labels and frame rate {expected}", found)
+    if got != expected:
+        refuse(folder, f"labels and frame rate {expected}", got)
     source = contents.provenance["source"]
     return from_files([*contents.clips.values()], *expected, source)
 
@@ -171,8 +171,8 @@ def make_right(run: Restored, num_passes: int) -> Callable[..., np.ndarray]:
             (batch, predict(copied, batch))
             for batch in batches.iterate(0, num_passes * len(batches))
         )
-        found = protocol.evaluate(answers, whole, num_passes).argmax(-1)
-        return (found == shown.label_index).mean(axis=0)[: len(clips)]
+        predicted = protocol.evaluate(answers, whole, num_passes).argmax(-1)
+        return (predicted == shown.label_index).mean(axis=0)[: len(clips)]
 
     return right
 
@@ -206,10 +206,10 @@ def interval_of(
     """
     members = {metrics.WAR: np.ones(len(values), bool)}
     estimate = statistics.leave_one_out(values, units, members)[metrics.WAR]
-    found = estimate.interval()
+    interval = estimate.interval()
     if num_clips is not None:
-        found = estimate.share_interval(num_clips)
-    low, high = (found.low, found.high) if found else (None, None)
+        interval = estimate.share_interval(num_clips)
+    low, high = (interval.low, interval.high) if interval else (None, None)
     return {"mean": estimate.value, "low": low, "high": high}
 
 
@@ -227,8 +227,8 @@ def to_text(result: dict[str, Any]) -> str:
         f"{result['run']}; {result['source']} data; {result['machine']}",
         f"{count} {'person' if count == 1 else 'people'} "
         f"({result['num_left_out']} left out with too few clips), "
-        f"{result['num_clips']} clips, {result['draws']} draws, "
-        f"{result['passes']} passes; 95 % intervals over people",
+        f"{result['num_clips']} clips, {counted(result['draws'], 'draw')}, "
+        f"{counted(result['passes'], 'pass')}; 95 % intervals over people",
         f"{'clips of a label':18}{'WAR, percent':>24}{'gain':>24}",
     ]
     for point in result["curve"]:
@@ -236,8 +236,8 @@ def to_text(result: dict[str, Any]) -> str:
         lines.append(f"{point['clips']:<18}{_percent(point['war']):>24}{gain:>24}")
     change = _percent(others["change"], "+")
     lines += [
-        f"others: {100 * others['before']:.1f} before, change {change}, with {most} "
-        "clips of each label, last draw",
+        f"others: {100 * others['before']:.1f} before, change {change}, with "
+        f"{counted(most, 'clip')} of each label, last draw",
         f"{result['seconds']:.1f} s to mix the clips and take the steps, the median",
     ]
     return "\n".join(lines)

@@ -27,6 +27,7 @@ from seen_jax.benchmarks.clips import draw_batches, draw_jpegs, draw_store
 from seen_jax.benchmarks.programs import DEVICES, Here, Plain
 from seen_jax.data.batches import Batches
 from seen_jax.data.windows import Setting
+from seen_jax.errors import counted
 from seen_jax.models.counting import count_macs
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.protocol import evaluate
@@ -169,7 +170,7 @@ def _one_to_text(result: Mapping[str, Any]) -> str:
         "first_epoch_s": "first epoch, compiled",
         "other_epochs_s": f"{result['epochs'] - 1} more epochs, steps only",
         "all_s": "all of that",
-        "evaluation_s": f"{result['passes']} passes of evaluation",
+        "evaluation_s": f"{counted(result['passes'], 'pass')} of evaluation",
     }
     lines = [result["what"]]
     lines += [f"{what:36}{result[name]:9.2f} s" for name, what in names.items()]

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seen_jax.benchmarks import timing
+from seen_jax.errors import counted
 
 
 def measure(args: Namespace) -> dict[str, Any]:
@@ -58,7 +59,8 @@ def to_text(result: Mapping[str, Any]) -> str:
     """Formats a line for each stage."""
     stages = result["seconds"] | {"total": result["total_seconds"]}
     first = (
-        f"{result['setting']}, {result['clips']} clips, {result['passes']} passes, "
+        f"{result['setting']}, {result['clips']} clips, "
+        f"{counted(result['passes'], 'pass')}, "
         f"{result['observed_clips']} clips observed; {result['machine']}"
     )
     lines = [f"{name:10}{value:9.1f} s" for name, value in stages.items()]

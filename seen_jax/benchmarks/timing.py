@@ -96,8 +96,7 @@ def spread(rounds: Sequence[float]) -> float:
 def noisy_ways(rates: Mapping[str, Rate]) -> dict[str, str]:
     """Returns the ways that were disturbed, and what shows it.
 
-    Note: the spread alone would hide it. Steady programs beside this one take the cache
-    and half of a core with two threads, so that every round takes longer, evenly.
+    Note: the spread alone does not show a steady load, which slows every round evenly.
     """
     noisy = {}
     for name, rate in rates.items():

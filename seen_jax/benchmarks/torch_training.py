@@ -27,6 +27,7 @@ from seen_jax.benchmarks.torch_seen import draw_weights
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import open_records
 from seen_jax.data.store import open_store
+from seen_jax.errors import counted
 from seen_jax.protocol import evaluate
 
 TRAININGS = {"JAX": Here, "PyTorch": Plain}
@@ -49,15 +50,15 @@ def measure(args: Namespace) -> dict[str, Any]:
                 training = program(weights, batches)
                 losses = [training.epoch() for _ in range(args.epochs)]
                 answers = training.make_predict(shown)(args.passes)
-                found = evaluate(answers, len(test.clips), args.passes).argmax(-1)
-                war = float((found == test.clips.label_index).mean())
+                predicted = evaluate(answers, len(test.clips), args.passes).argmax(-1)
+                war = float((predicted == test.clips.label_index).mean())
                 outcomes[name] = {"losses": losses, "war": war}
             seeds.append(outcomes)
             print(_seed_text(seed, outcomes), file=sys.stderr)
     what = (
         f"{args.setting}, {len(train.clips)} {train.clips.source} clips, tested on "
-        f"{len(test.clips)}, {args.epochs} epochs, batch {args.batch_size}, "
-        f"{args.passes} passes; {timing.machine()}"
+        f"{len(test.clips)}, {counted(args.epochs, 'epoch')}, batch {args.batch_size}, "
+        f"{counted(args.passes, 'pass')}; {timing.machine()}"
     )
     return {"what": what, "seeds": seeds}
 

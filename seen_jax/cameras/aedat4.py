@@ -1,9 +1,7 @@
 """AEDAT4 files <-> packets, through iniVation's dv-processing.
 
-Note: the library (2.0.4) may never return from a packet whose bytes were changed, or
-end the process, and packets carry no checksum. `seen_jax.cameras.sources` reads in a
-process of its own, with a limit of time; where bytes changed and the packet still
-decompresses, only the digest that `write_aedat4` leaves beside its files tells.
+Note: the library (2.0.4) may hang on a corrupted packet, or end the process, and
+packets carry no checksum; `seen_jax.cameras.sources` reads in a child process.
 """
 
 from __future__ import annotations
@@ -32,12 +30,12 @@ def packets_of(path: Path, recover: bool = False) -> Iterator[Recording]:
 
     Args:
       path: AEDAT4, by its first bytes.
-      recover: whether to read the whole packets of a file that is not complete, and
-        one that is not that of its digest.
+      recover: whether to read the whole packets of an incomplete file, and a file that
+        does not match its digest.
 
     Raises:
-      UserError: it is not complete or not that of the digest beside it and `recover`
-        is false, or it lacks a modality.
+      UserError: it is incomplete or does not match the digest beside it, and `recover`
+        is false; or it lacks a modality.
     """
     layout = aedat4_bytes.read_layout(path)
     with tempfile.TemporaryDirectory() as folder:
@@ -98,8 +96,8 @@ def write_aedat4(
       intensity_frames: uint8 (F, H, W); the file names (W, H) as the sensor's size.
 
     Raises:
-      UserError: the arrays make no `Recording`, a timestamp is negative, or the file
-        cannot be written.
+      UserError: the arrays are not a valid `Recording`, a timestamp is negative, or the
+        file cannot be written.
     """
     path = Path(path)
     resolution = intensity_frames.shape[:0:-1]

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.files import RECOPY
 
 MAGIC = b"#!AER-DAT4.0\r\n"
@@ -83,20 +83,20 @@ def _table_field(header: bytes) -> int | None:
 
 def check_closed(path: Path, layout: Layout) -> None:
     """Raises a `UserError` where packets may be missing."""
-    remedy = "events may be missing; record again, or read what there is with --recover"
+    remedy = "events may be missing; record again, or read whole packets with --recover"
     if layout.table < 0:
         got = "none: the recorder was stopped before it closed the file"
         refuse(path, "a table of packets at the end", got, remedy)
     if not layout.is_complete:
         got = f"{layout.size} bytes of more than {layout.table}"
-        refuse(path, _COMPLETE, got, f"{RECOPY}, or read what there is with --recover")
+        refuse(path, _COMPLETE, got, f"{RECOPY}, or read whole packets with --recover")
 
 
 def recover(path: Path, layout: Layout, copy: Path) -> str:
     """Copies the whole packets that a file has, as of a recorder that died.
 
     dv-processing makes the table anew from such a file, cut anywhere behind its header.
-    Returns what was there and what is missing, a sentence.
+    Returns a sentence on what was recovered and what is missing.
 
     Raises:
       UserError: there is no whole packet.
@@ -109,11 +109,11 @@ def recover(path: Path, layout: Layout, copy: Path) -> str:
             target.write(source.read(min(1 << 24, end - at)))
         target.seek(layout.position)
         target.write(_POSITION.pack(-1))
-    text = f"recovered {count} packets, {end - layout.packets} bytes; "
+    text = f"recovered {counted(count, 'packet')}, {end - layout.packets} bytes; "
     if layout.table > 0:
-        return f"{text}{layout.table - end} bytes are missing"
+        return f"{text}missing: {counted(layout.table - end, 'byte')}"
     if rest := layout.size - end:
-        text += f"{rest} bytes that follow are no whole packet; "
+        text += f"{counted(rest, 'byte')} left out, not a whole packet; "
     return f"{text}how many never reached the file is unknown"
 
 

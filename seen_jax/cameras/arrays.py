@@ -29,8 +29,8 @@ def npz_packets(path: Path) -> Iterator[Recording]:
     """Reads `.npz`, as `numpy.savez` and `numpy.savez_compressed` write it.
 
     Raises:
-      UserError: it is not that of the digest beside it, or an array is missing or other
-        than the module says.
+      UserError: it does not match the digest beside it, or an array is missing or not
+        as described above.
     """
     digest.check(path)
     with np.load(path, allow_pickle=False) as arrays:
@@ -84,7 +84,7 @@ def _packets(path: Path, arrays: Mapping[str, np.ndarray]) -> Iterator[Recording
 
 
 def _check(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[int, np.ndarray]:
-    """Raises if types or shapes are others; returns the events' number and frames."""
+    """Raises if types or shapes differ; returns the number of events and the frames."""
     frames = arrays["frames"]
     if frames.ndim not in (3, 4) or 0 in frames.shape[1:]:
         rule, got = "frames (F, H, W) or (F, H, W, 3)", frames.shape

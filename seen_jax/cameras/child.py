@@ -1,4 +1,4 @@
-"""A source is read in a process of its own, which ends where it makes no progress.
+"""Reads a source in a child process, which ends if it makes no progress.
 
     python -m seen_jax.cameras.child SOURCE FD LIMIT_S [--recover]
 
@@ -27,7 +27,7 @@ import numpy as np
 from seen_jax.cameras import formats, network, simulated, usb
 from seen_jax.cameras.digest import files_of
 from seen_jax.cameras.network import is_live
-from seen_jax.errors import UserError, refuse
+from seen_jax.errors import UserError, counted, refuse
 from seen_jax.events import Events, Recording
 from seen_jax.files import RECOPY
 
@@ -70,7 +70,7 @@ def read_in_child(
 
 
 def python_path() -> str:
-    """Returns PYTHONPATH of a child that is to import this package and no other."""
+    """Returns the PYTHONPATH with which a child imports this package and no other."""
     root = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
@@ -82,7 +82,7 @@ def _receive(
     while True:
         try:
             head, content = receive(pipe)
-        except (EOFError, OSError):  # the child is no more, perhaps within a packet
+        except (EOFError, OSError):  # the child has ended, perhaps within a packet
             break
         if "error" in head:
             raise UserError(head["error"])
@@ -93,14 +93,15 @@ def _receive(
     if count and is_live(source):  # as if the stream had ended
         return
     status = -child.wait()
-    got = f"a reader that ended with {status} after {count} packets"
+    packets = counted(count, "packet")
+    got = f"a reader that ended with {status} after {packets}"
     if status == signal.SIGALRM:
-        got = f"a reader without progress for {limit_s:g} s after {count} packets"
+        got = f"a reader without progress for {limit_s:g} s after {packets}"
     elif status > 0:
         got = f"a reader that died of {signal.Signals(status).name}"
-        got += f" after {count} packets"
+        got += f" after {packets}"
     if is_live(source):
-        refuse(source, "a server of iniVation's protocol", got, "see what runs there")
+        refuse(source, "a server of iniVation's protocol", got, "check the port")
     remedy = f"{RECOPY}, or read what comes before with --recover" if count else RECOPY
     refuse(source, _WHOLE, got, remedy)
 
@@ -109,7 +110,7 @@ def receive(pipe: Connection) -> tuple[dict, list[bytes]]:
     """Receives what `send` sent.
 
     Raises:
-      EOFError, OSError: the other end is no more, perhaps within a packet.
+      EOFError, OSError: the other end is closed, perhaps within a packet.
     """
     head = json.loads(pipe.recv_bytes())
     return head, [pipe.recv_bytes() for _ in range(head["arrays"])]
@@ -155,7 +156,7 @@ def _send_all(pipe: Connection, source: str, limit_s: float, recover: bool) -> N
         packets, size = _opened(source, recover)
         signal.setitimer(signal.ITIMER_REAL, limit_s + size / _BYTES_PER_S)
         for packet in packets:
-            signal.setitimer(signal.ITIMER_REAL, 0)  # who reads may take its time
+            signal.setitimer(signal.ITIMER_REAL, 0)  # the reader may be slow
             send(pipe, packet)
             signal.setitimer(signal.ITIMER_REAL, limit_s)
         answer = {}

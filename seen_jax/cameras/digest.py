@@ -7,11 +7,10 @@ its files, by name.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from seen_jax.errors import refuse
-from seen_jax.files import RECOPY, read_text, write_whole
+from seen_jax.files import RECOPY, put_in_place, read_text, write_whole
 
 
 def of(path: Path) -> str:
@@ -46,12 +45,12 @@ def replace(part: Path, path: Path) -> None:
     """
     text = f"{of(part)}  {path.name}\n"
     beside(path).unlink(missing_ok=True)
-    os.replace(part, path)
+    put_in_place(part, path)
     write_whole(beside(path), text)
 
 
 def check(path: Path) -> None:
-    """Raises a `UserError` if there is a digest beside a file and it is another one."""
+    """Raises a `UserError` if a file does not match the digest beside it."""
     name = beside(path).name
     if beside(path).exists():
         words = read_text(beside(path)).split()

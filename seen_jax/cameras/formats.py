@@ -1,6 +1,6 @@
-"""A file of any format that is known -> packets; the format is told by its first bytes.
+"""A file of any known format -> packets; its first bytes tell the format.
 
-A format that cannot be read is answered with what it is and what to do.
+The error for a format that cannot be read names it and says what to do.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _READERS = (
 
 
 def packets_of(path: Path, recover: bool = False) -> Iterator[Recording]:
-    """Reads a file in this process, if it is that of the digest beside it.
+    """Reads a file in this process, if it matches the digest beside it.
 
     Raises:
       UserError: there is no such file, its format is not known, or it is broken.

@@ -15,7 +15,7 @@ from collections import Counter
 
 import numpy as np
 
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 
 _CONVERTER_BITS = 10
 _WEIGHTS = {"BGR": (114, 587, 299), "RGB": (299, 587, 114)}  # of 1000, BT.601
@@ -65,7 +65,7 @@ class GreyFrames:
     def notes(self) -> tuple[str, ...]:
         """Says what was changed so far, with the number of frames."""
         return tuple(
-            f"{count} intensity frame{'s'[: count > 1]} {what}"
+            f"{counted(count, 'intensity frame')} {what}"
             for what, count in self._counts.items()
         )
 

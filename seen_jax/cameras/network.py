@@ -3,8 +3,8 @@
     tcp://HOST:PORT[,PORT]   each stream has a port; without the second it is PORT + 1
     unix:PATH,PATH           likewise by local sockets
 
-Which port has the events and which the intensity frames is found out. While nothing
-comes, an empty packet does, so that who reads can do something else.
+Which port has the events and which the intensity frames is detected. While nothing
+arrives, empty packets are yielded, so that the reader can do something else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BEAT_S, _NAP_S = 0.2, 0.002
 
 
 def is_live(source: str) -> bool:
-    """Tells whether a SOURCE is a wire or a camera; else it is a file."""
+    """Tells whether a SOURCE is a server or a camera; otherwise it is a file."""
     return source == "usb" or source.startswith(("tcp:", "unix:"))
 
 
@@ -56,7 +56,7 @@ def packets_of(source: str) -> Iterator[Recording]:
     """Reads a live source until it ends, in this process.
 
     Raises:
-      UserError: it cannot be reached, or has not both modalities.
+      UserError: it cannot be reached, or lacks a modality.
     """
     import dv_processing as dv
 
@@ -82,7 +82,7 @@ def _connected(source: str, dv, address: tuple) -> Any:
 
 
 def poll(events: Any, frames: Any, resolution: tuple[int, int]) -> Iterator[Recording]:
-    """Asks two streams in turn, which answer at once, until one has ended.
+    """Polls two streams in turn, without blocking, until one has ended.
 
     Args:
       events, frames: with dv-processing's interface of a camera; perhaps the same.

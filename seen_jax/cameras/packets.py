@@ -1,4 +1,4 @@
-"""What every camera gives, a file, a wire or a simulated one: packets.
+"""Packets: what every source yields, whether a file, a camera or a simulation.
 
 A packet is a `Recording` of a moment: events, intensity frames or both, the sensor's
 size, and notes where something was changed or left out. The timestamps of each
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from seen_jax.cameras.frames import GreyFrames
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.events import Events, Recording
 
 RECORD_BOTH = "record both modalities with a DAVIS camera"
@@ -82,7 +82,7 @@ class Packets:
 
 
 def no_events() -> Events:
-    """Returns events of which there are none."""
+    """Returns empty events."""
     xy = np.zeros(0, np.int16)
     return Events(np.zeros(0, np.int64), xy, xy, np.zeros(0, bool))
 
@@ -115,7 +115,8 @@ def gather(packets: Iterable[Recording]) -> Recording:
     )
     times_us = np.concatenate([packet.times_us for packet in packets])
     if not len(t) or not len(times_us):
-        got = f"{len(t)} events and {len(times_us)} intensity frames"
+        num_frames = counted(len(times_us), "intensity frame")
+        got = f"{counted(len(t), 'event')} and {num_frames}"
         refuse("recording", "at least one of each", got, RECORD_BOTH)
     return Recording(
         Events(t, x, y, p),

@@ -61,12 +61,11 @@ def periods(
 
     Args:
       start_us: where the first period begins; None takes the first event.
-      patience_us: None for a file: a period ends when both modalities are beyond it,
-        and a gap is empty periods. For a live stream, how long past the end of a
-        period, in the camera's time, a late intensity frame is waited for (late events
-        are for 500 ms or longer); a gap in both is dropped periods, and earlier
-        timestamps, of a camera that started again, begin new periods behind one that
-        is dropped.
+      patience_us: None for a file: a period ends when both modalities are past it, and
+        a gap becomes empty periods. For a live stream: how long past a period's end, in
+        the camera's time, to wait for a late intensity frame (for late events, 500 ms
+        or longer); a gap in both modalities drops periods, and when timestamps go back,
+        since the camera restarted, new periods begin after a dropped one.
 
     Raises:
       UserError: an event comes before the start; a stream without intensity frames.
@@ -96,13 +95,13 @@ class _Stream:
         self.last_event_us = self.last_frame_us = -1
 
     def is_behind(self, packet: Recording) -> bool:
-        """Tells whether a packet has timestamps before those that were there."""
+        """Tells whether a packet's timestamps go back."""
         firsts = packet.events.t[:1].tolist(), packet.times_us[:1].tolist()
         lasts = self.last_event_us, self.last_frame_us
         return any(x and x[0] < last for x, last in zip(firsts, lasts, strict=True))
 
     def started_again(self) -> _Stream:
-        """Returns a stream without anything, whose index shows a dropped period."""
+        """Returns an empty stream whose index marks a dropped period."""
         first_index = self.first_index + self.index + 1
         return _Stream(None, self.period_us, self.patience_us, first_index)
 
@@ -179,7 +178,7 @@ def paced(
     """Yields the periods of a file when a camera would have ended them.
 
     Args:
-      rate: 2 plays twice as fast; 0 as fast as it goes.
+      rate: 2 plays twice as fast; 0 as fast as possible.
     """
     begin = None
     for period in stream:

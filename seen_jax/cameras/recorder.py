@@ -6,10 +6,10 @@
     FOLDER/00001.part.aedat4    being written
     FOLDER/CLIPS.csv            clips that were marked, for `seen_jax.recordings`
 
-However the program that records ends, the pipe to this process ends with it, and the
-file is finished. A part is left only where this process is killed, too, or the power
-goes; `--recover` reads what is in it. A new file begins every ten minutes and where the
-timestamps or the sensor are others.
+However the recording program ends, its pipe to this process closes, and this process
+finishes the file. A .part file remains only if this process is killed too, or the power
+fails; `--recover` reads it. A new file begins every ten minutes, and when the sensor
+changes or the timestamps go back.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Clip:
       start_us, end_us: by the camera's clock.
       label, volunteer: of it.
       crop: "X,Y,SIZE" in pixels.
-      least_us: a shorter part of it that a file has is no row.
+      least_us: a part of it in one file that is shorter than this gets no row.
     """
 
     start_us: int
@@ -63,11 +63,11 @@ class Clip:
 
 
 class Recorder:
-    """Records what it is given, without letting anyone wait.
+    """Records packets without blocking the caller.
 
     Attributes:
       files: names of those that are complete; known when it is closed.
-      failure: why it ended before, or "".
+      failure: why it ended early, or "".
       is_on: whether packets are recorded; a file ends where this is set to False.
     """
 
@@ -97,7 +97,7 @@ class Recorder:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # what ends a group of processes spares it
+            start_new_session=True,  # a signal to the process group does not reach it
             text=True,
         )
         os.close(theirs)
@@ -116,11 +116,11 @@ class Recorder:
         self._is_on = value
 
     def mark(self, clip: Clip) -> None:
-        """Writes a clip into the table, a row for each file that has a part of it."""
+        """Adds a clip to the table, a row for each file that has a part of it."""
         self._put({"clip": dataclasses.asdict(clip)})
 
     def write(self, packet: Recording) -> tuple[str, ...]:
-        """Takes a packet; returns a note where the recording has ended, once."""
+        """Takes a packet; returns a note, once, if the recording has ended."""
         if self._is_on:
             self._put(packet)
         if not self.failure or self._is_said:
@@ -136,7 +136,7 @@ class Recorder:
                 self.failure = "writing takes longer than the camera sends"
 
     def close(self) -> None:
-        """Returns when all that was taken is written."""
+        """Waits until everything is written."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -194,7 +194,7 @@ class _Part:
         return follows and packet.resolution == self._resolution
 
     def is_full(self, packet: Recording) -> bool:
-        """Tells whether a packet belongs into the next file."""
+        """Tells whether a packet belongs in the next file."""
         return min(_firsts(packet)) >= self._end_us
 
     def write(self, packet: Recording) -> None:
@@ -205,11 +205,11 @@ class _Part:
                 self._last_us[i] = int(t[-1])
 
     def mark(self, clip: Clip) -> None:
-        """Takes a clip, perhaps of what is still to come."""
+        """Takes a clip, which may extend into packets to come."""
         self._clips.append(clip)
 
     def rows(self, is_over: bool = False) -> Iterator[tuple]:
-        """Yields the rows of clips that are whole, once; at the end, of all."""
+        """Yields the rows of complete clips, once each; at the end, of all clips."""
         waiting, last_us = [], min(self._last_us)
         for clip in self._clips:
             if clip.end_us > last_us and not is_over:
@@ -226,8 +226,6 @@ class _Part:
         """Closes the file, puts it in its place, and prints its path."""
         self._writer.close()
         with explained(self._path):
-            with open(self._part, "rb") as file:
-                os.fsync(file.fileno())
             digest.replace(self._part, self._path)
         print(self._path, flush=True)
 
@@ -269,9 +267,9 @@ class _Folder:
 
     def __init__(self, folder: Path, part_s: float, pool: ThreadPoolExecutor):
         self._folder, self._part_s, self._pool = folder, part_s, pool
-        self._before: _Part | None = None  # of a clip that is known when it is over
+        self._before: _Part | None = None  # a clip is known only when it is over
         self._part: _Part | None = None
-        self._clips: list[Clip] = []  # that a file to come may have a part of
+        self._clips: list[Clip] = []  # the next file may have a part of them
         self._finished: list[Future] = []
 
     def take(self, item: Recording | dict) -> None:
@@ -294,10 +292,10 @@ class _Folder:
         self._before, self._clips = None, []
 
     def wait(self) -> None:
-        """Returns when all files are in their places.
+        """Waits until all files are in their places.
 
         Raises:
-          UserError: one is not.
+          UserError: one could not be written.
         """
         for each in self._finished:
             each.result()
@@ -305,7 +303,7 @@ class _Folder:
     def _write(self, packet: Recording) -> None:
         if self._part is not None:
             if not self._part.continues(packet):
-                self.end()  # the times of one are none of the other
+                self.end()  # the two files have different clocks or sensors
             elif self._part.is_full(packet):
                 self._close()
         if self._part is None:

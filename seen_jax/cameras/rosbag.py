@@ -51,8 +51,8 @@ def rosbag_packets(path: Path) -> Iterator[Recording]:
     """Reads a bag, in the order in which it was recorded.
 
     Raises:
-      UserError: `rosbags` is not installed; the bag has not one topic of each kind; it
-        is not that of the digest beside it; a message is broken.
+      UserError: `rosbags` is not installed; the bag does not have one topic of each
+        kind; it does not match the digest beside it; a message is broken.
     """
     try:
         from rosbags.highlevel import AnyReader
@@ -114,7 +114,7 @@ def parse_events(
     """
     if version == 2 and message[:2] != b"\0\1":
         got = bytes(message[:2]).hex()
-        refuse("message of events", "little-endian CDR, 0001", got, "record it anew")
+        refuse("message of events", "little-endian CDR, 0001", got, "record it again")
     try:
         # At 12, behind a number or the mark of CDR and the stamp: frame_id.
         at = 16 + struct.unpack_from("<I", message, 12)[0]

@@ -31,7 +31,7 @@ def serve(packets: Iterable[Recording], host: str, port: int) -> None:
     """Sends packets to all clients as they come: events on a port, frames on the next.
 
     Raises:
-      UserError: a port cannot be had.
+      UserError: a port is not available.
     """
     writers = None
     try:
@@ -43,7 +43,7 @@ def serve(packets: Iterable[Recording], host: str, port: int) -> None:
                 )
             _write(packet, *writers)
     except KeyboardInterrupt:
-        # The library waits for its clients where its objects end.
+        # The library waits for its clients when its objects are deleted.
         os._exit(130)
 
 

@@ -14,10 +14,10 @@ def is_simulated(source: str) -> bool:
 
 
 def packets_of(source: str) -> Iterator[Recording]:
-    """Simulates without an end, on the processor: a GPU is for who reads.
+    """Simulates without an end, on the CPU: a GPU is left to the reader.
 
     Raises:
-      UserError: the seed is no number.
+      UserError: the seed is not a number.
     """
     _, colon, seed = source.partition(":")
     if colon and not (seed.isascii() and seed.isdigit()):

@@ -6,7 +6,7 @@
     usb                      a camera at this computer
     simulator[:SEED]         a virtual volunteer before a virtual camera, in real time
 
-Everything behind works on the packets, and cannot tell which source they are from.
+Everything downstream works on packets, and cannot tell their source.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from seen_jax.cameras.child import LIMIT_S, read_in_child
 from seen_jax.cameras.network import is_live
 from seen_jax.cameras.packets import Packets, gather
 from seen_jax.cameras.simulated import is_simulated
-from seen_jax.errors import UserError, refuse
+from seen_jax.errors import UserError, counted, refuse
 from seen_jax.events import Recording
 
 _CONNECT_S, _COMPILE_S = 10.0, 120.0
@@ -34,16 +34,17 @@ def open_source(
 ) -> Iterator[Recording]:
     """Yields the packets of a source; the last one of a file holds its notes.
 
-    A live source that ends is connected again for 30 s; the first packet of the new
-    connection has a note. Its timestamps may be earlier, see `periods`. Meanwhile empty
-    packets come, so that who reads can end.
+    When a live source ends, this tries to reconnect for 30 s; the first packet of the
+    new connection has a note. Its timestamps may be earlier, see `periods`. Meanwhile
+    empty packets are yielded, so that the reader can stop.
 
     Args:
-      recover: whether to read what is left of a file that is not complete.
+      recover: whether to read what is left of an incomplete file.
       limit_s: seconds within which every packet has to come.
 
     Raises:
-      UserError: there is no such source, or it is broken; what came before is good.
+      UserError: there is no such source, or it is broken; packets before that are
+        valid.
     """
     source = os.fspath(source)
     if is_simulated(source):
@@ -93,7 +94,7 @@ def read_recording(
     except UserError as error:
         if not recover or not packets:
             raise
-        lost = (f"what comes after {len(packets)} packets is lost: {error}",)
+        lost = (f"lost after {counted(len(packets), 'packet')}: {error}",)
     try:
         recording = gather(packets)
     except UserError as error:

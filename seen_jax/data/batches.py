@@ -95,7 +95,7 @@ class Batches:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """What `counts_text` tells of the clips and of windows in them."""
+        """The numbers of clips and windows that `counts_text` formats."""
         clips, (start, end) = self.clips, self.clips.segments.T
         dropped = [clips.dropped.get(name, (0, 0)) for name in clips.names]
         return {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from seen_jax import see
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 
 FIELDS = see.METADATA_FIELDS  # those that names of SEE have
 
@@ -163,7 +163,7 @@ def counts_text(
     num_dropped: Sequence[int] = (0, 0),
     num_short: int = 0,
 ) -> str:
-    """Says how many clips there are, and what is not as a reader would expect.
+    """Formats how many clips there are, and what a reader would not expect.
 
     Args:
       num_clips: that are used.
@@ -171,7 +171,7 @@ def counts_text(
       num_dropped: event and intensity frames that the build dropped, as published.
       num_short: clips shorter than a window.
     """
-    parts = [f"{num_clips:,} clips"]
+    parts = [counted(num_clips, "clip", ",")]
     if num_left_out:
         total = num_clips + num_left_out
         parts = [f"{num_clips:,} of {total:,} clips, {num_left_out:,} left out"]
@@ -179,5 +179,5 @@ def counts_text(
         events, intensities = num_dropped
         parts.append(f"{events:,} event and {intensities:,} intensity frames dropped")
     if num_short:
-        parts.append(f"{num_short:,} shorter than a window repeat cyclically")
+        parts.append(f"{num_short:,} shorter than a window, repeated cyclically")
     return ", ".join(parts)

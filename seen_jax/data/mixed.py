@@ -79,7 +79,7 @@ def gather(images: Store | Records, clips: Clips) -> Store:
 
 
 def join(first: Store, other: Store) -> Store:
-    """Returns the clips of both; what is said of all of them is what the first says.
+    """Returns the clips of both, with the first table's attributes.
 
     Both have the same labels. The metadata are left out.
     """
@@ -130,9 +130,9 @@ def in_both(store: Store, images: Store | Records, clips: Clips) -> list[str]:
 
 
 def even_rows(label_index: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws rows of a table, as many of each label that it has, give or take one.
+    """Draws rows of a table, equally many of each label, give or take one.
 
-    A clip is drawn again when all others of its label were as often.
+    A clip is drawn again only after all others of its label were.
 
     Args:
       label_index: (N,) of the clips.

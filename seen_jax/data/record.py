@@ -39,7 +39,7 @@ class Record:
           numbers: of the frames, from 0.
 
         Raises:
-          UserError: an image is missing or is no JPEG; names the clip and the frame.
+          UserError: an image is missing or is not a JPEG; names the clip and the frame.
         """
         jpegs = self.jpegs(kind)
         frames = np.empty((len(numbers), see.INPUT_SIZE, see.INPUT_SIZE), np.uint8)

@@ -2,9 +2,9 @@
 
 Records become one plain `.npy` file beside them, (2, frames, H, W): event frames, then
 intensity frames, clip after clip, all frames of a clip. The file's name carries the
-records' fingerprint, and it gets that name by one rename when it is complete: a build
-that was killed leaves nothing that could be taken for a store, and new records never
-meet an old one.
+records' fingerprint, and it gets that name by one rename when it is complete: a killed
+build leaves nothing that could be taken for a store, and new records never use an old
+one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import functools
 import os
 import pickle
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,11 @@ import numpy as np
 from seen_jax import see
 from seen_jax.data.clips import Clips
 from seen_jax.data.record import KINDS
-from seen_jax.errors import refuse
-from seen_jax.files import explained, held
+from seen_jax.errors import counted, refuse
+from seen_jax.files import explained, held, new_file
 from seen_jax.processes import map_in_processes
 
-if TYPE_CHECKING:  # TFDS is not needed for a store that is there
+if TYPE_CHECKING:  # TFDS is not needed to open an existing store
     from seen_jax.data.records import Records
 
 FEW_CLIPS = 64  # decoded by this process: another would cost more than it saves
@@ -134,14 +133,11 @@ def _build(
 ) -> None:
     """Decodes all clips into a file of another name, then gives it its own."""
     prefix = f"decoded-{records.clips.split}-"
-    for left in path.parent.glob(f"{prefix}*.tmp"):  # of builds that were killed
+    for left in path.parent.glob(f".{prefix}*.part"):  # of builds that were killed
         left.unlink()
     if shutil.disk_usage(path.parent).free < np.prod(shape):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    handle, name = tempfile.mkstemp(".tmp", prefix, path.parent)
-    os.close(handle)
-    building = Path(name)
-    try:
+    with new_file(path) as building:
         np.lib.format.open_memmap(building, "w+", np.uint8, shape)
         decoding = pickle.dumps(_Decoding(records, building))
         for _ in map_in_processes(
@@ -153,12 +149,6 @@ def _build(
             FEW_CLIPS,
         ):
             pass
-        with open(building, "rb+") as file:
-            os.fsync(file.fileno())
-        building.chmod(0o644)
-        os.replace(building, path)
-    finally:
-        building.unlink(missing_ok=True)
     if path.parent == records.directory:  # elsewhere, stores of other sets may lie too
         for old in path.parent.glob(f"{prefix}*.npy"):
             if old != path:
@@ -179,7 +169,7 @@ class _Decoding:
         for modality, kind in enumerate(KINDS):
             num_images = len(record.jpegs(kind))
             if num_images != length:
-                rule = f"{length} {kind} images"
+                rule = counted(length, f"{kind} image")
                 refuse(record.name, rule, num_images, "build the records again")
             frames = record.decode(kind, range(num_images))
             rows_left = (2 - modality) * _num_frames(clips) - first

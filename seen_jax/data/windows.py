@@ -3,7 +3,7 @@
 Segments and uniform random numbers become frame numbers; nothing is read here.
 
 Note: the same drawing serves training and testing, its offset spans {0..4} whatever the
-stride, and the last possible begin is never drawn.
+stride, and the last possible start is never drawn.
 
 Every draw is a function of (seed, purpose, epoch, clip) alone, so neither the number of
 clips, the batch size, the number of devices nor resuming changes it.
@@ -56,7 +56,7 @@ class Setting:
 
     @property
     def span(self) -> int:
-        """Frames of 1/30 s from the window's first frame to its last, both counted."""
+        """Frames of 1/30 s from the window's first frame to its last, both included."""
         return self.num_event_frames + (self.num_event_frames - 1) * self.skip
 
 
@@ -75,7 +75,7 @@ def uniforms(seed: int, purpose: str, epoch: int, num_clips: int) -> np.ndarray:
       num_clips: rows to draw; row c is the same whatever their number.
 
     Returns:
-      (num_clips, 3) float64 in [0, 1), a row per clip: for the offset, for the begin,
+      (num_clips, 3) float64 in [0, 1), a row per clip: for the offset, for the start,
       and the clip's place in a shuffled epoch.
     """
     check_option("purpose", purpose, PURPOSES)

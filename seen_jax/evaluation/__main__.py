@@ -18,7 +18,7 @@ from pathlib import Path
 from seen_jax.errors import run_command
 from seen_jax.evaluation import examples, report, robustness_report, summaries
 from seen_jax.evaluation.page import document
-from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.page.sections import Shown
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.files import check_file, explained
 
@@ -73,7 +73,7 @@ def _add_robustness(commands) -> None:
         "robustness",
         help="measure a run on windows that a helmet, camera or cable disturbs",
         description="Measures WAR and UAR where the crop slips, light changes, frames "
-        "are late and events are lost. Run again, it keeps the kinds that are done.",
+        "are late and events are lost. Kinds that an earlier run measured are kept.",
     )
     flag = command.add_argument
     flag("--workdir", required=True, metavar="RUN", help="folder of the run")

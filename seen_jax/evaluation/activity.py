@@ -1,7 +1,7 @@
 """Spikes and attention of a network, clip by clip; reading them needs no JAX.
 
-Note: a synaptic operation is counted where a spike arrives. A spike at the border of an
-image, or one that a stride skips, reaches fewer kernel positions than the kernel has.
+Note: a synaptic operation is counted where a spike arrives, so that a spike at an
+image's border, or one that a stride skips, counts fewer than the kernel has positions.
 """
 
 from __future__ import annotations

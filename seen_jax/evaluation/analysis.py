@@ -61,8 +61,8 @@ def intervals(
     values = results.right.mean(axis=0)
     estimates = statistics.leave_one_out(values, units, differences.members_of(results))
     wanted = {"WAR": estimates[metrics.WAR], "UAR": estimates[metrics.UAR]}
-    found = {name: x.share_interval(len(values)) for name, x in wanted.items()}
-    return None if None in found.values() else found
+    by_name = {name: x.share_interval(len(values)) for name, x in wanted.items()}
+    return None if None in by_name.values() else by_name
 
 
 def over_clips(results: Results) -> dict[str, Interval] | None:
@@ -84,14 +84,14 @@ def column_intervals(results: Results) -> dict[metrics.Column, tuple[Interval, s
     values, members = results.right.mean(axis=0), differences.members_of(results)
     sizes = {name: int(x.sum()) for name, x in members.items()}
     units = {"clips": np.arange(len(values)), "people": results.volunteers}
-    found = {}
+    by_column = {}
     for name, unit in units.items():
         if unit is not None:
             estimates = statistics.leave_one_out(values, unit, members)
             for column, x in estimates.items():
                 interval = x.share_interval(sizes.get(column, len(values)))
-                found |= {column: (interval, name)} if interval else {}
-    return found
+                by_column |= {column: (interval, name)} if interval else {}
+    return by_column
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ same seed. Three things may be accidents: which clips there are, which people, a
 where both sides are several runs, their seeds. A difference is marked where each of
 them alone is an unlikely cause.
 
-Note: runs of one recipe differ truly in their weights, and a test over clips or people
-finds that. Only several runs on both sides say that the recipes differ.
+Note: two runs of one recipe differ in their weights, so a marked difference is one of
+recipes only if both sides are several runs.
 """
 
 from __future__ import annotations

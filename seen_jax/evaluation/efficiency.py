@@ -1,8 +1,7 @@
 """Activity -> operations and an estimate of energy, against dense networks.
 
-Note: the estimate covers arithmetic alone. Moving weights and membranes in memory costs
-more on most machines, and a GPU or CPU that multiplies by zeros saves nothing; so it
-compares networks, and does not predict the life of a battery.
+Note: the estimate covers arithmetic, not memory traffic, which costs more on most
+machines, so it compares networks and does not predict battery life.
 
 Reference: M. Horowitz, "1.1 Computing's energy problem (and what we can do about it)",
 ISSCC 2014 Digest of Technical Papers, pp. 10-14, doi:10.1109/ISSCC.2014.6757323. Its
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from seen_jax.errors import counted
 from seen_jax.evaluation.activity import (
     MOST,
     NEURONS,
@@ -192,8 +192,9 @@ def to_text(facts: dict[str, Any]) -> str:
     steps = range(1, facts["num_steps"] + 1)
     lines = [
         *_wrapped(
-            f"Efficiency of one window, mean over {facts['num_clips']:,} clips of the "
-            "first pass (of a larger split, as many drawn by the seed)"
+            "Efficiency of one window, mean over "
+            f"{counted(facts['num_clips'], 'clip', ',')} of the first pass (of a "
+            "larger split, as many drawn by the seed)"
         ),
         *_wrapped(
             f"{facts['num_parameters']:,} parameters. On dense inputs the network "

@@ -175,7 +175,7 @@ def _json(
     first: Summary,
     compared: Mapping[Column, Difference],
 ) -> dict[str, Any]:
-    found = {c: compared.get(c) for c in names}
+    tests = {c: compared.get(c) for c in names}
     return {
         "name": s.name,
         "epoch": s.results.epoch,
@@ -185,8 +185,8 @@ def _json(
         "mean": metrics.nest({c: _mean(s, c) for c in names}),
         "spread": metrics.nest({c: _spread(s, c) for c in names}),
         "difference": metrics.nest(_differences(first, s, names)),
-        "is_marked": metrics.nest({c: x and x.is_marked for c, x in found.items()}),
-        "tests": metrics.nest({c: differences.to_json(x) for c, x in found.items()}),
+        "is_marked": metrics.nest({c: x and x.is_marked for c, x in tests.items()}),
+        "tests": metrics.nest({c: differences.to_json(x) for c, x in tests.items()}),
         "details": analysis_text.to_json(s.results),
         "runs": [_json(run, names, first, {}) for run in s.runs],
     }

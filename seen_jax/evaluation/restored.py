@@ -1,7 +1,7 @@
-"""A run -> the weights of its checkpoint that counts, and the clips to show them.
+"""A run -> the weights of its selected checkpoint, and the clips to show them.
 
-Which checkpoint counts was settled while training (`config.select`); another one can be
-named, and that is said beside its numbers.
+The checkpoint was selected while training (`config.select`); another one can be named,
+which is then stated beside its numbers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def restore(folder: str | os.PathLike, step: int | None = None) -> Restored:
 
     Args:
       folder: the workdir of the run.
-      step: of the checkpoint; None takes the one that counts.
+      step: of the checkpoint; None takes the selected one.
 
     Raises:
       UserError: no run, no checkpoint, an unknown step, a config or a checkpoint that
@@ -169,19 +169,19 @@ def _read_checkpoint(folder, config: Mapping[str, Any], step: int | None):
         refuse(path, "checkpoints", "none", "train first")
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         steps = checkpoints.steps()
-        counts = checkpoints.latest()
+        selected = checkpoints.latest()
         if select != "last":
             row = chosen_row(read_rows(folder), select)
-            counts = row["step"] if row and row["step"] in steps else None
-        if step is None and counts is None:
+            selected = row["step"] if row and row["step"] in steps else None
+        if step is None and selected is None:
             rule = "a checkpoint" if not steps else "one of an epoch that was evaluated"
             remedy = "train on" + (f" or give --step, one of {steps}" if steps else "")
             refuse(path, rule, "none", remedy)
         if step is not None and step not in steps:
             refuse("step", f"one of {steps}, which {path} has", step)
-        step = counts if step is None else step
+        step = selected if step is None else step
         variables, run = checkpoints.restore_variables(step)
-    choice = CHOICES[select] if step == counts else "named by its step"
+    choice = CHOICES[select] if step == selected else "named by its step"
     within = bool(run["epoch_so_far"]) and not any(
         row["step"] == step for row in read_rows(folder)
     )

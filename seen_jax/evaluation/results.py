@@ -7,8 +7,8 @@
 Files name classes by their labels, so that their order does not matter. The released
 files list the best class alone, ours all of them.
 
-Note: a file does not say what is true. `evaluation.json` beside our files does; for
-the released ones it is read from the clips' names.
+Note: a file does not hold the true labels, which come from `evaluation.json` beside our
+files, and from the clips' names for the released ones.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ them, so that differences are paired clip by clip. The file is written after eac
 and a command that runs again keeps those that are of the same checkpoint, data and
 passes.
 
-Note: intervals are of one change alone. Of some sixty, three leave 0 out by chance.
+Note: each interval is of one change; of some sixty, three leave 0 out by chance.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ def main(
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
         parts = make_measure(run, batches, num_passes), facts["setting"]
-        for found in measure(*parts, kinds, done):
-            whole = _command(command, [x["name"] for x in found["kinds"]])
-            content = {**facts, "command": whole, **found}
+        for measured in measure(*parts, kinds, done):
+            whole = _command(command, [x["name"] for x in measured["kinds"]])
+            content = {**facts, "command": whole, **measured}
             text = json.dumps(content, indent=1, allow_nan=False) + "\n"
             write_whole(out / robustness_report.FILE, text)
         picture = robustness_report.draw(content)
@@ -183,7 +183,7 @@ def measure(
       names: of kinds, in any order.
       done: kinds by name that are there already.
     """
-    found, kinds = dict(done), [KINDS[x] for x in KINDS if x in {*names} - {*done}]
+    by_name, kinds = dict(done), [KINDS[x] for x in KINDS if x in {*names} - {*done}]
     if not kinds:
         return
     baseline = measure_one(NOTHING, 0)
@@ -197,8 +197,8 @@ def measure(
                 points.append({"severity": severity, **_point_json(baseline, other)})
                 bar.update(severity != 0)
             words = {name: getattr(kind, name) for name in WORDS}
-            found[kind.name] = {**words, "points": points}
-            yield {**start, "kinds": [found[x] for x in KINDS if x in found]}
+            by_name[kind.name] = {**words, "points": points}
+            yield {**start, "kinds": [by_name[x] for x in KINDS if x in by_name]}
 
 
 def _point_json(baseline: Results, other: Results) -> dict[str, Any]:
@@ -236,5 +236,5 @@ def _start_json(results: Results, setting: str) -> dict[str, Any]:
 
 
 def _over_volunteers(results: Results, name: str) -> list[float] | None:
-    found = analysis.over_volunteers(results)
-    return found and [found[name.upper()].low, found[name.upper()].high]
+    intervals = analysis.over_volunteers(results)
+    return intervals and [intervals[name.upper()].low, intervals[name.upper()].high]

@@ -10,9 +10,10 @@ It acts on one of three things:
 Pixels and directions are drawn by seed, kind, pass and clip alone, and not by severity:
 those that fire at 1 % are among those at 3 %.
 
-Note: images are those of the network, 90 x 90. A pixel there is four of the camera's
-crop, and one that fires weighs as much as four events there. What comes into an image
-that moves has no events, and the edge's grey.
+What moves into an image has no events, and the grey of its edge.
+
+Note: images are those of the network, 90 x 90, in which a pixel is four of the camera's
+crop.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import palette, svg
-from seen_jax.errors import printable, refuse
+from seen_jax.errors import counted, printable, refuse
 from seen_jax.evaluation import provenance, report
 from seen_jax.evaluation.results import BESIDE
 from seen_jax.evaluation.statistics import interval_text
@@ -84,11 +84,11 @@ def check_beside(directory: Path, facts: Mapping[str, Any]) -> None:
 def _check_same(path, got: Mapping, expected: Mapping, rule: str, remedy: str) -> None:
     others = [name for name in SAME if got.get(name) != expected[name]]
     if others:
-        wanted, found = (
+        wanted, stated = (
             ", ".join(f"{name} {x.get(name)}" for name in others)
             for x in (expected, got)
         )
-        refuse(path, f"{wanted}, {rule}", found, remedy)
+        refuse(path, f"{wanted}, {rule}", stated, remedy)
 
 
 def to_text(content: Mapping[str, Any]) -> str:
@@ -105,14 +105,13 @@ def to_text(content: Mapping[str, Any]) -> str:
     if lit:
         lines += [*_heading(lit), *_lightings(lit)]
     lines += ["", "The largest losses of each kind", "", *_losses(content["kinds"])]
-    clips = f"{content['num_clips']} clips"
+    clips = counted(content["num_clips"], "clip")
     if content["num_volunteers"]:
-        plural = "s" if content["num_volunteers"] > 1 else ""
-        clips += f" of {content['num_volunteers']} volunteer{plural}"
+        clips += f" of {counted(content['num_volunteers'], 'volunteer')}"
     lines += [
         "",
         f"{content['source']} data, {content['split']} split ({content['dataset']}), "
-        f"{clips}, {content['setting']}, {content['passes']} passes",
+        f"{clips}, {content['setting']}, {counted(content['passes'], 'pass')}",
         f"epoch {content['epoch']} (step {content['step']}), {content['choice']}",
         f"run {content['workdir']}: {content['command']}",
     ]
@@ -157,9 +156,10 @@ def _lightings(lit: Mapping[str, Any]) -> list[str]:
 
 def draw(content: Mapping[str, Any]) -> str:
     """Draws all kinds and the lightings, as SVG for a file."""
-    found, lit = {"": content}, content["lightings"]
+    contents, lit = {"": content}, content["lightings"]
     panels = [
-        plot(x["name"], found, f"{x['title']} ({x['unit']})") for x in content["kinds"]
+        plot(x["name"], contents, f"{x['title']} ({x['unit']})")
+        for x in content["kinds"]
     ]
     panels += [_plot_lightings(lit)] if lit else []
     num_columns = min(NUM_COLUMNS, len(panels))
@@ -168,21 +168,21 @@ def draw(content: Mapping[str, Any]) -> str:
     return svg.alone(panels, title, "WAR under bad conditions", num_columns)
 
 
-def plot(name: str, found: Mapping[str, Mapping[str, Any]], title: str) -> str:
+def plot(name: str, contents: Mapping[str, Mapping[str, Any]], title: str) -> str:
     """Draws WAR by the severity of a kind, with its intervals over people.
 
     Args:
       name: of the kind.
-      found: what the files of runs hold, by a name for each; one that lacks the kind
+      contents: what the files of runs hold, by a name for each; one that lacks the kind
         has no line.
       title: below.
     """
     lines, levels = [], []
-    colours, words = palette.colours([*found]), ""
-    for colour, (run, content) in zip(colours, found.items(), strict=True):
+    colours, words = palette.colours([*contents]), ""
+    for colour, (run, content) in zip(colours, contents.items(), strict=True):
         for kind in content["kinds"]:
             if kind["name"] == name:
-                legend = run if len(found) > 1 else ""
+                legend = run if len(contents) > 1 else ""
                 lines.append(_line(legend, kind["points"], content["baseline"], colour))
                 levels += [x["severity"] for x in kind["points"]]
                 words = kind["title"]

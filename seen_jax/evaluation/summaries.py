@@ -1,8 +1,10 @@
 """Directories of result files -> the table's numbers, of a run or of several.
 
-Note: the spread of a run comes from drawing other windows of the same clips for the
-same weights; it does not cover other training seeds or other people. Several runs that
-differ in their seed can be a column, whose spread is that over the runs.
+A column is one run, or several that differ in their seed, whose spread is that over the
+runs.
+
+Note: the spread of one run is over windows of the same clips with the same weights; it
+does not cover other training seeds or other people.
 """
 
 from __future__ import annotations
@@ -131,10 +133,10 @@ def _parse(argument: str | os.PathLike) -> tuple[str | None, list[Path]]:
     name, _, patterns = os.fspath(argument).partition("=")
     if not name or not patterns or Path(argument).exists():
         return None, [Path(argument)]
-    found = [glob.glob(pattern) or [pattern] for pattern in patterns.split(",")]
+    groups = [glob.glob(pattern) or [pattern] for pattern in patterns.split(",")]
     # seed_9 comes before seed_10.
-    found = [path for paths in found for path in sorted(paths, key=_by_number)]
-    return name, [*map(Path, found)]
+    paths = [path for group in groups for path in sorted(group, key=_by_number)]
+    return name, [*map(Path, paths)]
 
 
 def _by_number(path: str) -> tuple[int, str]:

@@ -28,12 +28,12 @@ from pathlib import Path
 import numpy as np
 
 from seen_jax import files, metrics, svg
-from seen_jax.errors import refuse, run_command
+from seen_jax.errors import counted, refuse, run_command
 from seen_jax.evaluation import analysis, provenance, statistics, summaries
 from seen_jax.evaluation.page import document
 from seen_jax.evaluation.page.markup import Html, Part, tag
 from seen_jax.evaluation.page.markup import table as html_table
-from seen_jax.evaluation.page.shown import Section, percent
+from seen_jax.evaluation.page.sections import Section, percent
 from seen_jax.evaluation.statistics import Interval
 from seen_jax.evaluation.summaries import Summary
 
@@ -236,7 +236,7 @@ def notes(folder: Path, tables: dict[str, dict[str, Summary]]) -> tuple[str, lis
         "WAR (the share of clips that are right) and UAR (the mean of the classes' "
         "recalls) in percent: mean ± standard deviation over seeds, and the 95 % "
         f"interval over other people. {_clips(tables)}. Epoch {epochs}, {choices}; "
-        f"{passes} passes. "
+        f"{passes} {'pass' if passes == '1' else 'passes'}. "
         "The paper's numbers are of real people and of an epoch chosen on the test "
         "split: compare the order, not the height.",
         f"Flags of all runs: `{_recipe(folder)}`; evaluated at {revisions}.",
@@ -248,7 +248,7 @@ def _clips(tables: dict[str, dict[str, Summary]]) -> str:
     texts = []
     for dataset, table in tables.items():
         results = next(iter(table.values())).results
-        text = f"{DATASETS[dataset]}: {len(results.names)} clips"
+        text = f"{DATASETS[dataset]}: {counted(len(results.names), 'clip')}"
         if results.volunteers is not None:
             text += f" of {len({*results.volunteers.tolist()})} people"
         texts.append(text)

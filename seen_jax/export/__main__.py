@@ -36,7 +36,7 @@ def main() -> None:
         metavar="NAME,NAME",
         help=f"of {', '.join(seen_runtime.FORMATS)}; default: all that are installed",
     )
-    about = "write one with the format torch at least, and all that are installed"
+    about = "write one with torch, and all other installed formats"
     _add_bundle_options(commands.add_parser("torch", help=about, description=text))
     command = commands.add_parser(
         "import",
@@ -67,7 +67,7 @@ def _add_bundle_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workdir", type=Path, required=True, metavar="RUN")
     command.add_argument("--out", type=Path, required=True, metavar="BUNDLE")
     command.add_argument("--step", type=int, help="default: the selected one")
-    text = "where the records are, if they are not where they were"
+    text = "where the records are, if they were moved"
     command.add_argument("--data_dir", metavar="DIR", help=text)
     text = "where decoded frames are kept; default: as in the training"
     command.add_argument("--store_dir", metavar="DIR", help=text)

@@ -29,7 +29,7 @@ from flax import linen as nn
 
 from seen_jax import files, see
 from seen_jax.data.batches import Batches
-from seen_jax.errors import UserError, check_option, refuse
+from seen_jax.errors import UserError, check_option, counted, refuse
 from seen_jax.evaluation.restored import Restored
 from seen_jax.export import compare, torch_files
 from seen_jax.export.convert import torch_from_variables
@@ -83,7 +83,7 @@ def write_bundle(
 
 
 def check_ready(out: str | os.PathLike, formats: Collection[str] = ()) -> list[str]:
-    """Raises what `write_bundle` would, as far as it can be known beforehand.
+    """Raises what `write_bundle` would raise, as far as known beforehand.
 
     Returns:
       The formats to write, in the order of `seen_runtime.FORMATS`.
@@ -100,7 +100,7 @@ def check_ready(out: str | os.PathLike, formats: Collection[str] = ()) -> list[s
 
 
 def missing(name: str) -> str:
-    """Says what writing a format and comparing it lacks here, and the remedy, or ""."""
+    """Returns what is missing here to write a format, and the remedy; or ""."""
     if name == "native":
         try:
             seen_runtime.compile_kernel(compare.KERNEL)
@@ -126,10 +126,10 @@ def _obstacle(folder: Path) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it may be part of a bundle, or what its use leaves there.
+    """Whether a file may be part of a bundle, or is left there by its use.
 
-    That is Python's folder, where the runtime was imported, and TensorRT's engines,
-    which are of no use to another bundle.
+    The latter are Python's cache of the runtime and TensorRT's engines, which are
+    useless to another bundle.
     """
     if path.is_dir():
         return path.name == "__pycache__"
@@ -138,7 +138,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def check_network(model: nn.Module) -> None:
-    """Raises a UserError if no program of a bundle computes such a network."""
+    """Raises a UserError if no program of a bundle computes this network."""
     if not isinstance(plain(model), SEEN):
         rule = "seen or a variant of it, which a bundle's programs compute"
         remedy = "export a run of that; others are evaluated here alone (eval.py)"
@@ -152,8 +152,8 @@ def check_network(model: nn.Module) -> None:
 def to_text(manifest: dict[str, Any]) -> str:
     """Says how the programs of a bundle agree with JAX, and which formats it lacks."""
     lines = [
-        f"{name}: {figures['num_windows']} windows, largest difference of a logit "
-        f"{figures['largest_relative']:.1e} of the window's largest, "
+        f"{name}: {counted(figures['num_windows'], 'window')}, largest difference of a "
+        f"logit {figures['largest_relative']:.1e} of the window's largest, "
         f"{100 * figures['share_equal']:.1f} % the same emotion"
         + (f", {len(x)} decided by rounding" if (x := figures["by_rounding"]) else "")
         for name, figures in manifest["parity"].items()

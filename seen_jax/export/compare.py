@@ -44,7 +44,7 @@ def compare(
       `Parity` as JSON by program, with the version of each.
 
     Raises:
-      UserError: one gives other logits or names other classes than the records have.
+      UserError: a program gives other logits, or other class names than the records.
       BackendError: a program does not run at all.
     """
     names, inputs = windows(batches, num_windows)
@@ -139,7 +139,7 @@ def same_in_float64(
     event_frames: np.ndarray,
     intensity_frames: np.ndarray,
 ) -> np.ndarray:
-    """Says of windows whether JAX and a program agree in float64: (N,).
+    """Tells for each window whether JAX and a program agree in float64: (N,).
 
     The kernel in C has a form of its own for that; the other programs are all made of
     the network in torch.

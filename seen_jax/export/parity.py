@@ -56,7 +56,7 @@ def relative(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
 
 
 def differs(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
-    """Says which windows are not the same by float32's measure: (N,) bool.
+    """Tells which windows differ by more than float32's rounding: (N,) bool.
 
     A logit differs by more than `TOLERANCE` of its window's largest, or another emotion
     comes first although the first two are further apart than that.

@@ -1,8 +1,7 @@
 """A published checkpoint -> the folder of a run, for eval.py and for fine-tuning.
 
-Note: such a file says nothing about its data. Its classes are taken to be those of the
-records that the config names, in their order, as the published program took them from
-the split file; whether these are the records it was trained on is not known.
+Note: such a file does not name its classes or its data, so the classes are taken to be
+those of the records that the config names, in their order.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def import_checkpoint(
       The epoch that the file names, 0 if it names none.
 
     Raises:
-      UserError: the file is no such checkpoint (lists every entry that is missing,
+      UserError: the file is not such a checkpoint (lists every entry that is missing,
         unknown or misshapen), the config is of another network, there are no records,
         or the folder has something in it or cannot be written.
     """
@@ -83,7 +82,7 @@ def import_checkpoint(
 def read_variables(path: str | os.PathLike) -> tuple[dict[str, Any], int]:
     """Reads a published checkpoint: float32 variables of `SEEN`, and the epoch.
 
-    Arguments and errors are those of `import_checkpoint`, as far as it is the file's.
+    Arguments and errors are those of `import_checkpoint` that concern the file.
     """
     state_dict, epoch = torch_files.read_checkpoint(path)
     try:

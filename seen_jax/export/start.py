@@ -1,6 +1,6 @@
 """`init_from` of a config -> the first weights of a run, and where they are from.
 
-    RUN[:STEP]   the checkpoint that counts, or the one of a step
+    RUN[:STEP]   the selected checkpoint, or the one of a step
     BUNDLE       its seen.pt, by torch
     FILE.pth     of the published program, by torch
 
@@ -124,7 +124,7 @@ def _read_run(path: str, step: int | None, task: Task) -> Source:
     if task.split == "validation":
         names = ("select", "validation_volunteers")
         same &= all(config[name] == task.config[name] for name in names)
-    clips = "these clips" if same else "others, maybe some that are evaluated here"
+    clips = "these clips" if same else "others, perhaps some that are evaluated here"
     return Source(
         path,
         restored.variables,

@@ -1,7 +1,7 @@
 """A published state_dict <-> the files that torch, TorchScript and ONNX Runtime read.
 
-Note: only `seen.pt` has the published names. The others hold the network of
-`runtime/seen_runtime.py`, whose weights are folded from them.
+Note: only `seen.pt` has the published names; the others hold the network of
+`runtime/seen_runtime.py` with its folded weights.
 """
 
 from __future__ import annotations

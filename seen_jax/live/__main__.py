@@ -45,12 +45,12 @@ def _seconds(text: str) -> float:
 
 
 def _speed(text: str) -> float:
-    rule = "0 to 1000000; 1 is a recording's own, 0 as fast as it goes"
+    rule = "0 to 1000000; 1 is a recording's own, 0 as fast as possible"
     return _number(text, lambda x: 0 <= x <= 1e6, rule)
 
 
 def _number(text: str, is_good: Callable[[float], bool], rule: str) -> float:
-    """Reads a number; the rule ends in what to do, behind a semicolon."""
+    """Reads a number; `rule` ends in what to do, after a semicolon."""
     with contextlib.suppress(ValueError):
         if is_good(value := float(text)):
             return value
@@ -81,25 +81,25 @@ def make_parser() -> argparse.ArgumentParser:
     text = f"default: the {see.IMAGE_SIZE} x {see.IMAGE_SIZE} pixels of the centre"
     parser.add_argument("--crop", type=parse_crop, metavar="X,Y,SIZE", help=text)
     parser.add_argument("--pixel", choices=PIXEL_RULES, default="last")
-    text = "of a recording: 1, its own; 0, as fast as it goes; default: %(default)s"
+    text = "1: a recording's own speed; 0: as fast as possible; default: %(default)s"
     parser.add_argument("--speed", type=_speed, default=1.0, help=text)
-    text = "read what is left of a recording that is not complete"
+    text = "read what is left of an incomplete recording"
     parser.add_argument("--recover", action="store_true", help=text)
-    text = "end so long after the first packet; default: with the source, or by Ctrl-C"
+    text = "end so many seconds after the first packet; default: with the source"
     parser.add_argument("--seconds", type=_seconds, default=float("inf"), help=text)
     text = "record into this folder, as AEDAT4, a file every ten minutes"
     parser.add_argument("--record", type=_folder, metavar="DIR", help=text)
-    text = "that keys give to clips while recording; default: the bundle's classes"
+    text = "labels that keys give to recorded clips; default: the bundle's classes"
     parser.add_argument("--labels", metavar="A,B,...", help=text)
-    text = "who sits before the camera, for these clips; default: %(default)s"
+    text = "who is in front of the camera, for these clips; default: %(default)s"
     parser.add_argument("--volunteer", default="1", help=text)
-    text = "print a JSON object a line for each prediction, all else on stderr"
+    text = "print a line of JSON for each prediction, everything else on stderr"
     parser.add_argument("--json", action="store_true", help=text)
     text = "show no page"
     parser.add_argument("--no_page", action="store_true", help=text)
-    text = "of the page; another than this computer's own wants a token; default: "
+    text = "address of the page; any but this computer's own needs a token; default: "
     parser.add_argument("--host", default=address.LOOPBACK, help=f"{text}%(default)s")
-    text = "of the page; 0 takes a free one; default: %(default)s"
+    text = "port of the page; 0 takes a free one; default: %(default)s"
     parser.add_argument("--port", type=address.port, default=8765, help=text)
     text = "open the page in this computer's browser"
     parser.add_argument("--open", action="store_true", help=text)
@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
 def _session(
     args: argparse.Namespace, engine: Engine, stack: contextlib.ExitStack, out
 ) -> Session:
-    """Starts what is beside recognition; the stack ends it."""
+    """Starts what runs beside recognition; the stack stops it."""
     runtime = engine.runtime
     names = args.labels.split(",") if args.labels else runtime.manifest["classes"]
     span_s = seen_runtime.Stream(runtime).span / runtime.manifest["frames_per_s"]
@@ -206,7 +206,7 @@ def _batches(
         on_packet=recorder.write if recorder else lambda packet: (),
     )
     if has_end(args.source) and not args.speed:
-        # As fast as it goes, each is predicted before the next one is read.
+        # At full speed, each is predicted before the next one is read.
         return ([x] for x in stream)
     return in_batches(stream, stop, None if has_end(args.source) else QUIET_S)
 
@@ -250,7 +250,7 @@ def as_fields(moment: Moment, runtime: Runtime) -> dict:
 def summary(
     counts: dict[str, int], latencies: Sequence[float], runtime: Runtime
 ) -> str:
-    """Formats what became of the periods, and how long (ms) predictions took."""
+    """Formats the counts of periods, and how long (ms) predictions took."""
     counts = dict(counts)
     events = counts.pop("events")
     texts = {

@@ -57,7 +57,7 @@ def names(listening: socket.socket, host: str) -> list[str]:
 
 
 def urls(listening: socket.socket, host: str, token: str) -> list[str]:
-    """Returns where the page is, the best address first."""
+    """Returns the page's addresses, the best one first."""
     hosts = [host]
     if host in _ANY:
         hosts = [*_addresses(), LOOPBACK]
@@ -81,7 +81,7 @@ def _addresses() -> list[str]:
 
 
 def open_in_browser(url: str) -> None:
-    """Opens a page where there is a desktop; a browser of a terminal is none."""
+    """Opens a page if there is a desktop; a text browser does not count."""
     if sys.platform == "darwin":
         subprocess.Popen(["open", url])
     elif os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seen_jax.cameras.periods import Period
-from seen_jax.errors import UserError
+from seen_jax.errors import UserError, counted
 from seen_jax.event_folder import centre_square
 from seen_jax.events import Recording, accumulate
 from seen_jax.live.intake import Arrival
@@ -18,7 +18,7 @@ from seen_jax.runtime.seen_runtime import LAYERS, SIZE, Runtime, Stream
 
 _WARM_UP = 3  # windows; a backend's first ones take longer
 _STALE = 2  # periods, as of `seen_jax.staleness`
-_FRESH_S = 1.0  # without stale periods, after which they are said again
+_FRESH_S = 1.0  # without stale periods, after which they are reported again
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +32,15 @@ class Moment:
       sensor: uint8 (H, W), the whole intensity frame.
       crop: (x, y, size) of the images in it, pixels.
       event_frame, intensity_frame: uint8 (S, S), the crop's.
-      probabilities: float32 (K,), of the bundle's classes; None where the window is not
-        whole, or where a newer period was there already.
+      probabilities: float32 (K,), of the bundle's classes; None if the window is
+        incomplete, or a newer period had already arrived.
       spikes: by name of a layer, in this window; None without a prediction, and where
         the backend does not count.
       operations: weights that these spikes added to sums; None likewise.
       latency_ms: from the period's end to the prediction; None without one.
       events_per_s: of the whole sensor, over the last second.
-      dropped: periods that the stream lacks, so far.
-      missed: periods that were not predicted since a newer one was there, so far.
+      dropped: periods that are missing in the stream, so far.
+      missed: periods not predicted because a newer one had arrived, so far.
       notes: what happened since the last moment, a sentence each.
       label: what the camera saw, "" where that is not known.
     """
@@ -103,16 +103,15 @@ class Engine:
         return [self._moment(x, is_newest=x is arrivals[-1]) for x in arrivals]
 
     def move_crop(self, crop: tuple[int, int, int]) -> None:
-        """Crops within the sensor from now on; no window has images of both places."""
+        """Sets the crop from now on; no window mixes images of both places."""
         self.crop, self._stream = crop, Stream(self.runtime)
 
     def _moment(self, arrival: Arrival, is_newest: bool) -> Moment:
         period = arrival.period
         event_frame, intensity_frame, late = self._images(arrival)
         notes = [*arrival.notes, *self._follow(arrival)]
-        notes += [f"{late} events came after their period and are left out"] * bool(
-            late
-        )
+        if late:
+            notes.append(f"{counted(late, 'event')} left out, after the period's end")
         self._stream.push_event(period.index, event_frame)
         self._stream.push_intensity(period.index, intensity_frame)
         probabilities = self._predicted() if is_newest else None
@@ -120,8 +119,8 @@ class Engine:
         spikes = operations = latency_ms = None
         if probabilities is not None:
             latency_ms = 1000 * (self.clock() - arrival.ended_s)
-            if (counted := self.runtime.spikes) is not None:
-                spikes = dict(zip(LAYERS, counted[0].tolist(), strict=True))
+            if (fired := self.runtime.spikes) is not None:
+                spikes = dict(zip(LAYERS, fired[0].tolist(), strict=True))
                 operations = int(self.runtime.operations[0])
         return Moment(
             number=period.index,
@@ -143,7 +142,7 @@ class Engine:
         )
 
     def _follow(self, arrival: Arrival) -> list[str]:
-        """Starts the stream anew where no window reaches back; says what happened."""
+        """Restarts the stream where no window reaches back; returns what happened."""
         period, last, notes = arrival.period, self._last, []
         self._last = period
         length_us = period.end_us - period.start_us
@@ -153,15 +152,17 @@ class Engine:
         if last is not None and (dropped := period.index - last.index - 1):
             self.counts["dropped"] += dropped
             if has_restarted := period.start_us < last.end_us:
-                notes.append("the camera's clock began again: the windows, too")
+                notes.append("the camera's clock restarted, and so do the windows")
             else:
-                notes.append(f"{dropped} periods dropped: a gap in the timestamps")
+                notes.append(
+                    f"{counted(dropped, 'period')} dropped: a gap in the timestamps"
+                )
             if has_restarted or dropped >= self._stream.span:
                 self._stream = Stream(self.runtime)
         return notes + self._staleness(period, length_us)
 
     def _staleness(self, period: Period, length_us: int) -> list[str]:
-        """Counts a stale period; says the first one of many."""
+        """Counts a stale period; returns a note for the first of several."""
         age_us = period.end_us - period.intensity_us
         if -length_us <= age_us <= _STALE * length_us:
             return []

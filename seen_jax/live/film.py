@@ -2,8 +2,8 @@
 
     python -m seen_jax.live.film MOMENTS ANSWERS FILE
 
-The two are descriptors of pipes; the first thing that comes is an `About`. The film
-runs by the camera's clock: a period that is missing stands still.
+The two are descriptors of pipes; the first message is an `About`. The film runs by the
+camera's clock: during a missing period the picture stands still.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from seen_jax.errors import refuse, run_command
-from seen_jax.files import check_file, explained
+from seen_jax.files import check_file, explained, new_file
 from seen_jax.live.engine import Moment
 from seen_jax.live.view import HISTORY_US, About, Steady, brightening
 from seen_jax.runtime.seen_runtime import resize
@@ -31,7 +31,7 @@ from seen_jax.runtime.seen_runtime import resize
 ENDINGS = ".mp4", ".gif"
 SIZE = WIDTH, HEIGHT = 800, 464
 GIF_RATE, MP4_RATE = 10, 30  # frames a second
-GIF_S = 60.0  # a longer one is no picture any more
+GIF_S = 60.0  # the most of a GIF, whose file would become too large
 _PROBE_BYTES = 1 << 20
 _PAPER, _INK, _FAINT = "#16181d", "#f2f2f2", "#8a8f98"
 _GREEN, _RED = "#35c46a", "#ff5a5f"
@@ -54,7 +54,7 @@ def check(path: Path) -> None:
 
 
 class Painter:
-    """Draws the newest moment and what was before.
+    """Draws the newest moment and the history before it.
 
     Attributes:
       newest: the latest moment taken, or None.
@@ -266,22 +266,17 @@ def write(path: Path, about: About, moments: Iterator[Moment]) -> None:
       UserError: it cannot be written.
     """
     painter, is_gif = Painter(about), path.suffix == ".gif"
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
     pictures = _pictures(painter, moments, GIF_RATE if is_gif else MP4_RATE)
     if (first := next(pictures, None)) is None:
         refuse(path, "at least one period to show", "none", "play more")
     pictures = itertools.chain([first], pictures)
-    with explained(path):
-        try:
-            if is_gif:
-                _write_gif(part, pictures, about.colours)
-            else:
-                _write_mp4(part, pictures)
-            for _ in moments:  # behind the end of a GIF
-                pass
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with explained(path), new_file(path, path.suffix) as part:
+        if is_gif:
+            _write_gif(part, pictures, about.colours)
+        else:
+            _write_mp4(part, pictures)
+        for _ in moments:  # behind the end of a GIF
+            pass
 
 
 def _received(things: Connection) -> Iterator[Moment]:
@@ -299,7 +294,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     args = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends with who feeds it
+        signal.signal(number, signal.SIG_IGN)  # it ends when its feeder does
     os.nice(10)
     with Connection(args.things, writable=False) as things:
         about, moments = things.recv(), _received(things)

@@ -1,4 +1,4 @@
-"""SOURCE -> periods as they end, each with when that was by this computer's clock."""
+"""SOURCE -> periods as they end, each with the time by this computer's clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from seen_jax.events import Recording
 # for. Note: one that takes longer, because its exposure began late in the period, is
 # shown by the next period; in a recording it would be shown by its own.
 PATIENCE_US = 5_000
-QUIET_S = 1.0  # without anything from a camera, after which it is said
+QUIET_S = 1.0  # of silence from a camera, after which a note says so
 _CLOCK_S = 30.0
 _JOIN_S = 2.0
 
@@ -63,9 +63,9 @@ def arrivals(
 
     Args:
       patience_us: of a source without an end, see `periods`.
-      speed: of a recording: 2 plays twice as fast, 0 as fast as it goes.
+      speed: of a recording: 2 plays twice as fast, 0 as fast as possible.
       seconds: since the first packet, after which it ends.
-      stop: set by who wants it to end before.
+      stop: set it to end early.
       on_packet: called with every packet, before its periods; returns notes.
 
     Raises:
@@ -163,9 +163,9 @@ def in_batches(
 
     Args:
       stream: as of `arrivals`.
-      stop: that it was given; set where the generator ends.
-      quiet_s: seconds without an arrival after which an empty list is given, three
-        times as long before the first one; None never gives one.
+      stop: the event that `stream` was given; set when the generator ends.
+      quiet_s: seconds without an arrival after which an empty list is yielded, three
+        times as long before the first one; None never yields one.
 
     Raises:
       Exception: whatever the stream raises.

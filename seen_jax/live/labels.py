@@ -20,7 +20,7 @@ class Labels:
 
     Attributes:
       names: that may be given.
-      volunteer: who sits before the camera.
+      volunteer: who is in front of the camera.
       held: the label whose key is held, or "".
       counts: clips by label, so far.
     """
@@ -67,7 +67,7 @@ class Labels:
         if not name:
             return None
         if (length_us := time_us - self._since_us) < self._least_us:
-            got = "a stream that stopped or began again"
+            got = "a stream that stopped or restarted"
             if length_us > 0:
                 got = f"{length_us / 1e6:.2f} s"
             rule = f"at least {self._least_us / 1e6:.2f} s, a window"
@@ -84,10 +84,10 @@ class Labels:
 
 
 def counts_of(folder: Path) -> Counter:
-    """Counts the clips by label that a folder's table has already.
+    """Counts the clips by label that are already in a folder's table.
 
     Raises:
-      UserError: it is no table to which rows can be added.
+      UserError: rows cannot be added to the table.
     """
     path = folder / CLIPS
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Things -> a process that shows them, without letting anyone wait for it."""
+"""Messages -> a process that shows them, without blocking the sender."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from seen_jax.cameras.child import python_path
 class Outlet:
     """A module in a process of its own, fed through a pipe.
 
-    The module's first two arguments are descriptors: things come from one, answers go
-    to the other. It ends where the pipe ends.
+    The module's first two arguments are descriptors: messages come from one, answers go
+    to the other. It ends when the pipe closes.
 
     Attributes:
       failure: why it ended before it was closed, or "".
@@ -42,7 +42,7 @@ class Outlet:
           module: such as "seen_jax.live.page".
           arguments: of the module, behind the two descriptors.
           descriptors: that the process inherits.
-          max_waiting: things that may wait; where one more comes, the oldest is lost.
+          max_waiting: messages that may wait; with one more, the oldest is dropped.
           on_answer: called with what the process sends, in a thread.
         """
         self.failure, self._on_answer = "", on_answer
@@ -58,7 +58,7 @@ class Outlet:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
-            start_new_session=True,  # Ctrl-C ends who feeds it, and that ends it
+            start_new_session=True,  # Ctrl-C ends its feeder, and that ends it
         )
         os.close(things), os.close(theirs)
         pipes = Connection(ours, readable=False), Connection(answers, writable=False)
@@ -69,7 +69,7 @@ class Outlet:
         feeder.start(), self._listener.start()
 
     def put(self, thing: Any, wait: bool = False) -> None:
-        """Gives a thing, to be pickled; waits for room, or lets the oldest be lost."""
+        """Queues a message, to be pickled; waits for room, or drops the oldest."""
         while not self.failure:
             try:
                 return self._waiting.put(thing, timeout=0.1 if wait else 0)
@@ -79,7 +79,7 @@ class Outlet:
                         self._waiting.get_nowait()
 
     def close(self, timeout_s: float = 60.0) -> None:
-        """Lets the process show what waits, and end; kills it after so long."""
+        """Lets the process finish its queue; kills it after the timeout."""
         deadline_s = time.monotonic() + timeout_s
         if not self.failure:
             with contextlib.suppress(queue.Full):  # its process takes nothing any more

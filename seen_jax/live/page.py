@@ -134,7 +134,7 @@ class Page:
     # ------------------------------------------------------------- what is told
 
     def told(self, moment: Moment | None, status: dict) -> tuple[dict, bytes]:
-        """Makes what all viewers are sent; called in a thread. None: status alone."""
+        """Makes the message for all viewers; called in a thread. None: status alone."""
         if moment is None:
             return {"status": status}, b""
         if moment.probabilities is not None:
@@ -150,7 +150,7 @@ class Page:
         if "number" in head:
             time_us = head["time_us"]
             past = self._history
-            if past and time_us <= past[-1][0]:  # the camera's clock began again
+            if past and time_us <= past[-1][0]:  # the camera's clock restarted
                 past.clear()
                 for viewer in self._viewers:
                     viewer.past = -1
@@ -388,7 +388,7 @@ def main() -> None:
         parser.add_argument(name, type=int)
     args = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends with who feeds it
+        signal.signal(number, signal.SIG_IGN)  # it ends when its feeder does
     os.nice(_NICE)
     logging.disable(logging.CRITICAL)  # of what strangers send
     things = Connection(args.things, writable=False)

@@ -25,7 +25,7 @@ _MAX_ASKED = 256  # between two moments
 
 
 class Session:
-    """A program that runs.
+    """A running program.
 
     Attributes:
       engine: that predicts.
@@ -47,8 +47,8 @@ class Session:
 
         Args:
           folder: that is recorded into.
-          warn: called where nothing comes any more, and where page or film end before
-            their time; with a sentence.
+          warn: called with a sentence when nothing arrives any more, and when the page
+            or the film ends early.
         """
         self._warn = warn
         self.engine, self.labels, self.recorder = engine, labels, recorder
@@ -69,12 +69,12 @@ class Session:
         show: Callable[[Moment], None],
         wait: bool = False,
     ) -> None:
-        """Predicts until there is no more; a label that is held then ends with it.
+        """Predicts until the batches end; a label that is held then ends, too.
 
         Args:
           batches: of `in_batches`; an empty one where nothing comes.
           show: called with each moment.
-          wait: for a film to be drawn; a camera waits for nobody.
+          wait: whether to wait for the film to be drawn; a camera does not wait.
         """
         try:
             for batch in batches:
@@ -83,7 +83,7 @@ class Session:
                     self._quiet_since_s = None
                 elif self._quiet_since_s is None:
                     self._quiet_since_s = time.monotonic()
-                    self._warn("nothing comes; waiting")
+                    self._warn("no data from the source; waiting")
                 self._predict(batch, show, wait)
                 self._look_after_outlets()
         finally:
@@ -117,7 +117,7 @@ class Session:
             self._try(self._end_clip, last.time_us)  # none has such a gap in it
 
     def say(self, text: str) -> None:
-        """Shows a sentence on the page, for as long as no others push it out."""
+        """Shows a sentence on the page until newer ones replace it."""
         self._num_notes += 1
         self._notes = [*self._notes, [self._num_notes, text]][-_KEPT_NOTES:]
 

@@ -25,7 +25,7 @@ class About:
       classes: of the bundle.
       colours: of the classes, #rrggbb.
       labels: that keys stand for.
-      device: what computes, in words.
+      device: that computes, in words.
       frames_per_s: periods a second.
       strip: frames in the strip.
       event_ages, intensity_ages: periods before the newest that a window reads.
@@ -48,7 +48,7 @@ class About:
 
     @classmethod
     def of(cls, source: str, runtime: Runtime, labels: list[str], can_record: bool):
-        """Reads it off a bundle."""
+        """Reads these from a bundle."""
         manifest = runtime.manifest
         length, skip = manifest["num_event_frames"], manifest["skip"]
         ages = [(length - 1 - i) * (skip + 1) for i in range(length)]
@@ -80,11 +80,11 @@ class Steady:
     _since_us: int = field(default=0, repr=False)
 
     def see(self, name: str, time_us: int) -> str:
-        """Takes what leads in the newest window; returns the answer.
+        """Takes the most probable class of the newest window; returns the answer.
 
         Args:
           name: of the class with the highest probability.
-          time_us: of the window; where it goes back, the camera began again.
+          time_us: of the window; where it goes back, the camera restarted.
         """
         if name != self._leader or time_us < self._since_us:
             self._leader, self._since_us = name, time_us
@@ -94,7 +94,7 @@ class Steady:
 
 
 def brightening(image: np.ndarray) -> float:
-    """Returns by what a dark image, uint8, is brightened for the eye: 1, 2, 4 or 8."""
+    """Returns the factor by which to brighten a dark uint8 image: 1, 2, 4 or 8."""
     level = max(1.0, float(np.percentile(image[::4, ::4], 98)))
     if level >= _DARK:
         return 1.0

@@ -18,7 +18,7 @@ from seen_jax.models.baselines import CNN, CNN3D, LSTM, Transformer
 from seen_jax.models.fast.network import network
 from seen_jax.models.lif import LIF
 
-# Of a network's parameters, those that are no fields of a config.
+# Of a network's parameters, those that are not fields of a config.
 GIVEN = ("num_classes", "axis_name", "stem", "parent", "name")
 
 
@@ -62,7 +62,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def fields_of(name: str) -> dict[str, Any]:
     """Returns the config's fields that a network reads, with their defaults.
 
-    They are its parameters, but for those of `GIVEN`.
+    They are its parameters, except those of `GIVEN`.
     """
     parameters = inspect.signature(NETWORKS[name]).parameters
     return {x: y.default for x, y in parameters.items() if x not in GIVEN}

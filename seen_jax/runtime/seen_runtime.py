@@ -16,9 +16,8 @@ JPEG and PNG where it is installed.
 The network here does only the work that reaches the output (`fold`, `make_network`); it
 is the same function as the published one.
 
-Note: a frame's number is its place in time, one period of the bundle's `frames_per_s`
-(30 for SEE) after the other. A number that is left out is a dropped frame; the frames
-after it keep their places, and a window that needs it is not predicted.
+Note: a frame's number counts periods of the bundle's `frames_per_s` (30 for SEE), so a
+number that is left out is a dropped frame, and a window that needs it is not predicted.
 """
 
 import argparse
@@ -82,7 +81,7 @@ EXPORT = "python -m seen_jax.export bundle --workdir=RUN --out=BUNDLE"
 
 
 class UserError(ValueError):
-    """Something that was given cannot be used; the message says what to do about it."""
+    """A user's input cannot be used; the message says what to do about it."""
 
 
 class BundleError(UserError):
@@ -214,7 +213,7 @@ def _deep_kernel(conv2, conv3):
 
 def _late_biases(s):
     """What the biases of conv2_f2 and conv3_f2 come to in each block: (36, 512)."""
-    inside = np.ones((3, BLOCKS))  # whether what conv3_f2 reads is no padding
+    inside = np.ones((3, BLOCKS))  # whether what conv3_f2 reads is not padding
     inside[0, 0] = 0
     taps = np.einsum("oiab,i->oab", s["conv3_f2.weight"], s["conv2_f2.bias"])
     late = np.einsum("oab,ar,bc->rco", taps, inside, inside) + s["conv3_f2.bias"]
@@ -524,7 +523,7 @@ def read_image(path: str) -> np.ndarray:
 def _read_pgm(data):
     header = re.match(rb"P5\s+(\d+)\s+(\d+)\s+255\s", data)
     if not header:
-        raise ValueError("no binary PGM (P5) of 255 levels without comments")
+        raise ValueError("not a binary PGM (P5) of 255 levels without comments")
     width, height = map(int, header.groups())
     if len(data) - header.end() != width * height:
         raise ValueError(f"{len(data) - header.end()} bytes for {width} x {height}")
@@ -544,7 +543,7 @@ def list_frames(folder: str) -> dict:
     """Finds the numbered images of a folder: number to path, ascending.
 
     Raises:
-      ValueError: there are none, a name is no number, or two are the same.
+      ValueError: there are none, a name is not a number, or two are the same.
     """
     rule = f"images 00000.jpg, 00001.jpg, ..., one a number ({', '.join(ENDINGS)})"
     frames = {}
@@ -649,7 +648,7 @@ def read_manifest(bundle: str, trust: Optional[str] = None) -> dict:
         show damage; only one from elsewhere shows that nobody replaced them all.
 
     Raises:
-      BundleError: names the file, what was expected and what is there.
+      BundleError: names the file, what was expected and what it has.
     """
     path = os.path.join(bundle, MANIFEST)
     if not os.path.isfile(path):
@@ -870,7 +869,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _failures(what, expected):
-    """Whatever a backend raises, of the many kinds there are, is a `BackendError`."""
+    """Turns whatever a backend raises into a `BackendError`."""
     try:
         yield
     except (BundleError, BackendError):
@@ -985,7 +984,7 @@ class Kernel:
             raise ValueError(wrong.decode())
 
     def _memory(self, name):
-        """As many bytes as a function of the library asks for, at a multiple of 64."""
+        """Allocates what a function of the library asks for, aligned to 64 bytes."""
         function = getattr(self._library, name)
         function.restype = ctypes.c_size_t
         memory = np.empty(function(ctypes.byref(self._header)) + 64, np.uint8)
@@ -995,10 +994,10 @@ class Kernel:
 def compile_kernel(source: str, *flags: str, included: tuple = ()) -> ctypes.CDLL:
     """Compiles seen_spikes.c for this processor, or takes what was compiled before.
 
-    It lies in the user's cache, under a name that the source, the compiler and the
-    processor decide. It is written under another name first, so that two processes and
-    a full disk do no harm. Where the cache cannot be used, it is compiled at every
-    start, which is said.
+    It is kept in the user's cache, under a name that depends on the source, the
+    compiler and the processor. It is written under a temporary name first, so that two
+    processes and a full disk do no harm. Where the cache cannot be used, it is compiled
+    at every start, with a message.
 
     Args:
       flags: for the compiler, after those of `COMPILE`.
@@ -1185,7 +1184,7 @@ def _onnxruntime(bundle, manifest):
 
 
 def engine_path(bundle: str, manifest: dict) -> str:
-    """Returns where an engine of this bundle's seen.onnx lies, of no other."""
+    """Returns the path of the engine of this bundle's seen.onnx."""
     name = f"seen-{manifest['files']['seen.onnx']['sha256'][:8]}.engine"
     return os.path.join(bundle, name)
 
@@ -1271,7 +1270,7 @@ class Backend(NamedTuple):
     package: str  # that it needs
     start: Callable  # gives the device in words, and what turns both inputs into logits
     auto: Callable = lambda bundle, manifest: True  # whether auto tries it
-    find: Callable = _import  # raises an ImportError or OSError where it is not there
+    find: Callable = _import  # raises an ImportError or OSError if it is not installed
 
 
 BACKENDS = {  # in the order in which auto tries them
@@ -1295,9 +1294,8 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
 
     Args:
       backend: one of `BACKENDS` whose format is in the bundle, or auto: the first that
-        is installed, TensorRT only where its engine was written. It says in a line,
-        once, what it takes; and, where the kernel in C cannot be compiled, that it
-        takes the next.
+        is installed, TensorRT only where its engine was written. It prints a line,
+        once, with what it takes, and one where the kernel in C cannot be compiled.
       trust: as of `read_manifest`.
 
     Raises:
@@ -1392,8 +1390,8 @@ class Ring:
         """Takes a frame; the work on it is done here, once.
 
         Raises:
-          ValueError: the number is none or came before, the image is not uint8 (S, S),
-            or not of the size of those before. Such a frame changes nothing.
+          ValueError: the number is not valid or came before, or the image is not square
+            uint8 or not of the size of those before. Such a frame changes nothing.
         """
         number = check_number(number, f"{self.name} frame {_short(number)}")
         what, place = f"{self.name} frame {number}", number % self.size
@@ -1454,7 +1452,7 @@ class Stream:
     kept for the next window: the neurons begin at rest in every window, and the kernels
     follow the attention, which its own intensity frames decide. Keeping the patches of
     each event frame would save 4 % of torch's time and is left out. Numbers never go
-    back: a camera that begins again needs a new Stream.
+    back: a camera that restarts needs a new Stream.
 
     Attributes:
       events, intensities: `Ring`, what came and what did not.
@@ -1533,8 +1531,8 @@ def replay(
 
     Args:
       event_frames, intensity_frames: number to uint8 (S, S).
-      rate: frames per second, those of the bundle by default; 0 plays as fast as it
-        goes, each frame predicted.
+      rate: frames per second, those of the bundle by default; 0 plays as fast as
+        possible, each frame predicted.
       on_prediction: called with each `Prediction` and its latency in ms.
 
     Returns:

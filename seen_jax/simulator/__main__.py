@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seen_jax import see
 from seen_jax.cameras import server
-from seen_jax.errors import run_command
+from seen_jax.errors import counted, run_command
 from seen_jax.simulator import stream, writer
 from seen_jax.simulator.difficulty import DIFFICULTIES, EASY, HARD
 
@@ -63,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     took = time.monotonic() - began
     print(
-        f"{args.clips} clips of {args.volunteers} volunteers, {took:.0f} s: {args.out}"
+        f"{counted(args.clips, 'clip')} of {counted(args.volunteers, 'volunteer')}, "
+        f"{took:.0f} s: {args.out}"
     )
     return 0
 

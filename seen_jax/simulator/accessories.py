@@ -80,7 +80,7 @@ _BARE = Worn(0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 def apply_makeup(
     rng: np.random.Generator, body: Anatomy, skin: np.ndarray, sex: str, share: float
 ) -> tuple[Anatomy, np.ndarray]:
-    """Paints `share` of the women: lids' edge, lashes, brow and a shadow on the lid."""
+    """Makes up `share` of the women: lids' edge, lashes, brow, a shadow on the lid."""
     has = rng.random() < share and sex == "woman"
     lashes, brow, shadow = rng.uniform((1.1, 1.0, 0.0), (1.6, 1.3, 0.45))
     if not has:

@@ -40,7 +40,7 @@ def parse(text: str) -> dict[str, float]:
     """Reads amounts by kind, such as "shift=4,contrast=0.2"; "" has none.
 
     Raises:
-      UserError: an unknown kind, or an amount that is no number from 0 to its most.
+      UserError: an unknown kind, or an amount that is not a number from 0 to its most.
     """
     amounts = {}
     for part in text.split(",") if text else ():
@@ -141,7 +141,7 @@ def relight(intensities, brightness, contrast):
 
 
 def lose(key, share, events):
-    """Takes its event from a share of the pixels (T, H, W), uint8."""
+    """Removes the event of a share of the pixels (T, H, W), uint8."""
     lost = random.uniform(key, events.shape) < share
     return jnp.where(lost, jnp.uint8(see.EVENT_NONE), events)
 

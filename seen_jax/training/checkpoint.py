@@ -124,7 +124,7 @@ class Checkpoints:
           The state, as NumPy arrays, and what `save` was given as `run`.
 
         Raises:
-          UserError: it is damaged; names an earlier one that is whole.
+          UserError: it is damaged; names an earlier one that is not.
         """
         like = jax.tree.map(np.asarray, like)
         optimizer = {"opt_state": like.opt_state, "step": like.step}
@@ -149,11 +149,11 @@ class Checkpoints:
             if whole := self._whole_before(step, items):
                 folder = shlex.quote(str(self.path / str(step)))
                 remedy += (
-                    f"; step {whole} before it is whole: `rm -r {folder}` and run the "
+                    f"; step {whole} before it is intact: `rm -r {folder}` and run the "
                     "same command to continue from there, or name it with "
                     f"--step={whole} (eval.py and export)"
                 )
-            refuse(self.path / str(step), "a whole checkpoint", why, remedy)
+            refuse(self.path / str(step), "an intact checkpoint", why, remedy)
 
     def _whole_before(self, step: int, items: dict[str, Any]) -> int | None:
         for earlier in reversed([x for x in self.steps() if x < step]):
@@ -208,8 +208,8 @@ class Checkpoints:
 def _ignore_late_answers() -> None:
     """Keeps what follows a failed read from being printed.
 
-    Arrays are read at once by a library. Where one of them is damaged, the others'
-    answers come when no one listens any more, each with a traceback.
+    A library reads arrays concurrently. If one of them is damaged, the others finish
+    after the read has failed, each with a traceback.
     """
     before = sys.unraisablehook
 

@@ -1,4 +1,4 @@
-"""The fields of a config: what each may be, and what it was before there was one.
+"""The fields of a config: what each may be, and its value before it existed.
 
 A config is a plain dict here, as `configs/default.py` describes it.
 """
@@ -67,7 +67,7 @@ TEXTS = {  # field: what it is
     "augment": "kinds and amounts, such as 'shift=4,contrast=0.2'",
 }
 FIELDS = (*OPTIONS, *RANGES, *TEXTS, "validation_volunteers")
-# What runs were that have no such field, since it came later.
+# The value for runs that are older than the field.
 BEFORE = {
     "init_from": "",
     "freeze": "",

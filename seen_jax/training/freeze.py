@@ -1,8 +1,9 @@
 """Parameters that training leaves as they are, bit by bit.
 
-A path is written as in mlp_f1/norm/scale. A frozen parameter has no gradient's norm, no
-weight decay and no state in the optimiser, and a BatchNorm whose scale and bias are
-frozen is as in evaluation: it normalises by its running statistics, and keeps them.
+A path is written as in mlp_f1/norm/scale. A frozen parameter has no part in the
+gradient's norm, no weight decay and no state in the optimiser, and a BatchNorm whose
+scale and bias are frozen is as in evaluation: it normalises by its running statistics,
+and keeps them.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ def match(paths: Collection[str], patterns: str) -> frozenset[str]:
     Raises:
       UserError: a pattern names none, or together they name all.
     """
-    found = set()
+    frozen = set()
     for pattern in patterns.split(",") if patterns else ():
         named = {path for path in paths if fnmatch.fnmatchcase(path, pattern)}
         if not named:
             rule = f"patterns of some of {', '.join(sorted(paths))}"
             refuse("freeze", rule, repr(pattern), "such as --config.freeze='conv*'")
-        found |= named
-    if len(found) == len(paths):
+        frozen |= named
+    if len(frozen) == len(paths):
         refuse("freeze", "patterns that leave something to train", repr(patterns))
-    return frozenset(found)
+    return frozenset(frozen)
 
 
 def without(
@@ -83,7 +84,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 @dataclass(frozen=True)
 class FrozenNorms:
-    """A model to train, of which a BatchNorm that is frozen is as in evaluation.
+    """A model to train, whose frozen BatchNorms run as in evaluation.
 
     Attributes:
       model: of which `apply` is offered.
@@ -112,7 +113,7 @@ def sizes_of(params: Any) -> dict[str, int]:
 
 
 def to_text(params: Any, frozen: Collection[str]) -> str:
-    """Says how many parameters are frozen, and which; the shorter list says it."""
+    """Formats how many parameters are frozen and which, by the shorter list."""
     sizes = sizes_of(params)
     rest = sizes.keys() - frozen
     named = ", ".join(sorted(frozen))

@@ -26,7 +26,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
-from seen_jax.errors import UserError, refuse
+from seen_jax.errors import UserError, counted, refuse
 from seen_jax.training import coordinator as coordinator_lib
 from seen_jax.training.peers import (
     Peers,
@@ -80,7 +80,7 @@ def join(
     if process_id == 0:
         check_port(port)
         service = coordinator_lib.start(port, num_processes, 2 * heartbeat_s)
-        awaited = f"{num_processes - 1} others at {coordinator}"
+        awaited = f"{counted(num_processes - 1, 'other')} at {coordinator}"
     until = time.strftime("%H:%M:%S", time.localtime(end))
     print(
         f"process {process_id} of {num_processes} waits for {awaited} until {until} "
@@ -149,7 +149,7 @@ def facts_of_main(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def everywhere(here: bool) -> bool:
-    """Whether it is so in all processes, each of which calls this."""
+    """Whether a condition holds in all processes, each of which calls this."""
     if jax.process_count() == 1:
         return here
     return bool(multihost_utils.process_allgather(np.array(here)).all())

@@ -3,7 +3,7 @@
 A run that resumes after epoch e drops the rows of metrics.jsonl after e and writes them
 again, so that no kill, at any point, leaves an epoch twice or not at all. Shares are 0
 to 1 in the files and percent where people read them; beside every number that the epoch
-is chosen by, that is said.
+is chosen by, a note says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tensorboardX
 import tqdm
 
 from seen_jax import curves, files, metrics
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.training import rows as rows_lib
 from seen_jax.training.rows import CHOICES, Row
 from seen_jax.training.workdir import RESUME
@@ -32,7 +32,7 @@ class Journal:
 
     Args:
       workdir: of the run.
-      select: how the epoch that counts is chosen, one of `CHOICES`.
+      select: how the epoch is selected, one of `CHOICES`.
       labels: class names.
       num_epochs, num_clips: epochs of the run, training clips of an epoch.
       epoch: epochs that have ended; rows of later ones are dropped.
@@ -62,7 +62,7 @@ class Journal:
         if tail:
             self.say(f"{path}: the last line was cut off and is dropped")
         if len(rows) < epoch:
-            rule = f"rows of the {epoch} epochs that the checkpoint has seen"
+            rule = f"rows of {counted(epoch, 'epoch')}, as the checkpoint has seen"
             refuse(path, rule, len(rows), rows_lib.REMEDY)
         self.rows = rows[:epoch]
         with files.explained(workdir, RESUME):
@@ -118,7 +118,7 @@ class Journal:
             if "war" in row:
                 self._draw(self._chosen(row))
         self.say(self._text(row))
-        if self._last is not None:  # the evaluation is no training time
+        if self._last is not None:  # the evaluation is not training time
             self._last = time.perf_counter()
             self._bar.unpause()
 
@@ -138,7 +138,7 @@ class Journal:
         return scores_text(row) + (f" ({chosen})" if chosen else "")
 
     def _chosen(self, row):
-        """How the epoch is chosen, if by these numbers: is said beside each of them."""
+        """How the epoch is chosen, if by these numbers: stated beside each of them."""
         return CHOICES[self._select] if row["split"] == self._select else ""
 
     def _write_board(self, row: Row) -> None:

@@ -4,7 +4,7 @@
     loss    = weight[label] * -sum_K targets log softmax(logits)
 
 Note: a step divides the sum of a batch's losses by the number of its examples, not by
-the sum of their weights. The weights' mean over the training clips is 1.
+the sum of their weights.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def balanced(label_index: np.ndarray, num_classes: int) -> np.ndarray:
     """Returns weights (K,) with which every class counts as much as another.
 
     Class k of n_k examples has N / (K' n_k), K' being the number of classes with any;
-    a class without has 0.
+    a class without has 0. The mean over the training clips is 1.
 
     Args:
       label_index: (N,) int, classes of the training clips.

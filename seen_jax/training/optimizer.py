@@ -67,7 +67,7 @@ def sgd(
 
 
 def _velocity(momentum):
-    """Is `optax.trace`, whose result is written before a parameter follows from it.
+    """`optax.trace`, whose result is written to memory before parameters use it.
 
     XLA would compute it twice, for the velocity and for the parameter, and copy both of
     them first, since each of the two results takes the memory of what both read.

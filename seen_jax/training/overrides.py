@@ -25,7 +25,7 @@ def check(argv: list[str]) -> None:
       argv: as `sys.argv`, with --config=FILE; other flags are left alone.
 
     Raises:
-      UserError: there is no such file, or it is no config; or an override names a field
+      UserError: there is no such file, it is not a config, or an override names a field
         that it does not have, or gives it a value of another type.
     """
     given = {}
@@ -56,7 +56,7 @@ def load(file: str) -> ml_collections.ConfigDict:
     """Returns the config of a file; errors in its own code keep their traceback."""
     rule, remedy = "a Python file with get_config()", "give one of configs/"
     if not Path(file).is_file():
-        refuse("config", rule, f"{file!r}, which is no file", remedy)
+        refuse("config", rule, f"{file!r}, which is not a file", remedy)
     try:
         get_config = runpy.run_path(file).get("get_config")
     except SyntaxError as error:

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`, a line of JSON for each epoch, and which epoch counts.
+"""`metrics.jsonl`, a line of JSON for each epoch, and the selected epoch.
 
 A row has epoch, step, loss, accuracy, learning_rate, seconds and windows_per_s; where
 the epoch was evaluated also split, war, uar, war_std, passes (a `metrics.measure` each)
@@ -19,7 +19,7 @@ from seen_jax.errors import refuse
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
 REMEDY = "copy the file again, or train in another workdir"
-CHOICES = {  # how the epoch that counts is chosen: what is said beside its numbers
+CHOICES = {  # how the epoch was selected, as stated beside its numbers
     "last": "the last epoch",
     "validation": "chosen on volunteers held out of the training part",
     "test": "chosen on the test split",
@@ -35,7 +35,7 @@ def read_rows(workdir: str | os.PathLike) -> list[Row]:
     notes that epoch again.
 
     Raises:
-      UserError: another line is no row, or an epoch is missing.
+      UserError: another line is not a row, or an epoch is missing.
     """
     return read_rows_and_tail(workdir)[0]
 
@@ -47,10 +47,8 @@ def read_rows_and_tail(workdir: str | os.PathLike) -> tuple[list[Row], bytes]:
         return [], b""
     if not path.is_file():
         refuse(path, "a file", "a folder or a device", REMEDY)
-    try:
+    with files.explained(path, REMEDY, files.READABLE):
         *lines, tail = path.read_bytes().split(b"\n")
-    except OSError as error:
-        refuse(path, "a file that can be read", error.strerror, REMEDY)
     rows = []
     for number, line in enumerate(lines, 1):
         where = f"{path}, line {number}"
@@ -92,12 +90,12 @@ def _check(row: Any, where: str, epoch: int) -> None:
 
 
 def chosen_row(rows: Sequence[Row], select: str) -> Row | None:
-    """Returns the row of the epoch that counts, None if no epoch was evaluated.
+    """Returns the row of the selected epoch, None if no epoch was evaluated.
 
     Args:
       rows: of a run.
       select: "last" takes the last epoch that was evaluated; others the best by WAR,
-        of equals the later, which has seen more.
+        the latest of equals.
     """
     evaluated = [row for row in rows if "war" in row]
     if not evaluated:

@@ -2,8 +2,8 @@
 
     python -m seen_jax.training.seeds FOLDER        reads FOLDER/seed_*, writes seeds.md
 
-The spread is that over seeds, of each run's mean over its passes. The spread over
-passes, which was published, is another and smaller one.
+The spread is that over seeds, of each run's mean over its passes. The published spread
+is over passes, and smaller.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax import files, metrics
-from seen_jax.errors import refuse, run_command
+from seen_jax.errors import counted, refuse, run_command
 from seen_jax.training.rows import CHOICES, Row, chosen_row, read_rows
 from seen_jax.training.workdir import different, load_config
 
 
 def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
-    """Returns the row of the epoch that counts.
+    """Returns the row of the selected epoch.
 
     Raises:
       UserError: the run is not done.
@@ -29,7 +29,7 @@ def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
     rows = read_rows(workdir)
     done = max((row["epoch"] for row in rows if "war" in row), default=0)
     if done < num_epochs:
-        rule = f"a run of {num_epochs} epochs"
+        rule = f"a run of {counted(num_epochs, 'epoch')}"
         refuse(workdir, rule, f"{done} evaluated", "train it to its end")
     return chosen_row(rows, select)
 
@@ -38,7 +38,7 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
     """Formats runs by seed as Markdown, in percent.
 
     Args:
-      runs: seed to the row of its epoch that counts.
+      runs: seed to the row of its selected epoch.
     """
     means = [metrics.flatten(row["mean"]) for row in runs.values()]
     overall = (metrics.WAR, metrics.UAR)
@@ -46,7 +46,7 @@ def table(runs: dict[int, dict[str, Any]], select: str) -> str:
     titles = [title.replace("|", r"\|") for title in metrics.titles(columns)]
     lines = [
         f"Percent of {next(iter(runs.values()))['split']} clips; {CHOICES[select]}; "
-        f"{len(runs)} seeds; spread: standard deviation over seeds.",
+        f"{counted(len(runs), 'seed')}; spread: standard deviation over seeds.",
         "",
         f"| seed | epoch | {' | '.join(titles)} |",
         f"| --- |{' ---: |' * (len(columns) + 1)}",

@@ -88,7 +88,7 @@ def with_weights(state: TrainState, weights: Mapping[str, np.ndarray]) -> TrainS
 
     Args:
       state: of `create`; what its optimiser holds does not depend on the weights.
-      weights: by path, such as params/fc1/bias, of the shapes that there are.
+      weights: by path, such as params/fc1/bias, with the shapes of those drawn.
     """
     flat = traverse_util.flatten_dict(state.variables, sep="/") | {**weights}
     return replace(state, **traverse_util.unflatten_dict(flat, sep="/"))

@@ -9,7 +9,7 @@
     lock               held while a process trains here, however it ends
 
 Once a checkpoint exists, the config is fixed except for the `FREE` fields; a run that
-left none starts anew with any config.
+left none starts again with any config.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def different(
 ) -> list[str]:
     """Lists the fields that differ: `name: before -> now`; those of `free` may.
 
-    A config that is older than a field has what was the only value then.
+    A config that is older than a field has the only value of that time.
     """
     lines = []
     for name in sorted((before.keys() | now.keys()) - set(free)):

@@ -115,7 +115,7 @@ def test_figures_by_hand():
     )
     assert "2 people (1 left out with too few clips)" in text
     assert "1                                     83.3                   +50.0" in text
-    last = "others: 75.0 before, change -1.0 (-2.0 to +0.5), with 1 clips of "
+    last = "others: 75.0 before, change -1.0 (-2.0 to +0.5), with 1 clip of "
     assert (
         last + "each label, last draw\n2.0 s to mix the clips and take the steps"
         in text

@@ -91,7 +91,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     small = ["--seeds=1", "--epochs=1", "--passes=1", "--batch_size=3"]
     assert benchmarks.main([*command, *small]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["what"].startswith("E1_S0, 5 simulated clips, tested on 5, 1 epochs")
+    assert result["what"].startswith("E1_S0, 5 simulated clips, tested on 5, 1 epoch,")
     (outcomes,) = result["seeds"]
     assert [*outcomes] == ["JAX", "PyTorch"]
     for outcome in outcomes.values():

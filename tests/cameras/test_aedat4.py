@@ -13,7 +13,7 @@ from seen_jax.cameras.aedat4 import write_aedat4
 from seen_jax.cameras.sources import open_source, read_recording
 from seen_jax.errors import UserError
 from seen_jax.events import Events, Recording
-from tests.cameras.writing import region, write_streams
+from tests.cameras.aedat4_files import region, write_streams
 from tests.samples import assert_same_recording, events_of, random_events
 
 RECORDINGS = {  # name: (events, intensity frames)
@@ -124,8 +124,8 @@ def test_missing_streams_and_odd_frames(tmp_path):
     for events, frames, text in (
         (None, [frame], "expected an event stream, got none"),
         ([event], None, "expected a stream of intensity frames, got none"),
-        ([event], [], "at least one of each, got 1 events and 0 intensity frames"),
-        ([], [frame], "at least one of each, got 0 events and 1 intensity frames"),
+        ([event], [], "at least one of each, got 1 event and 0 intensity frames"),
+        ([], [frame], "at least one of each, got 0 events and 1 intensity frame"),
         ([event], [region(0, 0, 2, frame[:5])], "within the 8 x 6 .* got 8 x 5 at 0,2"),
     ):
         write_streams(path, events, frames)

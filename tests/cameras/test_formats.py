@@ -1,6 +1,9 @@
 """Files of other formats are named, and what is left of broken ones is read."""
 
+import shutil
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -60,13 +63,13 @@ def test_recover_reads_the_packets_that_are_there(file):
     assert ends[-1] == table
     num_events = len(ends) - 1 - 10
     for size, count, note in (
-        (ends[num_events + 4] + 9, 4, "; 9 bytes that follow are no whole packet"),
-        (ends[num_events + 4] + 3, 4, "; 3 bytes that follow"),
+        (ends[num_events + 4] + 9, 4, "; 9 bytes left out, not a whole packet"),
+        (ends[num_events + 4] + 3, 4, "; 3 bytes left out"),
         (ends[num_events + 1], 1, "how many never reached the file is unknown"),
         (table, 10, "how many never reached the file is unknown"),
     ):
         file.write_bytes(died(data, size))
-        with pytest.raises(UserError, match=r"read what there is with --recover$"):
+        with pytest.raises(UserError, match=r"read whole packets with --recover$"):
             read_recording(file)
         part = read_recording(file, recover=True)
         assert note in part.notes[0]
@@ -78,7 +81,7 @@ def test_recover_reads_the_packets_that_are_there(file):
     file.write_bytes(data[: ends[num_events + 2] + 5])
     part = read_recording(file, recover=True)
     missing = table - ends[num_events + 2]
-    assert part.notes[0].endswith(f"; {missing} bytes are missing")
+    assert part.notes[0].endswith(f"; missing: {missing} bytes")
     assert len(part.times_us) == 2
     # As a power cut leaves it: zeros to the end.
     file.write_bytes(died(data, ends[num_events + 3]).ljust(len(data), b"\0"))
@@ -103,7 +106,7 @@ def test_recover_reads_what_comes_before_a_broken_packet(file):
         read_recording(file, limit_s=5)
     recording = read_recording(file, recover=True, limit_s=5)
     assert len(recording.times_us) == 6
-    assert "packets is lost" in recording.notes[0]
+    assert "lost after" in recording.notes[0]
 
 
 def test_the_command_recovers_and_counts_stale_images(file, tmp_path, capsys):
@@ -120,3 +123,41 @@ def test_the_command_recovers_and_counts_stale_images(file, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "note        recovered" in told
     assert "periods show an intensity frame older than 2 periods, 000" in told
+
+
+def test_kinds_of_recordings(shared, tmp_path):
+    """What make_aedat4.py writes: kinds that readers stumble over."""
+    script = shared / "cases" / "make_aedat4.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    plain = read_recording(tmp_path / "plain.aedat4")
+    assert plain.notes == ()
+    notes = {
+        "gray16": "15 intensity frames of 10 bits scaled to 8",
+        "colour": "15 intensity frames in colour turned into grey",
+        "roi": "15 intensity frames of the region 180 x 180 at 0,0, black around",
+        "roi_changes": "8 intensity frames of the region 180 x 180 at 0,0, black",
+    }
+    for name, note in notes.items():
+        recording = read_recording(tmp_path / f"{name}.aedat4")
+        assert [x[: len(note)] for x in recording.notes] == [note]
+        np.testing.assert_array_equal(recording.events.t, plain.events.t)
+        region = plain.intensity_frames
+        if name.startswith("roi"):  # dv.Frame(t, image) says no place
+            region = np.zeros_like(region)
+            region[:, :180, :180] = plain.intensity_frames[:, 40:220, 83:263]
+        if name == "roi_changes":
+            region[:7] = plain.intensity_frames[:7]
+        np.testing.assert_array_equal(recording.intensity_frames, region)
+    with pytest.raises(UserError, match=r"or read whole packets with --recover$"):
+        read_recording(tmp_path / "cut.aedat4")
+    part = read_recording(tmp_path / "cut.aedat4", recover=True)
+    assert len(part.events) == 2_000 and 0 < len(part.times_us) < 15
+    for name in ("late", "gap", "one", "slow"):
+        arguments = [str(tmp_path / f"{name}.aedat4"), f"--out={tmp_path / name}"]
+        if name == "slow":
+            assert event_folder.main(arguments) == 0
+            continue
+        with pytest.raises(UserError, match="intensity frames: expected one at least"):
+            event_folder.main(arguments)
+        assert event_folder.main([*arguments, "--max_stale_s=1"]) == 0
+        shutil.rmtree(tmp_path / name)

@@ -12,7 +12,7 @@ from seen_jax.cameras.packets import gather
 from seen_jax.cameras.periods import periods
 from seen_jax.cameras.sources import open_source, read_recording
 from seen_jax.errors import UserError
-from tests.cameras.serving import ORIGIN, free_ports, sent, served
+from tests.cameras.server_process import ORIGIN, free_ports, sent, served
 from tests.samples import assert_same_recording
 
 

@@ -36,7 +36,7 @@ def test_packets_join_to_a_recording():
 def test_what_makes_no_recording():
     packets = Packets((3, 2))
     event, frame = packets.events(*columns((9, 0, 0, 1))), np.ones((2, 3), np.uint8)
-    with pytest.raises(UserError, match="got 1 events and 0 intensity frames"):
+    with pytest.raises(UserError, match="got 1 event and 0 intensity frames"):
         gather([event, packets.end()])
     earlier = packets.events(*columns((8, 0, 0, 1)))
     with pytest.raises(UserError, match="got 8 us after 9 us at event 1"):

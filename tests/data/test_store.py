@@ -113,10 +113,10 @@ def test_a_killed_build_leaves_no_store(records, tmp_path):
     path.unlink()
     killed = python("-c", DYING, tmp_path)
     assert killed.returncode == -signal.SIGKILL
-    assert len(list(tmp_path.glob("*.tmp"))) == 1
+    assert len(list(tmp_path.glob(".*.part"))) == 1
     assert not path.exists()
     assert_holds(open_store(records), records)
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_many_clips_are_decoded_by_several_processes(tmp_path):
@@ -139,7 +139,7 @@ def test_a_full_disk_is_an_error_that_says_so(records, monkeypatch, tmp_path):
     words = r"\(0.3 MB\): expected .* room, got No space left .*--config.store_dir=DIR"
     with pytest.raises(UserError, match=words):
         open_store(records)
-    assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob(".*.part"))
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(records, tmp_path):
@@ -155,7 +155,7 @@ def test_an_image_that_cannot_be_read_is_named(records, tmp_path):
     words = r"2.*_take001: expected a square JPEG as event frame 3"
     with pytest.raises(ValueError, match=words):
         open_store(records)
-    assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob("*.npy")) + list(tmp_path.glob(".*.part"))
 
 
 def test_a_record_with_too_few_images_is_named(records):

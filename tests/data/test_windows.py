@@ -178,5 +178,5 @@ def test_shapes_must_match():
     ],
 )
 def test_frames_between_those_of_a_window(setting, index, film, step):
-    found = windows.film_indices(np.array([index]), Setting(*setting), [14])
-    assert (found[0].tolist(), found[1]) == ([film], step)
+    frames, got_step = windows.film_indices(np.array([index]), Setting(*setting), [14])
+    assert (frames.tolist(), got_step) == ([film], step)

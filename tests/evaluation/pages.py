@@ -7,7 +7,7 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.evaluation import examples, summaries
-from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.page.sections import Shown
 from seen_jax.simulator import difficulty
 from tests.helpers import make_row
 from tests.samples import clip_names, facts_of, results_of

@@ -64,16 +64,16 @@ def test_intervals_over_clips():
 
 
 def test_columns_have_intervals_over_people_or_else_over_clips():
-    found = analysis.column_intervals(six(3))
+    intervals = analysis.column_intervals(six(3))
     # As above: a class has a clip of each of the six, and so has the whole.
     for column in (metrics.WAR, metrics.UAR, ("recalls", "fear")):
-        interval, units = found[column]
+        interval, units = intervals[column]
         assert units == "people"
         ends = interval.low, interval.high
         assert ends == pytest.approx((0.1227, 0.8773), abs=1e-4)
     # A lighting has two of the six at most, with seven clips each; that of the second
     # and the sixth is right in seven of fourteen: the interval over clips, as below.
-    interval, units = found["lightings", see.LIGHTINGS[2]]
+    interval, units = intervals["lightings", see.LIGHTINGS[2]]
     over_clips = analysis.over_clips(results(volunteers_wrong()))["WAR"]
     assert (units, interval) == ("clips", over_clips)
     # Nobody is known: all are over clips, and five are needed.

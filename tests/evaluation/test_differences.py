@@ -42,9 +42,9 @@ class Clips:
 
 
 def marks(first, other):
-    found = differences.compare(first, other)
-    assert len(found) == COLUMNS
-    return {name for name, x in found.items() if x.is_marked}
+    by_column = differences.compare(first, other)
+    assert len(by_column) == COLUMNS
+    return {name for name, x in by_column.items() if x.is_marked}
 
 
 @pytest.mark.parametrize(
@@ -81,30 +81,30 @@ def test_a_difference_is_found(num_people, gain, least):
 
 def test_a_difference_of_recipes_is_found():
     """Of 9 points, by five runs of each; by three it is in a quarter of the tables."""
-    tests, found = [Clips(seed, 16) for seed in range(50)], 0
+    tests, num_marked = [Clips(seed, 16) for seed in range(50)], 0
     for test in tests:
         a, b = ([test.run(5, y, of_seed=0.2) for _ in range(5)] for y in (0, 1))
-        found += metrics.WAR in marks(joined(a), joined(b))
-    assert found >= 40
+        num_marked += metrics.WAR in marks(joined(a), joined(b))
+    assert num_marked >= 40
 
 
 def test_numbers_by_scipy():
     """Over clips a paired t-test, over runs Welch's, p the largest times thirteen."""
     clips = Clips(0, 12)
     a, b = ([clips.run(5, gain) for _ in range(3)] for gain in (0, 1.5))
-    found = differences.compare(joined(a), joined(b))[metrics.WAR]
+    change = differences.compare(joined(a), joined(b))[metrics.WAR]
     values = [
         np.array([np.mean(x.predictions == x.label_index, axis=0) for x in runs])
         for runs in (a, b)
     ]
     paired = stats.ttest_1samp(values[1].mean(axis=0) - values[0].mean(axis=0), 0)
-    assert found.over_clips.p() == pytest.approx(paired.pvalue)
+    assert change.over_clips.p() == pytest.approx(paired.pvalue)
     over_runs = stats.ttest_ind(*(x.mean(axis=1) for x in values), equal_var=False)
-    assert found.over_runs.p() == pytest.approx(over_runs.pvalue)
-    assert (found.over_runs.num_units, found.over_volunteers.num_units) == (6, 12)
-    largest = max(x.p() for x in (found.over_clips, found.over_volunteers))
-    largest = max(largest, found.over_runs.p())
-    assert largest <= found.p <= 13 * largest
+    assert change.over_runs.p() == pytest.approx(over_runs.pvalue)
+    assert (change.over_runs.num_units, change.over_volunteers.num_units) == (6, 12)
+    largest = max(x.p() for x in (change.over_clips, change.over_volunteers))
+    largest = max(largest, change.over_runs.p())
+    assert largest <= change.p <= 13 * largest
 
 
 def marked(first, other, **metadata):
@@ -123,10 +123,10 @@ def test_too_few_passes_or_people_are_not_tested():
     assert marked(*runs, volunteer=np.array([""] * len(clips.who))) is None
     # Of 16 people each lighting has 4, the emotions all.
     clips = Clips(0, 16)
-    found = differences.compare(clips.run(), clips.run())
-    tested = {name for name, x in found.items() if x.is_marked is not None}
+    by_column = differences.compare(clips.run(), clips.run())
+    tested = {name for name, x in by_column.items() if x.is_marked is not None}
     assert {kind for kind, _ in tested} == {"recalls", "overall"} and len(tested) == 9
-    assert found["lightings", "HDR"].over_volunteers.num_units == 4
+    assert by_column["lightings", "HDR"].over_volunteers.num_units == 4
 
 
 def test_clips_are_paired_by_their_names():

@@ -186,7 +186,7 @@ def test_clips_that_are_left_out_are_said(evaluated):
     facts |= {"counts": counts, "frames_per_s": 12.5}
     words = (
         "2,398 of 2,405 clips, 7 left out, 3 event and 0 intensity frames dropped, "
-        "2 shorter than a window repeat cyclically, 12.5 frames per second"
+        "2 shorter than a window, repeated cyclically, 12.5 frames per second"
     )
     assert words in provenance.to_text(facts)
 

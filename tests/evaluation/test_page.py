@@ -17,7 +17,7 @@ from seen_jax.evaluation import examples, provenance, robustness_report, summari
 from seen_jax.evaluation.page import document as page
 from seen_jax.evaluation.page import pictures
 from seen_jax.evaluation.page.markup import Html
-from seen_jax.evaluation.page.shown import Shown
+from seen_jax.evaluation.page.sections import Shown
 from seen_jax.evaluation.results import joined, write_results
 from seen_jax.simulator import difficulty
 from tests.evaluation.pages import NAMES, RIGHT, ROBUST, film, shown_of, some
@@ -195,8 +195,8 @@ def test_the_command_shows_what_lies_beside_the_results(tmp_path):
     write_evaluation(tmp_path)
     file = tmp_path / "page.html"
     command.main(["report", str(tmp_path), "--html", str(file)])
-    found = headings(file.read_text())
-    assert {"Robustness", "Attention and spikes", "Examples"} <= {*found}
+    shown = headings(file.read_text())
+    assert {"Robustness", "Attention and spikes", "Examples"} <= {*shown}
 
 
 @pytest.mark.parametrize(

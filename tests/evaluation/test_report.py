@@ -170,9 +170,9 @@ def test_columns_of_several_runs_are_compared_over_them(tmp_path, capsys):
     assert run("report", *columns, "--html", str(page)) == 0
     assert ">over 4 runs</th>" in page.read_text()
     read = summaries.summarise_directories(columns)
-    found = report.compare(read)[1][metrics.WAR].over_runs
-    assert found.value / found.error == pytest.approx(-3 / (1 / 8) ** 0.5)
-    assert found.freedom == pytest.approx(2)
+    difference = report.compare(read)[1][metrics.WAR].over_runs
+    assert difference.value / difference.error == pytest.approx(-3 / (1 / 8) ** 0.5)
+    assert difference.freedom == pytest.approx(2)
 
 
 def test_runs_that_make_no_column(tmp_path, capsys):

@@ -36,10 +36,10 @@ def test_the_baseline_is_the_evaluation(folder):
     task = restored.restore(folder)
     batches = restored.open_batches(task)
     expected = restored.evaluate(task, batches, 2, progress=False)
-    found = robustness.make_measure(task, batches, 2)(NOTHING, 0)
-    np.testing.assert_array_equal(found.scores, expected)
-    np.testing.assert_array_equal(found.label_index, batches.clips.label_index)
-    assert found.names == batches.clips.names and found.num_passes == 2
+    measured = robustness.make_measure(task, batches, 2)(NOTHING, 0)
+    np.testing.assert_array_equal(measured.scores, expected)
+    np.testing.assert_array_equal(measured.label_index, batches.clips.label_index)
+    assert measured.names == batches.clips.names and measured.num_passes == 2
 
 
 def test_a_command_that_was_killed_keeps_what_is_done(folder, tmp_path, capsys):

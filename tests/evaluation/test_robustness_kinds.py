@@ -251,13 +251,13 @@ def test_another_frame_rate(percent, setting, expected):
     draw = KINDS["rate"].draw
     for start in (0, 7):
         segments = np.array([[start, start + 10]])
-        found = draw(segments, setting, zeros, percent)
-        np.testing.assert_array_equal(found, [np.add(expected, start)])
+        indices = draw(segments, setting, zeros, percent)
+        np.testing.assert_array_equal(indices, [np.add(expected, start)])
     # Never outside of the segment.
     numbers = np.random.default_rng(0).random((4000, 3))
     for start, end in ((0, 3), (4, 40)):
-        found = draw(np.tile([start, end], (4000, 1)), setting, numbers, percent)
-        assert start == found.min() and found.max() < end
+        indices = draw(np.tile([start, end], (4000, 1)), setting, numbers, percent)
+        assert start == indices.min() and indices.max() < end
 
 
 def test_frames_at_another_rate_reach_the_windows():

@@ -43,14 +43,14 @@ def test_people_with_clips_of_two_classes_by_hand():
 def test_what_nobody_or_one_person_is_in():
     places = np.arange(6)
     members = {("lightings", "a"): places < 0, ("lightings", "b"): places == 2}
-    found = statistics.leave_one_out(np.arange(6) / 6, range(6), members)
-    assert np.isnan(found["lightings", "a"].value)
-    assert found["lightings", "b"].value == pytest.approx(2 / 6)
+    estimates = statistics.leave_one_out(np.arange(6) / 6, range(6), members)
+    assert np.isnan(estimates["lightings", "a"].value)
+    assert estimates["lightings", "b"].value == pytest.approx(2 / 6)
     for name in "ab":
-        estimate = found["lightings", name]
+        estimate = estimates["lightings", name]
         assert np.isnan(estimate.error) and np.isnan(estimate.p())
         assert estimate.interval() is None and estimate.share_interval(6) is None
-    assert np.isnan(found[metrics.UAR].value)  # no recall is known
+    assert np.isnan(estimates[metrics.UAR].value)  # no recall is known
 
 
 def test_wilson_with_the_error_of_independent_clips():

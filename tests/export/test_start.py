@@ -79,7 +79,7 @@ def test_a_run_gives_weights_and_nothing_else(source, made, tmp_path):
     weights, origin = begin(task, tmp_path)
     there = restore(source)
     assert origin.pop("history") == (
-        "the last epoch, trained on others, maybe some that are evaluated here"
+        "the last epoch, trained on others, perhaps some that are evaluated here"
     )
     assert origin.pop("digest") != begin(made(f"{source}:3"), tmp_path)[1]["digest"]
     assert origin == {"file": str(source), "epoch": 2, "step": 6, "notes": []}

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from tests.cameras.serving import free_pair
+from tests.cameras.server_process import free_pair
 from tests.helpers import ROOT, cpu_environment
 
 LIMIT_S = 60

@@ -8,7 +8,7 @@ import pytest
 
 from seen_jax.cameras.recorder import CLIPS
 from tests.browser import overflow, show_at
-from tests.cameras.serving import free_ports
+from tests.cameras.server_process import free_ports
 from tests.live.programs import camera, live, wait_for
 
 pytestmark = pytest.mark.environments

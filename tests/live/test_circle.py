@@ -8,7 +8,7 @@ import json
 import aiohttp
 import pytest
 
-from tests.cameras.serving import free_ports
+from tests.cameras.server_process import free_ports
 from tests.helpers import python
 from tests.live.programs import camera, live, virtual_davis
 from tests.live.viewers import Browser

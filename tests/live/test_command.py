@@ -26,7 +26,7 @@ from seen_jax.live.__main__ import as_fields, main
 from seen_jax.live.engine import Engine
 from seen_jax.live.intake import QUIET_S, arrivals
 from seen_jax.runtime import seen_runtime
-from tests.cameras.serving import ORIGIN, free_ports, sent, served
+from tests.cameras.server_process import ORIGIN, free_ports, sent, served
 from tests.helpers import ROOT, cpu_environment
 from tests.live.programs import program
 from tests.live.streams import SIZE, recording_of
@@ -173,9 +173,9 @@ def test_a_server_that_starts_again(fast_bundle):
             _, err = interrupted(process, rows)
     assert first["time_us"] > ORIGIN
     assert "the stream ended and came back: what it sent meanwhile is lost\n" in err
-    assert "the camera's clock began again: the windows, too\n" in err
+    assert "the camera's clock restarted, and so do the windows\n" in err
     source = f"tcp://127.0.0.1:{','.join(ports)}"
-    assert f"{source}: nothing comes; waiting\n" in err
+    assert f"{source}: no data from the source; waiting\n" in err
     assert second["dropped"] == 1  # by which the index tells the streams apart
 
 

@@ -115,14 +115,14 @@ def test_no_window_reaches_over_a_restart_of_the_clock():
     again = [arrival(i, start_us=PERIOD_US * (i - 21)) for i in range(21, 41)]
     moments += [engine.take([x])[0] for x in again]
     assert predicted(moments) == [*range(12, 20), *range(33, 41)]
-    assert moments[20].notes == ("the camera's clock began again: the windows, too",)
+    assert moments[20].notes == ("the camera's clock restarted, and so do the windows",)
 
 
 def test_what_is_late_or_stale_is_said():
     engine = engine_of()
     events = [(5, 6, 0, 1), (PERIOD_US - 1, 7, 0, 1), (PERIOD_US, 8, 0, 1)]
     (moment,) = engine.take([arrival(1, events=events)])
-    assert moment.notes == ("2 events came after their period and are left out",)
+    assert moment.notes == ("2 events left out, after the period's end",)
     assert np.argwhere(moment.event_frame != moment.event_frame[-1, -1]).tolist() == [
         [0, 3]
     ]

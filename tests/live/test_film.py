@@ -160,7 +160,7 @@ def test_what_breaks_the_film_leaves_no_part(tmp_path):
 
 def test_a_full_disk_is_one_sentence(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
-    (tmp_path / "a.part.mp4").symlink_to("/dev/full")
+    (tmp_path / ".a.mp4.part.mp4").symlink_to("/dev/full")
     outlet = Outlet("seen_jax.live.film", [tmp_path / "a.mp4"])
     outlet.put(about_of())
     for i in range(100):

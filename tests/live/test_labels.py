@@ -29,7 +29,7 @@ def test_a_clip_is_from_press_to_release():
 @pytest.mark.parametrize(
     "length_us, got",
     [(433_333.0, "0.43 s"), (0.0, "a stream that stopped"), (-1.0, "a stream that"),
-     (-math.inf, "a stream that stopped or began again")],
+     (-math.inf, "a stream that stopped or restarted")],
 )  # fmt: skip
 def test_a_clip_shorter_than_a_window_is_refused(length_us, got):
     labels = labels_of()

@@ -135,7 +135,7 @@ def test_a_label_over_a_new_begin_of_the_clock_is_refused(tmp_path):
     played = Played([*scene(400_000), *again], script, tmp_path)
     assert rows_of(tmp_path) == []
     (note,) = (x for x in played.notes if x.startswith("fear: "))
-    assert "got a stream that stopped or began again; hold the key" in note
+    assert "got a stream that stopped or restarted; hold the key" in note
     assert played.session.labels.counts == {}
 
 
@@ -287,7 +287,7 @@ def test_silence_is_said_once_until_it_ends(quiet):
     made.page.put = told.append
     first, *rest = in_time(scene(100_000))
     made.play([first, [], [], *rest, []], lambda moment: None)
-    assert warnings == 2 * ["nothing comes; waiting"]
+    assert warnings == 2 * ["no data from the source; waiting"]
     quiet_s = [status["quiet_s"] for _, status in told]
     assert [x is None for x in quiet_s] == [True, False, False, *9 * [True], False]
     assert [moment is None for moment, _ in told] == [x is not None for x in quiet_s]

@@ -36,7 +36,7 @@ def test_the_answer_changes_when_another_has_led_for_a_while():
     for time_us in (300_000, 300_000 + STEADY_US - 1):
         assert steady.see("fear", time_us) == "joy"
     assert steady.see("fear", 300_000 + STEADY_US) == "fear"
-    assert steady.see("joy", 10) == "fear"  # the camera's clock began again
+    assert steady.see("joy", 10) == "fear"  # the camera's clock restarted
     assert steady.see("joy", 10 + STEADY_US) == "joy"
 
 

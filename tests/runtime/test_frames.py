@@ -74,12 +74,12 @@ GREY = np.zeros((4, 4), np.uint8)
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("a.pgm", b"", "no binary PGM"),
+        ("a.pgm", b"", "not a binary PGM"),
         ("a.pgm", pgm(GREY)[:-1], "15 bytes for 4 x 4"),
         ("a.pgm", pgm(GREY) + b"0", "17 bytes for 4 x 4"),
         ("a.pgm", pgm(GREY, b"# a comment\n"), "without comments"),
-        ("a.pgm", b"P5 4 4 65535 " + bytes(32), "no binary PGM"),
-        ("a.pgm", b"P2 1 1 255 0", "no binary PGM"),
+        ("a.pgm", b"P5 4 4 65535 " + bytes(32), "not a binary PGM"),
+        ("a.pgm", b"P2 1 1 255 0", "not a binary PGM"),
         ("a.pgm", pgm(np.zeros((4, 6), np.uint8)), r"uint8 \(4, 6\)"),
         ("a.npy", b"", "grey 8-bit image"),
         ("a.npy", b"hello", "grey 8-bit image"),

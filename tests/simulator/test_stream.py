@@ -22,7 +22,7 @@ from seen_jax.simulator.clip import simulate_clip
 from seen_jax.simulator.difficulty import EASY
 from seen_jax.simulator.stream import CLIP_LENGTH, PARTS, UNSEEN, stream
 from tests import helpers
-from tests.cameras.serving import free_pair
+from tests.cameras.server_process import free_pair
 from tests.helpers import ROOT
 from tests.runtime.bundles import Clock
 

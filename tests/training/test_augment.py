@@ -67,7 +67,7 @@ def test_an_amount_of_0_changes_nothing(kind):
 
 
 def test_a_shift_is_the_same_for_all_event_frames_and_has_no_events_behind_it():
-    found = set()
+    shifts = set()
     for (before, _), (after, _) in pairs("shift=3"):
         matches = []
         for y in range(-3, 4):
@@ -77,8 +77,8 @@ def test_a_shift_is_the_same_for_all_event_frames_and_has_no_events_behind_it():
                 if np.array_equal(moved, after):
                     matches.append((y, x))
         assert len(matches) == 1
-        found |= {*matches}
-    assert len(found) > 4
+        shifts |= {*matches}
+    assert len(shifts) > 4
 
 
 def test_a_turn_scales_and_turns_about_the_centre():

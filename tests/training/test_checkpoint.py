@@ -150,8 +150,8 @@ def test_a_damaged_checkpoint_is_one_line_that_names_a_whole_one(
         with pytest.raises(UserError) as error:
             restore(2)
         text = str(error.value)
-        assert text.startswith(f"{folder}: expected a whole checkpoint, got ")
-        assert "step 1 before it is whole" in text and f"rm -r {folder}" in text
+        assert text.startswith(f"{folder}: expected an intact checkpoint, got ")
+        assert "step 1 before it is intact" in text and f"rm -r {folder}" in text
         assert text.count("\n") == 0
         assert restore(1)[1]["epoch"] == 1
     checkpoints.close()

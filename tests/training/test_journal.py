@@ -87,7 +87,7 @@ def test_a_last_line_that_was_cut_off_is_dropped_and_said(tmp_path, capsys, tail
 
 def test_rows_that_are_lost_are_refused(tmp_path):
     make(tmp_path).epoch(make_row(1))
-    words = "rows of the 3 epochs that the checkpoint has seen, got 1; copy the file"
+    words = "rows of 3 epochs, as the checkpoint has seen, got 1; copy the file"
     with pytest.raises(UserError, match=words):
         make(tmp_path, epoch=3)
 

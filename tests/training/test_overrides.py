@@ -44,7 +44,7 @@ def test_where_nothing_is_near_all_fields_are_named():
 
 
 def test_a_file_that_is_not_there():
-    words = r"^config: expected .*, got 'no\.py', which is no file; give"
+    words = r"^config: expected .*, got 'no\.py', which is not a file;"
     with pytest.raises(ValueError, match=words):
         overrides.check(["train.py", "--config=no.py", "--config.seed=1"])
 

@@ -60,7 +60,7 @@ def test_the_best_epoch_where_the_run_chose_so(tmp_path):
     "runs, words",
     [
         ([], r"expected runs in seed_\*, got none"),
-        ([([None], {})], "expected a run of 1 epochs, got 0 evaluated"),
+        ([([None], {})], "expected a run of 1 epoch, got 0 evaluated"),
         ([([0.2, 0.3], {"num_epochs": 5})], "of 5 epochs, got 2 evaluated; train"),
         ([([0.2], {}), ([0.2], {"batch_size": 8})], "the seed, got batch_size: 4 -> 8"),
         ([([0.2, 0.3], {}), ([0.2], {})], "but for the seed, got num_epochs: 2 -> 1"),

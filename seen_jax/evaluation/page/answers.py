@@ -10,7 +10,7 @@ import numpy as np
 from seen_jax import palette, svg
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.page.markup import Html, heat, heat_table, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, bar, each, percent
+from seen_jax.evaluation.page.sections import Section, Shown, bar, each, percent
 from seen_jax.evaluation.results import Results, known
 
 MOST_CONFUSIONS = 6
@@ -129,11 +129,11 @@ def calibration(shown: Sequence[Shown]) -> Section:
 
 
 def _calibration(one: Shown) -> list[Html] | None:
-    found = analysis.calibration(one.summary.results)
-    if found is None:
+    bins = analysis.calibration(one.summary.results)
+    if bins is None:
         return None
-    share = found.counts / found.counts.sum()
-    points = [*zip(found.confidence, found.accuracy, strict=True)]
+    share = bins.counts / bins.counts.sum()
+    points = [*zip(bins.confidence, bins.accuracy, strict=True)]
     points = [(x if y == y else 0.0, y) for x, y in points]
     sizes = (2 + 8 * np.sqrt(share)).tolist()
     lines = [
@@ -142,25 +142,25 @@ def _calibration(one: Shown) -> list[Html] | None:
     ]
     x = svg.axis("best score", 0, 1)
     picture = svg.plot(lines, x, svg.percents("right"), "calibration")
-    return [tag("figure", Html(picture)), tag("div", *_bins(found))]
+    return [tag("figure", Html(picture)), tag("div", *_bins(bins))]
 
 
-def _bins(found: analysis.Calibration) -> list[Html]:
-    here = found.counts > 0
+def _bins(bins: analysis.Calibration) -> list[Html]:
+    here = bins.counts > 0
     score, right = (
-        float(np.average(x[here], weights=found.counts[here]))
-        for x in (found.confidence, found.accuracy)
+        float(np.average(x[here], weights=bins.counts[here]))
+        for x in (bins.confidence, bins.accuracy)
     )
     words = "overconfident" if score > right else "underconfident"
     text = (
         f"Its best scores are {score:.2f} on average and right {percent(right)} % of "
         f"the time: it is {words}. Expected calibration error, the mean distance from "
-        f"the dashed line: {100 * found.error:.1f} percentage points."
+        f"the dashed line: {100 * bins.error:.1f} percentage points."
     )
-    width = 1 / len(found.counts)
+    width = 1 / len(bins.counts)
     rows = [
-        [f"{i * width:.1f} to {(i + 1) * width:.1f}", f"{found.counts[i]:,}",
-         f"{found.confidence[i]:.3f}", percent(found.accuracy[i])]
+        [f"{i * width:.1f} to {(i + 1) * width:.1f}", f"{bins.counts[i]:,}",
+         f"{bins.confidence[i]:.3f}", percent(bins.accuracy[i])]
         for i in np.flatnonzero(here)
     ]  # fmt: skip
     head = ["best score", "predictions", "mean score", "% right"]

@@ -7,15 +7,15 @@ from typing import Any
 
 from seen_jax.evaluation import robustness_report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, percent
+from seen_jax.evaluation.page.sections import Section, Shown, percent
 from seen_jax.evaluation.statistics import interval_text
 
 
 def robustness(shown: Sequence[Shown]) -> Section:
     """Draws the first's kinds; a run that lacks one has no line there."""
-    found = {x.summary.name: x.robustness for x in shown if x.robustness}
-    passes = sorted({x["passes"] for x in found.values()})
-    if not found:
+    contents = {x.summary.name: x.robustness for x in shown if x.robustness}
+    passes = sorted({x["passes"] for x in contents.values()})
+    if not contents:
         return Section("Robustness", "", [])
     how = (
         "The same clips with a disturbance of increasing severity; 0 is none. The line "
@@ -24,28 +24,28 @@ def robustness(shown: Sequence[Shown]) -> Section:
         f"of the clips: {', '.join(map(str, passes))}."
     )
     if len(shown) > 1:
-        how += f" Measured: {', '.join(found)}."
-    kinds = {kind["name"]: kind for x in found.values() for kind in x["kinds"]}
-    parts = [_kind(name, kind, found) for name, kind in kinds.items()]
+        how += f" Measured: {', '.join(contents)}."
+    kinds = {kind["name"]: kind for x in contents.values() for kind in x["kinds"]}
+    parts = [_kind(name, kind, contents) for name, kind in kinds.items()]
     plots = tag("div", *parts, class_="plots")
-    numbers = [_numbers(name, x) for name, x in found.items()]
-    return Section("Robustness", how, [plots, *_by_lighting(found), *numbers])
+    numbers = [_numbers(name, x) for name, x in contents.items()]
+    return Section("Robustness", how, [plots, *_by_lighting(contents), *numbers])
 
 
-def _kind(name: str, kind: Mapping[str, Any], found: Mapping[str, Any]) -> Html:
-    picture = robustness_report.plot(name, found, kind["unit"])
+def _kind(name: str, kind: Mapping[str, Any], contents: Mapping[str, Any]) -> Html:
+    picture = robustness_report.plot(name, contents, kind["unit"])
     words = tag("figcaption", tag("b", kind["title"]), ". ", kind["sentence"])
     return tag("figure", words, Html(picture))
 
 
-def _by_lighting(found: Mapping[str, Any]) -> list[Html]:
+def _by_lighting(contents: Mapping[str, Any]) -> list[Html]:
     """Says where the shares by lighting are, and what the paper says of them."""
-    if not any(x["lightings"] for x in found.values()):
+    if not any(x["lightings"] for x in contents.values()):
         return []
     link = tag("a", "By class and lighting", href="#by-class-and-lighting")
     words = ["What is right in each lighting, with nothing changed, is under ", link]
     published = {}
-    for x in found.values():
+    for x in contents.values():
         points = (x["lightings"] or {"points": []})["points"]
         known = [y for y in points if y["published"] is not None]
         shares = [f"{y['lighting']} {percent(y['published'])}" for y in known]
@@ -56,9 +56,9 @@ def _by_lighting(found: Mapping[str, Any]) -> list[Html]:
     return [tag("p", *words, class_="note full")]
 
 
-def _numbers(name: str, found: Mapping[str, Any]) -> Html:
+def _numbers(name: str, content: Mapping[str, Any]) -> Html:
     rows: list[list[Part]] = []
-    for kind in found["kinds"]:
+    for kind in content["kinds"]:
         rows += [[], [f"{kind['title']} ({kind['unit']})"]]
         for x in kind["points"]:
             ends = interval_text(x["war_interval"], "+")

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from seen_jax import metrics, see
+from seen_jax.errors import counted
 from seen_jax.evaluation import analysis, provenance, report
 from seen_jax.evaluation.page import (
     answers,
@@ -29,7 +30,7 @@ from seen_jax.evaluation.page import (
     shares,
 )
 from seen_jax.evaluation.page.markup import Html, Part, join, tag
-from seen_jax.evaluation.page.shown import (
+from seen_jax.evaluation.page.sections import (
     Section,
     Shown,
     caption,
@@ -163,13 +164,13 @@ def _summary(shown: Sequence[Shown]) -> list[Html]:
 
 def _numbers(s: Summary) -> list[Html]:
     """Returns WAR and UAR with their intervals."""
-    found = analysis.column_intervals(s.results)
+    intervals = analysis.column_intervals(s.results)
     parts = []
     for column in (metrics.WAR, metrics.UAR):
         name = column[1]
         words = f"{name}, {MEANING[name]}. "
-        if column in found:
-            interval, units = found[column]
+        if column in intervals:
+            interval, units = intervals[column]
             words += f"95 % interval over {units}: {interval_text(interval)} %. "
         if not math.isnan(spread := s.spread[column]):
             over = "runs" if s.runs else "passes"
@@ -198,13 +199,13 @@ def _changes(summaries: Sequence[Summary]) -> dict[str, Part]:
     """Says how the WAR of each differs from the first's."""
     first, *others = summaries
     words = []
-    for s, found in zip(others, report.compare(summaries)[1:], strict=True):
+    for s, differences in zip(others, report.compare(summaries)[1:], strict=True):
         text = f"not compared with {first.name}, since these are other clips"
-        if found:
+        if differences:
             change = 100 * (s.mean[metrics.WAR] - first.mean[metrics.WAR])
             spans = [
                 f"{interval_text(y, '+')} over {x}"
-                for x, y in found[metrics.WAR].intervals().items()
+                for x, y in differences[metrics.WAR].intervals().items()
                 if y
             ]
             text = f"{change:+.1f} points of WAR from {first.name}"
@@ -222,7 +223,7 @@ def _data(one: Shown) -> dict[str, str]:
         real = ", no real people" if facts["source"].startswith("simulated") else ""
         data = f"{facts['source']}{real}; {DATASETS.get(dataset, dataset)}, "
         data += str(facts.get("split"))
-    clips = f"{len(s.results.names):,} clips"
+    clips = counted(len(s.results.names), "clip", ",")
     if s.results.volunteers is not None:
         number = len({*s.results.volunteers.tolist()})
         clips += f" of {number} people" if number > 1 else " of one person"

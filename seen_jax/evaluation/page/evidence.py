@@ -11,7 +11,7 @@ import numpy as np
 from seen_jax.evaluation import provenance
 from seen_jax.evaluation.page import pictures
 from seen_jax.evaluation.page.markup import Html, tag
-from seen_jax.evaluation.page.shown import (
+from seen_jax.evaluation.page.sections import (
     Section,
     Shown,
     caption,
@@ -26,14 +26,14 @@ def windows(shown: Sequence[Shown]) -> Section:
         "Windows of the first pass, of as many people and lightings as there are. "
         "Intensity frames above, event frames below; the bars are the network's scores."
     )
-    found = [(x.summary.name, _right_and_wrong(x)) for x in shown if x.examples]
+    named = [(x.summary.name, _right_and_wrong(x)) for x in shown if x.examples]
     if len(shown) == 1:
-        return Section("Examples", how, [x for _, parts in found for x in parts])
+        return Section("Examples", how, [x for _, parts in named for x in parts])
     folded = [
         tag("details", tag("summary", name), tag("div", *parts, class_="two"))
-        for name, parts in found
+        for name, parts in named
     ]
-    return Section("Examples", how, [tag("div", *folded, class_="full")] * bool(found))
+    return Section("Examples", how, [tag("div", *folded, class_="full")] * bool(named))
 
 
 def _right_and_wrong(one: Shown) -> list[Html]:
@@ -64,10 +64,10 @@ def _right_and_wrong(one: Shown) -> list[Html]:
 def origin(shown: Sequence[Shown]) -> Section:
     how = "Where the numbers come from, and the commands that make them again."
     runs = [run for x in shown for run in x.summary.each]
-    found = [x.robustness for x in shown for _ in x.summary.each]
+    measurements = [x.robustness for x in shown for _ in x.summary.each]
     parts = [
         tag("div", *([tag("h3", run.name)] if len(runs) > 1 else []), *_origin(run, x))
-        for run, x in zip(runs, found, strict=True)
+        for run, x in zip(runs, measurements, strict=True)
     ]
     return Section("Where this comes from", how, parts)
 

@@ -1,6 +1,6 @@
-"""Texts -> HTML, in which what is no markup is escaped.
+"""Texts -> HTML; any text that is not markup is escaped.
 
-`Html` is markup; any other text, such as a clip's name, is not, and cannot become it.
+`Html` is markup; any other text, such as a clip's name, is escaped.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from seen_jax import curves
 from seen_jax.evaluation import efficiency
 from seen_jax.evaluation.activity import NEURONS, NEURONS_IN_WORDS
 from seen_jax.evaluation.page.markup import Html, heat, heat_table, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, bar, clips_of, each
+from seen_jax.evaluation.page.sections import Section, Shown, bar, clips_of, each
 
 SCALES = ("3 x 3", "5 x 5", "7 x 7")
 LEAST_RATE = 1e-4  # smaller rates have the same colour

@@ -1,7 +1,7 @@
 """A window -> its pictures and its scores, drawn like the paper's figure 1.
 
-Film strips of intensity frames above event frames, those that the network reads framed;
-a bar for each class with its name at the end.
+A film strip of intensity frames above one of event frames, with a border around the
+frames that the network reads; a bar for each class, with its name at the end.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from seen_jax.evaluation.page.markup import Html, join, tag
 
 BRIGHT = 170  # grey level above which a fifth of a brightened window's pixels are
 MOST_GAIN = 8.0
-MOST_BARS = 12  # of more classes those of the highest scores
-LONG = 7  # moments, of which more leave no room for bars beside them
+MOST_BARS = 12  # of more classes, those with the highest scores
+LONG = 7  # moments; with more, bars do not fit beside them
 KINDS = {"intensity": "intensity frame", "events": "event frame"}  # of a film
 
 
@@ -44,7 +44,7 @@ def film(shown: Examples, i: int) -> Film:
 
 
 def read(shown: Examples, i: int) -> Film:
-    """Returns a window's film without moments of which the network reads no frame."""
+    """Returns a window's film without the moments that the network skips."""
     if shown.film_reads is not None:
         here, of_intensity = shown.film_reads
         frames = shown.film_events[i][here], shown.film_intensity[i][here]

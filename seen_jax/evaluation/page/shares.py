@@ -10,8 +10,8 @@ import numpy as np
 from seen_jax import metrics, palette, svg
 from seen_jax.evaluation import analysis, differences, report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.shown import Section, Shown, percent
-from seen_jax.evaluation.statistics import interval_text
+from seen_jax.evaluation.page.sections import Section, Shown, percent
+from seen_jax.evaluation.statistics import Interval, interval_text
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.metrics import Column
 
@@ -53,12 +53,12 @@ def _shares_table(
 ) -> Html:
     """Returns bars with their numbers: a row of each column and evaluation."""
     several = len(summaries) > 1
-    found = [analysis.column_intervals(s.results) for s in summaries]
+    all_intervals = [analysis.column_intervals(s.results) for s in summaries]
     head = [title, "", "%", "±", "95 %", "over"]
     rows: list[list[Part]] = []
     for column in names:
         rows += [[], [tag("i", column[1])]] if several else []
-        for i, (s, intervals) in enumerate(zip(summaries, found, strict=True)):
+        for i, (s, intervals) in enumerate(zip(summaries, all_intervals, strict=True)):
             colour = palette.colours(summaries)[i] if several else _colour(s, column)
             name = s.name if several else column[1]
             rows.append([name, *_share(s, column, intervals.get(column), colour)])
@@ -72,9 +72,11 @@ def _colour(s: Summary, column: Column) -> str:
     return palette.colours(labels)[labels.index(column[1])]
 
 
-def _share(s: Summary, column: Column, found, colour: str) -> list[Part]:
+def _share(
+    s: Summary, column: Column, interval_over: tuple[Interval, str] | None, colour: str
+) -> list[Part]:
     mean, spread = (x.get(column, math.nan) for x in (s.mean, s.spread))
-    interval, units = found or (None, "-")
+    interval, units = interval_over or (None, "-")
     picture = Html(svg.bar(mean, colour, interval))
     numbers = percent(mean), percent(spread), interval_text(interval)
     return [tag("td", picture, class_="picture"), *numbers, units]
@@ -85,8 +87,8 @@ def how_they_differ(shown: Sequence[Shown]) -> Section | None:
     parts = []
     compared = report.compare(summaries)
     of_texts = report.difference_tables(summaries)
-    for texts, found in zip(of_texts, [x for x in compared[1:] if x], strict=True):
-        numbers = [found[column] for column in report.columns(summaries)]
+    for texts, by_column in zip(of_texts, [x for x in compared[1:] if x], strict=True):
+        numbers = [by_column[column] for column in report.columns(summaries)]
         parts.append(tag("div", _differences(texts, numbers), class_="full"))
     how = " ".join(differences.LEGEND.split())
     how += (
@@ -98,13 +100,13 @@ def how_they_differ(shown: Sequence[Shown]) -> Section | None:
 
 
 def _differences(
-    texts: Sequence[Sequence[str]], found: Sequence[differences.Difference]
+    texts: Sequence[Sequence[str]], changes: Sequence[differences.Difference]
 ) -> Html:
     """Returns a table with a picture of each difference."""
     head, *rows = texts
-    intervals = [x.intervals() for x in found]
+    intervals = [x.intervals() for x in changes]
     ends = [x["volunteers"] or x["clips"] for x in intervals]
-    values = [x.over_clips.value for x in found]
+    values = [x.over_clips.value for x in changes]
     numbers = [*np.nan_to_num(values), *(y for x in ends if x for y in x)]
     reach = max(np.abs(numbers).max(), 0.01)
     pictures_ = [

@@ -70,14 +70,14 @@ def _is_compiled() -> bool:
 
 
 def has_images(grid: Grid, dtype: Any) -> bool:
-    """Whether the library takes images of the grid's size, of such numbers."""
+    """Whether the library supports images of the grid's size and this dtype."""
     size, last_place = len(grid.row_shares), grid.first[-1, -1, -1, -1]
     return str(dtype) in FLAGS and 16 <= size <= 170 and bool(last_place)
 
 
 @functools.cache
 def _register(dtype: str) -> None:
-    """Compiles the library of a type of numbers, and makes its functions known."""
+    """Compiles the library for a dtype, and registers its functions."""
     kernel = Path(seen_runtime.__file__).with_name(seen_runtime.KERNEL)
     headers = Path(jax.ffi.include_dir())
     spatial = SOURCE.with_name("seen_spatial.c")
@@ -218,7 +218,7 @@ fc1.defvjp(_forward, _backward)
 def settled(tree: Any) -> Any:
     """Returns a tree of arrays, of which XLA computes each once and before it is read.
 
-    Where the library is not at hand, XLA decides that.
+    Without the library, XLA decides that.
     """
     leaves, structure = jax.tree.flatten(tree)
     dtypes = {str(x.dtype) for x in leaves}

@@ -204,7 +204,7 @@ class FastSEEN(nn.Module):
         bias = jnp.moveaxis(bias, 1, -1) + biases[:, None, None, None, None] * inside
         bias = self.deep(bias, convs, grid.second[some])
         alike = jnp.asarray(grid.alike[:, None] == rows, frames.dtype)
-        return x + jnp.einsum("BS,Sabc,na,mb->Bnmc", weights, bias, alike, alike)
+        return x + jnp.einsum("BS,SUVE,HU,WV->BHWE", weights, bias, alike, alike)
 
     def deep(self, x: jax.Array, convs: Convs, second: np.ndarray) -> jax.Array:
         """Applies conv2_f2 and conv3_f2 of S: (B, n, n, 7, 7, 64) to (B, n, n, 512)."""
