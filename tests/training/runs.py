@@ -20,8 +20,8 @@ def digests(folder):
     """Those of all arrays of the latest checkpoint, which has optimiser and step."""
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         path = folder / "checkpoints" / str(checkpoints.latest()) / "run" / "metadata"
-    found = json.loads(path.read_text())["digests"]
-    return {name: x for name, x in found.items() if name != "run"}
+    recorded = json.loads(path.read_text())["digests"]
+    return {name: x for name, x in recorded.items() if name != "run"}
 
 
 def run_whole(task, folder):
