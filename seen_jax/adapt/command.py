@@ -214,7 +214,9 @@ def adapt(
     rehearsed = recipe.draw_others(others, config["seed"])
     print(f"among {number_of(rehearsed.clips)} that {args.run} was trained on")
     mixed = recipe.mix(config, rehearsed, chosen)
-    task = replace(setup.prepare(config, AXIS, mixed), wearer=chosen.clips.fingerprint)
+    task = setup.prepare(config, AXIS, mixed)
+    records = {**task.fingerprints, "wearer": chosen.clips.fingerprint}
+    task = replace(task, fingerprints=records)
     weights, origin = start.begin(task, args.out)
     if origin:
         origin["history"] += f", adapted to {text}"

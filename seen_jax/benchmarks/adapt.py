@@ -34,7 +34,6 @@ from seen_jax.evaluation import statistics
 from seen_jax.evaluation.restored import Restored, find_data, open_batches, restore
 from seen_jax.training import setup, state
 from seen_jax.training import step as step_lib
-from seen_jax.training.freeze import FrozenNorms
 
 Variables = dict[str, Any]
 BATCH_SIZE = 32  # of all predictions, so that they are compiled once
@@ -142,9 +141,7 @@ def make_adapt(
     """Returns a function of clips: the variables that `seen adapt` would train."""
     first = recipe.mix(config, others, others)  # of which the length alone counts
     task = setup.prepare(config, step_lib.AXIS, first)
-    model = FrozenNorms(task.model, task.frozen)
-    parts = task.optimizer, None, task.loss, task.augment
-    take_step = step_lib.make_train_step(model, *parts)
+    take_step = step_lib.make_train_step(task.step)
     opt_state = jax.device_get(jax.jit(task.optimizer.init)(run.variables["params"]))
     begun = state.TrainState(np.int32(0), **run.variables, opt_state=opt_state)
 

@@ -130,8 +130,7 @@ def work(training: Here) -> dict[str, float | None]:
 
     The bytes are None on a CPU, where a step has loops: XLA counts one round.
     """
-    fn = step.train_step_fn(training.model, training.optimizer)
-    compiled = step.parallel(fn, training.devices)
+    compiled = step.parallel(training.step, training.devices)
     inputs = training.state, step.shard(training.batches.batch(0), 1)
     work = {"flops": 2.0 * count_macs(compiled, *inputs), "bytes": None}
     if training.devices[0].platform != "cpu":

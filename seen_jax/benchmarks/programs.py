@@ -25,7 +25,7 @@ from seen_jax.export.convert import variables_from_torch
 from seen_jax.models.fast.network import network
 from seen_jax.protocol import Answer
 from seen_jax.training import step
-from seen_jax.training.feed import Feed, Frames, Sums
+from seen_jax.training.feed import Feed, Frames
 from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 from seen_jax.training.state import TrainState
 
@@ -61,15 +61,15 @@ class Here:
         by_epoch = {"decay": decay, "steps_per_epoch": len(batches)}
         rate = learning_rate_by_epoch(torch_seen.LEARNING_RATE, **by_epoch)
         momentum, weight_decay = torch_seen.MOMENTUM, torch_seen.WEIGHT_DECAY
-        self.optimizer = sgd(rate, momentum=momentum, weight_decay=weight_decay)
-        feed = Feed(batches, frames, self.devices)
-        self._train = feed.make_train(self.model, self.optimizer)
+        optimizer = sgd(rate, momentum=momentum, weight_decay=weight_decay)
+        self.step = step.train_step_fn(self.model, optimizer)
+        self._train = Feed(batches, frames, self.devices).make_train(self.step)
         variables, number = variables_from_torch(weights), np.zeros((), np.int32)
-        opt_state = self.optimizer.init(variables["params"])
+        opt_state = optimizer.init(variables["params"])
         state = TrainState(number, **variables, opt_state=opt_state)
         self.state = step.replicate(state, self.devices)
 
-    def start(self, num_steps: int) -> list[Sums]:
+    def start(self, num_steps: int) -> list[step.Sums]:
         """Dispatches steps of one epoch; the devices may not have their sums yet."""
         start, parts = self.num_steps, []
         self.num_steps += num_steps
@@ -90,7 +90,7 @@ class Here:
         return lambda num_passes: predict(self.state.variables, num_passes)
 
 
-def mean_loss(parts: list[Sums]) -> float:
+def mean_loss(parts: list[step.Sums]) -> float:
     """Waits for the sums of some steps and returns their mean loss."""
     parts = [step.first(sums) for sums in parts]
     total, count = (sum(np.sum(x[name]) for x in parts) for name in ("loss", "count"))

@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from jax import lax
 
@@ -25,16 +24,14 @@ from seen_jax.data.store import Store
 from seen_jax.protocol import Answer
 from seen_jax.training import hosts
 from seen_jax.training import step as step_lib
-from seen_jax.training.augment import Augment
-from seen_jax.training.loss import Loss, cross_entropy
 from seen_jax.training.state import TrainState
+from seen_jax.training.step import StepFn, Sums
 
 IMAGES = ("auto", "device", "store", "records")  # where images wait
 ROWS = ("event_rows", "intensity_rows", "label", "mask", "clip")
 SHARE = 0.5  # of a device's free memory that frames may take
 
 Frames = dict[str, jax.Array]  # event_frames, intensity_frames: (D, F, H, W) uint8
-Sums = dict[str, jax.Array]
 
 
 class Feed:
@@ -55,11 +52,7 @@ class Feed:
         self.batches, self.frames, self.devices = batches, frames, devices
 
     def make_train(
-        self,
-        model: nn.Module,
-        optimizer: optax.GradientTransformation,
-        loss: Loss = cross_entropy,
-        augment: Augment | None = None,
+        self, step: StepFn
     ) -> Callable[[TrainState, int, int], Iterator[tuple[TrainState, int, Sums]]]:
         """Returns a function that takes the steps start to stop - 1 of one epoch.
 
@@ -68,8 +61,7 @@ class Feed:
         (S,) each, of which the first are those steps).
         """
         if self.frames is None:
-            parts = model, optimizer, self.devices, loss, augment
-            take_step = step_lib.make_train_step(*parts)
+            take_step = step_lib.make_train_step(step, self.devices)
 
             def train(state, start, stop):
                 for batch in self.batches.iterate(start, stop):
@@ -77,8 +69,7 @@ class Feed:
                     yield state, 1, sums
 
         else:
-            parts = model, optimizer, len(self.batches), self.devices, loss, augment
-            take_steps = make_train_steps(*parts)
+            take_steps = make_train_steps(step, len(self.batches), self.devices)
 
             def train(state, start, stop):
                 rows = self.batches.rows(start, stop)
@@ -151,24 +142,18 @@ def place(store: Store, devices: Sequence[jax.Device] | None = None) -> Frames:
 
 
 def make_train_steps(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    num_steps: int,
-    devices: Sequence[jax.Device] | None = None,
-    loss: Loss = cross_entropy,
-    augment: Augment | None = None,
+    step: StepFn, num_steps: int, devices: Sequence[jax.Device] | None = None
 ) -> Callable[[TrainState, Frames, Any], tuple[TrainState, Sums]]:
     """Returns (state, frames, rows) -> (state, sums); as `step.make_train_step`.
 
     Args:
-      model, optimizer, devices, loss, augment: as there.
+      step, devices: as there.
       num_steps: the most at a time, S. However many are asked for, it is one program,
         so that a run that stopped in between resumes to the same numbers.
 
     The rows are of this process, as `Batches.rows` gives them, 1 to S steps. The sums
     are (S,), zero after the steps that were asked for.
     """
-    step = step_lib.train_step_fn(model, optimizer, loss, augment)
 
     def steps(state, frames, rows, count):
         def body(i, carry):

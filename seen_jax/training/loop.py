@@ -92,12 +92,7 @@ def train(
                 journal.say(freeze.to_text(state.params, task.frozen))
             facts = _facts(task, folder)
         state = step_lib.replicate(state)
-        model = task.model
-        if task.frozen:
-            model = freeze.FrozenNorms(model, task.frozen)
-        take_steps = train_feed.make_train(
-            model, task.optimizer, task.loss, task.augment
-        )
+        take_steps = train_feed.make_train(task.step)
         predict = eval_feed.make_predict(task.model)
 
         while epoch < num_epochs:

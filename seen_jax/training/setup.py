@@ -25,6 +25,7 @@ from seen_jax.training import augment as augment_lib
 from seen_jax.training import fields, freeze, state
 from seen_jax.training import loss as loss_lib
 from seen_jax.training import optimizer as optimizer_lib
+from seen_jax.training.step import StepFn, train_step_fn
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ class Task:
       model: with the axis of the devices.
       frozen: paths of the parameters that are not trained.
       optimizer, learning_rate: the latter from a step to its rate.
-      loss: from logits and labels to losses.
-      augment: of the training windows; None without.
+      step: of training, with the model, the optimiser, the loss and what else a
+        config says of it (`step.train_step_fn`).
       train: this process's rows of the training batches.
       evaluation: all rows of the batches that epochs are evaluated on.
       split: of `evaluation`: "test", or "validation" where volunteers are held out.
-      wearer: fingerprint of one person's clips among those of `train`; "" without.
+      fingerprints: of the records, by split; with "validation" those of the test are
+        unread.
     """
 
     config: Mapping[str, Any]
@@ -49,24 +51,16 @@ class Task:
     frozen: frozenset[str]
     optimizer: optax.GradientTransformation
     learning_rate: Callable[[int], Any]
-    loss: loss_lib.Loss
-    augment: augment_lib.Augment | None
+    step: StepFn
     train: Batches
     evaluation: Batches
     split: str
-    wearer: str = ""
+    fingerprints: Mapping[str, str]
 
     @property
     def program(self) -> str:
         """What computes the network: a run is the same bit for bit by the same one."""
         return program(self.model)
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """Of the records, by split; with "validation" those of the test are unread."""
-        both = (self.train.clips, self.evaluation.clips)
-        wearer = {"wearer": self.wearer} if self.wearer else {}
-        return {clips.split: clips.fingerprint for clips in both} | wearer
 
 
 def prepare(
@@ -84,27 +78,33 @@ def prepare(
     """
     config = fields.complete(config)
     fields.check(config)
-    split = "validation" if config["select"] == "validation" else "test"
     processes = jax.process_index(), jax.process_count()
     if train is None:
         train = open_batches(config, "train", "train", *processes)
+    split = "validation" if config["select"] == "validation" else "test"
     evaluation = open_batches(config, split, "eval")
     learning_rate = make_learning_rate(config, len(train))
     model = networks.make(config, len(train.clips.labels), axis_name)
     frozen = frozen_of(config, model)
+    optimizer = make_optimizer(config, learning_rate, frozen)
     return Task(
         config=config,
         model=model,
         frozen=frozen,
-        optimizer=make_optimizer(config, learning_rate, frozen),
-        loss=make_loss(config, train.clips),
-        augment=augment_lib.make_augment(
-            augment_lib.parse(config["augment"]), config["seed"], len(train)
-        ),
+        optimizer=optimizer,
         learning_rate=learning_rate,
+        step=train_step_fn(
+            freeze.FrozenNorms(model, frozen) if frozen else model,
+            optimizer,
+            make_loss(config, train.clips),
+            augment_lib.make_augment(
+                augment_lib.parse(config["augment"]), config["seed"], len(train)
+            ),
+        ),
         train=train,
         evaluation=evaluation,
         split=split,
+        fingerprints={x.clips.split: x.clips.fingerprint for x in (train, evaluation)},
     )
 
 

@@ -32,6 +32,8 @@ AXIS = "devices"  # give it to a model as its `axis_name`
 INPUTS = ("event_frames", "intensity_frames", "label", "mask", "clip")
 
 Batch = Mapping[str, np.ndarray]
+Sums = dict[str, jax.Array]
+StepFn = Callable[[TrainState, Any], tuple[TrainState, Sums]]
 
 
 def parallel(
@@ -48,22 +50,20 @@ def parallel(
 
 
 def make_train_step(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    devices: Sequence[jax.Device] | None = None,
-    loss: Loss = cross_entropy,
-    augment: Augment | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+    step: StepFn, devices: Sequence[jax.Device] | None = None
+) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """Returns (state, batch) -> (state, sums); the state passed in is used up.
+
+    Args:
+      step: of `train_step_fn`.
+      devices: as of `parallel`.
 
     The state is replicated (`replicate`). The batch holds this process's rows, uint8
     and on the host, at least one of them real over all processes. The sums are
     `loss` and `correct` over the real examples of all processes, and their number
     `count`; one copy per device, see `first`.
     """
-    compiled = parallel(
-        train_step_fn(model, optimizer, loss, augment), devices, donate=(0,)
-    )
+    compiled = parallel(step, devices, donate=(0,))
     num_local = num_local_devices(devices)
     return lambda state, batch: compiled(state, shard(batch, num_local))
 
@@ -73,8 +73,11 @@ def train_step_fn(
     optimizer: optax.GradientTransformation,
     loss_of: Loss = cross_entropy,
     augment: Augment | None = None,
-) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
-    """Returns (state, share of a batch) -> (state, sums), for `parallel`."""
+) -> StepFn:
+    """Returns (state, share of a batch) -> (state, sums), for `parallel`.
+
+    What a step does is said here alone; whatever takes steps is given this function.
+    """
 
     def loss_fn(params, batch_stats, batch, total):
         logits, updated = model.apply(

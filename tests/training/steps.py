@@ -23,6 +23,7 @@ MASKS = {  # of rows; on four devices of two rows, two have none of the last
 }
 OPTIMIZER = sgd(0.05, momentum=0.9, weight_decay=1e-3)
 MODEL = SEEN(axis_name=step_lib.AXIS)
+STEP = step_lib.train_step_fn(MODEL, OPTIMIZER)
 
 
 def make_batch(number, mask):
@@ -41,7 +42,7 @@ def compiled(num_devices):
     """The two steps on the first devices."""
     devices = jax.devices()[:num_devices]
     assert len(devices) == num_devices
-    train_step = step_lib.make_train_step(MODEL, OPTIMIZER, devices)
+    train_step = step_lib.make_train_step(STEP, devices)
     return devices, train_step, step_lib.make_predict(MODEL, devices)
 
 

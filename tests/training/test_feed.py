@@ -14,7 +14,7 @@ from seen_jax.data.windows import Setting
 from seen_jax.training import feed as feed_lib
 from seen_jax.training import step as step_lib
 from tests.helpers import memory_records
-from tests.training.steps import MODEL, OPTIMIZER, T, initial_state
+from tests.training.steps import MODEL, STEP, T, initial_state
 
 B, NUM_CLIPS = 3, 4
 
@@ -67,7 +67,7 @@ def test_the_same_steps_and_passes_wherever_the_images_wait(store):
     for images, *divisions in (("store", [0, 2]), ("device", [0, 2], [0, 1, 2])):
         train, shown = feed_lib.make_feeds(images, *batches)
         assert (train.frames is None) == (shown.frames is None) == (images == "store")
-        take = train.make_train(MODEL, OPTIMIZER)
+        take = train.make_train(STEP)
         for division in divisions:
             state, losses = step_lib.replicate(initial_state()), []
             for start, stop in itertools.pairwise(division):

@@ -93,7 +93,8 @@ def trained(kernels, patterns, num_steps=3):
     now = step_lib.replicate(
         state.TrainState(np.int32(0), **before, opt_state=opt_state)
     )
-    step = step_lib.make_train_step(freeze.FrozenNorms(model, frozen), optimizer)
+    norms = freeze.FrozenNorms(model, frozen)
+    step = step_lib.make_train_step(step_lib.train_step_fn(norms, optimizer))
     for number in range(num_steps):
         now, _ = step(now, make_batch(number, MASKS["uneven"]))
     return before, step_lib.first(now).variables
