@@ -15,8 +15,9 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -57,143 +58,139 @@ def train(
       UserError: a loss is not finite, or something cannot be written; the last
         checkpoint is kept.
     """
-    config, is_main = task.config, hosts.is_main()
-    num_epochs, epoch_size = config["num_epochs"], len(task.train)
+    config, epoch_size = task.config, len(task.train)
+    num_epochs, num_passes = config["num_epochs"], config["eval_passes"]
+    clips, checkpoints = task.evaluation.clips, None
     with contextlib.ExitStack() as stack:
         # Where the run stands.
         stop = stack.enter_context(hosts.Stop())
-        train_feed, eval_feed = make_feeds(
-            config["images"], task.train, task.evaluation
-        )
-        state, sums, checkpoints = _first_state(task, weights), EpochSums(), None
-        program = task.program
-        if is_main:
+        feed, eval_feed = make_feeds(config["images"], task.train, task.evaluation)
+        if is_main := hosts.is_main():
             checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
-            state, sums, program = _resume(checkpoints, read_rows(folder), state, task)
-        state, count = hosts.from_main((state, np.int32(sums.count)))
-        count = int(count)
-        if not is_main:
-            sums.count = float(count)
+        state, sums, program = _begin(task, folder, weights, checkpoints)
         step = begin = int(state.step)
-        epoch = (step - (count > 0)) // epoch_size  # epochs that have ended
+        num_ended = (step - (sums.count > 0)) // epoch_size  # epochs
         if is_main:
-            journal = Journal(
-                folder,
-                config["select"],
-                task.train.clips.labels,
-                num_epochs=num_epochs,
-                num_clips=len(task.train.clips),
-                epoch=epoch,
-                num_windows=count,
-            )
+            journal = _open_journal(task, folder, num_ended, int(sums.count))
             stack.enter_context(contextlib.closing(journal))
-            journal.say(_begin_text(task, train_feed, step, folder, program))
-            if task.frozen:
-                journal.say(freeze.to_text(state.params, task.frozen))
+            journal.say(_begin_text(task, feed, state, folder, program))
             facts = _facts(task, folder)
         state = step_lib.replicate(state)
-        take_steps = train_feed.make_train(task.step)
+        take_steps = feed.make_train(task.step)
         predict = eval_feed.make_predict(task.model)
 
-        while epoch < num_epochs:
+        stop_signal = 0
+        for epoch in range(num_ended + 1, num_epochs + 1):
             # The steps of the epoch that are left.
-            began, in_flight = time.perf_counter(), deque()
-            epoch_end = (epoch + 1) * epoch_size
-            steps = take_steps(state, step, epoch_end) if step < epoch_end else ()
-            for new_state, num_steps, step_sums in steps:
-                state = new_state  # the one before was used up
-                in_flight.append((step, num_steps, step_sums))
+            began = time.perf_counter()
+            taken = _take(take_steps, state, step, epoch * epoch_size, stop)
+            for latest, num_steps, step_sums in taken:
+                state = latest  # the one before was used up
+                bad = sums.add(step_sums)
+                if bad is not None:
+                    loss = float(np.atleast_1d(step_sums["loss"])[bad])
+                    _refuse_loss(task, step + bad + 1, loss, checkpoints)
+                if is_main and step == begin:
+                    journal.first_dispatch(num_steps, time.perf_counter() - began)
+                if is_main:
+                    journal.step(epoch, int(step_sums["count"].sum()), *sums.means())
                 step += num_steps
-                pausing = stop.asked() or step == epoch_end
-                while len(in_flight) > (0 if pausing else NUM_IN_FLIGHT):
-                    before, num_steps, step_sums = in_flight.popleft()
-                    step_sums, num_windows = step_lib.first(step_sums), sums.count
-                    bad = sums.add(step_sums)
-                    if bad is not None:
-                        loss = float(np.atleast_1d(step_sums["loss"])[bad])
-                        _refuse_loss(task, before + bad + 1, loss, checkpoints)
-                    if is_main and before == begin:
-                        journal.first_dispatch(num_steps, time.perf_counter() - began)
-                    if is_main:
-                        num_windows = int(sums.count - num_windows)
-                        journal.step(epoch + 1, num_windows, *sums.means())
-                if pausing:
-                    sums.seconds += time.perf_counter() - began
-                    break
-
+            sums.seconds += time.perf_counter() - began
             stop_signal = stop.signal  # of this moment: another may come below
+
             # The checkpoint: before the evaluation, since a kill does not wait for it.
-            is_whole = step == epoch_end
-            is_evaluated = (epoch + 1) % config["eval_every"] == 0
-            is_evaluated |= epoch + 1 == num_epochs
-            is_saved = is_evaluated or (epoch + 1) % config["checkpoint_every"] == 0
-            if is_main and (stop_signal or (is_whole and is_saved)):
+            is_evaluated = epoch % config["eval_every"] == 0 or epoch == num_epochs
+            is_saved = is_evaluated or epoch % config["checkpoint_every"] == 0
+            if is_main and (stop_signal or is_saved):
                 copy = step_lib.first(state)
                 # A loss is that before its update: the update may be what broke.
                 if not all(np.isfinite(x).all() for x in jax.tree.leaves(copy)):
                     _refuse_loss(task, step, math.nan, checkpoints)
-                so_far = {"epoch": step // epoch_size, "epoch_so_far": asdict(sums)}
-                checkpoints.save(copy, facts | so_far, _best_step(journal.rows, config))
+                run = {"epoch": step // epoch_size, "epoch_so_far": asdict(sums)}
+                checkpoints.save(copy, facts | run, _best_step(journal.rows, config))
             if stop_signal:
                 break
 
             # The evaluation, and the row that ends the epoch.
-            probabilities = None
+            rate = float(task.learning_rate(step - 1))
+            row = make_row(sums, epoch=epoch, step=step, learning_rate=rate)
             if is_evaluated:
-                num_passes, num_clips = (
-                    config["eval_passes"],
-                    len(task.evaluation.clips),
-                )
                 answers = predict(state.variables, num_passes)
-                probabilities = protocol.evaluate(answers, num_clips, num_passes)
-            epoch += 1
+                probabilities = protocol.evaluate(answers, len(clips), num_passes)
+                row |= measure(clips, task.split, probabilities)
             if is_main:
-                rate = float(task.learning_rate(step - 1))
-                row = make_row(sums, epoch=epoch, step=step, learning_rate=rate)
-                if probabilities is not None:
-                    row |= measure(task.evaluation.clips, task.split, probabilities)
                 journal.epoch(row)
             sums = EpochSums()
-
-        is_done = epoch >= num_epochs
         if is_main:
             checkpoints.prune(_best_step(journal.rows, config))
-            end_text = (
-                f"stopped and saved at step {step}; run the same command to resume"
-            )
-            if is_done:
-                end_text = _done_text(journal.rows, config)
-            journal.say(f"{end_text}\n{folder}")
-        return 0 if is_done else stop.signal
+            journal.say(f"{_end_text(journal.rows, config, step)}\n{folder}")
+        return stop_signal
+
+
+def _begin(
+    task: Task,
+    folder: Path,
+    weights: Mapping[str, np.ndarray] | None,
+    checkpoints: Checkpoints | None,
+) -> tuple[TrainState, EpochSums, str]:
+    """Returns the state to begin with, the epoch so far, and what computed them.
+
+    All processes have the state of process 0; of the sums, others have the count alone.
+    """
+    state, sums, program = _first_state(task, weights), EpochSums(), task.program
+    latest = checkpoints and checkpoints.latest()
+    if latest is not None:
+        state, run = checkpoints.restore(latest, state)
+        labels = list(task.train.clips.labels)
+        if run["labels"] != labels:
+            rule = f"records with the classes of the run, {', '.join(run['labels'])}"
+            place, remedy = task.config["data_dir"], "give another workdir"
+            refuse(place, rule, ", ".join(labels), remedy)
+        program = run.get("program", "XLA")  # the only one there was, if none is named
+        if all(row["step"] != latest for row in read_rows(folder)):  # else it has ended
+            sums = EpochSums(**run["epoch_so_far"])
+    state, count = hosts.from_main((state, np.int32(sums.count)))
+    sums.count = float(count)
+    return state, sums, program
 
 
 def _first_state(task: Task, weights: Mapping[str, np.ndarray] | None) -> TrainState:
-    def create(key):
-        num_event_frames = task.config["num_event_frames"]
-        return state_lib.create(task.model, task.optimizer, num_event_frames, key)
-
+    parts = task.model, task.optimizer, task.config["num_event_frames"]
     # It runs once, and in full the compilation takes twice as long.
-    compiled = jax.jit(create, compiler_options={"xla_backend_optimization_level": 1})
+    compiled = jax.jit(
+        partial(state_lib.create, *parts),
+        compiler_options={"xla_backend_optimization_level": 1},
+    )
     state = jax.device_get(compiled(jax.random.key(task.config["seed"])))
     return state_lib.with_weights(state, weights or {})
 
 
-def _resume(
-    checkpoints: Checkpoints, rows: list[Row], state: TrainState, task: Task
-) -> tuple[TrainState, EpochSums, str]:
-    """Returns the latest checkpoint, or `state`, the epoch so far, and its program."""
-    latest = checkpoints.latest()
-    if latest is None:
-        return state, EpochSums(), task.program
-    state, run = checkpoints.restore(latest, state)
-    labels = list(task.train.clips.labels)
-    if run["labels"] != labels:
-        rule = f"records with the classes of the run, {', '.join(run['labels'])}"
-        refuse(task.config["data_dir"], rule, ", ".join(labels), "give another workdir")
-    program = run.get("program", "XLA")  # the only one there was, where none is named
-    if any(row["step"] == latest for row in rows):  # that epoch has ended
-        return state, EpochSums(), program
-    return state, EpochSums(**run["epoch_so_far"]), program
+def _take(
+    take_steps: Callable, state: TrainState, start: int, end: int, stop: hosts.Stop
+) -> Iterator[tuple[TrainState, int, dict[str, np.ndarray]]]:
+    """Takes the steps start to end - 1, or fewer where the run is to stop.
+
+    Yields the latest state, and the number and sums of earlier steps, in their order;
+    when it ends, those of all steps have been read.
+    """
+    in_flight, step = deque(), start
+    steps = take_steps(state, start, end) if start < end else ()
+    for latest, num_steps, sums in steps:
+        in_flight.append((num_steps, sums))
+        step += num_steps
+        pausing = stop.asked() or step == end
+        while len(in_flight) > (0 if pausing else NUM_IN_FLIGHT):
+            num_steps, sums = in_flight.popleft()
+            yield latest, num_steps, step_lib.first(sums)
+        if pausing:
+            return
+
+
+def _open_journal(task: Task, folder: Path, epoch: int, num_windows: int) -> Journal:
+    clips, config = task.train.clips, task.config
+    whole = {"num_epochs": config["num_epochs"], "num_clips": len(clips)}
+    begun = {"epoch": epoch, "num_windows": num_windows}
+    return Journal(folder, config["select"], clips.labels, **whole, **begun)
 
 
 def _facts(task: Task, folder: Path) -> dict[str, Any]:
@@ -233,7 +230,9 @@ def _refuse_loss(
     )
 
 
-def _begin_text(task: Task, feed: Feed, step: int, folder: Path, program: str) -> str:
+def _begin_text(
+    task: Task, feed: Feed, state: TrainState, folder: Path, program: str
+) -> str:
     text = (
         f"{task.train.setting}, {task.train.clips.source} data, "
         f"{len(task.train)} steps per epoch, "
@@ -245,16 +244,19 @@ def _begin_text(task: Task, feed: Feed, step: int, folder: Path, program: str) -
     if origin := workdir.load_origin(folder):
         parts = [f"{origin['file']}, epoch {origin['epoch']}", *origin.get("notes", ())]
         text += f"\nweights imported from {'; '.join(parts)}"
-    if not step:
-        return text
-    text += f"\nresumes after step {step}"
-    if program != task.program:
+    if state.step:
+        text += f"\nresumes after step {state.step}"
+    if state.step and program != task.program:
         text += f", which {program} computed: sums are rounded otherwise from here on"
+    if task.frozen:
+        text += f"\n{freeze.to_text(state.params, task.frozen)}"
     return text
 
 
-def _done_text(rows: list[Row], config) -> str:
+def _end_text(rows: list[Row], config: Mapping[str, Any], step: int) -> str:
     """Names the epoch that counts, how it was chosen, and its scores."""
+    if len(rows) < config["num_epochs"]:
+        return f"stopped and saved at step {step}; run the same command to resume"
     select, row = config["select"], chosen_row(rows, config["select"])
     if row is None or (select == "last" and row is not rows[-1]):
         return (
