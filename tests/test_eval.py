@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from seen_jax import see
+from seen_jax.data.records import Records
 from seen_jax.errors import UserError
 from seen_jax.evaluation import __main__ as report_command
 from seen_jax.evaluation import examples, provenance
@@ -188,6 +189,18 @@ def test_a_run_that_moved_with_its_data(folder, tmp_path):
     places = f"--out={tmp_path / 'out'}", f"--data_dir={tmp_path / 'moved again'}"
     code, output, errors = evaluate(copy / "run", "--passes=1", *places)
     assert code == 0 and "4 clips, 30 frames per second" in output, errors
+
+
+def test_each_part_of_the_records_is_opened_once(folder, monkeypatch):
+    opened, plain = [], Records.__init__
+
+    def noted(self, directory, split):
+        opened.append(split)
+        plain(self, directory, split)
+
+    monkeypatch.setattr(Records, "__init__", noted)
+    open_batches(restore(folder))
+    assert sorted(opened) == ["test", "train"]
 
 
 def test_weights_of_another_config(folder, tmp_path):

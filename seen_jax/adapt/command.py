@@ -208,7 +208,7 @@ def adapt(
     for line in notes_on(counts, args.per_label):
         print(line, flush=True)
     check_same(args.out, [*names], counts)
-    places = {"data_dir": args.data_dir or find_data(run)}
+    places = {"data_dir": args.data_dir or find_data(run)[0]}
     places |= {"store_dir": args.store_dir} if args.store_dir is not None else {}
     config = recipe.config_of(run) | places
     rehearsed = recipe.draw_others(others, config["seed"])

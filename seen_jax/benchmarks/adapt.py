@@ -55,7 +55,7 @@ def measure(args: Namespace) -> dict[str, Any]:
         remedy = "give --most=1, or --wearers=SEE with more clips of each"
         got = f"none of {len(of_person)}"
         refuse(args.wearers or args.run, rule, got, remedy)
-    config = recipe.config_of(run) | {"data_dir": args.data_dir or find_data(run)}
+    config = recipe.config_of(run) | {"data_dir": args.data_dir or find_data(run)[0]}
     adapt = make_adapt(run, config, recipe.draw_others(train, config["seed"]))
     right = make_right(run, args.passes)
     others, others_rows = right(run.variables, test.images, test.clips), {}

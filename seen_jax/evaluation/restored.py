@@ -20,7 +20,7 @@ from flax import linen as nn
 from seen_jax import protocol
 from seen_jax.data.batches import Batches
 from seen_jax.data.records import SPLITS as RECORDS
-from seen_jax.data.records import open_records
+from seen_jax.data.records import Records
 from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError, check_option, refuse
 from seen_jax.files import RECOPY
@@ -113,23 +113,11 @@ def open_batches(
     if split == "validation" and config["select"] != "validation":
         rule = "test or train, since no volunteers were held out of this training"
         refuse("split", rule, repr(split))
-    config["data_dir"] = data_dir or find_data(restored)
+    config["data_dir"], records = find_data(restored, data_dir)
     if store_dir is not None:
         config["store_dir"] = store_dir
-    batches = setup.open_batches(config, split, "eval")
-    for part, fingerprint in restored.records.items():
-        clips = batches.clips
-        if part != clips.split:
-            clips = open_records(config["data_dir"], part, config["dataset"]).clips
-        if clips.fingerprint != fingerprint:
-            rule = (
-                f"the {part} records that this run was trained with, {fingerprint:.12}"
-            )
-            remedy = (
-                "say where they are with --data_dir=DIR, build them again, or train "
-                "on these"
-            )
-            refuse(config["data_dir"], rule, f"{clips.fingerprint:.12}", remedy)
+    opened = records.get("test" if split == "test" else "train")
+    batches = setup.open_batches(config, split, "eval", records=opened)
     labels = list(batches.clips.labels)
     if labels != restored.facts["labels"]:
         rule = f"the classes of the run, {', '.join(restored.facts['labels'])}"
@@ -137,18 +125,33 @@ def open_batches(
     return batches
 
 
-def find_data(restored: Restored) -> str:
-    """Returns the first place that has the run's records, or the one in its config."""
-    places = workdir.data_places(restored.facts["workdir"])
+def find_data(
+    restored: Restored, data_dir: str | None = None
+) -> tuple[str, dict[str, Records]]:
+    """Returns the first place that has the run's records, and these, by split.
+
+    Raises:
+      UserError: no place has them; says what is at the first.
+    """
+    errors = []
+    places = [data_dir] if data_dir else workdir.data_places(restored.facts["workdir"])
     for place in places:
-        with contextlib.suppress(UserError):
-            opened = {
-                part: open_records(place, part, restored.config["dataset"]).clips
-                for part in restored.records
-            }
-            if {x: y.fingerprint for x, y in opened.items()} == restored.records:
-                return place
-    return places[0]
+        try:
+            config = restored.config | {"data_dir": place}
+            records = {x: setup.open_part(config, x) for x in restored.records}
+            for part, fingerprint in restored.records.items():
+                _check_same(place, part, records[part].clips.fingerprint, fingerprint)
+            return place, records
+        except UserError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _check_same(place: str, part: str, got: str, fingerprint: str) -> None:
+    if got != fingerprint:
+        rule = f"the {part} records that this run was trained with, {fingerprint:.12}"
+        remedy = "say where they are with --data_dir=DIR, build them again, or train on"
+        refuse(place, rule, f"{got:.12}", f"{remedy} these")
 
 
 def evaluate(

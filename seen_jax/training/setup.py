@@ -156,12 +156,24 @@ def make_loss(config: Mapping[str, Any], clips: Clips) -> loss_lib.Loss:
     return loss_lib.make_loss(config["label_smoothing"], weights)
 
 
+def open_part(config: Mapping[str, Any], split: str) -> Records:
+    """Opens the records that have the clips of a split (`open_batches`)."""
+    part = "test" if split == "test" else "train"
+    records = open_records(config["data_dir"], part, config["dataset"])
+    built = records.directory.resolve().parent.name
+    if built in fields.OPTIONS["dataset"] and built != config["dataset"]:
+        remedy = f"give --config.dataset={built}"
+        refuse(records.directory, f"records of {config['dataset']}", built, remedy)
+    return records
+
+
 def open_batches(
     config: Mapping[str, Any],
     split: str,
     purpose: str,
     process_index: int = 0,
     process_count: int = 1,
+    records: Records | None = None,
 ) -> Batches:
     """Opens the clips of a split, decoding them first unless the config says not to.
 
@@ -170,13 +182,9 @@ def open_batches(
       split: "train", "test", or "validation": where the config holds volunteers out,
         those of the training part; "train" is then the others.
       purpose, process_index, process_count: as of `Batches`.
+      records: of `open_part`, where they are open.
     """
-    part = "test" if split == "test" else "train"
-    records = open_records(config["data_dir"], part, config["dataset"])
-    built = records.directory.resolve().parent.name
-    if built in fields.OPTIONS["dataset"] and built != config["dataset"]:
-        remedy = f"give --config.dataset={built}"
-        refuse(records.directory, f"records of {config['dataset']}", built, remedy)
+    records = open_part(config, split) if records is None else records
     clips, images = records.clips, records
     if config["select"] == "validation" and split != "test":
         train, validation = hold_out(clips, config["validation_volunteers"])
