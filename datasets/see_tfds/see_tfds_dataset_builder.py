@@ -3,9 +3,12 @@
 Records keep the order of the split file, so that index i of a split is the same clip
 wherever and however it was built. The images of a record are the bytes of the files.
 
-Every image is read twice: by the check, which also hashes it, before anything is
-written, and when its shard is written; memory holds one shard at a time. With a Beam
-runner in the `DownloadConfig`, TFDS writes the shards in parallel.
+Every image is read twice: by the check, which decodes and hashes it in all processors,
+and when its shard is written, which takes a tenth as long. With `leave_out` the check
+decides which clips there are, and so the split by volunteer and the number of shards,
+which TFDS asks for first; TFDS deletes the records that are to be replaced before it
+reads an example; and Beam's workers, which write the shards in parallel where the
+`DownloadConfig` has a runner, return no hashes.
 """
 
 from __future__ import annotations
