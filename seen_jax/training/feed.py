@@ -111,7 +111,8 @@ def make_feeds(images: str, *all_batches: Batches) -> list[Feed]:
       images: one of `IMAGES`; auto: the devices, where they have room.
       *all_batches: those of one store share a copy.
     """
-    stores = {x.images.path: x.images for x in all_batches if is_store(x)}
+    all_images = [x.images for x in all_batches]
+    stores = {x.path: x for x in all_images if isinstance(x, Store)}
     if images in ("store", "records") or not stores:
         return [Feed(x) for x in all_batches]
     num_bytes = sum(2 * store.event_frames.nbytes for store in stores.values())
@@ -119,10 +120,6 @@ def make_feeds(images: str, *all_batches: Batches) -> list[Feed]:
         return [Feed(x) for x in all_batches]
     frames = {path: place(store) for path, store in stores.items()}
     return [Feed(x, frames[x.images.path]) for x in all_batches]
-
-
-def is_store(batches: Batches) -> bool:
-    return isinstance(batches.images, Store)
 
 
 def has_room(num_bytes: int) -> bool:
@@ -195,9 +192,7 @@ def make_predict_rows(
     num_local = step_lib.num_local_devices(devices)
 
     def run(variables, frames, rows):
-        whole = _shard(rows, num_local * jax.process_count())
-        begin = num_local * jax.process_index()
-        mine = {name: x[begin : begin + num_local] for name, x in whole.items()}
+        mine = step_lib.rows_of_process(rows, num_local, _shard)
         probabilities = step_lib.first(compiled(variables, frames, mine))
         return probabilities[:, : rows["mask"].shape[1]]
 
