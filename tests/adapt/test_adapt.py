@@ -170,7 +170,7 @@ def test_clips_that_the_run_knows(root, tmp_path, capsys):
     assert in_both(black, train.images, train.clips) == []  # the names alone
     run = restore(root / "run")
     text = command.tell(run, run, store, train)
-    assert f"run was trained on {len(clips)} of them: the first figure says" in text
+    assert f"run was trained on {len(clips)} of them: the first figure does" in text
 
 
 def test_before_comes_first(root):

@@ -109,7 +109,7 @@ def test_the_same_clips(source, made, tmp_path):
     # Of these, the source has trained on those that are evaluated now.
     fields = {"select": "validation", "validation_volunteers": 1}
     task = made(source, fingerprint=records["train"], **fields)
-    assert "maybe some that are eval" in begin(task, tmp_path)[1]["history"]
+    assert "perhaps some that are eval" in begin(task, tmp_path)[1]["history"]
 
 
 @pytest.mark.parametrize("labels", [MORE, ROTATED], ids=["more", "another order"])
