@@ -68,8 +68,8 @@ def main() -> int:
             return exit_code(loop.train(task, folder))
         weights, origin = start.begin(task, folder)
         with workdir.claimed(folder):
-            run = task.config, task.fingerprints, origin
-            for line in workdir.check_config(folder, *run):
+            lines = workdir.check_config(folder, task.config, task.fingerprints, origin)
+            for line in lines:
                 print(f"a run that left no checkpoint starts again with {line}")
             return exit_code(loop.train(task, folder, weights))
 

@@ -3,7 +3,8 @@
 # published split and by volunteer, both of which are to be built, with several seeds. After
 # each run FOLDER/tables.md and FOLDER/tables.html show what there is; whole tables come
 # seed by seed. Kill it whenever you like and rerun it to resume: what is evaluated is not
-# done again. A run that fails is named, and the others go on.
+# done again. A run that fails is named and the others continue, unless the first three all
+# fail or the page cannot be written.
 #
 #   bash launch/tables.sh FOLDER [--seeds="1 2 3"] [--rows="E4_S3 A F"] [--epochs=20]
 #                         [--splits="published by_volunteer"] --config.data_dir=DATA_DIR
@@ -57,8 +58,10 @@ while IFS=$'\t' read -r workdir of_row; do
     ended=$?
     ((ended < 128)) || exit $ended # a signal, such as Ctrl-C
     failed+=("$workdir")
-    # Not the row's fault, then, but the data's or a field's.
-    if ((number == 3 && ${#failed[@]} == 3)); then break; fi
+    if ((number == 3 && ${#failed[@]} == 3)); then
+      echo "the first three runs failed: it is the data or a flag, not the rows" >&2
+      break
+    fi
   }
 done <<<"$runs"
 tables page "$folder" || code=$?

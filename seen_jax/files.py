@@ -183,10 +183,10 @@ def check_file(path: str | os.PathLike, flag: str) -> None:
         remedy = f"make it: mkdir -p {shlex.quote(str(path.parent))}"
         refuse(flag, "a folder that exists", path.parent, remedy)
     with explained(path):
-        was_there = path.exists()
-        open(path, "ab").close()
-        if not was_there:
-            path.unlink()
+        if path.is_file():
+            open(path, "ab").close()
+        elif not path.exists():  # else a pipe or a device, which opening may block
+            check_writable(Path(os.path.realpath(path)).parent)
 
 
 def read_text(path: str | os.PathLike, remedy: str = RECOPY) -> str:

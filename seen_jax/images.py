@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from seen_jax import see
 from seen_jax.errors import refuse
 
+FORMATS = ("JPEG", "PNG")  # no other: Pillow runs Ghostscript on PostScript
 MAX_PIXELS = 1 << 24  # of an image; SEE's have 32,400
 MAX_BYTES = 64 << 20  # of an image's file
 # Pillow's own limit is higher; beyond `MAX_PIXELS` the image is refused here.
@@ -41,9 +42,8 @@ def decode_jpeg(data: bytes) -> np.ndarray:
         `MAX_PIXELS`, which is known before any of them is decoded.
     """
     try:
-        # No other format: Pillow runs Ghostscript on data that looks like PostScript.
-        # And not Image.draft: it would decode at half size, with other grey levels.
-        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        # Not Image.draft: it would decode at half size, with other grey levels.
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         why = f"{image.format} of mode {image.mode}"
         if width * height > MAX_PIXELS:

@@ -357,7 +357,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m seen_jax.recordings",
         description="Cuts labelled clips out of DAVIS recordings into a folder in "
         "SEE's form, with a split in which no volunteer is in both parts.",
-        epilog="If it was killed, the same command resumes.",
+        epilog="If it is killed, rerun the command: it resumes.",
     )
     text = f"a clip per row: {','.join(COLUMNS)}; columns {' and '.join(OVERRIDES)} "
     text += "override the options, further ones become metadata; paths are relative to "

@@ -151,7 +151,11 @@ def test_a_place_is_tried_before_any_work(tmp_path):
     words = "--html: expected a folder that exists.* mkdir -p '.*/no such'$"
     with pytest.raises(UserError, match=words):
         files.check_file(tmp_path / "no such" / "page", "--html")
-    assert [x.name for x in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "link").symlink_to("target")  # of a file that is still to be written
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a reader
+    for name in ("link", "pipe"):
+        files.check_file(tmp_path / name, "--html")
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["file", "link", "pipe"]
     assert (tmp_path / "file").read_text() == "mine"
 
 

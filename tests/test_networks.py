@@ -60,7 +60,7 @@ def reported(out, capsys):
 def test_rows_f_to_i(data_dir, tmp_path, capsys, name):
     config = train(data_dir, tmp_path / "run", network=name, num_epochs=1)
     run, facts, shown = evaluated(tmp_path / "run", tmp_path / "out")
-    assert type(run.model) is NETWORKS[name].func  # with the fast stem
+    assert type(run.model) is NETWORKS[name]
     with contextlib.closing(Checkpoints(tmp_path / "run", read_only=True)) as saved:
         assert saved.restore_variables(2)[1]["config"] == config
     # What there is no neuron for is left out.

@@ -93,7 +93,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m seen_jax.adapt",
         description="Fits a run to one person: trains its last layers on a few "
         "labelled clips of that person, with clips of its training mixed in.",
-        epilog="If it was killed, the same command resumes.",
+        epilog="If it is killed, rerun the command: it resumes.",
     )
     text = "a folder of train.py, whose records must exist"
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help=text)

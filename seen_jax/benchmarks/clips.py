@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seen_jax import see
+from seen_jax import images, see
 from seen_jax.data import clips as clips_lib
 from seen_jax.data.batches import Batches
 from seen_jax.data.store import Store
@@ -83,7 +83,7 @@ def decode_rgb(jpegs: Sequence[bytes]) -> np.ndarray:
     """Decodes and resizes N files as the published program does: (N, 90, 90, 3)."""
     size, decoded = (see.INPUT_SIZE, see.INPUT_SIZE), []
     for jpeg in jpegs:
-        with Image.open(io.BytesIO(jpeg), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(jpeg), formats=images.FORMATS) as image:
             rgb = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         decoded.append(np.asarray(rgb))
     return np.stack(decoded)

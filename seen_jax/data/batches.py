@@ -127,7 +127,7 @@ class Batches:
         """Returns this process's rows of a batch, R = batch_size / process_count.
 
         Returns:
-          event_frames (R, T, H, W) uint8, intensity_frames (R, 2, H, W) uint8, label
+          event_frames (R, T, H, W) uint8, intensity_frames (R, I, H, W) uint8, label
           (R,) int32, mask (R,) bool, clip (R,) int32.
         """
         clip, mask, event_index = self._rows_of(number)
@@ -144,7 +144,7 @@ class Batches:
         """Returns where the images of batches are in the store, S = stop - start.
 
         Returns:
-          event_rows (S, R, T) and intensity_rows (S, R, 2) int32, rows of
+          event_rows (S, R, T) and intensity_rows (S, R, I) int32, rows of
           `Store.event_frames` and `.intensity_frames`; label, mask and clip (S, R), as
           `batch` has them.
         """

@@ -56,11 +56,13 @@ class Store:
         event_index: np.ndarray,
         places: Sequence[int],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns event frames (B, T, H, W) and intensity frames (B, 2, H, W), uint8.
+        """Returns event frames (B, T, H, W) and intensity frames (B, I, H, W), uint8.
 
         Args:
+          clips: the table of this store's clips.
           clip: (B,) integers, rows of that table.
           event_index: (B, T) integers, frame numbers within each clip.
+          places: of the I intensity frames among the T (`windows.intensity_places`).
         """
         rows = clips.rows(clip, event_index)
         return self.event_frames[rows], self.intensity_frames[rows[:, [*places]]]
@@ -133,8 +135,9 @@ def _build(
 ) -> None:
     """Decodes all clips into a file of another name, then gives it its own."""
     prefix = f"decoded-{records.clips.split}-"
-    for left in path.parent.glob(f".{prefix}*.part"):  # of builds that were killed
-        left.unlink()
+    for pattern in (f".{prefix}*.part", f"{prefix}*.tmp"):  # as now, as before
+        for left in path.parent.glob(pattern):  # of builds that were killed
+            left.unlink()
     if shutil.disk_usage(path.parent).free < np.prod(shape):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with new_file(path) as building:

@@ -88,8 +88,11 @@ def _add_robustness(commands) -> None:
 def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
     # Not at the top: a report needs no JAX.
     robustness = importlib.import_module("seen_jax.evaluation.robustness")
-    command = shlex.join(["python", "-m", "seen_jax.evaluation", *argv])
-    given = args.kinds or ",".join(robustness.KINDS)
+    of_kinds = argparse.ArgumentParser(add_help=False)
+    of_kinds.add_argument("--kinds")
+    others = of_kinds.parse_known_args(argv)[1]
+    command = shlex.join(["python", "-m", "seen_jax.evaluation", *others])
+    given = ",".join(robustness.KINDS) if args.kinds is None else args.kinds
     kinds = [x.strip() for x in given.split(",")]
     where = args.step, args.out, args.data_dir
     robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ def main(
       out: the folder; None takes that of the evaluation.
       kinds: of `KINDS`. All that are in the file already stay there and are not
         measured again.
-      command: as given, for the record.
+      command: as given but for the kinds, for the record.
 
     Raises:
       UserError: an unknown kind or split, no pass, no run, a folder that cannot be
@@ -119,8 +118,7 @@ def main(
 
 def _command(given: str, kinds: Sequence[str]) -> str:
     """Returns the command that measures all kinds in the file at once."""
-    words = re.sub(r" --kinds[= ]\S+", "", given)
-    return words if {*kinds} == {*KINDS} else f"{words} --kinds={','.join(kinds)}"
+    return given if {*kinds} == {*KINDS} else f"{given} --kinds={','.join(kinds)}"
 
 
 def _kept(

@@ -1,4 +1,4 @@
-"""The paper's two tables, trained anew: which runs they take, and a page of them.
+"""The paper's two tables, trained again: which runs they take, and a page of them.
 
     python -m seen_jax.evaluation.tables runs [--seeds "1 2 3"] ... -- FOLDER FLAGS
     python -m seen_jax.evaluation.tables page FOLDER
@@ -147,8 +147,7 @@ def check_recipe(folder: Path, flags: Sequence[str]) -> None:
 
 
 def _recipe(folder: Path) -> str:
-    with files.explained(folder / RECIPE, "launch/tables.sh writes it"):
-        return (folder / RECIPE).read_text(encoding="utf-8").strip()
+    return files.read_text(folder / RECIPE, "launch/tables.sh writes it").strip()
 
 
 def check_data(folder: Path) -> None:

@@ -5,7 +5,7 @@ the spikes of LIF1 to LIF3 and J_s, and another network in place of fc1 to LIF5.
 called as `README.md` says: `**inputs` are event_frames (B, T, H, W), intensity_frames
 (B, I, H, W), train and mask, as `SEEN.fuse` describes and checks them; they return
 logits (B, K). `intensity` is as of `SEEN`; `stem` makes `SEEN`, or what is the same and
-faster, `fast.network.network`.
+faster, `fast.network.fastest`.
 
 Note: the paper does not state the sizes of these networks; those here are this
 project's choice.

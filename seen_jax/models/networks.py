@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from flax import linen as nn
@@ -15,7 +14,7 @@ from flax import linen as nn
 from seen_jax.errors import refuse
 from seen_jax.models import surrogate as surrogates
 from seen_jax.models.baselines import CNN, CNN3D, LSTM, Transformer
-from seen_jax.models.fast.network import network
+from seen_jax.models.fast.network import fastest, network
 from seen_jax.models.lif import LIF
 
 # Of a network's parameters, those that are not fields of a config.
@@ -52,10 +51,10 @@ def seen(
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "seen": seen,
-    "cnn": partial(CNN, stem=network),
-    "lstm": partial(LSTM, stem=network),
-    "transformer": partial(Transformer, stem=network),
-    "cnn3d": partial(CNN3D, stem=network),
+    "cnn": CNN,
+    "lstm": LSTM,
+    "transformer": Transformer,
+    "cnn3d": CNN3D,
 }
 
 
@@ -74,6 +73,8 @@ def make(
     """Returns the network that a config names, with the fields that it reads."""
     fields = {name: config[name] for name in fields_of(config["network"])}
     make_one = NETWORKS[config["network"]]
+    if "stem" in inspect.signature(make_one).parameters:
+        fields["stem"] = fastest()
     return make_one(num_classes=num_classes, axis_name=axis_name, **fields)
 
 

@@ -184,7 +184,8 @@ def _panel_pair(folder: Path, name: str | None) -> tuple[np.ndarray, np.ndarray]
         return white, white
     pair = []
     for kind in ("frame", "event"):
-        with Image.open(folder / f"{name}_{kind}.png") as image:
+        path = folder / f"{name}_{kind}.png"
+        with Image.open(path, formats=images.FORMATS) as image:
             pair.append(_scaled(np.asarray(image.convert("L"))))
     return pair[0], pair[1]
 

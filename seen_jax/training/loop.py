@@ -188,9 +188,15 @@ def _take(
 
 def _open_journal(task: Task, folder: Path, epoch: int, num_windows: int) -> Journal:
     clips, config = task.train.clips, task.config
-    whole = {"num_epochs": config["num_epochs"], "num_clips": len(clips)}
-    begun = {"epoch": epoch, "num_windows": num_windows}
-    return Journal(folder, config["select"], clips.labels, **whole, **begun)
+    return Journal(
+        folder,
+        config["select"],
+        clips.labels,
+        num_epochs=config["num_epochs"],
+        num_clips=len(clips),
+        epoch=epoch,
+        num_windows=num_windows,
+    )
 
 
 def _facts(task: Task, folder: Path) -> dict[str, Any]:
@@ -254,7 +260,7 @@ def _begin_text(
 
 
 def _end_text(rows: list[Row], config: Mapping[str, Any], step: int) -> str:
-    """Names the epoch that counts, how it was chosen, and its scores."""
+    """Names the selected epoch and its scores, or the step where the run stopped."""
     if len(rows) < config["num_epochs"]:
         return f"stopped and saved at step {step}; run the same command to resume"
     select, row = config["select"], chosen_row(rows, config["select"])

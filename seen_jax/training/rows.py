@@ -8,6 +8,7 @@ and mean (over the passes). Shares are 0 to 1.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,8 +83,9 @@ def _check(row: Any, where: str, epoch: int) -> None:
     for name, kind in kinds.items():
         value = row.get(name)
         numbers = (int, float) if kind is float else kind
-        if not isinstance(value, numbers) or isinstance(value, bool):
-            rule = f"{name} as {'a number' if kind is float else kind.__name__}"
+        is_number = isinstance(value, numbers) and not isinstance(value, bool)
+        if not is_number or (kind in (int, float) and not math.isfinite(value)):
+            rule = f"{name} as {'a finite number' if kind is float else kind.__name__}"
             refuse(where, rule, repr(value) if name in row else "none", REMEDY)
     if row["epoch"] != epoch:
         refuse(where, f"epoch {epoch}", row["epoch"], REMEDY)

@@ -73,10 +73,11 @@ def test_a_command_that_was_killed_keeps_what_is_done(folder, tmp_path, capsys):
     assert kinds[0] == whole["kinds"][0]
     assert kinds[1] == whole["kinds"][1] | {"title": "as it was"}
     capsys.readouterr()
-    run(folder, f"--out={part}", "--kinds=late")  # nothing is left to do
+    run(folder, f"--out={part}", "--kinds", "late, lost")  # nothing is left to do
     assert "as it was (percent of the events)" in capsys.readouterr().out
     # The command is that of all kinds which are there.
-    assert json.loads(file.read_text())["command"].endswith(" --kinds=late,lost")
+    asked = json.loads(file.read_text())["command"]
+    assert asked.endswith(f"--passes=2 --out={part} --kinds=late,lost")
 
 
 def made_before(kinds, **changes):

@@ -1,5 +1,6 @@
 """The journal: no epoch twice or lost, and honest words beside the numbers."""
 
+import json
 import types
 
 import pytest
@@ -8,7 +9,7 @@ from seen_jax import see
 from seen_jax.errors import UserError
 from seen_jax.training import journal as journal_lib
 from seen_jax.training.journal import Journal
-from seen_jax.training.rows import append_row, chosen_row, read_rows
+from seen_jax.training.rows import chosen_row, read_rows
 from tests.helpers import make_row, read_board
 
 
@@ -63,11 +64,13 @@ def test_a_spoilt_line_in_between_is_refused_in_a_line(tmp_path, line):
 
 @pytest.mark.parametrize("name", ["loss", "step", "seconds"])
 def test_a_row_without_a_field_is_refused(tmp_path, name):
-    row = make_row(1)
-    del row[name]
-    append_row(tmp_path, row)
-    with pytest.raises(UserError, match=f"line 1: expected {name} as a number, got no"):
-        read_rows(tmp_path)
+    row, file = make_row(1), tmp_path / "metrics.jsonl"
+    for change, got in ({}, "none"), ({name: float("nan")}, "nan"):
+        others = {x: y for x, y in row.items() if x != name}
+        file.write_text(json.dumps(others | change) + "\n")
+        words = f"line 1: expected {name} as a finite number, got {got}"
+        with pytest.raises(UserError, match=words):
+            read_rows(tmp_path)
 
 
 @pytest.mark.parametrize("tail", [b"\n", b"\0\0\0\n", b'{"epoch": 3, "lo', b"\0" * 50])

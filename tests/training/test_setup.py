@@ -114,8 +114,9 @@ def test_the_default_config_is_the_published_step_to_the_bit(opened, monkeypatch
     text = lowered(task.model, task.optimizer, task.step)
     step = step_lib.train_step_fn(model, published, loss)
     assert text == lowered(model, published, step)
-    other = prepare(label_smoothing=0.1, decay=0.5)
-    assert text != lowered(other.model, other.optimizer, other.step)
+    for change in ({"label_smoothing": 0.1}, {"class_weights": "balanced"}):
+        other = prepare(**change)  # changes the step by its loss alone
+        assert text != lowered(task.model, task.optimizer, other.step)
 
 
 @jax.numpy_dtype_promotion("standard")  # optax's AdamW needs it

@@ -20,8 +20,8 @@ def robustness(shown: Sequence[Shown]) -> Section:
     how = (
         "The same clips with a disturbance of increasing severity; 0 is none. The line "
         "is the share that is still right (WAR), the bars are 95 % intervals over "
-        "people of the change. A flat line is robust. Passes, which draw other windows "
-        f"of the clips: {', '.join(map(str, passes))}."
+        "people of the change. A flat line is robust. Passes over "
+        f"the clips, each with other windows: {', '.join(map(str, passes))}."
     )
     if len(shown) > 1:
         how += f" Measured: {', '.join(contents)}."

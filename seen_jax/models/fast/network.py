@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -44,7 +45,12 @@ COMPOSE_FROM = 16  # examples; for fewer, composing kernels costs more than it s
 
 
 def network(precision: str = "float32", **options: Any) -> nn.Module:
-    """Returns the fastest network with the given fields of `SEEN`.
+    """Returns the fastest network with the given fields of `SEEN`; see `fastest`."""
+    return fastest(precision)(**options)
+
+
+def fastest(precision: str = "float32") -> Callable[..., nn.Module]:
+    """Returns what makes `FastSEEN` as it is fastest here, from fields of `SEEN`.
 
     Raises:
       UserError: the precision is not known.
@@ -53,11 +59,11 @@ def network(precision: str = "float32", **options: Any) -> nn.Module:
     # One example's patches fit into a CPU's cache, those of a batch do not.
     one_by_one = jax.default_backend() == "cpu"
     follow_spikes = precision == "float32" and native.is_available()
-    return FastSEEN(
+    return partial(
+        FastSEEN,
         product=PRODUCTS[precision],
         one_by_one=one_by_one,
         follow_spikes=follow_spikes,
-        **options,
     )
 
 
