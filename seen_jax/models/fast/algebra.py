@@ -113,12 +113,17 @@ def first_kernel(weights: jax.Array, kernels: jax.Array) -> jax.Array:
     return jnp.einsum("...S,SMD->...MD", weights, kernels)
 
 
-def patches(images: jax.Array, grid: Grid) -> jax.Array:
-    """Gathers what each place reads: (..., H, W, I) to (..., n, n, 7, 7, M)."""
+def patches(images: jax.Array, index: np.ndarray) -> jax.Array:
+    """Gathers what each place reads: (..., H, W, I) to (..., *places, M).
+
+    Args:
+      images: of which one example's pixels are numbered from 0 to H * W - 1.
+      index: (*places, 49), `pixels` or `taps` of a grid.
+    """
     pixels = images.reshape(*images.shape[:-3], -1, images.shape[-1])
     none = pixels.shape[-2]  # the index of one more pixel, which is zero
     pixels = jnp.pad(pixels, [(0, 0)] * (pixels.ndim - 2) + [(0, 1), (0, 0)])
-    index = np.where(grid.pixels < 0, none, grid.pixels).astype(np.int32)
+    index = np.where(index < 0, none, index).astype(np.int32)
     read = pixels.at[..., index, :].get(mode="promise_in_bounds")
     return read.reshape(*read.shape[:-2], -1)
 
@@ -131,6 +136,12 @@ def conv2(x: jax.Array, kernel: jax.Array, product: Product = jnp.matmul) -> jax
         x[..., y : y + span : step, z : z + span : step, :] for y in taps for z in taps
     ]
     x = jnp.concatenate(read, axis=-1)
+    return product(x, kernel.reshape(-1, kernel.shape[-1]))
+
+
+def conv2_taps(x: jax.Array, kernel: jax.Array, product: Product) -> jax.Array:
+    """Applies conv2_f2 to what each tap reads: (..., 3, 3, 9, C) to (..., 3, 3, D)."""
+    x = x.reshape(*x.shape[:-2], -1)
     return product(x, kernel.reshape(-1, kernel.shape[-1]))
 
 

@@ -1,15 +1,17 @@
 """What the kernel in C computes on a CPU: calls of `seen_xla.c` inside JAX.
 
-Branch T has no backward pass, and what enters fc1 are spikes. There a spike adds a row
-of weights, and a silent neuron costs nothing. With p LIF3, q J_s, W the kernel of fc1
-from N inputs to D outputs x, and g the gradient of x,
+What enters fc1, conv2_f2 and conv3_f2 of T are spikes. There a spike adds a row of
+weights, and a silent neuron costs nothing. With p the spikes of each time step, q those
+of all steps, W the weights from N inputs to D outputs x, and g the gradient of x,
 
     x[B, T, D] = sum_N (p[B, T, N] + q[B, N]) W[N, D]
                = sum_N p[B, T, N] W[N, D] + sum_N q[B, N] W[N, D]
     dW[N, D] = sum_BT p[B, T, N] g[B, T, D] + sum_B q[B, N] (sum_T g[B, T, D])
+    dp[B, T, N] = sum_D g[B, T, D] W[N, D]
     dq[B, N] = sum_D (sum_T g[B, T, D]) W[N, D]
 
-so that J_s, which is the same at every time step, is read once.
+In fc1 p is LIF3 and q J_s, which is the same at every time step and is read once. Where
+branch T learns nothing it has no backward pass, and `temporal` computes all of it.
 
 Branch S is linear up to J_s, but for the attention: `spatial` composes its kernels, as
 `seen_spatial.c` says, and gives their gradients, too.
@@ -45,8 +47,8 @@ _MOST_SETTLED = 128  # arrays in a call: half of MAX_ARRAYS of seen_xla.c
 NEAR_LINES, DEEP_LINES = 13, 21  # of the kernels that seen_spatial.c composes
 TARGETS = (
     "temporal",
-    "fc1",
-    "fc1_weights",
+    "sum_rows",
+    "sum_rows_gradient",
     "spatial",
     "spatial_gradient",
     "settled",
@@ -195,24 +197,35 @@ spatial.defvjp(_spatial, _spatial_gradient)
 
 
 @jax.custom_vjp
-def fc1(lif3: jax.Array, j_s: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Multiplies spikes LIF3 (B, T, N) plus J_s (B, N) by fc1 (N, 256): (B, T, 256)."""
-    shape = (*lif3.shape[:2], kernel.shape[1])
-    return _call("fc1", [shape], lif3, j_s, kernel)[0]
+def sum_rows(spikes: jax.Array, shared: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Multiplies spikes (B, T, N), to which those of (B, N) are added, by (N, D).
+
+    D is a multiple of 128. Returns (B, T, D).
+    """
+    shape = (*spikes.shape[:2], kernel.shape[1])
+    return _call("sum_rows", [shape], spikes, shared, kernel)[0]
 
 
-def _forward(lif3, j_s, kernel):
-    return fc1(lif3, j_s, kernel), (lif3, j_s, kernel)
+def _forward(spikes, shared, kernel):
+    return sum_rows(spikes, shared, kernel), (spikes, shared, kernel)
 
 
 def _backward(arrays, gradient):
-    lif3, j_s, kernel = arrays
+    *spikes, kernel = arrays
     summed = gradient.sum(1)
-    by_kernel = _call("fc1_weights", [kernel.shape], lif3, j_s, gradient, summed)[0]
+    arrays = *spikes, gradient, summed
+    by_kernel = _call("sum_rows_gradient", [kernel.shape], *arrays)[0]
     return jnp.matmul(gradient, kernel.T), jnp.matmul(summed, kernel.T), by_kernel
 
 
-fc1.defvjp(_forward, _backward)
+sum_rows.defvjp(_forward, _backward)
+
+
+def product(spikes: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Multiplies spikes (B, ..., N) by (N, D); see `sum_rows`."""
+    rows = spikes.reshape(len(spikes), -1, spikes.shape[-1])
+    sums = sum_rows(rows, jnp.zeros_like(rows[:, 0]), kernel)
+    return sums.reshape(*spikes.shape[:-1], -1)
 
 
 def settled(tree: Any) -> Any:

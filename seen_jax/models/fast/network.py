@@ -12,7 +12,10 @@
     T learns nothing before fc1 where it copies kernels and attention:
       no backward pass                                                   temporal_branch
     a neuron that does not fire adds nothing: on a CPU, T from its
-      frames on and fc1 add a row of weights for each spike              native
+      frames on and fc1 add a row of weights for each spike (where T
+      learns, conv2_f2 and conv3_f2, in training)                        native
+    where T learns, the first stage is computed for each tap of
+      conv2_f2, more often than once, and no spike is moved              conv2_taps
     there, from 16 examples on, all of S but the attention is one
       kernel for each scale, weighed for each example                    native.spatial
 
@@ -101,8 +104,7 @@ class FastSEEN(nn.Module):
       product: multiplies (..., C) by (C, D) in every layer but the scores.
       one_by_one: work on the examples of a batch in turn, so that each stays in the
         cache, instead of all at once.
-      follow_spikes: compute T, where it learns nothing, and fc1 by `native`, where it
-        fits.
+      follow_spikes: compute what spikes enter by `native`, where it fits.
     """
 
     num_classes: int = 7
@@ -177,7 +179,7 @@ class FastSEEN(nn.Module):
 
         @jax.checkpoint  # the backward pass gathers the patches again: less memory
         def first_stage(frames, weights):  # of one example: (H, W, I + 1) and (3,)
-            patches = algebra.patches(frames, grid)
+            patches = algebra.patches(frames, grid.pixels)
             bias = weights @ biases + cat_bias
             kernel = algebra.first_kernel(weights, kernels)
             return self.product(patches, kernel) + bias * inside
@@ -238,11 +240,14 @@ class FastSEEN(nn.Module):
         kernels = algebra.fold_cat(kernels, convs["conv1_cat"][0])
         deep = convs["conv2_f2"][0], convs["conv3_f2"][0]
         learns = (self.kernels, self.attention) != ("copied", "copied")
-        if self.follows(grid, frames.dtype) and not learns:
+        follows = self.follows(grid, frames.dtype)
+        if follows and not learns:
             return native.temporal(self.neuron, frames, weights, kernels, *deep, grid)
+        product = native.product if follows and train else self.product
 
         def currents(frames, weights):  # of LIF1; of one example: (T, H, W) and (3,)
-            patches = algebra.patches(frames[..., None], grid)
+            index = grid.taps if learns else grid.pixels
+            patches = algebra.patches(frames[..., None], index)
             kernel = algebra.first_kernel(weights, kernels)
             if weights.ndim == 2:  # (T, 3): a kernel for each event frame
                 return jax.vmap(self.product)(patches, kernel)
@@ -250,8 +255,9 @@ class FastSEEN(nn.Module):
 
         def spikes(x):  # (.., T, ...)
             x = self.neuron(x).spike
-            x = self.neuron(conv2(x, deep[0], self.product)).spike
-            return self.neuron(conv3(x, deep[1], self.product)).spike
+            second = algebra.conv2_taps if learns else conv2
+            x = self.neuron(second(x, deep[0], product)).spike
+            return self.neuron(conv3(x, deep[1], product)).spike
 
         if learns and train:  # gradients by kernels are faster for a whole batch
             return spikes(self.for_each(currents, frames, weights))
@@ -275,10 +281,10 @@ class FastSEEN(nn.Module):
             return self.seen.classify(lif3 + j_s, self.product)[0]
         lif3, j_s = (x.reshape(*x.shape[:2], -1) for x in (lif3, j_s))
         kernel, bias = self.seen.fc1.weights(lif3.shape[-1], lif3.dtype)
-        return self.seen.read_out(native.fc1(lif3, j_s[:, 0], kernel) + bias)[0]
+        return self.seen.read_out(native.sum_rows(lif3, j_s[:, 0], kernel) + bias)[0]
 
     def follows(self, grid: Grid, dtype) -> bool:
-        """Whether `native` computes T and fc1."""
+        """Whether `native` computes what spikes enter."""
         has_neuron = isinstance(self.neuron, LIF)
         return self.follow_spikes and has_neuron and native.has_images(grid, dtype)
 

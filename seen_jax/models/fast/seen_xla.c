@@ -1,12 +1,12 @@
 /* The kernel inside JAX, as custom calls of XLA on a CPU. B examples, T time steps, I
- * intensity frames, N = n * n * 512 neurons of J_s and LIF3, D = 256 of fc1:
+ * intensity frames, N neurons, which are n * n * 512 of J_s and LIF3, D channels:
  *
  *     seen_temporal    frames (B, T, H, H), attention (B, 3), event (3, 49 * 64),
  *                      conv2 (9 * 64, 256), conv3 (9 * 256, 512)  ->  LIF3 (B, T, N)
- *     seen_fc1         LIF3 (B, T, N), J_s (B, N), fc1 (N, D)
- *                      ->  (LIF3 + J_s) fc1, (B, T, D)
- *     seen_fc1_weights LIF3 (B, T, N), J_s (B, N), gradient (B, T, D), its sum over
- *                      T (B, D)  ->  gradient of fc1 (N, D)
+ *     seen_sum_rows    spikes P (B, T, N), spikes Q (B, N), weights W (N, D)
+ *                      ->  (P + Q) W, (B, T, D)
+ *     seen_sum_rows_gradient   P, Q, gradient (B, T, D), its sum over T (B, D)
+ *                      ->  gradient of W (N, D)
  *
  *     seen_spatial     padded frames (B, I, H + 6, H + 6), attention (B, 3), first
  *                      (3, 49, I, 64), conv2, conv3
@@ -33,7 +33,7 @@ enum {
   MAX_ARRAYS = 256, /* inputs and results together */
   MAX_THREADS = 256,
   PACK_FROM = 4, /* examples; for fewer, packing conv3 costs more than it saves */
-  ROWS = 16,     /* of fc1's gradient that are added up at once, in the nearest cache */
+  ROWS = 96,     /* of weights whose gradient is added up at once, in a near cache */
 };
 
 typedef struct {
@@ -42,6 +42,7 @@ typedef struct {
   real *outs[MAX_ARRAYS];
   size_t elements[MAX_ARRAYS]; /* of the inputs, and then of the results */
   size_t batch, length, size;  /* the first input's: B, T or I, and N or rows */
+  size_t channels;            /* of the weights: D */
   size_t count, next;         /* parts of the result; `next` changes atomically */
   const real *conv3;          /* packed, or as it came */
   size_t slice_stride, stride;
@@ -126,7 +127,7 @@ static const char *temporal(job *j, size_t num_threads) {
   return wrong;
 }
 
-/* ----------------------------------------------------------------------- seen_fc1 */
+/* ------------------------------------------------------------------ seen_sum_rows */
 
 /* Lists the spikes among neurons, whose values are 0 or 1. */
 static size_t list_spikes(const real *values, size_t count, uint16_t *rows) {
@@ -138,77 +139,84 @@ static size_t list_spikes(const real *values, size_t count, uint16_t *rows) {
   return num;
 }
 
-/* out = start + the listed rows of fc1, or 0 + them. */
-static void add_fc1(real *out, const real *start, const real *fc1, const uint16_t *rows,
-                    size_t num) {
-  for (size_t c = 0; c < FOURTH; c += SLICE) {
-    vec sum[SUM_VECTORS] = {{0}};
-    if (start) memcpy(sum, start + c, sizeof sum);
-    add_rows(sum, fc1 + c, FOURTH, rows, num);
-    memcpy(out + c, sum, sizeof sum);
-  }
-}
-
-static void *fc1_work(void *argument) {
+/* A slice of the weights is read for all spikes of an example before the next one. */
+static void *rows_work(void *argument) {
   job *j = argument;
-  const real *lif3 = j->inputs[0], *j_s = j->inputs[1], *fc1 = j->inputs[2];
-  uint16_t *rows = malloc((j->size + 1) * sizeof *rows);
-  if (!rows) return NULL;
-  real start[FOURTH];
-  for (size_t i; (i = take_part(j)) < j->count;) {
-    add_fc1(start, NULL, fc1, rows, list_spikes(j_s + i * j->size, j->size, rows));
-    for (size_t t = i * j->length; t < (i + 1) * j->length; t++) {
-      const size_t num = list_spikes(lif3 + t * j->size, j->size, rows);
-      add_fc1(j->outs[0] + t * FOURTH, start, fc1, rows, num);
+  const size_t length = j->length, size = j->size, channels = j->channels;
+  const real *spikes = j->inputs[0], *shared = j->inputs[1], *weights = j->inputs[2];
+  uint16_t *rows = malloc(((length + 1) * size + 1) * sizeof *rows);
+  size_t *begin = malloc((length + 2) * sizeof *begin); /* of what is listed in rows */
+  for (size_t i; rows && begin && (i = take_part(j)) < j->count;) {
+    begin[0] = 0;
+    begin[1] = list_spikes(shared + i * size, size, rows);
+    for (size_t t = 0; t < length; t++)
+      begin[t + 2] = begin[t + 1] + list_spikes(spikes + (i * length + t) * size, size,
+                                                rows + begin[t + 1]);
+    for (size_t c = 0; c < channels; c += SLICE) {
+      vec start[SUM_VECTORS] = {{0}}, sum[SUM_VECTORS];
+      add_rows(start, weights + c, channels, rows, begin[1]);
+      for (size_t t = 0; t < length; t++) {
+        memcpy(sum, start, sizeof sum);
+        add_rows(sum, weights + c, channels, rows + begin[t + 1],
+                 begin[t + 2] - begin[t + 1]);
+        memcpy(j->outs[0] + (i * length + t) * channels + c, sum, sizeof sum);
+      }
     }
   }
   free(rows);
+  free(begin);
   return NULL;
 }
 
-static const char *fc1(job *j, size_t num_threads) {
-  const size_t windows = j->batch * j->length;
-  const size_t sizes[] = {windows * j->size, j->batch * j->size, j->size * FOURTH,
-                          windows * FOURTH};
-  if (!are_sizes(j, 4, sizes)) return "arrays of other sizes";
+static const char *sum_rows(job *j, size_t num_threads) {
+  const size_t steps = j->batch * j->length;
+  j->channels = j->size ? j->elements[2] / j->size : 0;
+  const size_t sizes[] = {steps * j->size, j->batch * j->size, j->size * j->channels,
+                          steps * j->channels};
+  if (!are_sizes(j, 4, sizes) || j->channels % SLICE) return "arrays of other sizes";
   j->count = j->batch;
-  return share(j, fc1_work, num_threads);
+  return share(j, rows_work, num_threads);
 }
 
-/* --------------------------------------------------------------- seen_fc1_weights */
+/* --------------------------------------------------------- seen_sum_rows_gradient */
 
-/* Adds a gradient to the rows of those of ROWS neurons that spike. */
-static void add_gradient(real *sum, const real *values, const real *gradient) {
-  for (size_t r = 0; r < ROWS; r++)
+/* Adds a gradient to the rows of those neurons that spike. */
+static void add_gradient(real *restrict sum, const real *values, size_t count,
+                         const real *restrict gradient, size_t channels) {
+  for (size_t r = 0; r < count; r++)
     if (values[r] != 0)
-      for (size_t c = 0; c < FOURTH; c++) sum[r * FOURTH + c] += gradient[c];
+      for (size_t c = 0; c < channels; c++) sum[r * channels + c] += gradient[c];
 }
 
-static void *fc1_weights_work(void *argument) {
+static void *rows_gradient_work(void *argument) {
   job *j = argument;
-  const real *lif3 = j->inputs[0], *j_s = j->inputs[1];
+  const size_t size = j->size, channels = j->channels;
+  const real *spikes = j->inputs[0], *shared = j->inputs[1];
   const real *gradient = j->inputs[2], *summed = j->inputs[3];
   for (size_t part; (part = take_part(j)) < j->count;) {
     const size_t first = part * ROWS;
-    real sum[ROWS * FOURTH] = {0};
+    const size_t count = size - first < ROWS ? size - first : ROWS;
+    real *sum = j->outs[0] + first * channels;
+    memset(sum, 0, count * channels * sizeof(real));
     for (size_t i = 0; i < j->batch; i++) {
-      add_gradient(sum, j_s + i * j->size + first, summed + i * FOURTH);
+      add_gradient(sum, shared + i * size + first, count, summed + i * channels,
+                   channels);
       for (size_t t = i * j->length; t < (i + 1) * j->length; t++)
-        add_gradient(sum, lif3 + t * j->size + first, gradient + t * FOURTH);
+        add_gradient(sum, spikes + t * size + first, count, gradient + t * channels,
+                     channels);
     }
-    memcpy(j->outs[0] + first * FOURTH, sum, sizeof sum);
   }
   return NULL;
 }
 
-static const char *fc1_weights(job *j, size_t num_threads) {
-  const size_t windows = j->batch * j->length;
-  const size_t sizes[] = {windows * j->size, j->batch * j->size, windows * FOURTH,
-                          j->batch * FOURTH, j->size * FOURTH};
-  if (!are_sizes(j, 5, sizes) || j->size % ROWS)
-    return "arrays of other sizes";
-  j->count = j->size / ROWS;
-  return share(j, fc1_weights_work, num_threads);
+static const char *rows_gradient(job *j, size_t num_threads) {
+  const size_t steps = j->batch * j->length;
+  j->channels = j->size ? j->elements[4] / j->size : 0;
+  const size_t sizes[] = {steps * j->size, j->batch * j->size, steps * j->channels,
+                          j->batch * j->channels, j->size * j->channels};
+  if (!are_sizes(j, 5, sizes)) return "arrays of other sizes";
+  j->count = (j->size + ROWS - 1) / ROWS;
+  return share(j, rows_gradient_work, num_threads);
 }
 
 /* ------------------------------------------------------------------- seen_spatial */
@@ -469,10 +477,12 @@ XLA_FFI_Error *seen_temporal(XLA_FFI_CallFrame *frame) {
   return handle(frame, 5, 1, temporal);
 }
 
-XLA_FFI_Error *seen_fc1(XLA_FFI_CallFrame *frame) { return handle(frame, 3, 1, fc1); }
+XLA_FFI_Error *seen_sum_rows(XLA_FFI_CallFrame *frame) {
+  return handle(frame, 3, 1, sum_rows);
+}
 
-XLA_FFI_Error *seen_fc1_weights(XLA_FFI_CallFrame *frame) {
-  return handle(frame, 4, 1, fc1_weights);
+XLA_FFI_Error *seen_sum_rows_gradient(XLA_FFI_CallFrame *frame) {
+  return handle(frame, 4, 1, rows_gradient);
 }
 
 XLA_FFI_Error *seen_settled(XLA_FFI_CallFrame *frame) {

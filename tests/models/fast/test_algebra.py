@@ -41,8 +41,12 @@ def test_blocks_hold_what_the_convolutions_read(size):
         expected = convolve(expected, kernel, stride)
     grid = make_grid(size)
     assert grid.folds
-    first = algebra.patches(images, grid) @ kernels[0].reshape(49, 2)
-    agrees(algebra.conv3(algebra.conv2(first, kernels[1]), kernels[2]), expected)
+    first = algebra.patches(images, grid.pixels) @ kernels[0].reshape(49, 2)
+    second = algebra.conv2(first, kernels[1])
+    agrees(algebra.conv3(second, kernels[2]), expected)
+    # and with what each tap reads
+    taps = algebra.patches(images, grid.taps) @ kernels[0].reshape(49, 2)
+    agrees(algebra.conv2_taps(taps, kernels[1], jnp.matmul), second)
     # and by one kernel for the last two
     rows = first.reshape(*first.shape[:3], -1)
     agrees(rows @ algebra.compose(*kernels[1:]), expected)
@@ -65,7 +69,7 @@ def test_first_stage_of_the_spatial_branch():
     means = algebra.scale_means(with_ones, folded, biases, grid)
     agrees(means, jnp.stack([scale.mean(axis=(1, 2)) for scale in scales]))
 
-    patches = algebra.patches(with_ones, grid)  # (2, 2, 2, 7, 7, 49 * 3)
+    patches = algebra.patches(with_ones, grid.pixels)  # (2, 2, 2, 7, 7, 49 * 3)
     folded, biases = algebra.fold_cat(folded, cat), algebra.fold_cat(biases, cat)
     for example in (0, 1):
         kernel = algebra.first_kernel(weights[example], folded)

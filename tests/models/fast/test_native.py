@@ -34,22 +34,27 @@ def spikes(seed, *shape, share=0.1):
 
 
 @needs_compiler
-@pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
-def test_fc1_is_the_product_and_its_gradients(share):
+@pytest.mark.parametrize(
+    "share, num, channels", [(0.0, 512, 256), (0.02, 512, 256), (1.0, 130, 128)]
+)
+def test_sum_of_rows_is_the_product_and_its_gradients(share, num, channels):
     with jax.enable_x64(True):
-        lif3, j_s = spikes(0, 3, 4, 512, share=share), spikes(1, 3, 512)
+        own, shared = spikes(0, 3, 4, num, share=share), spikes(1, 3, num)
         kernel, gradient = (
             np.random.default_rng(2).normal(size=shape)
-            for shape in ((512, 256), (3, 4, 256))
+            for shape in ((num, channels), (3, 4, channels))
         )
-        x, vjp = jax.vjp(jax.jit(native.fc1), lif3, j_s, kernel)
-        fused = lif3 + j_s[:, None]
-        np.testing.assert_allclose(x, fused @ kernel, rtol=0, atol=1e-12)
-        by_lif3, by_j_s, by_kernel = vjp(jnp.asarray(gradient))
+        x, vjp = jax.vjp(jax.jit(native.sum_rows), own, shared, kernel)
+        together = own + shared[:, None]
+        np.testing.assert_allclose(x, together @ kernel, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            native.product(own[:, :, None], kernel)[:, :, 0], own @ kernel, atol=1e-12
+        )
+        by_own, by_shared, by_kernel = vjp(jnp.asarray(gradient))
         back = gradient @ kernel.T
-        np.testing.assert_allclose(by_lif3, back, rtol=0, atol=1e-11)
-        np.testing.assert_allclose(by_j_s, back.sum(1), rtol=0, atol=1e-11)
-        expected = np.einsum("btn,btd->nd", fused, gradient)
+        np.testing.assert_allclose(by_own, back, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(by_shared, back.sum(1), rtol=0, atol=1e-11)
+        expected = np.einsum("btn,btd->nd", together, gradient)
         np.testing.assert_allclose(by_kernel, expected, rtol=0, atol=1e-12)
 
 
@@ -157,10 +162,10 @@ from tests.models.variables import draw, windows
 network.COMPOSE_FROM = 2  # examples
 flags = "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"
 native.FLAGS = {name: (*x, *flags) for name, x in native.FLAGS.items()}
-for size, batch in ((24, 5), (90, 2), (45, 1)):
+for size, batch, kernels in ((24, 5, "own"), (90, 2, "copied"), (45, 1, "copied")):
     inputs = {name: x.astype(np.float32) for name, x in windows(size, batch).items()}
-    variables = draw(SEEN(), inputs)
-    model = FastSEEN(one_by_one=True, follow_spikes=True)
+    variables = draw(SEEN(kernels=kernels), inputs)
+    model = FastSEEN(one_by_one=True, follow_spikes=True, kernels=kernels)
 
     def loss(params):
         now = {**variables, "params": params}
@@ -225,7 +230,7 @@ def test_what_is_settled_takes_the_memory_of_what_was_given():
 def test_arrays_of_other_sizes_are_refused():
     lif3, j_s, kernel = np.ones((3, 2, 512)), np.ones((3, 512)), np.ones((512, 16))
     with pytest.raises(Exception, match="arrays of other sizes"):
-        native.fc1(*(jnp.asarray(x, np.float32) for x in (lif3, j_s, kernel)))
+        native.sum_rows(*(jnp.asarray(x, np.float32) for x in (lif3, j_s, kernel)))
 
 
 @needs_compiler
