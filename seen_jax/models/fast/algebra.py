@@ -139,14 +139,10 @@ def conv2(x: jax.Array, kernel: jax.Array, product: Product = jnp.matmul) -> jax
     return product(x, kernel.reshape(-1, kernel.shape[-1]))
 
 
-def conv2_taps(x: jax.Array, kernel: jax.Array, product: Product) -> jax.Array:
-    """Applies conv2_f2 to what each tap reads: (..., 3, 3, 9, C) to (..., 3, 3, D)."""
-    x = x.reshape(*x.shape[:-2], -1)
-    return product(x, kernel.reshape(-1, kernel.shape[-1]))
-
-
-def conv3(x: jax.Array, kernel: jax.Array, product: Product = jnp.matmul) -> jax.Array:
-    """Applies conv3_f2 to blocks: (..., 3, 3, D) to (..., E), without bias."""
+def over_taps(
+    x: jax.Array, kernel: jax.Array, product: Product = jnp.matmul
+) -> jax.Array:
+    """Applies a kernel to what its taps read: (..., Y, X, C) to (..., D), no bias."""
     x = x.reshape(*x.shape[:-3], -1)
     return product(x, kernel.reshape(-1, kernel.shape[-1]))
 

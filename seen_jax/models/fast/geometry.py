@@ -39,8 +39,8 @@ class Grid:
     Attributes:
       pixels: (n, n, 7, 7, 49) index into H * H; -1 where there is none, outside the
         image or for a place outside the first stage's output.
-      taps: (n, n, 3, 3, 9, 49), the same for each of the nine places of the first stage
-        that a place of conv2_f2 reads.
+      taps: (n, n, 3, 3, 3, 3, 49), the same for the 3 x 3 places of the first stage
+        that each place of conv2_f2 reads.
       first: (n, n, 7, 7) bool, whether a place is inside the first stage's output.
       second: (n, n, 3, 3) bool, whether a place is inside conv2_f2's output.
       alike: (n,), for each row of blocks the first one whose places inside and outside
@@ -85,10 +85,9 @@ def make_grid(size: int) -> Grid:
     taps = SECOND.stride * np.arange(THIRD.kernel_size)[:, None]
     taps = taps + np.arange(SECOND.kernel_size)
     pixels = pixels.reshape(*pixels.shape[:4], -1)
-    read = pixels[:, :, taps[:, None, :, None], taps[:, None]]  # (.., 3, 3, 3, 3, 49)
     return Grid(
         pixels=pixels,
-        taps=read.reshape(*read.shape[:4], -1, pixels.shape[-1]),
+        taps=pixels[:, :, taps[:, None, :, None], taps[:, None]],
         first=_pairs(first_inside, np.logical_and),
         second=_pairs(second_inside, np.logical_and),
         alike=same.argmax(axis=1),

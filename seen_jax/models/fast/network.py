@@ -11,11 +11,11 @@
       the rest, and what only the rest reads, is not computed            geometry.Grid
     T learns nothing before fc1 where it copies kernels and attention:
       no backward pass                                                   temporal_branch
+    where it learns, LIF1 lies as conv2_f2 reads it, some of it more
+      than once, so that nothing is moved on the way or back             over_taps
     a neuron that does not fire adds nothing: on a CPU, T from its
       frames on and fc1 add a row of weights for each spike (where T
       learns, conv2_f2 and conv3_f2, in training)                        native
-    where T learns, the first stage is computed for each tap of
-      conv2_f2, more often than once, and no spike is moved              conv2_taps
     there, from 16 examples on, all of S but the attention is one
       kernel for each scale, weighed for each example                    native.spatial
 
@@ -37,7 +37,7 @@ from jax import lax
 
 from seen_jax.errors import check_option
 from seen_jax.models.fast import algebra, native
-from seen_jax.models.fast.algebra import conv2, conv3
+from seen_jax.models.fast.algebra import conv2, over_taps
 from seen_jax.models.fast.geometry import FIRST, Grid, make_grid
 from seen_jax.models.lif import LIF, LIFState
 from seen_jax.models.precision import PRODUCTS, Product, in_full
@@ -220,10 +220,10 @@ class FastSEEN(nn.Module):
         bias2 = bias2 * jnp.asarray(second, x.dtype)[..., None]
         if len(x) < COMPOSE_FROM:
             x = conv2(x, kernel2, self.product) + bias2
-            return conv3(x, kernel3, self.product) + bias3
+            return over_taps(x, kernel3, self.product) + bias3
         kernel = algebra.compose(kernel2, kernel3)
         x = self.product(x.reshape(*x.shape[:3], -1), kernel)
-        return x + conv3(bias2, kernel3) + bias3
+        return x + over_taps(bias2, kernel3) + bias3
 
     def temporal_branch(self, frames, weights, convs: Convs, grid: Grid, train, mask):
         """Branch T: spikes of LIF3 (B, T, n, n, 512); the copied is constant in it."""
@@ -255,9 +255,9 @@ class FastSEEN(nn.Module):
 
         def spikes(x):  # (.., T, ...)
             x = self.neuron(x).spike
-            second = algebra.conv2_taps if learns else conv2
+            second = over_taps if learns else conv2
             x = self.neuron(second(x, deep[0], product)).spike
-            return self.neuron(conv3(x, deep[1], product)).spike
+            return self.neuron(over_taps(x, deep[1], product)).spike
 
         if learns and train:  # gradients by kernels are faster for a whole batch
             return spikes(self.for_each(currents, frames, weights))

@@ -43,10 +43,10 @@ def test_blocks_hold_what_the_convolutions_read(size):
     assert grid.folds
     first = algebra.patches(images, grid.pixels) @ kernels[0].reshape(49, 2)
     second = algebra.conv2(first, kernels[1])
-    agrees(algebra.conv3(second, kernels[2]), expected)
+    agrees(algebra.over_taps(second, kernels[2]), expected)
     # and with what each tap reads
     taps = algebra.patches(images, grid.taps) @ kernels[0].reshape(49, 2)
-    agrees(algebra.conv2_taps(taps, kernels[1], jnp.matmul), second)
+    agrees(algebra.over_taps(taps, kernels[1]), second)
     # and by one kernel for the last two
     rows = first.reshape(*first.shape[:3], -1)
     agrees(rows @ algebra.compose(*kernels[1:]), expected)
