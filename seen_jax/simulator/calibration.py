@@ -79,12 +79,13 @@ def statistics(clips: list[Clip]) -> dict[str, np.ndarray]:
 
 def _moments(sums: np.ndarray) -> np.ndarray:
     small, event, event2, frame, frame2, full, on, off = sums
-    means = event / small, frame / small
-    stds = [
-        np.sqrt(max(square / small - mean**2, 0.0))
-        for square, mean in zip((event2, frame2), means, strict=True)
-    ]
-    return np.array([means[0], stds[0], means[1], stds[1], on / full, off / full])
+
+    def moments(total, squares):
+        mean = total / small
+        return mean, np.sqrt(max(squares / small - mean**2, 0.0))
+
+    shares = on / full, off / full
+    return np.array([*moments(event, event2), *moments(frame, frame2), *shares])
 
 
 def table(measured: dict[str, np.ndarray]) -> str:

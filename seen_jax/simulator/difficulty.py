@@ -2,12 +2,12 @@
 
 `HARD` is meant to be as hard as the real SEE, for its reasons: people show an emotion
 in ways of their own, partly, briefly or hardly at all, and with a share of another one;
-helmets sit anew for every clip and slip; people blink and look around; some wear
+helmets sit differently in every clip and slip; people blink and look around; some wear
 glasses or make-up or have tears in their eyes; lamps flicker; the dark is noisy. No
 label is wrong: the emotion of a clip's name has more weight in it than any other.
 
 `EASY` is the set of simulator version 1, for demonstrations of few people and minutes:
-every field is what changes nothing.
+every field has its default, which changes nothing.
 """
 
 from __future__ import annotations
@@ -40,50 +40,29 @@ class Difficulty:
       dark_hz: noise events per pixel and second in the dark.
     """
 
-    name: str
-    anatomy: float
-    manner: float
-    missing: float
-    strength: tuple[float, float]
-    partial: float
-    mixing: float
-    uneven: float
-    wandering: float
-    rest: tuple[float, float]
-    apex: tuple[float, float]
-    delay: float
-    busy: float
-    seat: float
-    jolts_per_s: float
-    glasses: float
-    makeup: float
-    tears: float
-    flicker: float
-    dark_hz: float
+    name: str = "easy"
+    anatomy: float = 1.0
+    manner: float = 0.0
+    missing: float = 0.0
+    strength: tuple[float, float] = (1.0, 1.0)
+    partial: float = 0.0
+    mixing: float = 0.0
+    uneven: float = 0.0
+    wandering: float = 0.0
+    rest: tuple[float, float] = (1.0, 1.0)
+    apex: tuple[float, float] = (1.0, 1.0)
+    delay: float = 0.0
+    busy: float = 0.0
+    seat: float = 0.0
+    jolts_per_s: float = 0.0
+    glasses: float = 0.0
+    makeup: float = 0.0
+    tears: float = 0.0
+    flicker: float = 0.0
+    dark_hz: float = 0.07
 
 
-EASY = Difficulty(
-    name="easy",
-    anatomy=1.0,
-    manner=0.0,
-    missing=0.0,
-    strength=(1.0, 1.0),
-    partial=0.0,
-    mixing=0.0,
-    uneven=0.0,
-    wandering=0.0,
-    rest=(1.0, 1.0),
-    apex=(1.0, 1.0),
-    delay=0.0,
-    busy=0.0,
-    seat=0.0,
-    jolts_per_s=0.0,
-    glasses=0.0,
-    makeup=0.0,
-    tears=0.0,
-    flicker=0.0,
-    dark_hz=0.07,
-)
+EASY = Difficulty()
 HARD = Difficulty(
     name="hard",
     anatomy=1.3,

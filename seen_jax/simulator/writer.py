@@ -145,12 +145,8 @@ def _write_clip(
 
     recorded = simulate_clip(clip.name, seed, difficulty)
     staging = out / ".staging" / str(clip.name)
-    shutil.rmtree(staging, ignore_errors=True)
-    for kind, frames in (
-        ("frame", recorded.intensity_frames),
-        ("event", recorded.event_frames),
-    ):
-        save_frames(staging / kind, frames)
+    save_frames(staging / "frame", recorded.intensity_frames)
+    save_frames(staging / "event", recorded.event_frames)
     if raw:
         name = f"{clip.name}.aedat4"
         _write_raw(staging / name, recorded)
@@ -176,12 +172,8 @@ def _clip_dir(out: Path, kind: str, clip: PlannedClip) -> Path:
 
 
 def _split(clips: list[PlannedClip]) -> Split:
-    return Split(
-        see.EMOTIONS,
-        {
-            str(clip.name): Annotation(
-                clip.subset, clip.name.emotion, 0, clip.name.length
-            )
-            for clip in clips
-        },
-    )
+    notes = {
+        str(x.name): Annotation(x.subset, x.name.emotion, 0, x.name.length)
+        for x in clips
+    }
+    return Split(see.EMOTIONS, notes)
