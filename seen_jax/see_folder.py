@@ -254,7 +254,7 @@ def _division_problems(
         except UserError as error:
             return [Problem(error.what, error.expected, error.got, remedy=error.remedy)]
         return []
-    remedy = "--config=by_volunteer of the build divides the clips anew"
+    remedy = "--config=by_volunteer of the build divides the clips again"
     return [
         Problem(path, f"clips of the subset {subset}", "none", remedy=remedy)
         for subset in SUBSETS

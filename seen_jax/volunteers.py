@@ -14,7 +14,7 @@ from seen_jax.split import SUBSETS, Split
 
 
 def split_by_volunteer(split: Split, seed: int = 0) -> Split:
-    """Divides the same clips anew so that no volunteer is in both subsets.
+    """Divides the same clips again so that no volunteer is in both subsets.
 
     The published split does not keep people apart: 89 of the 111 volunteers are in the
     testing subset. Their clips' sequence numbers have more gaps than there are numbers
