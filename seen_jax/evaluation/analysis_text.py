@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from seen_jax import metrics
 from seen_jax.errors import printable
 from seen_jax.evaluation import analysis, statistics
 from seen_jax.evaluation.results import Results
 
-Intervals = dict[str, statistics.Interval]
+Intervals = dict[metrics.Column, statistics.Interval]
+WHOLE = (metrics.WAR, metrics.UAR)
 
 
 def to_text(results: Results) -> str:
@@ -39,27 +41,22 @@ def _interval_text(results: Results) -> str:
         f"{100 * statistics.LEVEL:.0f} % intervals in percent, by leaving out one unit "
         "at a time"
     ]
-    who, count = results.volunteers, len(results.names)
-    rows = [(count, "clips", analysis.over_clips(results))]
-    if who is not None:
-        people = len({*who.tolist()})
+    rows = [(len(results.names), "clips", analysis.over_clips(results))]
+    if people := results.num_volunteers:
         rows.append((people, "volunteers", analysis.over_volunteers(results)))
     for count, units, intervals in rows:
-        text = _interval(intervals, units)
+        text = "   ".join(
+            f"{x[1]} {statistics.interval_text(intervals[x]):>14}"
+            for x in WHOLE
+            if x in intervals
+        )
+        text = text or f"too few {units}, fewer than {statistics.FEWEST}"
         lines.append(f"{f'of the {count} {units}':<24}{text}")
-    if who is None:
+    if not people:
         lines.append(
             "of volunteers           not known: clips do not name who they show"
         )
     return "\n".join(lines)
-
-
-def _interval(intervals: Intervals | None, units: str) -> str:
-    if intervals is None:
-        return f"too few {units}, fewer than {statistics.FEWEST}"
-    return "   ".join(
-        f"{name} {statistics.interval_text(x):>14}" for name, x in intervals.items()
-    )
 
 
 def _group_text(results: Results) -> str:
@@ -116,8 +113,8 @@ def to_json(results: Results) -> dict[str, Any]:
     }
 
 
-def _plain(intervals: Intervals | None):
-    return intervals and {name: [x.low, x.high] for name, x in intervals.items()}
+def _plain(intervals: Intervals) -> dict[str, list[float]] | None:
+    return {x[1]: [*intervals[x]] for x in WHOLE if x in intervals} or None
 
 
 def _known(values: np.ndarray) -> list[float | None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax.data.clips import counts_text
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.evaluation import efficiency, results
 from seen_jax.files import explained, read_json, write_whole
 from seen_jax.problems import excerpt
@@ -77,23 +77,20 @@ def _wrong(facts: dict[str, Any]) -> str | None:
     for name, kind in FACTS.items():
         if not _is(facts.get(name), kind):
             return name
-    labels, curves = facts["labels"], facts.get("curves", [])
+    labels = facts["labels"]
     if not all(map(_is_label, labels)) or not 2 <= len(labels) == len({*labels}):
         return "labels"
-    if "clips" in facts and not _are_clips(facts["clips"], labels):
-        return "clips"
-    rate, counts = facts.get("frames_per_s", 1), facts.get("counts", {"num_clips": 0})
-    if not _is(rate, float) or rate <= 0:
-        return "frames_per_s"
-    if not _are_counts(counts):
-        return "counts"
-    if not _is(facts.get("network", ""), str):
-        return "network"
-    if "size" in facts and not _is_size(facts["size"]):
-        return "size"
-    if "efficiency" in facts and not efficiency.is_form(facts["efficiency"]):
-        return "efficiency"
-    return None if isinstance(curves, list) and all(map(_is_row, curves)) else "curves"
+    optional = {
+        "clips": lambda clips: _are_clips(clips, labels),
+        "frames_per_s": lambda rate: _is(rate, float) and rate > 0,
+        "counts": _are_counts,
+        "network": lambda words: _is(words, str),
+        "size": _is_size,
+        "efficiency": efficiency.is_form,
+        "curves": lambda rows: _is(rows, list) and all(map(_is_row, rows)),
+    }
+    wrong = (x for x, fits in optional.items() if x in facts and not fits(facts[x]))
+    return next(wrong, None)
 
 
 def _is_size(size: Any) -> bool:
@@ -155,8 +152,7 @@ def without_command(facts: dict[str, Any]) -> str:
         f"{facts['source']} data, {facts['split']} split ({facts['dataset']}), "
         f"{facts['setting']}\n{_clips_text(facts)}{_network_text(facts)}"
         f"epoch {facts['epoch']} (step {facts['step']}), {facts['choice']}\n"
-        f"{facts['passes']} {'pass' if facts['passes'] == 1 else 'passes'}, windows "
-        f"drawn with seed {facts['seed']}\n"
+        f"{counted(facts['passes'], 'pass')}, windows drawn with seed {facts['seed']}\n"
         f"trained at revision {facts['trained_at']}, evaluated at "
         f"{facts['evaluated_at']}\n"
         f"run {facts['workdir']}"

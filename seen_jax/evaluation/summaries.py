@@ -49,11 +49,6 @@ class Summary:
     runs: tuple[Summary, ...] = ()
 
     @property
-    def num_passes(self) -> int:
-        """Of each run."""
-        return self.results.num_passes
-
-    @property
     def each(self) -> tuple[Summary, ...]:
         """The runs, or itself where it is of one."""
         return self.runs or (self,)
@@ -133,14 +128,11 @@ def _parse(argument: str | os.PathLike) -> tuple[str | None, list[Path]]:
     name, _, patterns = os.fspath(argument).partition("=")
     if not name or not patterns or Path(argument).exists():
         return None, [Path(argument)]
-    groups = [glob.glob(pattern) or [pattern] for pattern in patterns.split(",")]
-    # seed_9 comes before seed_10.
-    paths = [path for group in groups for path in sorted(group, key=_by_number)]
+    paths = []
+    for pattern in patterns.split(","):
+        found = glob.glob(pattern) or [pattern]
+        paths += sorted(found, key=lambda x: (len(x), x))  # seed_9 before seed_10
     return name, [*map(Path, paths)]
-
-
-def _by_number(path: str) -> tuple[int, str]:
-    return len(path), path
 
 
 def _check_once(paths: Sequence[Path]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from seen_jax import palette, svg
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.page.markup import Html, heat, heat_table, table, tag
-from seen_jax.evaluation.page.sections import Section, Shown, bar, each, percent
+from seen_jax.evaluation.page.sections import Section, Shown, bar, each
 from seen_jax.evaluation.results import Results, known
+from seen_jax.evaluation.statistics import percent
 
 MOST_CONFUSIONS = 6
 MOST_PEOPLE = 12  # of more, the table is folded

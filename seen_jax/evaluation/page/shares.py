@@ -10,8 +10,8 @@ import numpy as np
 from seen_jax import metrics, palette, svg
 from seen_jax.evaluation import analysis, differences, report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.sections import Section, Shown, percent
-from seen_jax.evaluation.statistics import Interval, interval_text
+from seen_jax.evaluation.page.sections import Section, Shown, bar
+from seen_jax.evaluation.statistics import Interval, interval_text, percent
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.metrics import Column
 
@@ -77,9 +77,8 @@ def _share(
 ) -> list[Part]:
     mean, spread = (x.get(column, math.nan) for x in (s.mean, s.spread))
     interval, units = interval_over or (None, "-")
-    picture = Html(svg.bar(mean, colour, interval))
     numbers = percent(mean), percent(spread), interval_text(interval)
-    return [tag("td", picture, class_="picture"), *numbers, units]
+    return [bar(mean, interval, colour), *numbers, units]
 
 
 def how_they_differ(shown: Sequence[Shown]) -> Section | None:
