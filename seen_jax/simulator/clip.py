@@ -62,6 +62,10 @@ class _Scene:
     flicker: float  # depth; 0: steady lamps
     phase: float = 0.0  # of the flicker
 
+    def in_poses(self, poses: Pose) -> tuple:
+        """Returns the arguments of `render`."""
+        return self.body, self.skin, poses, self.light, self.worn
+
 
 def simulate_clip(
     name: see.ClipName, seed: int, difficulty: Difficulty
@@ -83,8 +87,7 @@ def simulate_clip(
         phase=more.random(),
     )
     sensor, parts, images = _sensor(seed), [], []
-    first = scene.body, scene.skin, _part(poses, 0, 1), scene.light, scene.worn
-    state = camera.settled(_first_image(*first))
+    state = camera.settled(_first_image(*scene.in_poses(_part(poses, 0, 1))))
     for frame in range(0, name.length, _CHUNK):
         count = min(_CHUNK, name.length - frame)
         state, chunk_events, chunk_images = _record(
@@ -93,16 +96,10 @@ def simulate_clip(
         noise = camera.background_activity(rng, chunk_images, frame, difficulty.dark_hz)
         parts += [chunk_events, noise]
         images.append(chunk_images)
-    events = camera.collect(parts)
+    events, shape = camera.collect(parts), (see.IMAGE_SIZE, see.IMAGE_SIZE)
     return SimulatedClip(
         events,
-        accumulate(
-            events,
-            start_us=0,
-            period_us=see.FRAME_PERIOD_US,
-            num_periods=name.length,
-            shape=(see.IMAGE_SIZE, see.IMAGE_SIZE),
-        ),
+        accumulate(events, start_us=0, num_periods=name.length, shape=shape),
         camera.intensity_frames(rng, np.concatenate(images), sensor, scene.exposure),
     )
 
@@ -161,17 +158,10 @@ def _record(scene: _Scene, sensor, state, poses: Pose, frame: int, count: int):
     start = frame * camera.STEPS_PER_FRAME
     end = start + _CHUNK * camera.STEPS_PER_FRAME + 1
     moments = _part(poses, start + first, end - start - first)
+    thresholds = sensor.contrast_threshold_on, sensor.contrast_threshold_off
+    shutter = _shutter(scene.exposure, steps)
     state, dense, images = _render_and_see(
-        scene.body,
-        scene.skin,
-        moments,
-        scene.light,
-        scene.worn,
-        lamps,
-        state,
-        _shutter(scene.exposure, steps),
-        sensor.contrast_threshold_on,
-        sensor.contrast_threshold_off,
+        *scene.in_poses(moments), lamps, state, shutter, *thresholds
     )
     counts, first_us, interval_us = (np.asarray(x)[: count * steps] for x in dense)
     events = camera.events_from_steps(

@@ -17,49 +17,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges (lowest, highest), shares (0 to 1), spreads (standard deviations).
+    """Ranges (lowest, highest), shares (0 to 1), spreads (standard deviations)."""
 
-    Attributes:
-      name: for commands and `simulation.json`.
-      anatomy: spread of the measures of a face against that of `EASY`.
-      manner: log spread of how a volunteer moves each unit of each emotion.
-      missing: share of a volunteer's (emotion, unit) pairs that hardly move.
-      strength: factor of a clip's whole expression; strong ones are more frequent.
-      partial: the most by which a clip leaves out one of the emotion's units.
-      mixing: the most of another emotion, against `expression.CLARITY`.
-      uneven: from 0 to 1, how far emotions differ in how clearly they are shown.
-      wandering: spread of the units that a clip shows by the way.
-      rest: factor of the level between two expressions.
-      apex: factor of how long an expression stays.
-      delay: the most by which it begins later, in clip lengths.
-      busy: the most by which blinks, gaze shifts and slips are multiplied, less 1.
-      seat: spread of where the helmet sits in a clip, in pixels.
-      jolts_per_s: rate of sudden slips of the helmet.
-      glasses, makeup, tears: share of volunteers, of women, of clips that have them.
-      flicker: share of rooms whose lamps flicker at 100 Hz.
-      dark_hz: noise events per pixel and second in the dark.
-    """
-
-    name: str = "easy"
-    anatomy: float = 1.0
-    manner: float = 0.0
-    missing: float = 0.0
+    name: str = "easy"  # for commands and `simulation.json`
+    anatomy: float = 1.0  # spread of the measures of a face against that of `EASY`
+    manner: float = 0.0  # log spread of how a volunteer moves a unit of an emotion
+    missing: float = 0.0  # share of a volunteer's (emotion, unit) that hardly move
+    # Factor of a clip's whole expression; strong ones are more frequent.
     strength: tuple[float, float] = (1.0, 1.0)
-    partial: float = 0.0
-    mixing: float = 0.0
-    uneven: float = 0.0
-    wandering: float = 0.0
-    rest: tuple[float, float] = (1.0, 1.0)
-    apex: tuple[float, float] = (1.0, 1.0)
-    delay: float = 0.0
-    busy: float = 0.0
-    seat: float = 0.0
-    jolts_per_s: float = 0.0
-    glasses: float = 0.0
-    makeup: float = 0.0
-    tears: float = 0.0
-    flicker: float = 0.0
-    dark_hz: float = 0.07
+    partial: float = 0.0  # the most by which a clip leaves out a unit of the emotion
+    mixing: float = 0.0  # the most of another emotion, against `expression.CLARITY`
+    uneven: float = 0.0  # 0 to 1, how far emotions differ in how clear they are
+    wandering: float = 0.0  # spread of the units that a clip shows by the way
+    rest: tuple[float, float] = (1.0, 1.0)  # factor of the level between expressions
+    apex: tuple[float, float] = (1.0, 1.0)  # factor of how long an expression stays
+    delay: float = 0.0  # the most by which it begins later, in clip lengths
+    busy: float = 0.0  # the most that multiplies blinks, gaze shifts and slips, less 1
+    seat: float = 0.0  # spread of where the helmet sits in a clip, in pixels
+    jolts_per_s: float = 0.0  # rate of sudden slips of the helmet
+    glasses: float = 0.0  # share of volunteers that have them
+    makeup: float = 0.0  # of women
+    tears: float = 0.0  # of clips
+    flicker: float = 0.0  # share of rooms whose lamps flicker at 100 Hz
+    dark_hz: float = 0.07  # noise events per pixel and second in the dark
 
 
 EASY = Difficulty()

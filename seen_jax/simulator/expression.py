@@ -44,20 +44,14 @@ EMOTION_UNITS: dict[str, dict[int, float]] = {
 
 @dataclass(frozen=True)
 class Clarity:
-    """How clearly an emotion is shown where `Difficulty` asks for differences.
+    """How clearly an emotion is shown where `Difficulty` asks for differences."""
 
-    Attributes:
-      companions: what else a clip may show, and the most of it: emotions that share
-        units or that people take for each other.
-      partial: how much of one of its units a clip may lack.
-      clear: factor of the strength.
-      faint: share of the clips that hardly show it.
-    """
-
+    # What else a clip may show, and the most of it: emotions that share units or that
+    # people take for each other.
     companions: dict[str, float] = field(default_factory=dict)
-    partial: float = 0.0
-    clear: float = 1.0
-    faint: float = 0.0
+    partial: float = 0.0  # how much of one of its units a clip may lack
+    clear: float = 1.0  # factor of the strength
+    faint: float = 0.0  # share of the clips that hardly show it
 
 
 # Chosen so that a network's recalls resemble those of the released result files of
@@ -85,24 +79,16 @@ FAINT = (0.45, 0.7)  # factor of the strength of clips that hardly show their em
 
 @dataclass(frozen=True)
 class Habits:
-    """How one volunteer moves.
+    """How one volunteer moves."""
 
-    Attributes:
-      gains: expressiveness of each action unit, about 1.
-      stray: activation of each unit that the volunteer adds to any expression.
-      manner: factor of each unit in each emotion; near 0 for units that do not move.
-      tempo: speed of expressions against the average.
-      blinks_per_s, gaze_shifts_per_s: rates.
-      slip: how loosely the helmet sits, in pixels.
-    """
-
-    gains: dict[int, float]
-    stray: dict[int, float]
+    gains: dict[int, float]  # expressiveness of each action unit, about 1
+    stray: dict[int, float]  # activation of each unit, added to any expression
+    # Factor of each unit in each emotion; near 0 for units that do not move.
     manner: dict[str, dict[int, float]]
-    tempo: float
+    tempo: float  # speed of expressions against the average
     blinks_per_s: float
     gaze_shifts_per_s: float
-    slip: float
+    slip: float  # how loosely the helmet sits, in pixels
 
 
 def sample_habits(

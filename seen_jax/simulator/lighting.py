@@ -17,19 +17,12 @@ from seen_jax.simulator.renderer import Light
 
 @dataclass(frozen=True)
 class Exposure:
-    """How the camera turns radiance into grey levels.
+    """How the camera turns radiance into grey levels."""
 
-    Attributes:
-      gain: grey level (0 to 1) per unit of radiance.
-      share: of the frame's period in which the shutter is open, 0 to 1.
-      read_noise: standard deviation of a dark pixel, in grey levels of 255.
-      shot_noise: the same at full well.
-    """
-
-    gain: float
-    share: float
-    read_noise: float
-    shot_noise: float
+    gain: float  # grey level (0 to 1) per unit of radiance
+    share: float  # of the frame's period in which the shutter is open, 0 to 1
+    read_noise: float  # standard deviation of a dark pixel, in grey levels of 255
+    shot_noise: float  # the same at full well
 
 
 @dataclass(frozen=True)
@@ -77,10 +70,10 @@ def vary_light(rng: np.random.Generator, light: Light) -> Light:
     """Draws the light of one clip of a session: lamps and people move a little."""
     fields = dict(vars(light))
     for name in ("ambient", "lamp", "patch", "glint"):
-        fields[name] = np.float32(fields[name] * _spread(rng, 0.06))
+        fields[name] *= _spread(rng, 0.06)
     for name in ("patch_x", "patch_y"):
-        fields[name] = np.float32(fields[name] + rng.normal(0, 5))
-    return Light(**fields)
+        fields[name] += rng.normal(0, 5)
+    return jax.tree.map(np.float32, Light(**fields))
 
 
 FLICKER_HZ = 100.0  # twice the mains' 50 Hz: a lamp is bright at both its peaks
