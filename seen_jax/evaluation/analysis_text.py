@@ -13,7 +13,6 @@ from seen_jax.errors import printable
 from seen_jax.evaluation import analysis, statistics
 from seen_jax.evaluation.results import Results
 
-Intervals = dict[metrics.Column, statistics.Interval]
 WHOLE = (metrics.WAR, metrics.UAR)
 
 
@@ -96,24 +95,23 @@ def _calibration_text(results: Results) -> str:
 def to_json(results: Results) -> dict[str, Any]:
     """Returns the analysis for programs: shares from 0 to 1, None where unknown."""
     calibration = analysis.calibration(results)
+    of_calibration = calibration and {
+        "error": calibration.error,
+        "counts": calibration.counts.tolist(),
+        "confidence": _known(calibration.confidence),
+        "accuracy": _known(calibration.accuracy),
+    }
     return {
         "labels": list(results.labels),
         "confusion": analysis.confusion(results).tolist(),
         "interval_over_clips": _plain(analysis.over_clips(results)),
         "interval_over_volunteers": _plain(analysis.over_volunteers(results)),
         "groups": [dataclasses.asdict(group) for group in analysis.by_group(results)],
-        "calibration": None
-        if calibration is None
-        else {
-            "error": calibration.error,
-            "counts": calibration.counts.tolist(),
-            "confidence": _known(calibration.confidence),
-            "accuracy": _known(calibration.accuracy),
-        },
+        "calibration": of_calibration,
     }
 
 
-def _plain(intervals: Intervals) -> dict[str, list[float]] | None:
+def _plain(intervals: dict) -> dict[str, list[float]] | None:
     return {x[1]: [*intervals[x]] for x in WHOLE if x in intervals} or None
 
 

@@ -83,17 +83,15 @@ def estimate(activity: Activity, num_parameters: int, macs: int) -> dict[str, An
         num_steps * x.astype(np.int64)
         for x in (activity.step_macs, activity.step_synapses)
     )
-    by_layer = {
-        "layer_macs": layer_macs,
-        "layer_synapses": layer_synapses,
-        "operations": operations,
-    }
     spiking_macs, num_synapses = int(layer_macs.sum()), int(layer_synapses.sum())
     assert spiking_macs <= macs, f"{spiking_macs} in {macs}: not of the same network"
     num_added = sum(operations.tolist())
     neuron_updates = sum(sizes) * num_steps + sizes[2]  # J_s is as large as LIF3
     spiking_energy_pj = neuron_updates * MAC_PJ + num_added * ADD_PJ
     image_energy_uj = 1e-6 * (macs - spiking_macs) * MAC_PJ
+
+    def by_layer(values):
+        return dict(zip(SYNAPSES, values.tolist(), strict=True))
 
     def break_even(dense_passes):  # in a window
         dense = spiking_macs * dense_passes / num_steps
@@ -103,10 +101,9 @@ def estimate(activity: Activity, num_parameters: int, macs: int) -> dict[str, An
         "num_parameters": num_parameters,
         "num_clips": num_clips,
         "macs": macs,
-        **{
-            name: dict(zip(SYNAPSES, values.tolist(), strict=True))
-            for name, values in by_layer.items()
-        },
+        "layer_macs": by_layer(layer_macs),
+        "layer_synapses": by_layer(layer_synapses),
+        "operations": by_layer(operations),
         "neuron_updates": neuron_updates,
         "spatial_rate": float(activity.spatial_rate.mean()),
         "rates": activity.rates.mean(axis=0).tolist(),

@@ -225,11 +225,9 @@ def check_fits(
         if expected.get(name) != given.get(name)
     ]
     if lines:
-        differences = (
-            "others" + "".join(lines[:NUM_LINES]) + f"\n{len(lines)} do not fit"
-        )
+        got = f"others{''.join(lines[:NUM_LINES])}\n{len(lines)} do not fit"
         remedy = "is the config that of another run?"
-        refuse(path, "the weights of the config", differences, remedy)
+        refuse(path, "the weights of the config", got, remedy)
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

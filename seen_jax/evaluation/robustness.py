@@ -41,7 +41,6 @@ from seen_jax.training import step as step_lib
 
 # Shares right by lighting, in the order of `see.LIGHTINGS`, by setting. Reference:
 # recomputed from the published result files.
-NONE = (None,) * len(see.LIGHTINGS)
 PUBLISHED = {
     "E4_S3": (0.833, 0.856, 0.808, 0.848),
     "E7_S1": (0.824, 0.867, 0.798, 0.803),
@@ -106,11 +105,10 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         parts = make_measure(run, batches, num_passes), facts["setting"]
         for measured in measure(*parts, kinds, done):
-            measured_kinds = [x["name"] for x in measured["kinds"]]
-            one = command  # that measures all kinds in the file at once
-            if {*measured_kinds} != {*KINDS}:
-                one += f" --kinds={','.join(measured_kinds)}"
-            content = {**facts, "command": one, **measured}
+            # The command that measures all kinds in the file at once.
+            names = [x["name"] for x in measured["kinds"]]
+            flag = "" if {*names} == {*KINDS} else f" --kinds={','.join(names)}"
+            content = {**facts, "command": command + flag, **measured}
             text = json.dumps(content, indent=1, allow_nan=False) + "\n"
             write_whole(out / robustness_report.FILE, text)
         picture = robustness_report.draw(content)
@@ -217,7 +215,8 @@ def _start_json(results: Results, setting: str) -> dict[str, Any]:
     for name, column in COLUMNS.items():
         baseline[f"{name}_interval"] = _over_volunteers(results, column)
     points = []
-    for x, published in zip(see.LIGHTINGS, PUBLISHED.get(setting, NONE), strict=True):
+    of_setting = PUBLISHED.get(setting, [None] * len(see.LIGHTINGS))
+    for x, published in zip(see.LIGHTINGS, of_setting, strict=True):
         share = mean.get(("lightings", x), math.nan)
         if not math.isnan(share):  # there are clips of it
             part = results.take(results.lightings == x)

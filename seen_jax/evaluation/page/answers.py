@@ -92,15 +92,10 @@ def _volunteers(results: Results) -> list[Html]:
         if field != "volunteer" and known(values).any()
     }
     fields = [x for x in own if all(len(y) == 1 for y in own[x].values())][:MOST_FIELDS]
-    rows = [
-        [
-            str(x),
-            percent(shares[x]),
-            int(clips[x].sum()),
-            *(min(own[f][x]) for f in fields),
-        ]
-        for x in everyone
-    ]
+    rows = []
+    for x in everyone:
+        values = (min(own[field][x]) for field in fields)
+        rows.append([str(x), percent(shares[x]), int(clips[x].sum()), *values])
     inside = table(["who", "right %", "clips", *fields], rows, "small")
     words = f"The people in numbers, the hardest first: {len(everyone)}"
     folded = {} if len(everyone) > MOST_PEOPLE else {"open": "open"}

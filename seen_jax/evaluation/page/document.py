@@ -76,13 +76,11 @@ def to_html(shown: Sequence[Shown]) -> str:
 
 def whole(title: str, header: Html, sections: Sequence[Section]) -> str:
     """Returns a page with its style and a list of contents."""
-    style = (
-        importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
-    )
+    style = importlib.resources.files(__package__) / "page.css"
     head = join([
         Html('<meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        tag("title", title), tag("style", Html(style)),
+        tag("title", title), tag("style", Html(style.read_text("utf-8"))),
     ])  # fmt: skip
     main = tag("main", *(_section(x) for x in sections))
     page = tag("div", _contents(sections), main, class_="page")
