@@ -59,7 +59,8 @@ def estimate(activity: Activity, num_parameters: int, macs: int) -> dict[str, An
         included.
 
     Returns:
-      num_parameters, num_clips, num_steps, macs; rates (T, 5), spatial_rate: as given.
+      num_parameters, macs: as given; num_clips: observed; num_steps: T.
+      rates: (T, 5), share of LIF1 to LIF5 that fires; spatial_rate: of J_s.
       layer_macs: those of the layers that receive spikes, by layer; spiking_macs: all.
       layer_synapses: the same without padding: one for each spike that an input could
         send to an output.
@@ -85,9 +86,9 @@ def estimate(activity: Activity, num_parameters: int, macs: int) -> dict[str, An
     )
     spiking_macs, num_synapses = int(layer_macs.sum()), int(layer_synapses.sum())
     assert spiking_macs <= macs, f"{spiking_macs} in {macs}: not of the same network"
-    num_added = sum(operations.tolist())
+    added = sum(operations.tolist())
     neuron_updates = sum(sizes) * num_steps + sizes[2]  # J_s is as large as LIF3
-    spiking_energy_pj = neuron_updates * MAC_PJ + num_added * ADD_PJ
+    spiking_energy_pj = neuron_updates * MAC_PJ + added * ADD_PJ
     image_energy_uj = 1e-6 * (macs - spiking_macs) * MAC_PJ
 
     def by_layer(values):
@@ -112,7 +113,7 @@ def estimate(activity: Activity, num_parameters: int, macs: int) -> dict[str, An
         "energy_uj": image_energy_uj + 1e-6 * spiking_energy_pj,
         "image_energy_uj": image_energy_uj,
         "dense_energy_uj": 1e-6 * macs * MAC_PJ,
-        "spikes_per_input": num_added / num_synapses,
+        "spikes_per_input": added / num_synapses,
         "most_spikes_per_input": float((layer_synapses * MOST).sum() / num_synapses),
         "break_even_frame_by_frame": break_even(num_steps),
         "break_even_all_at_once": break_even(1),

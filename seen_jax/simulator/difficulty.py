@@ -36,8 +36,8 @@ class Difficulty:
     seat: float = 0.0  # spread of where the helmet sits in a clip, in pixels
     jolts_per_s: float = 0.0  # rate of sudden slips of the helmet
     glasses: float = 0.0  # share of volunteers that have them
-    makeup: float = 0.0  # of women
-    tears: float = 0.0  # of clips
+    makeup: float = 0.0  # share of women who wear it
+    tears: float = 0.0  # share of clips that have them
     flicker: float = 0.0  # share of rooms whose lamps flicker at 100 Hz
     dark_hz: float = 0.07  # noise events per pixel and second in the dark
 
