@@ -74,7 +74,7 @@ def plot(lines: Sequence[Line], x: Axis, y: Axis, words: str) -> str:
 
     def at(px: float, py: float) -> tuple[float, float]:
         up = (HEIGHT - BOTTOM - top) * (py - y.low) / (y.high - y.low)
-        return _across(x, px), round(HEIGHT - BOTTOM - up, 1)
+        return round(_across(x, px), 1), round(HEIGHT - BOTTOM - up, 1)
 
     parts = [legend, *_axes(x, y, at)]
     for line in lines:
@@ -84,7 +84,7 @@ def plot(lines: Sequence[Line], x: Axis, y: Axis, words: str) -> str:
 
 def _across(x: Axis, value: float) -> float:
     """Returns where a value of the horizontal axis is in the picture."""
-    return round(LEFT + (WIDTH - LEFT - RIGHT) * (value - x.low) / (x.high - x.low), 1)
+    return LEFT + (WIDTH - LEFT - RIGHT) * (value - x.low) / (x.high - x.low)
 
 
 def _axes(x: Axis, y: Axis, at) -> list[str]:
@@ -171,15 +171,18 @@ def dots(shares: Sequence[tuple[float, str]], colour: str, x: Axis, words: str) 
         free = [i for i, last in enumerate(levels) if across - last >= size]
         level = free[0] if free else len(levels)
         levels[level : level + 1] = [across]
-        placed.append((across, level + 1, title))
+        placed.append((round(across, 1), level + 1, title))
     height = max(3, len(levels)) * size + 8 + BOTTOM
     parts = [
         f'<circle cx="{across}" cy="{height - BOTTOM + 4 - level * size}" r="5" '
         f'fill="{colour}"><title>{escape(title)}</title></circle>'
         for across, level, title in placed
     ]
-    axes = _axes(x, Axis("", 0, 1, {}), lambda px, _: (_across(x, px), height - BOTTOM))
-    return _svg([*axes, *parts], WIDTH, height, words)
+
+    def at(px: float, _: float) -> tuple[float, float]:
+        return round(_across(x, px), 1), height - BOTTOM
+
+    return _svg([*_axes(x, Axis("", 0, 1, {}), at), *parts], WIDTH, height, words)
 
 
 def bar(share: float, colour: str, interval: tuple[float, float] | None = None) -> str:
