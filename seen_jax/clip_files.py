@@ -296,9 +296,10 @@ def as_published(
 def read_images(files: Sequence[Path]) -> tuple[str, list[Problem]]:
     """Reads the images of one clip: their hash, and what is wrong with them."""
     sha256, problems, sizes, num_bytes = hashlib.sha256(), [], {}, 0
+    rule = "a readable file"
     for path in files:
         try:
-            with explained(path, rule=(rule := "a readable file")):
+            with explained(path, rule=rule):
                 if not path.is_file():  # reading a pipe would block
                     refuse(path, rule, "not a regular file")
                 if (size := path.stat().st_size) > images.MAX_BYTES:

@@ -52,11 +52,11 @@ def plots(
         for epoch in chosen.get(name, ()):
             words = f"epoch {epoch}" if len(runs) == 1 else ""
             shares.append(svg.Line(words, [(epoch, 0), (epoch, 1)]))
-    shares.append(svg.Line("chance", _level(x, 1 / num_classes), None, True))
-    words = "training loss by epoch", "shares that are right by epoch"
+    chance = [(end, 1 / num_classes) for end in (x.low, x.high)]
+    shares.append(svg.Line("chance", chance, None, True))
     return [
-        svg.plot(losses, x, y, words[0]),
-        svg.plot(shares, x, svg.percents("right"), words[1]),
+        svg.plot(losses, x, y, "training loss by epoch"),
+        svg.plot(shares, x, svg.percents("right"), "shares that are right by epoch"),
     ]
 
 
@@ -82,7 +82,3 @@ def _line(
     points = [(row["epoch"], row[field]) for row in rows]
     sizes = [0 if is_dashed else 2.5] * len(points)
     return svg.Line(name, points, colour, is_dashed, sizes)
-
-
-def _level(x: svg.Axis, y: float) -> list[tuple[float, float]]:
-    return [(x.low, y), (x.high, y)]

@@ -198,13 +198,6 @@ def summary(recording: Recording, images: ClipImages) -> str:
     )
 
 
-def write_clip_images(images: ClipImages, out: Path, ending: str = "jpg") -> None:
-    """Writes `out/event` and `out/frame`, as `new_folder`; endings as `save_frames`."""
-    with new_folder(out) as folder:
-        save_frames(folder / "event", images.event_frames, ending)
-        save_frames(folder / "frame", images.intensity_frames, ending)
-
-
 def contact_sheet(images: ClipImages) -> Image.Image:
     """Draws intensity frame above event frame for up to 8 evenly spaced periods."""
     count, size = images.event_frames.shape[:2]
@@ -312,7 +305,9 @@ def main(argv: list[str] | None = None) -> int:
         with explained(args.preview):
             args.preview.parent.mkdir(parents=True, exist_ok=True)
             contact_sheet(images).save(args.preview)
-    write_clip_images(images, args.out, args.format)
+    with new_folder(args.out) as folder:
+        save_frames(folder / "event", images.event_frames, args.format)
+        save_frames(folder / "frame", images.intensity_frames, args.format)
     print(summary(recording, images))
     if stale:
         print(f"note        {stale}")

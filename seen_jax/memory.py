@@ -12,7 +12,7 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 def keep_freed() -> None:
     """Makes glibc keep freed memory for reuse; does nothing with another C library.
 
-    XLA takes the memory of a step on a CPU anew each time, 48 MB for a batch of 32, and
+    XLA takes the memory of a CPU step again each time, 48 MB for a batch of 32, and
     by default glibc gives such large pieces back to the system, which then clears them
     page by page: a fifth of a step's processor time. So nothing is mapped on its own or
     given back, and there is one heap, since others cannot hold pieces of 64 MB.

@@ -114,10 +114,10 @@ def measure(
         refuse("labels", "names that differ", list(labels), "rename one of them")
     matrix = confusion(label_index, predictions, len(labels))
     right = np.asarray(label_index) == np.asarray(predictions)
-    recall_of = dict(zip(labels, recalls(matrix).tolist(), strict=True))
+    each = zip(labels, recalls(matrix).tolist(), strict=True)
     lit = by_lighting(lightings, right)
     return {
-        **{("recalls", name): share for name, share in recall_of.items()},
+        **{("recalls", name): share for name, share in each},
         **{("lightings", name): share for name, share in lit.items()},
         WAR: war(matrix),
         UAR: uar(matrix),

@@ -52,15 +52,17 @@ class SeeError(UserError):
         return type(self), (self.problems, self.command)
 
 
-def excerpt_of(problems: Iterable[Any], command: str = "") -> list[str]:
-    """Returns a line for each of the first problems, and one for the others.
+def excerpt_of(
+    problems: Iterable[Any], command: str = "", most: int = NUM_SHOWN
+) -> list[str]:
+    """Returns a line for each of the first `most` problems, and one for the others.
 
     They are lines or become some; `command`, if any, writes all of them to a file.
     """
     lines = [*map(str, problems)]
-    if (more := len(lines) - NUM_SHOWN) > 0:
+    if (more := len(lines) - most) > 0:
         remedy = f"; {printable(command)} writes all" if command else ""
-        lines[NUM_SHOWN:] = [f"and {more} more{remedy}"]
+        lines[most:] = [f"and {more} more{remedy}"]
     return lines
 
 

@@ -26,28 +26,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from seen_jax import see
+from seen_jax import event_folder, files, see
 from seen_jax.cameras import digest
 from seen_jax.cameras.sources import read_once
 from seen_jax.errors import UserError, counted, refuse, run_command
-from seen_jax.event_folder import (
-    ClipImages,
-    add_image_arguments,
-    centre_square,
-    clip_images,
-    cut,
-)
-from seen_jax.files import (
-    check_writable,
-    explained,
-    held,
-    in_use,
-    move_into_place,
-    read_json,
-    write_whole,
-)
 from seen_jax.images import save_frames
-from seen_jax.problems import SeeError
+from seen_jax.problems import SeeError, excerpt_of
 from seen_jax.processes import map_in_processes
 from seen_jax.recording_table import COLUMNS, OVERRIDES, Row, read_table
 from seen_jax.split import SUBSETS, parse_split
@@ -63,23 +47,22 @@ _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,8}")  # within int32
 
 def _raise_problems(path: Path, problems: Sequence[tuple[int, str]]) -> None:
     if problems:
-        lines = [f"  line {line}: {text}" for line, text in sorted(problems)]
-        if (more := len(lines) - _SHOWN) > 0:
-            lines[_SHOWN:] = [f"  and {more} more"]
-        what = counted(len(problems), "problem")
-        raise UserError("\n".join([f"{path}: {what}, nothing was written:", *lines]))
+        head = f"{path}: {counted(len(problems), 'problem')}, nothing was written:"
+        lines = (f"line {line}: {text}" for line, text in sorted(problems))
+        raise UserError("\n  ".join([head, *excerpt_of(lines, most=_SHOWN)]))
 
 
 def _images(
     row: Row, period_us: int | Fraction, pixel: str, recover: bool
-) -> tuple[ClipImages, tuple[int, int, int]]:
+) -> tuple[event_folder.ClipImages, tuple[int, int, int]]:
     """Cuts a clip; returns its images and crop."""
     whole = read_once(row.recording, recover)
-    crop = row.crop or centre_square(whole.resolution)
-    recording, start_us, count = cut(whole, row.start_s, row.end_s, period_us)
+    crop = row.crop or event_folder.centre_square(whole.resolution)
+    span = row.start_s, row.end_s, period_us
+    recording, start_us, count = event_folder.cut(whole, *span)
     options = {"crop": crop, "period_us": period_us, "pixel": pixel}
-    images = clip_images(recording, start_us=start_us, num_periods=count, **options)
-    return images, crop
+    options |= {"start_us": start_us, "num_periods": count}
+    return event_folder.clip_images(recording, **options), crop
 
 
 def _examine(
@@ -249,17 +232,20 @@ def write_folder(
     plan = {"table": clips.name, "options": options}
     plan["clips"] = {row.name: source | {"label": row.label} for row, source in todo}
     write = functools.partial(_write_clip, out=out, **reading)
-    with explained(out, "make room or give another --out; the same command resumes"):
+    remedy = "make room or give another --out; the same command resumes"
+    with files.explained(out, remedy):
         _claim(out, plan)
-        with held(out / SOURCES_FILE, in_use(out)):
+        with files.held(out / SOURCES_FILE, files.in_use(out)):
             # What a run that was killed left there.
             shutil.rmtree(out / _STAGING, ignore_errors=True)
             # In the order of recordings: a worker decodes one once for several clips.
-            missing = [row for row, _ in todo if not _is_written(out, row)]
+            missing = [
+                row for row, _ in todo if not all(map(Path.is_dir, _places(out, row)))
+            ]
             for _ in map_in_processes(write, missing, "write", num_workers, progress):
                 pass
             shutil.rmtree(out / _STAGING, ignore_errors=True)
-            write_whole(out / SPLIT_FILE, json.dumps(content, indent=1))
+            files.write_whole(out / SPLIT_FILE, json.dumps(content, indent=1))
     return content
 
 
@@ -279,7 +265,7 @@ def _examine_all(rows: Sequence[Row], examine, num_workers, progress):
 
 def _check_place(out: Path) -> None:
     """Refuses a folder of something else, or where nothing can be written."""
-    check_writable(out)
+    files.check_writable(out)
     is_begun = (out / SOURCES_FILE).exists()
     if out.exists() and not is_begun and any(out.iterdir()):
         refuse(out, "a new or empty folder", "something else", "give another --out")
@@ -289,21 +275,17 @@ def _claim(out: Path, plan: dict[str, Any]) -> None:
     """Writes the plan into a new or empty folder, or finds the same one there."""
     sources = out / SOURCES_FILE
     if sources.exists():
-        if read_json(sources) != plan:
+        if files.read_json(sources) != plan:
             rule = "a folder of the same table, recordings and options"
             refuse(out, rule, "another one", "give another --out or remove it")
         return
     _check_place(out)
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(sources, json.dumps(plan, indent=1))
+    files.write_whole(sources, json.dumps(plan, indent=1))
 
 
 def _places(out: Path, row: Row) -> list[Path]:
     return [out / kind / row.label / row.name for kind in ("event", "frame")]
-
-
-def _is_written(out: Path, row: Row) -> bool:
-    return all(place.is_dir() for place in _places(out, row))
 
 
 def _write_clip(
@@ -314,7 +296,7 @@ def _write_clip(
     save_frames(staging / "event", images.event_frames)
     save_frames(staging / "frame", images.intensity_frames)
     for place in _places(out, row):  # a killed run may have left the first one
-        move_into_place(staging / place.relative_to(out).parts[0], place)
+        files.move_into_place(staging / place.relative_to(out).parts[0], place)
 
 
 def summary(content: dict[str, Any]) -> str:
@@ -342,7 +324,7 @@ def summary(content: dict[str, Any]) -> str:
 def notes(out: Path) -> list[str]:
     """Formats what was changed or stale, each once, with the clips that it is about."""
     about = defaultdict(list)
-    for name, source in read_json(out / SOURCES_FILE)["clips"].items():
+    for name, source in files.read_json(out / SOURCES_FILE)["clips"].items():
         for note in source.get("notes", ()):
             about[source["recording"], note].append(name)
     return [
@@ -364,7 +346,7 @@ def main(argv: list[str] | None = None) -> int:
     path = dict(type=Path, required=True)
     parser.add_argument("--clips", **path, metavar="CLIPS.csv", help=text + "it")
     parser.add_argument("--out", **path, metavar="DIR")
-    add_image_arguments(parser)
+    event_folder.add_image_arguments(parser)
     add_reading_arguments(parser)
     text = "share of the clips in the testing part; default: %(default)s"
     parser.add_argument("--test_share", type=float, default=0.3, help=text)

@@ -44,14 +44,6 @@ PROVENANCE_FILE = "simulation.json"
 EVENT_OFF, EVENT_NONE, EVENT_ON = 0, 128, 255
 
 
-def emotion_from_text(text: str) -> str | None:
-    """Returns the emotion that `text` names in any case, None if it names none.
-
-    The dataset's own instructions spell one folder `neutraL`.
-    """
-    return label_from_text(text, EMOTIONS)
-
-
 @dataclass(frozen=True, order=True)
 class ClipName:
     """The fields of a clip's name, in the order in which the name has them.
@@ -140,7 +132,10 @@ def parse_name(name: str) -> ClipName | None:
 
 
 def label_from_text(text: Any, labels: Collection[str]) -> str | None:
-    """Returns the label that `text` names in any case, None if it names none."""
+    """Returns the label that `text` names in any case, None if it names none.
+
+    The dataset's own instructions spell one folder `neutraL`.
+    """
     lower = text.lower() if isinstance(text, str) else None
     return next((label for label in labels if label.lower() == lower), None)
 

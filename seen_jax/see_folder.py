@@ -24,16 +24,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from seen_jax import see
-from seen_jax.clip_files import (
-    Clip,
-    Modality,
-    as_published,
-    list_images,
-    list_modality,
-    read_images,
-    unlisted,
-)
+from seen_jax import clip_files, see
+from seen_jax.clip_files import Clip, Modality
 from seen_jax.errors import (
     UserError,
     check_option,
@@ -81,9 +73,6 @@ class SeeFolder:
     @property
     def split_path(self) -> Path:
         return Path(self.root) / self.split_file
-
-    def modality_dirs(self) -> tuple[Path, Path]:
-        return Path(self.root) / self.event_dir, Path(self.root) / self.frame_dir
 
     @property
     def check_command(self) -> str:
@@ -165,10 +154,12 @@ def check(
     wrong_entries = {problem.clip for problem in problems}
     provenance, wrong = load_provenance(root / see.PROVENANCE_FILE)
     problems += wrong
-    modalities = [list_modality(x, split) for x in folder.modality_dirs()]
-    for modality, option in zip(modalities, ("event_dir", "frame_dir"), strict=True):
+    modalities = []
+    for option in ("event_dir", "frame_dir"):
+        modality = clip_files.list_modality(root / getattr(folder, option), split)
         problems += [_with_hint(x, folder, option) for x in modality.problems]
-    for problem in unlisted(modalities, split, path):
+        modalities.append(modality)
+    for problem in clip_files.unlisted(modalities, split, path):
         # Nothing is added for an entry or a split file that is a problem already.
         name = Path(problem.path).name
         if not places & {path, f"{path}: database"} and name not in wrong_entries:
@@ -177,7 +168,9 @@ def check(
     problems += wrong
     # Many clips at a time, in several processes.
     of_each = [clip.event_files + clip.frame_files for clip in clips.values()]
-    results = map_in_processes(read_images, of_each, "check", num_workers, progress)
+    results = map_in_processes(
+        clip_files.read_images, of_each, "check", num_workers, progress
+    )
     for name, (sha256, wrong) in zip(clips, results, strict=True):
         problems += [replace(problem, clip=name) for problem in wrong]
         clips[name] = replace(clips[name], sha256=sha256)
@@ -203,11 +196,11 @@ def _list_clips(
     for name, annotation in split.clips.items():
         if annotation.left_out:
             continue
-        files, wrong = list_images(name, annotation, modalities)
+        files, wrong = clip_files.list_images(name, annotation, modalities)
         problems += wrong
         clips[name] = Clip(name, annotation, *(tuple(x.values()) for x in files))
         if folder.on_problem == "as_published":
-            clips[name], counts = as_published(name, annotation, files)
+            clips[name], counts = clip_files.as_published(name, annotation, files)
             if any(counts):
                 dropped[name] = counts
             dirs = [x.clip_dirs.get(name, "") for x in modalities]
@@ -254,7 +247,7 @@ def _division_problems(
         except UserError as error:
             return [Problem(error.what, error.expected, error.got, remedy=error.remedy)]
         return []
-    remedy = "--config=by_volunteer of the build divides the clips anew"
+    remedy = "--config=by_volunteer of the build divides the clips again"
     return [
         Problem(path, f"clips of the subset {subset}", "none", remedy=remedy)
         for subset in SUBSETS
@@ -292,9 +285,8 @@ def _passes(problem: Problem, on_problem: str) -> bool:
 def _with_hint(problem: Problem, folder: SeeFolder, option: str) -> Problem:
     """Adds the options that name a part which is not at its default place."""
     root, name = folder.root, getattr(folder, option)
-    if problem.path != str(root / name) or problem.got != "none":
-        return problem
-    if not os.access(root, os.R_OK):  # nor can it be listed
+    is_absent = problem.path == str(root / name) and problem.got == "none"
+    if not is_absent or not os.access(root, os.R_OK):  # nor can it be listed
         return problem
     if option == "split_file":
         others = {x.name for x in root.glob("*.json") if x.is_file()}
@@ -379,7 +371,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the folder and its parts' names, for `folder_from_arguments`."""
     parser.add_argument("dir", type=Path, help="the SEE folder")
     text = "default: %(default)s"
-    for name in ("event_dir", "frame_dir", "split_file"):
+    for name in OPTIONS[:3]:
         parser.add_argument(f"--{name}", default=getattr(SeeFolder, name), help=text)
     what = "leave_out: leave the clips out that have one; as_published: drop images "
     what += "that are not there, as the published loader does; " + text

@@ -73,14 +73,18 @@ def plot(lines: Sequence[Line], x: Axis, y: Axis, words: str) -> str:
     legend, top = _legend([line for line in lines if line.name])
 
     def at(px: float, py: float) -> tuple[float, float]:
-        right = LEFT + (WIDTH - LEFT - RIGHT) * (px - x.low) / (x.high - x.low)
         up = (HEIGHT - BOTTOM - top) * (py - y.low) / (y.high - y.low)
-        return round(right, 1), round(HEIGHT - BOTTOM - up, 1)
+        return round(_across(x, px), 1), round(HEIGHT - BOTTOM - up, 1)
 
     parts = [legend, *_axes(x, y, at)]
     for line in lines:
         parts += _line(line, at)
     return _svg(parts, WIDTH, HEIGHT, words)
+
+
+def _across(x: Axis, value: float) -> float:
+    """Returns where a value of the horizontal axis is in the picture."""
+    return LEFT + (WIDTH - LEFT - RIGHT) * (value - x.low) / (x.high - x.low)
 
 
 def _axes(x: Axis, y: Axis, at) -> list[str]:
@@ -112,8 +116,7 @@ def _line(line: Line, at) -> list[str]:
             (across, low), (_, high) = (at(line.points[i][0], y) for y in ends)
             parts.append(_stroke(across, low, across, high, style))
     path = " ".join(f"{x},{y}" for x, y in places.values())
-    dash = ' stroke-dasharray="5 4"' if line.is_dashed else ""
-    parts.append(f'<polyline points="{path}" fill="none" {style}{dash}/>')
+    parts.append(f'<polyline points="{path}" fill="none" {style}/>')
     colour = line.colour or "currentColor"
     parts += [
         f'<circle cx="{places[i][0]}" cy="{places[i][1]}" r="{size:.1f}" '
@@ -125,9 +128,10 @@ def _line(line: Line, at) -> list[str]:
 
 
 def _style(line: Line) -> str:
-    if line.colour is None:
-        return 'stroke="currentColor" stroke-opacity=".55"'
-    return f'stroke="{line.colour}" stroke-width="2" stroke-linejoin="round"'
+    style = 'stroke="currentColor" stroke-opacity=".55"'
+    if line.colour is not None:
+        style = f'stroke="{line.colour}" stroke-width="2" stroke-linejoin="round"'
+    return style + (' stroke-dasharray="5 4"' if line.is_dashed else "")
 
 
 def _legend(lines: Sequence[Line]) -> tuple[str, int]:
@@ -139,9 +143,7 @@ def _legend(lines: Sequence[Line]) -> tuple[str, int]:
         if across > LEFT and across + width > WIDTH:
             across, row = LEFT, row + 1
         down = 14 + 18 * row
-        dash = ' stroke-dasharray="5 4"' if line.is_dashed else ""
-        style = _style(line) + dash
-        parts.append(_stroke(across, down - 4, across + 20, down - 4, style))
+        parts.append(_stroke(across, down - 4, across + 20, down - 4, _style(line)))
         parts.append(_text(across + 26, down, name))
         across += width
     return "".join(parts), 18 * (row + 1) + 10 if lines else 10
@@ -165,7 +167,7 @@ def dots(shares: Sequence[tuple[float, str]], colour: str, x: Axis, words: str) 
     levels: list[float] = []  # where the last dot of each is
     placed = []
     for share, title in sorted(shares):
-        across = LEFT + (WIDTH - LEFT - RIGHT) * (share - x.low) / (x.high - x.low)
+        across = _across(x, share)
         free = [i for i, last in enumerate(levels) if across - last >= size]
         level = free[0] if free else len(levels)
         levels[level : level + 1] = [across]
@@ -178,8 +180,7 @@ def dots(shares: Sequence[tuple[float, str]], colour: str, x: Axis, words: str) 
     ]
 
     def at(px: float, _: float) -> tuple[float, float]:
-        share = (px - x.low) / (x.high - x.low)
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1), height - BOTTOM
+        return round(_across(x, px), 1), height - BOTTOM
 
     return _svg([*_axes(x, Axis("", 0, 1, {}), at), *parts], WIDTH, height, words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -14,7 +15,7 @@ from seen_jax.split import SUBSETS, Split
 
 
 def split_by_volunteer(split: Split, seed: int = 0) -> Split:
-    """Divides the same clips anew so that no volunteer is in both subsets.
+    """Divides the same clips again so that no volunteer is in both subsets.
 
     The published split does not keep people apart: 89 of the 111 volunteers are in the
     testing subset. Their clips' sequence numbers have more gaps than there are numbers
@@ -111,9 +112,6 @@ def draw_testing(
 
 def _counts(people: Sequence, volunteers: Sequence, groups: Sequence) -> np.ndarray:
     """Counts each person's clips in each group: int64 (people, different groups)."""
-    row_of = {who: row for row, who in enumerate(people)}
-    column_of = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-    counts = np.zeros((len(row_of), len(column_of)), np.int64)
-    for who, group in zip(volunteers, groups, strict=True):
-        counts[row_of[who], column_of[group]] += 1
-    return counts
+    counts = Counter(zip(volunteers, groups, strict=True))
+    columns = dict.fromkeys(groups)
+    return np.array([[counts[who, x] for x in columns] for who in people], np.int64)

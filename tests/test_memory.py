@@ -1,4 +1,4 @@
-"""What is freed is not cleared by the system and taken anew, where glibc is there."""
+"""What is freed is not cleared by the system and taken again, where glibc is there."""
 
 import platform
 

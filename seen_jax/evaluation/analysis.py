@@ -49,8 +49,8 @@ def _confusions(results: Results) -> list[np.ndarray]:
 
 def intervals(
     results: Results, units: Sequence | np.ndarray
-) -> dict[str, Interval] | None:
-    """Returns intervals of "WAR" and "UAR"; None for fewer than `statistics.FEWEST`.
+) -> dict[metrics.Column, Interval]:
+    """Returns the interval of each column of `statistics.FEWEST` units or more.
 
     Args:
       results: of N clips, with all passes of a clip together, since windows of one clip
@@ -58,40 +58,37 @@ def intervals(
       units: (N,) what may be another one, as a whole: each clip's own number for an
         interval over clips, its volunteer for one over volunteers.
     """
-    values = results.right.mean(axis=0)
-    estimates = statistics.leave_one_out(values, units, differences.members_of(results))
-    wanted = {"WAR": estimates[metrics.WAR], "UAR": estimates[metrics.UAR]}
-    by_name = {name: x.share_interval(len(values)) for name, x in wanted.items()}
-    return None if None in by_name.values() else by_name
+    values, members = results.right.mean(axis=0), differences.members_of(results)
+    sizes = {column: int(here.sum()) for column, here in members.items()}
+    estimates = statistics.leave_one_out(values, units, members)
+    by_column = {
+        column: x.share_interval(sizes.get(column, len(values)))
+        for column, x in estimates.items()
+    }
+    return {column: x for column, x in by_column.items() if x}
 
 
-def over_clips(results: Results) -> dict[str, Interval] | None:
+def over_clips(results: Results) -> dict[metrics.Column, Interval]:
     return intervals(results, range(len(results.names)))
 
 
-def over_volunteers(results: Results) -> dict[str, Interval] | None:
+def over_volunteers(results: Results) -> dict[metrics.Column, Interval]:
     who = results.volunteers
-    return None if who is None else intervals(results, who)
+    return {} if who is None else intervals(results, who)
 
 
 def column_intervals(results: Results) -> dict[metrics.Column, tuple[Interval, str]]:
     """Returns each column's interval over people, where too few have clips over clips.
 
     Returns:
-      The interval and its units, "people" or "clips"; columns with fewer than
-      `statistics.FEWEST` of both are left out.
+      The interval and its units, "people" or "clips", of each column that has one.
     """
-    values, members = results.right.mean(axis=0), differences.members_of(results)
-    sizes = {name: int(x.sum()) for name, x in members.items()}
-    units = {"clips": np.arange(len(values)), "people": results.volunteers}
-    by_column = {}
-    for name, unit in units.items():
-        if unit is not None:
-            estimates = statistics.leave_one_out(values, unit, members)
-            for column, x in estimates.items():
-                interval = x.share_interval(sizes.get(column, len(values)))
-                by_column |= {column: (interval, name)} if interval else {}
-    return by_column
+    sources = {"clips": over_clips(results), "people": over_volunteers(results)}
+    return {
+        column: (interval, units)
+        for units, by_column in sources.items()
+        for column, interval in by_column.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -157,12 +154,12 @@ def _in_order(field: str, names: set[str]) -> list[str]:
 
 
 def _group(kind: str, name: str, results: Results) -> Group:
-    matrices, who = _confusions(results), results.volunteers
+    matrices = _confusions(results)
     return Group(
         kind,
         name,
         num_clips=len(results.names),
-        num_volunteers=None if who is None else len({*who.tolist()}),
+        num_volunteers=results.num_volunteers,
         war=float(np.mean([*map(metrics.war, matrices)])),
         uar=float(np.mean([*map(metrics.uar, matrices)])),
     )

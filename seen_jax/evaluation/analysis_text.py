@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from seen_jax import metrics
 from seen_jax.errors import printable
 from seen_jax.evaluation import analysis, statistics
 from seen_jax.evaluation.results import Results
 
-Intervals = dict[str, statistics.Interval]
+WHOLE = (metrics.WAR, metrics.UAR)
 
 
 def to_text(results: Results) -> str:
@@ -39,27 +40,22 @@ def _interval_text(results: Results) -> str:
         f"{100 * statistics.LEVEL:.0f} % intervals in percent, by leaving out one unit "
         "at a time"
     ]
-    who, count = results.volunteers, len(results.names)
-    rows = [(count, "clips", analysis.over_clips(results))]
-    if who is not None:
-        people = len({*who.tolist()})
+    rows = [(len(results.names), "clips", analysis.over_clips(results))]
+    if people := results.num_volunteers:
         rows.append((people, "volunteers", analysis.over_volunteers(results)))
     for count, units, intervals in rows:
-        text = _interval(intervals, units)
+        text = "   ".join(
+            f"{x[1]} {statistics.interval_text(intervals[x]):>14}"
+            for x in WHOLE
+            if x in intervals
+        )
+        text = text or f"too few {units}, fewer than {statistics.FEWEST}"
         lines.append(f"{f'of the {count} {units}':<24}{text}")
-    if who is None:
+    if not people:
         lines.append(
             "of volunteers           not known: clips do not name who they show"
         )
     return "\n".join(lines)
-
-
-def _interval(intervals: Intervals | None, units: str) -> str:
-    if intervals is None:
-        return f"too few {units}, fewer than {statistics.FEWEST}"
-    return "   ".join(
-        f"{name} {statistics.interval_text(x):>14}" for name, x in intervals.items()
-    )
 
 
 def _group_text(results: Results) -> str:
@@ -99,25 +95,24 @@ def _calibration_text(results: Results) -> str:
 def to_json(results: Results) -> dict[str, Any]:
     """Returns the analysis for programs: shares from 0 to 1, None where unknown."""
     calibration = analysis.calibration(results)
+    of_calibration = calibration and {
+        "error": calibration.error,
+        "counts": calibration.counts.tolist(),
+        "confidence": _known(calibration.confidence),
+        "accuracy": _known(calibration.accuracy),
+    }
     return {
         "labels": list(results.labels),
         "confusion": analysis.confusion(results).tolist(),
         "interval_over_clips": _plain(analysis.over_clips(results)),
         "interval_over_volunteers": _plain(analysis.over_volunteers(results)),
         "groups": [dataclasses.asdict(group) for group in analysis.by_group(results)],
-        "calibration": None
-        if calibration is None
-        else {
-            "error": calibration.error,
-            "counts": calibration.counts.tolist(),
-            "confidence": _known(calibration.confidence),
-            "accuracy": _known(calibration.accuracy),
-        },
+        "calibration": of_calibration,
     }
 
 
-def _plain(intervals: Intervals | None):
-    return intervals and {name: [x.low, x.high] for name, x in intervals.items()}
+def _plain(intervals: dict) -> dict[str, list[float]] | None:
+    return {x[1]: [*intervals[x]] for x in WHOLE if x in intervals} or None
 
 
 def _known(values: np.ndarray) -> list[float | None]:

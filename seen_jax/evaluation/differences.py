@@ -155,7 +155,7 @@ def to_json(difference: Difference | None) -> dict[str, Any] | None:
         return None
     x = difference
     return {
-        **{name: y and [y.low, y.high] for name, y in x.intervals().items()},
+        **{name: y and [*y] for name, y in x.intervals().items()},
         "num_volunteers": x.over_volunteers and x.over_volunteers.num_units,
         "p": None if math.isnan(x.p) else x.p,
     }

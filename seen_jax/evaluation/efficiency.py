@@ -12,9 +12,7 @@ of DRAM 1.3 to 2.6 nJ.
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,7 +37,7 @@ LEFT_OUT = (
     "left out, and so are bias, softmax, normalisation and the moving of data, which "
     "dominates on most machines."
 )
-COUNTS = {  # title: of `Efficiency`, by layer
+COUNTS = {  # title: of `estimate`, by layer
     "spikes": "operations",
     "at most": "layer_synapses",
     "dense": "layer_macs",
@@ -51,127 +49,74 @@ WAYS = {
 WIDTH = 79  # of lines of text
 
 
-@dataclass(frozen=True)
-class Efficiency:
-    """Of one window, mean over the clips.
-
-    Attributes:
-      num_parameters: of the network.
-      num_clips: that were observed.
-      macs: multiply-accumulates of all layers on dense inputs, padding included.
-      layer_macs: those of the layers that receive spikes, by layer.
-      layer_synapses: the same without padding: one for each spike that an input could
-        send to an output.
-      operations: accumulates that spikes caused there, by layer.
-      neuron_updates: each a multiplication and an addition, of LIF1 to LIF5 and J_s.
-      spatial_rate: share of J_s that fires.
-      rates: (T, 5), share of LIF1 to LIF5 that fires, by time step.
-      num_steps: T.
-    """
-
-    num_parameters: int
-    num_clips: int
-    macs: int
-    layer_macs: dict[str, int]
-    layer_synapses: dict[str, int]
-    operations: dict[str, float]
-    neuron_updates: int
-    spatial_rate: float
-    rates: np.ndarray
-    num_steps: int
-
-    @property
-    def spiking_macs(self) -> int:
-        return sum(self.layer_macs.values())
-
-    @property
-    def image_energy_uj(self) -> float:
-        """Of the layers on images: S up to J_s, and T's first stage."""
-        return 1e-6 * (self.macs - self.spiking_macs) * MAC_PJ
-
-    @property
-    def energy_uj(self) -> float:
-        """Dense layers and neurons multiply; layers that receive spikes only add."""
-        added = sum(self.operations.values())
-        spiking = self.neuron_updates * MAC_PJ + added * ADD_PJ
-        return self.image_energy_uj + 1e-6 * spiking
-
-    @property
-    def dense_energy_uj(self) -> float:
-        """The same layers on dense inputs, without neurons."""
-        return 1e-6 * self.macs * MAC_PJ
-
-    @property
-    def spikes_per_input(self) -> float:
-        """Mean over the inputs of the layers that receive spikes, and over time.
-
-        Inputs are weighted by the outputs that they reach. Padding is no input, and
-        `operations` have none either.
-        """
-        return sum(self.operations.values()) / sum(self.layer_synapses.values())
-
-    @property
-    def most_spikes_per_input(self) -> float:
-        """The same if all neurons fired at every step; fc1 sees 2, of LIF3 and J_s."""
-        synapses = np.array([*self.layer_synapses.values()])
-        return float((synapses * MOST).sum() / synapses.sum())
-
-    def break_even(self, dense_passes: int) -> float:
-        """Returns the rate at which the spiking layers cost as much as dense ones.
-
-        Args:
-          dense_passes: how often the dense network runs in a window: T when it too
-            reads one event frame at a time, 1 when it reads all at once.
-
-        Returns:
-          Spikes per input and time step, as `spikes_per_input`; out of reach above
-          `most_spikes_per_input`.
-        """
-        dense = self.spiking_macs * dense_passes / self.num_steps
-        operations = (dense - self.neuron_updates) * MAC_PJ / ADD_PJ
-        return operations / sum(self.layer_synapses.values())
-
-
-def estimate(activity: Activity, num_parameters: int, macs: int) -> Efficiency:
+def estimate(activity: Activity, num_parameters: int, macs: int) -> dict[str, Any]:
     """Takes the means over the clips.
 
     Args:
       activity: of the observed clips.
       num_parameters: of the network.
-      macs: of a window, dense.
+      macs: multiply-accumulates of all layers of a window on dense inputs, padding
+        included.
+
+    Returns:
+      num_parameters, macs: as given; num_clips: observed; num_steps: T.
+      rates: (T, 5), share of LIF1 to LIF5 that fires; spatial_rate: of J_s.
+      layer_macs: those of the layers that receive spikes, by layer; spiking_macs: all.
+      layer_synapses: the same without padding: one for each spike that an input could
+        send to an output.
+      operations: accumulates that spikes caused there, by layer.
+      neuron_updates: each a multiplication and an addition, of LIF1 to LIF5 and J_s.
+      energy_uj: dense layers and neurons multiply, layers that receive spikes only add;
+        image_energy_uj: of the layers on images, S up to J_s and T's first stage;
+        dense_energy_uj: of the same layers on dense inputs, without neurons.
+      spikes_per_input: mean over the inputs of the layers that receive spikes, each
+        weighted by the outputs that it reaches, and over time. Padding is no input, and
+        `operations` have none either. most_spikes_per_input: the same if all neurons
+        fired at every step; fc1 sees 2, of LIF3 and J_s.
+      break_even_<way>: spikes per input at which the spiking layers cost as much as
+        dense ones, which read as in `WAYS`; out of reach above most_spikes_per_input.
+      mac_pj, add_pj, source: the constants.
     """
     num_clips, num_steps = activity.rates.shape[:2]
     sizes = activity.num_neurons.tolist()
     operations = activity.operations.astype(np.float64).sum(axis=1).mean(axis=0)
     layer_macs, layer_synapses = (
-        dict(zip(SYNAPSES, (num_steps * x.astype(np.int64)).tolist(), strict=True))
+        num_steps * x.astype(np.int64)
         for x in (activity.step_macs, activity.step_synapses)
     )
-    dense = sum(layer_macs.values())
-    assert dense <= macs, f"{dense} in {macs}: not of the same network"
-    return Efficiency(
-        num_parameters=num_parameters,
-        num_clips=num_clips,
-        macs=macs,
-        layer_macs=layer_macs,
-        layer_synapses=layer_synapses,
-        operations=dict(zip(SYNAPSES, operations.tolist(), strict=True)),
-        neuron_updates=sum(sizes) * num_steps + sizes[2],  # J_s is as large as LIF3
-        spatial_rate=float(activity.spatial_rate.mean()),
-        rates=activity.rates.mean(axis=0),
-        num_steps=num_steps,
-    )
+    spiking_macs, num_synapses = int(layer_macs.sum()), int(layer_synapses.sum())
+    assert spiking_macs <= macs, f"{spiking_macs} in {macs}: not of the same network"
+    added = sum(operations.tolist())
+    neuron_updates = sum(sizes) * num_steps + sizes[2]  # J_s is as large as LIF3
+    spiking_energy_pj = neuron_updates * MAC_PJ + added * ADD_PJ
+    image_energy_uj = 1e-6 * (macs - spiking_macs) * MAC_PJ
 
+    def by_layer(values):
+        return dict(zip(SYNAPSES, values.tolist(), strict=True))
 
-def to_json(efficiency: Efficiency) -> dict[str, Any]:
-    """Returns all numbers, with the constants."""
-    facts = dataclasses.asdict(efficiency) | {"rates": efficiency.rates.tolist()}
-    names = ("spiking_macs", "energy_uj", "image_energy_uj", "dense_energy_uj")
-    names += ("spikes_per_input", "most_spikes_per_input")
-    return facts | {
-        **{name: getattr(efficiency, name) for name in names},
-        "break_even_frame_by_frame": efficiency.break_even(efficiency.num_steps),
-        "break_even_all_at_once": efficiency.break_even(1),
+    def break_even(dense_passes):  # in a window
+        dense = spiking_macs * dense_passes / num_steps
+        return (dense - neuron_updates) * MAC_PJ / ADD_PJ / num_synapses
+
+    return {
+        "num_parameters": num_parameters,
+        "num_clips": num_clips,
+        "macs": macs,
+        "layer_macs": by_layer(layer_macs),
+        "layer_synapses": by_layer(layer_synapses),
+        "operations": by_layer(operations),
+        "neuron_updates": neuron_updates,
+        "spatial_rate": float(activity.spatial_rate.mean()),
+        "rates": activity.rates.mean(axis=0).tolist(),
+        "num_steps": num_steps,
+        "spiking_macs": spiking_macs,
+        "energy_uj": image_energy_uj + 1e-6 * spiking_energy_pj,
+        "image_energy_uj": image_energy_uj,
+        "dense_energy_uj": 1e-6 * macs * MAC_PJ,
+        "spikes_per_input": added / num_synapses,
+        "most_spikes_per_input": float((layer_synapses * MOST).sum() / num_synapses),
+        "break_even_frame_by_frame": break_even(num_steps),
+        "break_even_all_at_once": break_even(1),
         "mac_pj": MAC_PJ,
         "add_pj": ADD_PJ,
         "source": SOURCE,
@@ -179,7 +124,7 @@ def to_json(efficiency: Efficiency) -> dict[str, Any]:
 
 
 def is_form(facts: Any) -> bool:
-    """Whether `to_text` can format the facts, as it can what `to_json` returned."""
+    """Whether `to_text` can format the facts, as it can what `estimate` returned."""
     try:
         return bool(to_text(facts))
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
@@ -187,22 +132,24 @@ def is_form(facts: Any) -> bool:
 
 
 def to_text(facts: dict[str, Any]) -> str:
-    """Formats what `to_json` returned."""
+    """Formats what `estimate` returned."""
     dense = facts["macs"] - facts["spiking_macs"]
     steps = range(1, facts["num_steps"] + 1)
     lines = [
-        *_wrapped(
+        *textwrap.wrap(
             "Efficiency of one window, mean over "
             f"{counted(facts['num_clips'], 'clip', ',')} of the first pass (of a "
-            "larger split, as many drawn by the seed)"
+            "larger split, as many drawn by the seed)",
+            WIDTH,
         ),
-        *_wrapped(
+        *textwrap.wrap(
             f"{facts['num_parameters']:,} parameters. On dense inputs the network "
             f"takes {facts['macs'] / 1e6:,.1f} M multiply-accumulates: "
             f"{dense / 1e6:,.1f} M in the layers on images (the spatial branch up to "
             "J_s, the first stage of the temporal branch), "
             f"{facts['spiking_macs'] / 1e6:,.1f} M in the layers that receive spikes. "
-            f"{NEURONS_IN_WORDS}"
+            f"{NEURONS_IN_WORDS}",
+            WIDTH,
         ),
         "",
         "spikes per neuron   " + "".join(f"{f't={t}':>7}" for t in steps),
@@ -215,8 +162,8 @@ def to_text(facts: dict[str, Any]) -> str:
     for source, *row in counts(facts):
         lines.append(f"{source:<24}" + "".join(f"{x:10.3f}" for x in row))
     energy, method, *others = sentences(facts)
-    lines += ["", *_wrapped(f"{energy} {method}"), ""]
-    return "\n".join([*lines, *_wrapped(" ".join(others))])
+    lines += ["", *textwrap.wrap(f"{energy} {method}", WIDTH), ""]
+    return "\n".join([*lines, *textwrap.wrap(" ".join(others), WIDTH)])
 
 
 def counts(facts: dict[str, Any]) -> list[tuple[str, float, float, float]]:
@@ -232,7 +179,7 @@ def counts(facts: dict[str, Any]) -> list[tuple[str, float, float, float]]:
 
 
 def sentences(facts: dict[str, Any]) -> list[str]:
-    """Says what `to_json` returned.
+    """Says what `estimate` returned.
 
     Returns:
       Energy; how it is estimated; spikes; and what dense layers take.
@@ -251,10 +198,6 @@ def sentences(facts: dict[str, Any]) -> list[str]:
         "than 1 since fc1 sees those of LIF3 and of J_s. Padding is no input.",
         _compared(facts),
     ]
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def _compared(facts: dict[str, Any]) -> str:

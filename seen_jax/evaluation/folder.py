@@ -102,8 +102,7 @@ def write(
     }
     names, of_activity = np.array(clips.names), {}
     if activity is not None:
-        estimate = efficiency.estimate(activity, num_parameters, macs)
-        facts["efficiency"] = efficiency.to_json(estimate)
+        facts["efficiency"] = efficiency.estimate(activity, num_parameters, macs)
         kept = ("attention", "spatial_rate", "rates")
         of_activity = {name: getattr(activity, name) for name in kept}
         of_activity["observed"] = names[numbers]

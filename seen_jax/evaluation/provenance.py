@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seen_jax.data.clips import counts_text
-from seen_jax.errors import refuse
+from seen_jax.errors import counted, refuse
 from seen_jax.evaluation import efficiency, results
 from seen_jax.files import explained, read_json, write_whole
 from seen_jax.problems import excerpt
@@ -77,27 +77,20 @@ def _wrong(facts: dict[str, Any]) -> str | None:
     for name, kind in FACTS.items():
         if not _is(facts.get(name), kind):
             return name
-    labels, curves = facts["labels"], facts.get("curves", [])
+    labels = facts["labels"]
     if not all(map(_is_label, labels)) or not 2 <= len(labels) == len({*labels}):
         return "labels"
-    if "clips" in facts and not _are_clips(facts["clips"], labels):
-        return "clips"
-    rate, counts = facts.get("frames_per_s", 1), facts.get("counts", {"num_clips": 0})
-    if not _is(rate, float) or rate <= 0:
-        return "frames_per_s"
-    if not _are_counts(counts):
-        return "counts"
-    if not _is(facts.get("network", ""), str):
-        return "network"
-    if "size" in facts and not _is_size(facts["size"]):
-        return "size"
-    if "efficiency" in facts and not efficiency.is_form(facts["efficiency"]):
-        return "efficiency"
-    return None if isinstance(curves, list) and all(map(_is_row, curves)) else "curves"
-
-
-def _is_size(size: Any) -> bool:
-    return isinstance(size, dict) and all(_is(size.get(x), int) for x in SIZE)
+    optional = {
+        "clips": lambda clips: _are_clips(clips, labels),
+        "frames_per_s": lambda rate: _is(rate, float) and rate > 0,
+        "counts": _are_counts,
+        "network": lambda words: _is(words, str),
+        "size": lambda x: _is(x, dict) and all(_is(x.get(y), int) for y in SIZE),
+        "efficiency": efficiency.is_form,
+        "curves": lambda rows: _is(rows, list) and all(map(_is_row, rows)),
+    }
+    wrong = (x for x, fits in optional.items() if x in facts and not fits(facts[x]))
+    return next(wrong, None)
 
 
 def _is_label(label: Any) -> bool:
@@ -105,11 +98,11 @@ def _is_label(label: Any) -> bool:
 
 
 def _are_clips(clips: Any, labels: list[str]) -> bool:
-    if not isinstance(clips, dict) or not isinstance(clips.get("metadata"), dict):
+    if not _is(clips, dict) or not _is(clips.get("metadata"), dict):
         return False
     names, true, metadata = clips.get("names"), clips.get("labels"), clips["metadata"]
     columns = (names, true, *metadata.values())
-    if not isinstance(names, list) or not all(_is(x, list) for x in columns):
+    if not all(_is(x, list) for x in columns):
         return False
     texts = all(_is(x, str) for x in (*names, *true))
     if not texts or not {*true} <= {*labels} or len({*names}) < len(names):
@@ -151,33 +144,26 @@ def to_text(facts: dict[str, Any]) -> str:
 
 def without_command(facts: dict[str, Any]) -> str:
     """Formats the facts in a few lines, of which the last names the run."""
-    return (
+    lines = [
         f"{facts['source']} data, {facts['split']} split ({facts['dataset']}), "
-        f"{facts['setting']}\n{_clips_text(facts)}{_network_text(facts)}"
-        f"epoch {facts['epoch']} (step {facts['step']}), {facts['choice']}\n"
-        f"{facts['passes']} {'pass' if facts['passes'] == 1 else 'passes'}, windows "
-        f"drawn with seed {facts['seed']}\n"
-        f"trained at revision {facts['trained_at']}, evaluated at "
-        f"{facts['evaluated_at']}\n"
-        f"run {facts['workdir']}"
-    )
-
-
-def _clips_text(facts: dict[str, Any]) -> str:
-    """Says how many clips of the split there are, and their rate, if known."""
-    parts = [counts_text(**facts["counts"])] if "counts" in facts else []
+        f"{facts['setting']}"
+    ]
+    clips = [counts_text(**facts["counts"])] if "counts" in facts else []
     if "frames_per_s" in facts:
-        parts.append(f"{facts['frames_per_s']:g} frames per second")
-    return ", ".join(parts) + "\n" if parts else ""
-
-
-def _network_text(facts: dict[str, Any]) -> str:
-    """Names the network and how large it is, if known."""
-    if "network" not in facts:
-        return ""
-    text = f"network {facts['network']}"
-    if "size" in facts:
-        num_parameters, macs = (facts["size"][x] for x in SIZE)
-        text += f": {num_parameters:,} parameters, {macs / 1e6:,.1f} M multiply-"
-        text += "accumulates for a window"
-    return text + "\n"
+        clips.append(f"{facts['frames_per_s']:g} frames per second")
+    lines += [", ".join(clips)] if clips else []
+    if "network" in facts:
+        network = f"network {facts['network']}"
+        if "size" in facts:
+            num_parameters, macs = (facts["size"][x] for x in SIZE)
+            network += f": {num_parameters:,} parameters, {macs / 1e6:,.1f} M multiply-"
+            network += "accumulates for a window"
+        lines.append(network)
+    lines += [
+        f"epoch {facts['epoch']} (step {facts['step']}), {facts['choice']}",
+        f"{counted(facts['passes'], 'pass')}, windows drawn with seed {facts['seed']}",
+        f"trained at revision {facts['trained_at']}, evaluated at "
+        f"{facts['evaluated_at']}",
+        f"run {facts['workdir']}",
+    ]
+    return "\n".join(lines)

@@ -11,6 +11,7 @@ from seen_jax import metrics
 from seen_jax.errors import printable
 from seen_jax.evaluation import analysis_text, differences, efficiency, provenance
 from seen_jax.evaluation.differences import Difference
+from seen_jax.evaluation.statistics import percent
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.metrics import Column
 
@@ -68,15 +69,13 @@ def rows(summaries: Sequence[Summary]) -> list[list[str]]:
     table = [
         ["", *(s.name for s in summaries)],
         ["clips", *(str(len(s.results.names)) for s in summaries)],
-        ["passes", *(str(s.num_passes) for s in summaries)],
+        ["passes", *(str(s.results.num_passes) for s in summaries)],
     ]
     if any(s.runs for s in summaries):
         table.append(["runs", *(str(s.results.num_runs) for s in summaries)])
     if any(s.results.epoch is not None for s in summaries):
-        epochs = [
-            "-" if s.results.epoch is None else s.results.epoch for s in summaries
-        ]
-        table.append(["epoch", *map(str, epochs)])
+        epochs = (s.results.epoch for s in summaries)
+        table.append(["epoch", *("-" if x is None else str(x) for x in epochs)])
     names, kind = columns(summaries), ""
     others = [{}, *compare(summaries)[1:]]
     for column, title in zip(names, metrics.titles(names), strict=True):
@@ -104,8 +103,9 @@ def _differences(
     first: Summary, other: Summary, names: Sequence[Column]
 ) -> dict[Column, float]:
     """Subtracts the means; nan where the clips are others."""
-    unknown = 0.0 if are_comparable(first, other) else math.nan
-    return {c: _mean(other, c) - _mean(first, c) + unknown for c in names}
+    if not are_comparable(first, other):
+        return dict.fromkeys(names, math.nan)
+    return {c: other.mean.get(c, math.nan) - first.mean.get(c, math.nan) for c in names}
 
 
 def notes(summaries: Sequence[Summary]) -> list[str]:
@@ -156,7 +156,7 @@ def to_text(summaries: Sequence[Summary]) -> str:
 def latex_row(summary: Summary, names: Sequence[Column]) -> str:
     """Returns a row of the published table in LaTeX, percent."""
     name = re.sub(r"([&%#_$])", r"\\\1", summary.name)
-    cells = " & ".join([name, *(_percent(_mean(summary, c)) for c in names)])
+    cells = " & ".join([name, *(percent(summary.mean.get(c, math.nan)) for c in names)])
     choices = dict.fromkeys(run.facts["choice"] for run in summary.each if run.facts)
     return cells + r" \\" + (f" % {', '.join(choices)}" if choices else "")
 
@@ -180,10 +180,10 @@ def _json(
         "name": s.name,
         "epoch": s.results.epoch,
         "num_clips": len(s.results.names),
-        "num_passes": s.num_passes,
+        "num_passes": s.results.num_passes,
         "provenance": s.facts and {k: s.facts[k] for k in s.facts if k != "clips"},
-        "mean": metrics.nest({c: _mean(s, c) for c in names}),
-        "spread": metrics.nest({c: _spread(s, c) for c in names}),
+        "mean": metrics.nest({c: s.mean.get(c, math.nan) for c in names}),
+        "spread": metrics.nest({c: s.spread.get(c, math.nan) for c in names}),
         "difference": metrics.nest(_differences(first, s, names)),
         "is_marked": metrics.nest({c: x and x.is_marked for c, x in tests.items()}),
         "tests": metrics.nest({c: differences.to_json(x) for c, x in tests.items()}),
@@ -204,25 +204,13 @@ def _cell(
     column: Column,
     compared: Mapping[Column, Difference],
 ) -> str:
-    mean = _mean(summary, column)
-    text = f"{_percent(mean):>5}"
+    mean = summary.mean.get(column, math.nan)
+    text = f"{percent(mean):>5}"
     if len(summary.results.predictions) > 1 and not math.isnan(mean):
-        text += f" +- {_percent(_spread(summary, column)):>4}"
+        text += f" +- {percent(summary.spread.get(column, math.nan)):>4}"
     if not compared:  # the first, or one of other clips
         return text
-    difference = 100 * (mean - _mean(first, column))
+    difference = 100 * (mean - first.mean.get(column, math.nan))
     tested = compared.get(column)
     mark = "*" if tested and tested.is_marked else ""
     return text if math.isnan(difference) else f"{text} ({difference:+5.1f}){mark}"
-
-
-def _mean(summary: Summary, column: Column) -> float:
-    return summary.mean.get(column, math.nan)
-
-
-def _spread(summary: Summary, column: Column) -> float:
-    return summary.spread.get(column, math.nan)
-
-
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f}"

@@ -140,18 +140,15 @@ def find_data(
             config = restored.config | {"data_dir": place}
             records = {x: setup.open_part(config, x) for x in restored.records}
             for part, fingerprint in restored.records.items():
-                _check_same(place, part, records[part].clips.fingerprint, fingerprint)
+                if (got := records[part].clips.fingerprint) != fingerprint:
+                    rule = f"the {part} records that this run was trained with"
+                    remedy = "say where they are with --data_dir=DIR, build them again"
+                    remedy += ", or train on these"
+                    refuse(place, f"{rule}, {fingerprint:.12}", f"{got:.12}", remedy)
             return place, records
         except UserError as error:
             errors.append(error)
     raise errors[0]
-
-
-def _check_same(place: str, part: str, got: str, fingerprint: str) -> None:
-    if got != fingerprint:
-        rule = f"the {part} records that this run was trained with, {fingerprint:.12}"
-        remedy = "say where they are with --data_dir=DIR, build them again, or train on"
-        refuse(place, rule, f"{got:.12}", f"{remedy} these")
 
 
 def evaluate(
@@ -228,11 +225,9 @@ def check_fits(
         if expected.get(name) != given.get(name)
     ]
     if lines:
-        differences = (
-            "others" + "".join(lines[:NUM_LINES]) + f"\n{len(lines)} do not fit"
-        )
+        got = f"others{''.join(lines[:NUM_LINES])}\n{len(lines)} do not fit"
         remedy = "is the config that of another run?"
-        refuse(path, "the weights of the config", differences, remedy)
+        refuse(path, "the weights of the config", got, remedy)
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -104,6 +104,10 @@ class Results:
         return who if who.dtype != object else who.astype(str)
 
     @property
+    def num_volunteers(self) -> int | None:
+        return None if self.volunteers is None else len({*self.volunteers.tolist()})
+
+    @property
     def lightings(self) -> np.ndarray | None:
         return self.metadata.get("lighting")
 
@@ -129,22 +133,6 @@ def joined(runs: Sequence[Results]) -> Results | None:
 def known(values: np.ndarray) -> np.ndarray:
     """Returns where metadata are given: "" stands for a value that is missing."""
     return np.array([str(value) not in ("", "None") for value in values], bool)
-
-
-def clips_from_names(names: Iterable[str]) -> dict[str, Any]:
-    """Returns truth and metadata of clips whose names carry SEE's nine fields.
-
-    The form is that of `evaluation.json`: names, labels (of each clip) and metadata.
-
-    Raises:
-      UserError: a name that is none of SEE.
-    """
-    fields = sorted(map(see.ClipName.parse, names))
-    return {
-        "names": [*map(str, fields)],
-        "labels": [x.emotion for x in fields],
-        "metadata": {key: [getattr(x, key) for x in fields] for key in FIELDS},
-    }
 
 
 def file_name(of_pass: int, epoch: int | None = None) -> str:
@@ -292,15 +280,23 @@ def _array(values: Sequence) -> np.ndarray:
 def _clips_of(
     path: Path, names: Iterable[str], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Reads the clips from names of SEE; errors name the file."""
+    """Returns what SEE's names say of clips, as `evaluation.json` has it.
+
+    Raises:
+      UserError: a name that is none of SEE, or of another class; it names the file.
+    """
     try:
-        clips = clips_from_names(names)
-        for name, label in zip(clips["names"], clips["labels"], strict=True):
-            if label not in labels:
-                refuse(name, f"a clip of {one_of(labels)}", label)
+        fields = sorted(map(see.ClipName.parse, names))
+        for name in fields:
+            if name.emotion not in labels:
+                refuse(name, f"a clip of {one_of(labels)}", name.emotion)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return clips
+    return {
+        "names": [*map(str, fields)],
+        "labels": [name.emotion for name in fields],
+        "metadata": {key: [getattr(x, key) for x in fields] for key in FIELDS},
+    }
 
 
 def _check_same_clips(
@@ -339,7 +335,7 @@ def _parse_ranking(name: str, ranking: Any, labels: Sequence[str]) -> Ranking:
     by_class = {}
     for entry, score in zip(entries, scores, strict=True):
         text = entry["label"]
-        label = text if text in labels else see.emotion_from_text(text)
+        label = text if text in labels else see.label_from_text(text, see.EMOTIONS)
         if label not in labels or labels.index(label) in by_class:
             rule = f"label {one_of(labels)}, each once at most"
             refuse(name, rule, repr(text))

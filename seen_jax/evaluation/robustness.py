@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ from seen_jax.training import step as step_lib
 
 # Shares right by lighting, in the order of `see.LIGHTINGS`, by setting. Reference:
 # recomputed from the published result files.
-NONE = (None,) * len(see.LIGHTINGS)
 PUBLISHED = {
     "E4_S3": (0.833, 0.856, 0.808, 0.848),
     "E7_S1": (0.824, 0.867, 0.798, 0.803),
@@ -106,19 +105,16 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         parts = make_measure(run, batches, num_passes), facts["setting"]
         for measured in measure(*parts, kinds, done):
-            whole = _command(command, [x["name"] for x in measured["kinds"]])
-            content = {**facts, "command": whole, **measured}
+            # The command that measures all kinds in the file at once.
+            names = [x["name"] for x in measured["kinds"]]
+            flag = "" if {*names} == {*KINDS} else f" --kinds={','.join(names)}"
+            content = {**facts, "command": command + flag, **measured}
             text = json.dumps(content, indent=1, allow_nan=False) + "\n"
             write_whole(out / robustness_report.FILE, text)
         picture = robustness_report.draw(content)
         write_whole(out / robustness_report.FIGURE, picture)
     print(robustness_report.to_text(content))
     print(f"\n{out / robustness_report.FILE}\n{out / robustness_report.FIGURE}")
-
-
-def _command(given: str, kinds: Sequence[str]) -> str:
-    """Returns the command that measures all kinds in the file at once."""
-    return given if {*kinds} == {*KINDS} else f"{given} --kinds={','.join(kinds)}"
 
 
 def _kept(
@@ -208,31 +204,32 @@ def _point_json(baseline: Results, other: Results) -> dict[str, Any]:
         point[name] = mean[column]
         point[f"{name}_difference"] = difference.over_clips.value
         interval = difference.intervals()["volunteers"]
-        point[f"{name}_interval"] = interval and [interval.low, interval.high]
+        point[f"{name}_interval"] = interval and [*interval]
     return point
 
 
 def _start_json(results: Results, setting: str) -> dict[str, Any]:
     """Returns what does not depend on the kinds."""
-    who, mean = results.volunteers, summaries.summarise("", results).mean
+    mean = summaries.summarise("", results).mean
     baseline = {name: mean[column] for name, column in COLUMNS.items()}
-    for name in COLUMNS:
-        baseline[f"{name}_interval"] = _over_volunteers(results, name)
+    for name, column in COLUMNS.items():
+        baseline[f"{name}_interval"] = _over_volunteers(results, column)
     points = []
-    for x, published in zip(see.LIGHTINGS, PUBLISHED.get(setting, NONE), strict=True):
+    of_setting = PUBLISHED.get(setting, [None] * len(see.LIGHTINGS))
+    for x, published in zip(see.LIGHTINGS, of_setting, strict=True):
         share = mean.get(("lightings", x), math.nan)
         if not math.isnan(share):  # there are clips of it
             part = results.take(results.lightings == x)
-            interval = _over_volunteers(part, "war")
+            interval = _over_volunteers(part, metrics.WAR)
             point = {"lighting": x, "num_clips": len(part.names), "share": share}
             points.append({**point, "interval": interval, "published": published})
     return {
-        "num_volunteers": None if who is None else len({*who.tolist()}),
+        "num_volunteers": results.num_volunteers,
         "baseline": baseline,
         "lightings": {**LIGHTINGS, "points": points} if points else None,
     }
 
 
-def _over_volunteers(results: Results, name: str) -> list[float] | None:
-    intervals = analysis.over_volunteers(results)
-    return intervals and [intervals[name.upper()].low, intervals[name.upper()].high]
+def _over_volunteers(results: Results, column: metrics.Column) -> list[float] | None:
+    interval = analysis.over_volunteers(results).get(column)
+    return interval and [*interval]

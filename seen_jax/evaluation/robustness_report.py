@@ -16,7 +16,7 @@ from seen_jax import palette, svg
 from seen_jax.errors import counted, printable, refuse
 from seen_jax.evaluation import provenance, report
 from seen_jax.evaluation.results import BESIDE
-from seen_jax.evaluation.statistics import interval_text
+from seen_jax.evaluation.statistics import interval_text, percent
 from seen_jax.files import read_json
 
 FILE, FIGURE = "robustness.json", "robustness.svg"
@@ -96,7 +96,7 @@ def to_text(content: Mapping[str, Any]) -> str:
     lines, lit, whole = [LEGEND, ""], content["lightings"], content["baseline"]
     for name in ("war", "uar"):
         interval = interval_text(whole[f"{name}_interval"])
-        text = f"{name.upper()} of windows as they are {100 * whole[name]:.1f}"
+        text = f"{name.upper()} of windows as they are {percent(whole[name])}"
         lines.append(f"{text}, over people {interval}")
     lines.append(f"Chance {100 / len(content['labels']):.1f}")
     for kind in content["kinds"]:
@@ -138,7 +138,7 @@ def _losses(kinds: Sequence[Mapping[str, Any]]) -> list[str]:
 def _row(point: Mapping[str, Any]) -> list[str]:
     cells = [f"{point['severity']:g}"]
     for name in ("war", "uar"):
-        cells.append(f"{100 * point[name]:.1f}")
+        cells.append(percent(point[name]))
         cells.append(f"{100 * point[f'{name}_difference']:+.1f}")
         cells.append(interval_text(point[f"{name}_interval"], "+"))
     return cells
@@ -147,9 +147,8 @@ def _row(point: Mapping[str, Any]) -> list[str]:
 def _lightings(lit: Mapping[str, Any]) -> list[str]:
     rows = [["lighting", "clips", "right", "over people", "published"]]
     for x in lit["points"]:
-        published = "-" if x["published"] is None else f"{100 * x['published']:.1f}"
-        share = f"{100 * x['share']:.1f}"
-        cells = x["lighting"], str(x["num_clips"]), share
+        cells = x["lighting"], str(x["num_clips"]), percent(x["share"])
+        published = "-" if x["published"] is None else percent(x["published"])
         rows.append([*cells, interval_text(x["interval"]), published])
     return report.aligned(rows)
 

@@ -44,6 +44,11 @@ def interval_text(ends: Sequence[float] | None, sign: str = "") -> str:
     return "-" if ends is None else " to ".join(f"{100 * x:{sign}.1f}" for x in ends)
 
 
+def percent(share: float) -> str:
+    """Formats a share from 0 to 1; nan is a dash."""
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A share, or a difference of two.

@@ -49,11 +49,6 @@ class Summary:
     runs: tuple[Summary, ...] = ()
 
     @property
-    def num_passes(self) -> int:
-        """Of each run."""
-        return self.results.num_passes
-
-    @property
     def each(self) -> tuple[Summary, ...]:
         """The runs, or itself where it is of one."""
         return self.runs or (self,)
@@ -105,7 +100,10 @@ def summarise_directories(arguments: Sequence[str | os.PathLike]) -> list[Summar
         of a column with other clips, classes, numbers of passes or sources of data.
     """
     columns = [_parse(argument) for argument in arguments]
-    _check_once([path for _, paths in columns for path in paths])
+    given = [path for _, paths in columns for path in paths]
+    places = [path.resolve() for path in given]
+    if twice := [x for i, x in enumerate(given) if places[i] in places[:i]]:
+        refuse(twice[0], "each directory once", "it twice", "leave one out")
     nameless = [path for name, paths in columns for path in paths if name is None]
     short = dict(zip(nameless, short_names(nameless), strict=True))
     summaries = []
@@ -133,21 +131,11 @@ def _parse(argument: str | os.PathLike) -> tuple[str | None, list[Path]]:
     name, _, patterns = os.fspath(argument).partition("=")
     if not name or not patterns or Path(argument).exists():
         return None, [Path(argument)]
-    groups = [glob.glob(pattern) or [pattern] for pattern in patterns.split(",")]
-    # seed_9 comes before seed_10.
-    paths = [path for group in groups for path in sorted(group, key=_by_number)]
+    paths = []
+    for pattern in patterns.split(","):
+        matches = glob.glob(pattern) or [pattern]
+        paths += sorted(matches, key=lambda x: (len(x), x))  # seed_9 before seed_10
     return name, [*map(Path, paths)]
-
-
-def _by_number(path: str) -> tuple[int, str]:
-    return len(path), path
-
-
-def _check_once(paths: Sequence[Path]) -> None:
-    whole = [path.resolve() for path in paths]
-    for i, path in enumerate(whole):
-        if path in whole[:i]:
-            refuse(paths[i], "each directory once", "it twice", "leave one out")
 
 
 def _group(name: str, paths: Sequence[Path]) -> Summary:

@@ -27,14 +27,14 @@ from pathlib import Path
 
 import numpy as np
 
-from seen_jax import files, metrics, svg
+from seen_jax import files, metrics
 from seen_jax.errors import counted, refuse, run_command
 from seen_jax.evaluation import analysis, provenance, statistics, summaries
 from seen_jax.evaluation.page import document
 from seen_jax.evaluation.page.markup import Html, Part, tag
 from seen_jax.evaluation.page.markup import table as html_table
-from seen_jax.evaluation.page.sections import Section, percent
-from seen_jax.evaluation.statistics import Interval
+from seen_jax.evaluation.page.sections import Section, bar
+from seen_jax.evaluation.statistics import Interval, percent
 from seen_jax.evaluation.summaries import Summary
 
 RECIPE = "recipe.txt"  # the flags that all runs of a folder have in common
@@ -200,9 +200,9 @@ def read(folder: Path) -> dict[str, dict[str, Summary]]:
     check_data(folder)
     tables = {
         dataset: {
-            name: _summary(name, dirs)
+            name: summaries.summarise_directories([f"{name}={','.join(dirs)}"])[0]
             for name in ROWS
-            if (dirs := _done(folder / dataset / name))
+            if (dirs := [*map(str, _done(folder / dataset / name))])
         }
         for dataset in DATASETS
     }
@@ -215,11 +215,6 @@ def read(folder: Path) -> dict[str, dict[str, Summary]]:
 def _done(folder: Path) -> list[Path]:
     workdirs = sorted(folder.glob("seed_*"), key=lambda path: (len(path.name), path))
     return [evaluation_of(path) for path in workdirs if _is_done(path)]
-
-
-def _summary(name: str, directories: Sequence[Path]) -> Summary:
-    column = f"{name}={','.join(map(str, directories))}"
-    return summaries.summarise_directories([column])[0]
 
 
 def notes(folder: Path, tables: dict[str, dict[str, Summary]]) -> tuple[str, list[str]]:
@@ -248,8 +243,8 @@ def _clips(tables: dict[str, dict[str, Summary]]) -> str:
     for dataset, table in tables.items():
         results = next(iter(table.values())).results
         text = f"{DATASETS[dataset]}: {counted(len(results.names), 'clip')}"
-        if results.volunteers is not None:
-            text += f" of {len({*results.volunteers.tolist()})} people"
+        if results.num_volunteers:
+            text += f" of {results.num_volunteers} people"
         texts.append(text)
     return "; ".join(texts).capitalize()
 
@@ -290,9 +285,7 @@ def _bars(rows: Sequence[Row], table: dict[str, Summary]) -> Html:
         cells: list[Part] = [0, "", "", "", "", "", ""]
         if summary := table.get(row.name):
             (war, spread, ends), (uar, of_uar, _) = _numbers(summary)
-            picture = Html(svg.bar(war, "var(--accent)", ends))
-            cells = [summary.results.num_runs]
-            cells += [tag("td", picture, class_="picture"), percent(war)]
+            cells = [summary.results.num_runs, bar(war, ends), percent(war)]
             cells += [percent(spread), statistics.interval_text(ends)]
             cells += [percent(uar), percent(of_uar)]
         paper = f"{row.war:.1f}", f"{row.uar:.1f}"
@@ -326,14 +319,14 @@ def _cells(summary: Summary | None) -> list[str]:
 
 def _numbers(summary: Summary) -> list[tuple[float, float, Interval | None]]:
     """Returns mean, standard deviation over seeds and interval of WAR and of UAR."""
-    between = analysis.over_volunteers(summary.results) or {}
+    between = analysis.over_volunteers(summary.results)
     # Of one run the spread is that over its passes, which is another thing.
     several = summary.results.num_runs > 1
     return [
         (
             summary.mean[column],
             summary.spread[column] if several else math.nan,
-            between.get(column[1]),
+            between.get(column),
         )
         for column in (metrics.WAR, metrics.UAR)
     ]
@@ -342,7 +335,7 @@ def _numbers(summary: Summary) -> list[tuple[float, float, Interval | None]]:
 def _order(rows: Sequence[Row], dataset: str, table: dict[str, Summary]) -> str:
     """Says how well the rows' order by WAR agrees with the published one."""
     both = [(x.war, table[x.name].mean[metrics.WAR]) for x in rows if x.name in table]
-    number = f"{len(both)} row{'s' if len(both) != 1 else ''}"
+    number = counted(len(both), "row")
     start = f"Order by WAR, {DATASETS[dataset]} against the paper, {number}: "
     if len(both) < statistics.FEWEST:
         return f"{start}not computed below {statistics.FEWEST} rows."

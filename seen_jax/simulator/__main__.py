@@ -52,15 +52,9 @@ def main(argv: list[str] | None = None) -> int:
         server.serve(packets, *args.serve)
         return 0
     began = time.monotonic()
-    writer.write_see_folder(
-        args.out,
-        args.volunteers,
-        args.clips,
-        args.seed,
-        args.raw,
-        args.workers,
-        difficulty=difficulty,
-    )
+    cast = args.volunteers, args.clips, args.seed
+    others = {"raw": args.raw, "num_workers": args.workers, "difficulty": difficulty}
+    writer.write_see_folder(args.out, *cast, **others)
     took = time.monotonic() - began
     print(
         f"{counted(args.clips, 'clip')} of {counted(args.volunteers, 'volunteer')}, "

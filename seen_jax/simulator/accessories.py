@@ -19,19 +19,19 @@ from seen_jax.simulator.anatomy import MAP_SIZE, MARGIN, Anatomy
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Worn:
-    """Glasses and tears; lengths in pixels of the face at rest, float32 scalars."""
+    """Glasses and tears, by default none; lengths in pixels of the face at rest."""
 
-    rim: float  # share of the light that the frame absorbs; 0: no glasses
-    rim_x: float  # middle of the lens
-    rim_y: float
-    rim_half_width: float
-    rim_half_height: float
-    rim_thickness: float
-    reflection: float  # of the lamp, against a white sheet
-    reflection_x: float  # from the middle of the lens
-    reflection_y: float
-    reflection_size: float
-    tears: float  # how much of the lamp the wet lower lid mirrors; 0: dry
+    rim: float = 0.0  # share of the light that the frame absorbs; 0: no glasses
+    rim_x: float = 0.0  # middle of the lens
+    rim_y: float = 0.0
+    rim_half_width: float = 1.0
+    rim_half_height: float = 1.0
+    rim_thickness: float = 1.0
+    reflection: float = 0.0  # of the lamp, against a white sheet
+    reflection_x: float = 0.0  # from the middle of the lens
+    reflection_y: float = 0.0
+    reflection_size: float = 1.0
+    tears: float = 0.0  # how much of the lamp the wet lower lid mirrors; 0: dry
 
 
 def sample_glasses(
@@ -54,7 +54,6 @@ def sample_glasses(
         reflection_x=rng.uniform(-40, 40),
         reflection_y=rng.uniform(-25, 20),
         reflection_size=rng.uniform(6, 20),
-        tears=0.0,
     )
     return glasses if has else None
 
@@ -64,17 +63,7 @@ def sample_tears(
 ) -> Worn | None:
     """Adds tears to `share` of the clips, whatever else is worn."""
     has, tears = rng.random() < share, rng.uniform(0.3, 1.0)
-    if not has:
-        return worn
-    return dataclasses.replace(worn or _BARE, tears=tears)
-
-
-def as_float32(worn: Worn) -> Worn:
-    """Turns the fields into float32 scalars, so that one compilation serves all."""
-    return Worn(**{name: np.float32(x) for name, x in vars(worn).items()})
-
-
-_BARE = Worn(0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return dataclasses.replace(worn or Worn(), tears=tears) if has else worn
 
 
 def apply_makeup(

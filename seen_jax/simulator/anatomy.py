@@ -11,7 +11,6 @@ into view.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -111,12 +110,6 @@ def sample_anatomy(
         skin=np.clip(n(0.52, 0.05), 0.38, 0.66),
         temple_x=u(2, 26) if rng.random() < 0.45 else -40.0,
     )
-
-
-def as_float32(anatomy: Anatomy) -> Anatomy:
-    """Turns the fields into float32 scalars, so that one compilation serves all."""
-    values = dataclasses.asdict(anatomy)
-    return Anatomy(**{name: np.float32(x) for name, x in values.items()})
 
 
 def brow_line(anatomy: Anatomy, x):

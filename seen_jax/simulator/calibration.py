@@ -20,16 +20,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from seen_jax import images, see
+from seen_jax import images, see, see_folder
+from seen_jax.clip_files import Clip
 from seen_jax.errors import refuse, run_command, shortened
 from seen_jax.files import check_file, explained
 from seen_jax.processes import map_in_processes
-from seen_jax.see_folder import (
-    Clip,
-    add_folder_arguments,
-    check,
-    folder_from_arguments,
-)
 
 # The lowest and highest share of such pixels among the published figure's panels.
 ON_RANGE, OFF_RANGE = (0.011, 0.047), (0.012, 0.067)
@@ -79,12 +74,13 @@ def statistics(clips: list[Clip]) -> dict[str, np.ndarray]:
 
 def _moments(sums: np.ndarray) -> np.ndarray:
     small, event, event2, frame, frame2, full, on, off = sums
-    means = event / small, frame / small
-    stds = [
-        np.sqrt(max(square / small - mean**2, 0.0))
-        for square, mean in zip((event2, frame2), means, strict=True)
-    ]
-    return np.array([means[0], stds[0], means[1], stds[1], on / full, off / full])
+
+    def moments(total, squares):
+        mean = total / small
+        return mean, np.sqrt(max(squares / small - mean**2, 0.0))
+
+    shares = on / full, off / full
+    return np.array([*moments(event, event2), *moments(frame, frame2), *shares])
 
 
 def table(measured: dict[str, np.ndarray]) -> str:
@@ -197,7 +193,7 @@ def _scaled(image: np.ndarray) -> np.ndarray:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m seen_jax.simulator.calibration")
-    add_folder_arguments(parser)
+    see_folder.add_folder_arguments(parser)
     parser.add_argument("--sheet", type=Path, help="PNG file of the contact sheet")
     parser.add_argument("--panels", type=Path, help="folder of published panels")
     args = parser.parse_args(argv)
@@ -208,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.panels and not args.panels.is_dir():
         remedy = "name another or leave it out"
         refuse("--panels", "a folder that exists", args.panels, remedy)
-    contents = check(folder_from_arguments(args), progress=True)
+    contents = see_folder.check(see_folder.folder_from_arguments(args), progress=True)
     contents.raise_problems()
     clips = list(contents.clips.values())
     if args.sheet:

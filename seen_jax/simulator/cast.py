@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -75,18 +75,8 @@ def plan(num_volunteers: int, num_clips: int, seed: int) -> list[PlannedClip]:
     for i, (volunteer, emotion) in enumerate(pairs):
         take = takes[volunteer, emotion]
         takes[volunteer, emotion] += 1
-        v = volunteer
-        name = see.ClipName(
-            i + 1,
-            v.number,
-            v.sex,
-            v.age,
-            v.degree,
-            v.lighting,
-            emotion,
-            int(lengths[i]),
-            take,
-        )
+        of_volunteer = astuple(volunteer)  # in the order of the name
+        name = see.ClipName(i + 1, *of_volunteer, emotion, int(lengths[i]), take)
         clips.append(PlannedClip(name, subsets[i]))
     return clips
 

@@ -15,7 +15,7 @@ Note: on another processor or JAX release, pixels may differ by float32 rounding
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -51,65 +51,56 @@ class SimulatedClip:
 
 @dataclass(frozen=True)
 class _Scene:
-    """What a clip is rendered from."""
+    """What all clips of a volunteer share; a clip varies light, worn and phase."""
 
     body: anatomy.Anatomy
     skin: np.ndarray
+    habits: expression.Habits
     light: Light
-    worn: accessories.Worn | None
-    flicker: tuple[float, float]  # depth and phase; depth 0: steady lamps
     exposure: lighting.Exposure
-    sensor: camera.Sensor
+    worn: accessories.Worn | None
+    flicker: float  # depth; 0: steady lamps
+    phase: float = 0.0  # of the flicker
+
+    def in_poses(self, poses: Pose) -> tuple:
+        """Returns the arguments of `render`."""
+        return self.body, self.skin, poses, self.light, self.worn
 
 
 def simulate_clip(
     name: see.ClipName, seed: int, difficulty: Difficulty
 ) -> SimulatedClip:
     """Records one clip of the cast with this seed."""
-    person = _volunteer(
-        name.volunteer, name.sex, name.age, name.lighting, seed, difficulty
-    )
+    who = name.volunteer, name.sex, name.age, name.lighting
+    scene = _volunteer(*who, seed, difficulty)
     rng, more = _streams(seed, _CLIP, name.sequence)
     num_steps = name.length * camera.STEPS_PER_FRAME + 1  # and the moment before
     times_s = np.arange(num_steps) * (camera.STEP_US * 1e-6)
     poses = expression.sample_poses(
-        rng, more, name.emotion, person.habits, times_s, difficulty
+        rng, more, name.emotion, scene.habits, times_s, difficulty
     )
-    worn = accessories.sample_tears(more, person.glasses, difficulty.tears)
-    scene = _Scene(
-        person.body,
-        person.skin,
-        lighting.vary_light(rng, person.light),
-        worn and accessories.as_float32(worn),
-        (person.flicker, more.random()),
-        person.exposure,
-        _sensor(seed),
+    worn = accessories.sample_tears(more, scene.worn, difficulty.tears)
+    scene = replace(
+        scene,
+        light=lighting.vary_light(rng, scene.light),
+        worn=jax.tree.map(np.float32, worn),
+        phase=more.random(),
     )
-    parts, images = [], []
-    state = camera.settled(
-        _first_image(
-            scene.body, scene.skin, _part(poses, 0, 1), scene.light, scene.worn
-        )
-    )
+    sensor, parts, images = _sensor(seed), [], []
+    state = camera.settled(_first_image(*scene.in_poses(_part(poses, 0, 1))))
     for frame in range(0, name.length, _CHUNK):
         count = min(_CHUNK, name.length - frame)
-        state, chunk_events, chunk_images = _record(scene, state, poses, frame, count)
+        state, chunk_events, chunk_images = _record(
+            scene, sensor, state, poses, frame, count
+        )
         noise = camera.background_activity(rng, chunk_images, frame, difficulty.dark_hz)
         parts += [chunk_events, noise]
         images.append(chunk_images)
-    events = camera.collect(parts)
+    events, shape = camera.collect(parts), (see.IMAGE_SIZE, see.IMAGE_SIZE)
     return SimulatedClip(
         events,
-        accumulate(
-            events,
-            start_us=0,
-            period_us=see.FRAME_PERIOD_US,
-            num_periods=name.length,
-            shape=(see.IMAGE_SIZE, see.IMAGE_SIZE),
-        ),
-        camera.intensity_frames(
-            rng, np.concatenate(images), scene.sensor, scene.exposure
-        ),
+        accumulate(events, start_us=0, num_periods=name.length, shape=shape),
+        camera.intensity_frames(rng, np.concatenate(images), sensor, scene.exposure),
     )
 
 
@@ -124,23 +115,10 @@ def _streams(seed: int, kind: int, number: int):
     )
 
 
-@dataclass(frozen=True)
-class _Person:
-    """What all clips of a volunteer share."""
-
-    body: anatomy.Anatomy
-    skin: np.ndarray
-    habits: expression.Habits
-    light: Light
-    exposure: lighting.Exposure
-    glasses: accessories.Worn | None
-    flicker: float
-
-
 @functools.lru_cache(maxsize=4)
 def _volunteer(
     number: int, sex: str, age: int, light: str, seed: int, difficulty: Difficulty
-) -> _Person:
+) -> _Scene:
     rng, more = _streams(seed, _PERSON, number)
     body = anatomy.sample_anatomy(rng, sex, age, difficulty.anatomy)
     skin = anatomy.paint_skin(body, rng)
@@ -149,8 +127,9 @@ def _volunteer(
     glasses = accessories.sample_glasses(more, body, difficulty.glasses)
     body, skin = accessories.apply_makeup(more, body, skin, sex, difficulty.makeup)
     flicker = lighting.sample_flicker(more, difficulty.flicker)
-    body = anatomy.as_float32(body)
-    return _Person(body, skin, habits, session, exposure, glasses, flicker)
+    # In float32, so that one compilation serves all.
+    body = jax.tree.map(np.float32, body)
+    return _Scene(body, skin, habits, session, exposure, glasses, flicker)
 
 
 @functools.lru_cache(maxsize=1)
@@ -167,11 +146,11 @@ def _part(poses: Pose, start: int, count: int) -> Pose:
 _first_image = jax.jit(lambda *scene: render(*scene)[0])
 
 
-def _record(scene: _Scene, state, poses: Pose, frame: int, count: int):
+def _record(scene: _Scene, sensor, state, poses: Pose, frame: int, count: int):
     """Renders frames [frame, frame + count) and steps the camera's pixels."""
-    depth, phase = scene.flicker
-    if depth:
-        lamps = lighting.flicker(depth, phase, _lamp_times_s(frame))
+    if scene.flicker:
+        times_s = _lamp_times_s(frame)
+        lamps = lighting.flicker(scene.flicker, scene.phase, times_s)
         # And the moment before, from which the light goes to the first.
         first, steps = 0, camera.STEPS_PER_FRAME * _LAMP_STEPS
     else:
@@ -179,17 +158,10 @@ def _record(scene: _Scene, state, poses: Pose, frame: int, count: int):
     start = frame * camera.STEPS_PER_FRAME
     end = start + _CHUNK * camera.STEPS_PER_FRAME + 1
     moments = _part(poses, start + first, end - start - first)
+    thresholds = sensor.contrast_threshold_on, sensor.contrast_threshold_off
+    shutter = _shutter(scene.exposure, steps)
     state, dense, images = _render_and_see(
-        scene.body,
-        scene.skin,
-        moments,
-        scene.light,
-        scene.worn,
-        lamps,
-        state,
-        _shutter(scene.exposure, steps),
-        scene.sensor.contrast_threshold_on,
-        scene.sensor.contrast_threshold_off,
+        *scene.in_poses(moments), lamps, state, shutter, *thresholds
     )
     counts, first_us, interval_us = (np.asarray(x)[: count * steps] for x in dense)
     events = camera.events_from_steps(

@@ -2,12 +2,12 @@
 
 `HARD` is meant to be as hard as the real SEE, for its reasons: people show an emotion
 in ways of their own, partly, briefly or hardly at all, and with a share of another one;
-helmets sit anew for every clip and slip; people blink and look around; some wear
+helmets sit differently in every clip and slip; people blink and look around; some wear
 glasses or make-up or have tears in their eyes; lamps flicker; the dark is noisy. No
 label is wrong: the emotion of a clip's name has more weight in it than any other.
 
 `EASY` is the set of simulator version 1, for demonstrations of few people and minutes:
-every field is what changes nothing.
+every field has its default, which changes nothing.
 """
 
 from __future__ import annotations
@@ -17,73 +17,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Ranges (lowest, highest), shares (0 to 1), spreads (standard deviations).
+    """Ranges (lowest, highest), shares (0 to 1), spreads (standard deviations)."""
 
-    Attributes:
-      name: for commands and `simulation.json`.
-      anatomy: spread of the measures of a face against that of `EASY`.
-      manner: log spread of how a volunteer moves each unit of each emotion.
-      missing: share of a volunteer's (emotion, unit) pairs that hardly move.
-      strength: factor of a clip's whole expression; strong ones are more frequent.
-      partial: the most by which a clip leaves out one of the emotion's units.
-      mixing: the most of another emotion, against `expression.CLARITY`.
-      uneven: from 0 to 1, how far emotions differ in how clearly they are shown.
-      wandering: spread of the units that a clip shows by the way.
-      rest: factor of the level between two expressions.
-      apex: factor of how long an expression stays.
-      delay: the most by which it begins later, in clip lengths.
-      busy: the most by which blinks, gaze shifts and slips are multiplied, less 1.
-      seat: spread of where the helmet sits in a clip, in pixels.
-      jolts_per_s: rate of sudden slips of the helmet.
-      glasses, makeup, tears: share of volunteers, of women, of clips that have them.
-      flicker: share of rooms whose lamps flicker at 100 Hz.
-      dark_hz: noise events per pixel and second in the dark.
-    """
-
-    name: str
-    anatomy: float
-    manner: float
-    missing: float
-    strength: tuple[float, float]
-    partial: float
-    mixing: float
-    uneven: float
-    wandering: float
-    rest: tuple[float, float]
-    apex: tuple[float, float]
-    delay: float
-    busy: float
-    seat: float
-    jolts_per_s: float
-    glasses: float
-    makeup: float
-    tears: float
-    flicker: float
-    dark_hz: float
+    name: str = "easy"  # for commands and `simulation.json`
+    anatomy: float = 1.0  # spread of the measures of a face against that of `EASY`
+    manner: float = 0.0  # log spread of how a volunteer moves a unit of an emotion
+    missing: float = 0.0  # share of a volunteer's (emotion, unit) that hardly move
+    # Factor of a clip's whole expression; strong ones are more frequent.
+    strength: tuple[float, float] = (1.0, 1.0)
+    partial: float = 0.0  # the most by which a clip leaves out a unit of the emotion
+    mixing: float = 0.0  # the most of another emotion, against `expression.CLARITY`
+    uneven: float = 0.0  # 0 to 1, how far emotions differ in how clear they are
+    wandering: float = 0.0  # spread of the units that a clip shows by the way
+    rest: tuple[float, float] = (1.0, 1.0)  # factor of the level between expressions
+    apex: tuple[float, float] = (1.0, 1.0)  # factor of how long an expression stays
+    delay: float = 0.0  # the most by which it begins later, in clip lengths
+    busy: float = 0.0  # the most that multiplies blinks, gaze shifts and slips, less 1
+    seat: float = 0.0  # spread of where the helmet sits in a clip, in pixels
+    jolts_per_s: float = 0.0  # rate of sudden slips of the helmet
+    glasses: float = 0.0  # share of volunteers that have them
+    makeup: float = 0.0  # share of women who wear it
+    tears: float = 0.0  # share of clips that have them
+    flicker: float = 0.0  # share of rooms whose lamps flicker at 100 Hz
+    dark_hz: float = 0.07  # noise events per pixel and second in the dark
 
 
-EASY = Difficulty(
-    name="easy",
-    anatomy=1.0,
-    manner=0.0,
-    missing=0.0,
-    strength=(1.0, 1.0),
-    partial=0.0,
-    mixing=0.0,
-    uneven=0.0,
-    wandering=0.0,
-    rest=(1.0, 1.0),
-    apex=(1.0, 1.0),
-    delay=0.0,
-    busy=0.0,
-    seat=0.0,
-    jolts_per_s=0.0,
-    glasses=0.0,
-    makeup=0.0,
-    tears=0.0,
-    flicker=0.0,
-    dark_hz=0.07,
-)
+EASY = Difficulty()
 HARD = Difficulty(
     name="hard",
     anatomy=1.3,

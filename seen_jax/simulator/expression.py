@@ -11,11 +11,13 @@ Neurology of Eye Movements", 2015.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import jax
 import numpy as np
 
-from seen_jax.simulator.difficulty import EASY, Difficulty
+from seen_jax.simulator.difficulty import Difficulty
 from seen_jax.simulator.renderer import Pose
 
 UNITS = {
@@ -42,20 +44,14 @@ EMOTION_UNITS: dict[str, dict[int, float]] = {
 
 @dataclass(frozen=True)
 class Clarity:
-    """How clearly an emotion is shown where `Difficulty` asks for differences.
+    """How clearly an emotion is shown where `Difficulty` asks for differences."""
 
-    Attributes:
-      companions: what else a clip may show, and the most of it: emotions that share
-        units or that people take for each other.
-      partial: how much of one of its units a clip may lack.
-      clear: factor of the strength.
-      faint: share of the clips that hardly show it.
-    """
-
+    # What else a clip may show, and the most of it: emotions that share units or that
+    # people take for each other.
     companions: dict[str, float] = field(default_factory=dict)
-    partial: float = 0.0
-    clear: float = 1.0
-    faint: float = 0.0
+    partial: float = 0.0  # how much of one of its units a clip may lack
+    clear: float = 1.0  # factor of the strength
+    faint: float = 0.0  # share of the clips that hardly show it
 
 
 # Chosen so that a network's recalls resemble those of the released result files of
@@ -83,30 +79,20 @@ FAINT = (0.45, 0.7)  # factor of the strength of clips that hardly show their em
 
 @dataclass(frozen=True)
 class Habits:
-    """How one volunteer moves.
+    """How one volunteer moves."""
 
-    Attributes:
-      gains: expressiveness of each action unit, about 1.
-      stray: activation of each unit that the volunteer adds to any expression.
-      manner: factor of each unit in each emotion; near 0 for units that do not move.
-      tempo: speed of expressions against the average.
-      blinks_per_s, gaze_shifts_per_s: rates.
-      slip: how loosely the helmet sits, in pixels.
-    """
-
-    gains: dict[int, float]
-    stray: dict[int, float]
+    gains: dict[int, float]  # expressiveness of each action unit, about 1
+    stray: dict[int, float]  # activation of each unit, added to any expression
+    # Factor of each unit in each emotion; near 0 for units that do not move.
     manner: dict[str, dict[int, float]]
-    tempo: float
+    tempo: float  # speed of expressions against the average
     blinks_per_s: float
     gaze_shifts_per_s: float
-    slip: float
+    slip: float  # how loosely the helmet sits, in pixels
 
 
 def sample_habits(
-    rng: np.random.Generator,
-    more: np.random.Generator,
-    difficulty: Difficulty = EASY,
+    rng: np.random.Generator, more: np.random.Generator, difficulty: Difficulty
 ) -> Habits:
     """Draws the habits of one volunteer.
 
@@ -128,11 +114,11 @@ def sample_habits(
 
 
 def _manner(rng: np.random.Generator, difficulty: Difficulty) -> dict[int, float]:
-    def factor():
-        gain = np.exp(rng.normal(0, difficulty.manner))
-        return gain * (0.15 if rng.random() < difficulty.missing else 1.0)
-
-    return {unit: factor() for unit in UNITS}
+    return {
+        unit: np.exp(rng.normal(0, difficulty.manner))
+        * (0.15 if rng.random() < difficulty.missing else 1.0)
+        for unit in UNITS
+    }
 
 
 def sample_poses(
@@ -141,7 +127,7 @@ def sample_poses(
     emotion: str,
     habits: Habits,
     times_s: np.ndarray,
-    difficulty: Difficulty = EASY,
+    difficulty: Difficulty,
 ) -> Pose:
     """Draws one clip's movement.
 
@@ -159,17 +145,17 @@ def sample_poses(
     weakest, strongest = difficulty.strength
     strength *= weakest + (strongest - weakest) * np.sqrt(more.random())
     strength *= _clearness(more, emotion, difficulty)
-    phase = _sample_phase(rng, more, habits, times_s[-1], difficulty)
+    course = _sample_course(rng, more, habits, times_s[-1], difficulty)
     levels = _levels(more, emotion, habits, difficulty)
     units = {}
     for unit in UNITS:
         level = levels[unit] * habits.gains[unit] * strength
         level *= np.exp(rng.normal(0, 0.13))
         # Each unit starts a little earlier or later than the others, and trembles.
-        course = _course(phase, times_s - rng.normal(0, 0.03))
+        shown = course(times_s - rng.normal(0, 0.03))
         tremor = 1.0 + TREMOR.get(unit, 0.17) * _smooth_noise(rng, times_s, 4.0)
         stray = habits.stray[unit] + abs(more.normal(0, difficulty.wandering))
-        units[unit] = level * course * tremor + stray
+        units[unit] = level * shown * tremor + stray
     # Some clips show little else than blinks, glances and a loose helmet.
     often, about, loose = 1.0 + difficulty.busy * more.random(3) ** 3
     calm = emotion == "neutral"
@@ -177,13 +163,9 @@ def sample_poses(
     rate = habits.blinks_per_s * (2.2 if calm else 0.7)
     blink = _blinks(rng, rate * often, times_s)
     slip_x, slip_y = (
-        habits.slip
-        * loose
-        * (
-            1.0 * _smooth_noise(rng, times_s, 1.5)
-            + 0.35 * _smooth_noise(rng, times_s, 6.0)
-        )
-        for _ in range(2)
+        slip
+        * (_smooth_noise(rng, times_s, 1.5) + 0.35 * _smooth_noise(rng, times_s, 6))
+        for slip in [habits.slip * loose] * 2
     )
     # The brow's muscles and the cheek push the helmet's cushion.
     slip_y = slip_y + 0.6 * habits.slip * (units[4] - units[1] - units[6])
@@ -233,46 +215,36 @@ def _seat(rng, difficulty: Difficulty, times_s: np.ndarray) -> np.ndarray:
     return at
 
 
-@dataclass(frozen=True)
-class _Phase:
-    """When an expression happens in a clip; times in seconds, levels 0 to 1."""
-
-    start: float
-    onset: float
-    apex: float
-    offset: float
-    pause: float
-    rest: float  # people do not quite let go between two expressions
-    second: float  # how strongly the expression comes again
-
-
-def _sample_phase(
+def _sample_course(
     rng: np.random.Generator,
     more: np.random.Generator,
     habits: Habits,
     length_s: float,
     difficulty: Difficulty,
-) -> _Phase:
-    """Draws the phases of a clip, which begins in any of them."""
-    return _Phase(
-        start=(rng.uniform(-0.5, 0.3) + more.uniform(0, difficulty.delay)) * length_s,
-        onset=rng.uniform(0.22, 0.6) / habits.tempo,
-        apex=rng.uniform(0.25, 0.9) * length_s * more.uniform(*difficulty.apex),
-        offset=rng.uniform(0.3, 0.8) / habits.tempo,
-        pause=rng.uniform(0.1, 0.6),
-        rest=rng.uniform(0.45, 0.75) * more.uniform(*difficulty.rest),
-        second=rng.uniform(0.6, 1.0),
-    )
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Draws when an expression happens in a clip, which begins in any phase of it.
 
+    Returns:
+      Times in seconds -> levels 0 to 1: onset, apex, offset and onset again.
+    """
+    start = (rng.uniform(-0.5, 0.3) + more.uniform(0, difficulty.delay)) * length_s
+    onset = rng.uniform(0.22, 0.6) / habits.tempo
+    apex = rng.uniform(0.25, 0.9) * length_s * more.uniform(*difficulty.apex)
+    offset = rng.uniform(0.3, 0.8) / habits.tempo
+    pause = rng.uniform(0.1, 0.6)
+    # People do not quite let go between two expressions.
+    rest = rng.uniform(0.45, 0.75) * more.uniform(*difficulty.rest)
+    second = rng.uniform(0.6, 1.0)  # how strongly the expression comes again
 
-def _course(phase: _Phase, times_s: np.ndarray) -> np.ndarray:
-    """Onset, apex, offset and onset again, 0 to 1."""
-    time = times_s - phase.start
-    rise = _smoothstep(time / phase.onset)
-    time = time - phase.onset - phase.apex
-    fall = _smoothstep(time / phase.offset)
-    again = _smoothstep((time - phase.offset - phase.pause) / phase.onset)
-    return np.maximum(phase.rest, np.maximum(rise - fall, phase.second * again))
+    def course(times_s):
+        time = times_s - start
+        rise = _smoothstep(time / onset)
+        time = time - onset - apex
+        fall = _smoothstep(time / offset)
+        again = _smoothstep((time - offset - pause) / onset)
+        return np.maximum(rest, np.maximum(rise - fall, second * again))
+
+    return course
 
 
 def _smoothstep(x):
@@ -310,10 +282,7 @@ def _gaze(
     """Fixations with drift, saccades of some 40 ms and micro-saccades, in pixels."""
     x = rng.normal(0, 3.0) + 0.25 * _smooth_noise(rng, times_s, 2.0)
     y = rng.normal(0, 1.5) + 0.18 * _smooth_noise(rng, times_s, 2.0)
-    for rate, size, duration in (
-        (shifts_per_s, 3.2, 0.042),
-        (1.6, 0.4, 0.018),
-    ):
+    for rate, size, duration in ((shifts_per_s, 3.2, 0.042), (1.6, 0.4, 0.018)):
         for _ in range(rng.poisson(rate * times_s[-1])):
             shift = _smoothstep((times_s - rng.uniform(0, times_s[-1])) / duration)
             x = x + size * rng.normal() * shift
@@ -340,8 +309,4 @@ def _pose(units, blink, gaze_x, gaze_y, slip_x, slip_y) -> Pose:
         slip_x=slip_x,
         slip_y=slip_y,
     )
-    return _map(lambda x: np.ascontiguousarray(x, np.float32), pose)
-
-
-def _map(fn, pose: Pose) -> Pose:
-    return Pose(**{name: fn(value) for name, value in vars(pose).items()})
+    return jax.tree.map(lambda x: np.ascontiguousarray(x, np.float32), pose)

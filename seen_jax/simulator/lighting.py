@@ -7,8 +7,9 @@ at the side that saturates parts of the image, Low has hardly any light.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import jax
 import numpy as np
 
 from seen_jax.simulator.renderer import Light
@@ -16,19 +17,12 @@ from seen_jax.simulator.renderer import Light
 
 @dataclass(frozen=True)
 class Exposure:
-    """How the camera turns radiance into grey levels.
+    """How the camera turns radiance into grey levels."""
 
-    Attributes:
-      gain: grey level (0 to 1) per unit of radiance.
-      share: of the frame's period in which the shutter is open, 0 to 1.
-      read_noise: standard deviation of a dark pixel, in grey levels of 255.
-      shot_noise: the same at full well.
-    """
-
-    gain: float
-    share: float
-    read_noise: float
-    shot_noise: float
+    gain: float  # grey level (0 to 1) per unit of radiance
+    share: float  # of the frame's period in which the shutter is open, 0 to 1
+    read_noise: float  # standard deviation of a dark pixel, in grey levels of 255
+    shot_noise: float  # the same at full well
 
 
 @dataclass(frozen=True)
@@ -41,17 +35,14 @@ class _Setup:
     patch: float
     patch_x: float
     patch_y: float
-    gain: float
-    share: float
-    read_noise: float
-    shot_noise: float
+    exposure: Exposure
 
 
 _SETUPS = {
-    "normal": _Setup(0.13, 0.47, 0.3, 0.6, 165, 15, 1.05, 0.5, 1.2, 3.0),
-    "Overexposed": _Setup(0.17, 0.45, -0.6, 4.0, -8, 80, 1.1, 0.3, 1.2, 3.0),
-    "Low": _Setup(0.03, 0.095, 0.3, 0.4, 165, 15, 2.7, 1.0, 2.6, 9.0),
-    "HDR": _Setup(0.12, 0.44, 0.8, 4.5, 184, 5, 1.2, 0.5, 1.4, 3.5),
+    "normal": _Setup(0.13, 0.47, 0.3, 0.6, 165, 15, Exposure(1.05, 0.5, 1.2, 3.0)),
+    "Overexposed": _Setup(0.17, 0.45, -0.6, 4.0, -8, 80, Exposure(1.1, 0.3, 1.2, 3.0)),
+    "Low": _Setup(0.03, 0.095, 0.3, 0.4, 165, 15, Exposure(2.7, 1.0, 2.6, 9.0)),
+    "HDR": _Setup(0.12, 0.44, 0.8, 4.5, 184, 5, Exposure(1.2, 0.5, 1.4, 3.5)),
 }
 
 
@@ -71,19 +62,18 @@ def sample_light(rng: np.random.Generator, lighting: str) -> tuple[Light, Exposu
         glint_y=rng.uniform(-8, -4),
         glint=(setup.ambient + setup.lamp) * rng.uniform(0.8, 2.2),
     )
-    light = Light(**{name: np.float32(x) for name, x in vars(light).items()})
-    gain = setup.gain * _spread(rng, 0.08)
-    return light, Exposure(gain, setup.share, setup.read_noise, setup.shot_noise)
+    exposure = replace(setup.exposure, gain=setup.exposure.gain * _spread(rng, 0.08))
+    return jax.tree.map(np.float32, light), exposure
 
 
 def vary_light(rng: np.random.Generator, light: Light) -> Light:
     """Draws the light of one clip of a session: lamps and people move a little."""
     fields = dict(vars(light))
     for name in ("ambient", "lamp", "patch", "glint"):
-        fields[name] = np.float32(fields[name] * _spread(rng, 0.06))
+        fields[name] *= _spread(rng, 0.06)
     for name in ("patch_x", "patch_y"):
-        fields[name] = np.float32(fields[name] + rng.normal(0, 5))
-    return Light(**fields)
+        fields[name] += rng.normal(0, 5)
+    return jax.tree.map(np.float32, Light(**fields))
 
 
 FLICKER_HZ = 100.0  # twice the mains' 50 Hz: a lamp is bright at both its peaks

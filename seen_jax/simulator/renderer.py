@@ -222,8 +222,7 @@ def _wrinkles(pose: Pose, x, y, shift):
 
 def _shading(light: Light, pose: Pose, relief):
     """Light that falls on each point: ambient, a lamp by Lambert's law, a patch."""
-    rows, columns = (at.reshape(-1)[1:-1] for at in _grid(pose))
-    rows, columns = rows[:, None], columns[None, :]
+    rows, columns, _ = _without_border(pose, {})
     slope_x = 0.5 * (relief[1:-1, 2:] - relief[1:-1, :-2])
     slope_y = 0.5 * (relief[2:, 1:-1] - relief[:-2, 1:-1])
     facing = 1.0 - slope_x * light.direction_x - slope_y * light.direction_y
@@ -313,8 +312,8 @@ def _tears(worn: Worn, pose: Pose, light: Light, rows, columns, lids):
 
 def _behind_glasses(worn: Worn, pose: Pose, light: Light, image):
     """Draws frame, bridge and arm over an image (H, W), and the lens' reflection."""
-    rows, columns = (at.reshape(-1)[1:-1] for at in _grid(pose))
-    y, x = rows[:, None] - worn.rim_y, columns[None, :] - worn.rim_x
+    rows, columns, _ = _without_border(pose, {})
+    y, x = rows - worn.rim_y, columns - worn.rim_x
     across, down = x / worn.rim_half_width, y / worn.rim_half_height
     # A rounded rectangle: the curve on which the fourth powers add up to 1.
     radius = jnp.sqrt(jnp.sqrt(jnp.square(across**2) + jnp.square(down**2) + 1e-6))

@@ -55,10 +55,8 @@ def stream(
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(_clip, planned.name, 0, seed, difficulty)
         for number in range(1, 10**9):
-            clip, coming = (
-                coming.result(),
-                pool.submit(_clip, planned.name, number, seed, difficulty),
-            )
+            clip = coming.result()
+            coming = pool.submit(_clip, planned.name, number, seed, difficulty)
             if begin_s is None:
                 begin_s = clock()
             label = see.EMOTIONS[(number - 1) % len(see.EMOTIONS)]

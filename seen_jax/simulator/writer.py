@@ -20,16 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seen_jax import see
+from seen_jax import files, see
 from seen_jax.errors import refuse
-from seen_jax.files import (
-    explained,
-    held,
-    in_use,
-    move_into_place,
-    read_json,
-    write_whole,
-)
 from seen_jax.images import save_frames
 from seen_jax.problems import excerpt
 from seen_jax.processes import map_in_processes
@@ -79,9 +71,10 @@ def write_see_folder(
         "seed": seed,
         "raw": raw,
     }
-    with explained(out, "make room or give another --out; the same command resumes"):
+    remedy = "make room or give another --out; the same command resumes"
+    with files.explained(out, remedy):
         _claim(out, asked)
-        with held(out / see.PROVENANCE_FILE, in_use(out)):
+        with files.held(out / see.PROVENANCE_FILE, files.in_use(out)):
             _write_missing(out, clips, seed, raw, num_workers, progress, difficulty)
 
 
@@ -97,7 +90,7 @@ def _write_missing(out, clips, seed, raw, num_workers, progress, difficulty) -> 
         write, missing, "simulate", num_workers, progress, few=0, env=_WORKER_ENV
     ):
         pass
-    write_whole(out / "emotion.json", split_to_json(_split(clips)))
+    files.write_whole(out / "emotion.json", split_to_json(_split(clips)))
     staging.rmdir()
 
 
@@ -107,12 +100,12 @@ def _claim(out: Path, asked: dict) -> None:
     leftover = f".{note.name}.part"  # of a run that was killed right here
     if not out.exists() or {x.name for x in out.iterdir()} <= {leftover}:
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(note, json.dumps(asked, indent=1) + "\n")
+        files.write_whole(note, json.dumps(asked, indent=1) + "\n")
         return
     if not note.exists():
         rule = "a new or empty folder or one that the simulator wrote"
         refuse(out, rule, f"one without {note.name}", "give another --out")
-    begun = read_json(note, "give another --out")
+    begun = files.read_json(note, "give another --out")
     if not isinstance(begun, dict):
         got = excerpt(begun)
         refuse(note, "the JSON object of the simulator", got, "give another --out")
@@ -145,20 +138,16 @@ def _write_clip(
 
     recorded = simulate_clip(clip.name, seed, difficulty)
     staging = out / ".staging" / str(clip.name)
-    shutil.rmtree(staging, ignore_errors=True)
-    for kind, frames in (
-        ("frame", recorded.intensity_frames),
-        ("event", recorded.event_frames),
-    ):
-        save_frames(staging / kind, frames)
+    save_frames(staging / "frame", recorded.intensity_frames)
+    save_frames(staging / "event", recorded.event_frames)
     if raw:
         name = f"{clip.name}.aedat4"
         _write_raw(staging / name, recorded)
         for written in (f"{name}.sha256", name):
             final = _clip_dir(out, "raw", clip).with_name(written)
-            move_into_place(staging / written, final)
+            files.move_into_place(staging / written, final)
     for kind in ("frame", "event"):  # in this order: see the module's docstring
-        move_into_place(staging / kind, _clip_dir(out, kind, clip))
+        files.move_into_place(staging / kind, _clip_dir(out, kind, clip))
     staging.rmdir()
 
 
@@ -176,12 +165,8 @@ def _clip_dir(out: Path, kind: str, clip: PlannedClip) -> Path:
 
 
 def _split(clips: list[PlannedClip]) -> Split:
-    return Split(
-        see.EMOTIONS,
-        {
-            str(clip.name): Annotation(
-                clip.subset, clip.name.emotion, 0, clip.name.length
-            )
-            for clip in clips
-        },
-    )
+    notes = {
+        str(x.name): Annotation(x.subset, x.name.emotion, 0, x.name.length)
+        for x in clips
+    }
+    return Split(see.EMOTIONS, notes)

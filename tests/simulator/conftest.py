@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from seen_jax.simulator import accessories, anatomy, lighting
+from seen_jax.simulator import anatomy, lighting
 from seen_jax.simulator.renderer import Pose, render
 
 REST = {field.name: 0.0 for field in dataclasses.fields(Pose)} | {"lid": 1, "pupil": 1}
@@ -28,11 +28,11 @@ def light():
 @pytest.fixture(scope="module")
 def look(person, light):
     """Returns what draws the person, who may wear something, in a pose."""
-    body, skin = anatomy.as_float32(person[0]), person[1]
+    body, skin = jax.tree.map(np.float32, person[0]), person[1]
 
     def look(worn=None, light=light, **pose):
         pose = Pose(**{k: np.float32([v]) for k, v in (REST | pose).items()})
-        worn = worn and accessories.as_float32(worn)
+        worn = jax.tree.map(np.float32, worn)
         return np.asarray(draw(body, skin, pose, light, worn)[0])
 
     return look

@@ -8,7 +8,7 @@ import pytest
 from seen_jax.simulator import accessories
 from seen_jax.simulator.anatomy import MARGIN
 
-BARE = accessories._BARE
+BARE = accessories.Worn()
 RIM = {"rim_x": 90.0, "rim_y": 100.0, "rim_half_width": 60.0, "rim_half_height": 40.0}
 
 

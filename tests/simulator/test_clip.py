@@ -72,7 +72,7 @@ def test_a_difficulty_keeps_the_habits_and_the_room(dark_clip):
     easy, hard = (clip._volunteer(*_who(dark_clip), 0, x) for x in (EASY, HARD))
     assert easy.habits.gains == hard.habits.gains
     assert easy.exposure == hard.exposure
-    assert (easy.glasses, easy.flicker) == (None, 0.0)
+    assert (easy.worn, easy.flicker) == (None, 0.0)
 
 
 def _who(name):

@@ -149,7 +149,7 @@ def test_a_partial_clip_lacks_one_unit():
         assert 1.0 - expression.CLARITY["surprise"].partial <= left < 1.0
 
 
-def test_the_helmet_sits_anew_in_every_clip():
+def test_the_helmet_sits_differently_in_every_clip():
     where = [poses("neutral", i, HARD).slip_x.mean() for i in range(200)]
     still = [poses("neutral", i, EASY).slip_x.mean() for i in range(200)]
     added = np.sqrt(np.var(where) - np.var(still))

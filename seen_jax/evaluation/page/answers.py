@@ -10,8 +10,9 @@ import numpy as np
 from seen_jax import palette, svg
 from seen_jax.evaluation import analysis
 from seen_jax.evaluation.page.markup import Html, heat, heat_table, table, tag
-from seen_jax.evaluation.page.sections import Section, Shown, bar, each, percent
+from seen_jax.evaluation.page.sections import Section, Shown, bar, each
 from seen_jax.evaluation.results import Results, known
+from seen_jax.evaluation.statistics import percent
 
 MOST_CONFUSIONS = 6
 MOST_PEOPLE = 12  # of more, the table is folded
@@ -91,15 +92,10 @@ def _volunteers(results: Results) -> list[Html]:
         if field != "volunteer" and known(values).any()
     }
     fields = [x for x in own if all(len(y) == 1 for y in own[x].values())][:MOST_FIELDS]
-    rows = [
-        [
-            str(x),
-            percent(shares[x]),
-            int(clips[x].sum()),
-            *(min(own[f][x]) for f in fields),
-        ]
-        for x in everyone
-    ]
+    rows = []
+    for x in everyone:
+        values = (min(own[field][x]) for field in fields)
+        rows.append([str(x), percent(shares[x]), int(clips[x].sum()), *values])
     inside = table(["who", "right %", "clips", *fields], rows, "small")
     words = f"The people in numbers, the hardest first: {len(everyone)}"
     folded = {} if len(everyone) > MOST_PEOPLE else {"open": "open"}

@@ -7,8 +7,8 @@ from typing import Any
 
 from seen_jax.evaluation import robustness_report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.sections import Section, Shown, percent
-from seen_jax.evaluation.statistics import interval_text
+from seen_jax.evaluation.page.sections import Section, Shown
+from seen_jax.evaluation.statistics import interval_text, percent
 
 
 def robustness(shown: Sequence[Shown]) -> Section:

@@ -35,10 +35,9 @@ from seen_jax.evaluation.page.sections import (
     Shown,
     caption,
     clips_of,
-    percent,
     seconds_of,
 )
-from seen_jax.evaluation.statistics import interval_text
+from seen_jax.evaluation.statistics import interval_text, percent
 from seen_jax.evaluation.summaries import Summary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
@@ -77,13 +76,11 @@ def to_html(shown: Sequence[Shown]) -> str:
 
 def whole(title: str, header: Html, sections: Sequence[Section]) -> str:
     """Returns a page with its style and a list of contents."""
-    style = (
-        importlib.resources.files(__package__).joinpath("page.css").read_text("utf-8")
-    )
+    style = importlib.resources.files(__package__) / "page.css"
     head = join([
         Html('<meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        tag("title", title), tag("style", Html(style)),
+        tag("title", title), tag("style", Html(style.read_text("utf-8"))),
     ])  # fmt: skip
     main = tag("main", *(_section(x) for x in sections))
     page = tag("div", _contents(sections), main, class_="page")
@@ -224,12 +221,11 @@ def _data(one: Shown) -> dict[str, str]:
         data = f"{facts['source']}{real}; {DATASETS.get(dataset, dataset)}, "
         data += str(facts.get("split"))
     clips = counted(len(s.results.names), "clip", ",")
-    if s.results.volunteers is not None:
-        number = len({*s.results.volunteers.tolist()})
+    if number := s.results.num_volunteers:
         clips += f" of {number} people" if number > 1 else " of one person"
     passes = "one window of each"
-    if s.num_passes > 1:
-        passes = f"{s.num_passes} passes with other windows of them"
+    if s.results.num_passes > 1:
+        passes = f"{s.results.num_passes} passes with other windows of them"
     runs = f", {s.results.num_runs} runs" if s.runs else ""
     epoch = facts.get("epoch", s.results.epoch)
     choice = facts.get("choice", "how it was chosen is not stated")

@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 
 from seen_jax.evaluation import provenance
-from seen_jax.evaluation.page import pictures
+from seen_jax.evaluation.page import pictures, sections
 from seen_jax.evaluation.page.markup import Html, tag
-from seen_jax.evaluation.page.sections import (
-    Section,
-    Shown,
-    caption,
-    clips_of,
-    seconds_of,
-)
+from seen_jax.evaluation.page.sections import Section, Shown
 from seen_jax.evaluation.summaries import Summary
 
 
@@ -38,7 +32,7 @@ def windows(shown: Sequence[Shown]) -> Section:
 
 def _right_and_wrong(one: Shown) -> list[Html]:
     s, seen = one.summary, one.examples
-    clips = clips_of(s, seen.clips)
+    clips = sections.clips_of(s, seen.clips)
     scores, truth = s.results.scores[0, clips], s.results.label_index[clips]
     best = s.results.predictions[0, clips]
     order = np.argsort(-np.nan_to_num(scores).max(axis=1), kind="stable")
@@ -48,13 +42,11 @@ def _right_and_wrong(one: Shown) -> list[Html]:
     }
     parts = []
     for title, chosen in groups.items():
-        figures = [
-            pictures.window(
-                s.results.labels, scores[i], pictures.read(seen, i), seconds_of(one),
-                caption(one, clips[i]),
-            )
-            for i in chosen
-        ]  # fmt: skip
+        figures = []
+        for i in chosen:
+            frames, words = pictures.read(seen, i), sections.caption(one, clips[i])
+            parts_of = s.results.labels, scores[i], frames, sections.seconds_of(one)
+            figures.append(pictures.window(*parts_of, words))
         if figures:
             cards = tag("div", *figures, class_="cards")
             parts.append(tag("div", tag("h3", title), cards))

@@ -1,7 +1,4 @@
-"""Texts -> HTML; any text that is not markup is escaped.
-
-`Html` is markup; any other text, such as a clip's name, is escaped.
-"""
+"""Texts -> HTML: `Html` is markup, other text, such as a clip's name, is escaped."""
 
 from __future__ import annotations
 

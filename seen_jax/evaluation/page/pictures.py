@@ -81,17 +81,13 @@ def strips(frames: Film, seconds: float | None) -> tuple[Html, float]:
 def _images(kind: str, frames: np.ndarray, reads: np.ndarray) -> list[Html]:
     parts = []
     for number, (frame, is_read) in enumerate(zip(frames, reads, strict=True), 1):
+        file = io.BytesIO()
+        Image.fromarray(frame).save(file, format="png", optimize=True)
+        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
         words = f"{KINDS[kind]} {number}" + (", read" if is_read else "")
-        parts.append(_image(frame, words, is_read))
+        framed = {"class_": "read"} if is_read else {}
+        parts.append(tag("img", alt=words, src=source, **framed))
     return parts
-
-
-def _image(frame: np.ndarray, words: str, is_read: bool) -> Html:
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, format="png", optimize=True)
-    data = base64.b64encode(file.getvalue()).decode()
-    framed = {"class_": "read"} if is_read else {}
-    return tag("img", alt=words, src=f"data:image/png;base64,{data}", **framed)
 
 
 def gain(frames: np.ndarray) -> float:

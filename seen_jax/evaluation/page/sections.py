@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,13 +61,13 @@ def each(
     return parts
 
 
-def percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f}"
-
-
-def bar(share: float, interval: tuple[float, float] | None = None) -> Html:
-    picture = svg.bar(share, "var(--accent)", interval)
-    return tag("td", Html(picture), class_="picture")
+def bar(
+    share: float,
+    interval: tuple[float, float] | None = None,
+    colour: str = "var(--accent)",
+) -> Html:
+    """Returns a cell with a bar."""
+    return tag("td", Html(svg.bar(share, colour, interval)), class_="picture")
 
 
 def clips_of(s: Summary, names: np.ndarray) -> np.ndarray:

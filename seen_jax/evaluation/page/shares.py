@@ -10,8 +10,8 @@ import numpy as np
 from seen_jax import metrics, palette, svg
 from seen_jax.evaluation import analysis, differences, report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
-from seen_jax.evaluation.page.sections import Section, Shown, percent
-from seen_jax.evaluation.statistics import Interval, interval_text
+from seen_jax.evaluation.page.sections import Section, Shown, bar
+from seen_jax.evaluation.statistics import Interval, interval_text, percent
 from seen_jax.evaluation.summaries import Summary
 from seen_jax.metrics import Column
 
@@ -19,7 +19,8 @@ from seen_jax.metrics import Column
 def shares(shown: Sequence[Shown]) -> Section:
     summaries = [x.summary for x in shown]
     names = report.columns(summaries)
-    lit = [x for x in names if x[0] == "lightings" and _is_known(summaries, x)]
+    known = {x for s in summaries for x, y in s.mean.items() if not math.isnan(y)}
+    lit = [x for x in names if x[0] == "lightings" and x in known]
     recalls = [x for x in names if x[0] == "recalls"]
     how = (
         "A bar is the share of clips that are right (for a class, its recall), the "
@@ -38,14 +39,7 @@ def shares(shown: Sequence[Shown]) -> Section:
 
 def overall(summaries: Sequence[Summary]) -> Html:
     """Returns WAR and UAR of each."""
-    return _shares_table(summaries, OVERALL, "")
-
-
-OVERALL = [metrics.WAR, metrics.UAR]
-
-
-def _is_known(summaries: Sequence[Summary], column: Column) -> bool:
-    return any(not math.isnan(s.mean.get(column, math.nan)) for s in summaries)
+    return _shares_table(summaries, [metrics.WAR, metrics.UAR], "")
 
 
 def _shares_table(
@@ -77,9 +71,8 @@ def _share(
 ) -> list[Part]:
     mean, spread = (x.get(column, math.nan) for x in (s.mean, s.spread))
     interval, units = interval_over or (None, "-")
-    picture = Html(svg.bar(mean, colour, interval))
     numbers = percent(mean), percent(spread), interval_text(interval)
-    return [tag("td", picture, class_="picture"), *numbers, units]
+    return [bar(mean, interval, colour), *numbers, units]
 
 
 def how_they_differ(shown: Sequence[Shown]) -> Section | None:
