@@ -25,8 +25,10 @@ CHOICES = {  # how the epoch was selected, as stated beside its numbers
     "validation": "chosen on volunteers held out of the training part",
     "test": "chosen on the test split",
 }
-_NUMBERS = ("epoch", "step", "loss", "accuracy", "learning_rate", "seconds")
+_KINDS = {"epoch": int, "step": int, "loss": float, "accuracy": float}
+_KINDS |= {"learning_rate": float, "seconds": float}
 _EVALUATED = {"split": str, "war": float, "uar": float, "mean": dict, "passes": list}
+_RULES = {int: "a whole number from 0", float: "a finite number"}
 
 
 def read_rows(workdir: str | os.PathLike) -> list[Row]:
@@ -79,13 +81,13 @@ def to_line(row: Row) -> str:
 def _check(row: Any, where: str, epoch: int) -> None:
     if not isinstance(row, dict):
         refuse(where, "a JSON object", type(row).__name__, REMEDY)
-    kinds = dict.fromkeys(_NUMBERS, float) | (_EVALUATED if "war" in row else {})
-    for name, kind in kinds.items():
+    for name, kind in (_KINDS | (_EVALUATED if "war" in row else {})).items():
         value = row.get(name)
-        numbers = (int, float) if kind is float else kind
-        is_number = isinstance(value, numbers) and not isinstance(value, bool)
-        if not is_number or (kind in (int, float) and not math.isfinite(value)):
-            rule = f"{name} as {'a finite number' if kind is float else kind.__name__}"
+        good = type(value) is kind
+        if kind is float:
+            good = type(value) in (int, float) and math.isfinite(value)
+        if not good or (kind is int and value < 0):
+            rule = f"{name} as {_RULES.get(kind, kind.__name__)}"
             refuse(where, rule, repr(value) if name in row else "none", REMEDY)
     if row["epoch"] != epoch:
         refuse(where, f"epoch {epoch}", row["epoch"], REMEDY)
