@@ -195,13 +195,7 @@ class Batches:
     def _windows(self, clip, event_index):
         return self.images.windows(self.clips, clip, event_index, self.places)
 
-    def iterate(
-        self,
-        start: int = 0,
-        stop: int = sys.maxsize,
-        num_threads: int = 2,
-        num_ahead: int = 8,
-    ) -> Any:
+    def iterate(self, start: int = 0, stop: int = sys.maxsize) -> Any:
         """Returns a grain iterator over batches start to stop - 1, read ahead.
 
         `get_state()` gives a small dict that JSON can hold; `set_state` with it, on an
@@ -209,8 +203,6 @@ class Batches:
         """
         import grain  # only here: the rest runs without it
 
-        options = grain.ReadOptions(
-            num_threads=num_threads, prefetch_buffer_size=num_ahead
-        )
+        options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
         numbers = grain.MapDataset.range(start, stop)
         return iter(numbers.map(self.batch).to_iter_dataset(options))

@@ -142,9 +142,8 @@ def _build(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with new_file(path) as building:
         np.lib.format.open_memmap(building, "w+", np.uint8, shape)
-        decoding = pickle.dumps(_Decoding(records, building))
         for _ in map_in_processes(
-            functools.partial(_decode, decoding),
+            functools.partial(_decode, pickle.dumps((records, building))),
             range(len(records)),
             f"decode {records.clips.split}",
             num_workers,
@@ -158,36 +157,24 @@ def _build(
                 old.unlink()
 
 
-@dataclass(frozen=True)
-class _Decoding:
-    """The work of one build, of which every worker process gets a copy."""
-
-    records: Records
-    file: Path
-
-    def decode(self, clip: int) -> None:
-        """Writes one clip's frames into their rows of the file."""
-        clips, record = self.records.clips, self.records[clip]
-        first, length = int(clips.first_rows[clip]), int(clips.num_frames[clip])
-        for modality, kind in enumerate(KINDS):
-            num_images = len(record.jpegs(kind))
-            if num_images != length:
-                rule = counted(length, f"{kind} image")
-                refuse(record.name, rule, num_images, "build the records again")
-            frames = record.decode(kind, range(num_images))
-            rows_left = (2 - modality) * _num_frames(clips) - first
-            # Written, not assigned to a map: a full disk is then an error, not a signal
-            # that ends the process.
-            with open(self.file, "rb+") as file:
-                file.seek(-rows_left * frames[0].size, os.SEEK_END)
-                file.write(frames)
+# A worker opens the records once, not once per clip.
+_unpickled = functools.lru_cache(maxsize=1)(pickle.loads)
 
 
-@functools.lru_cache(maxsize=1)
-def _unpickled(decoding: bytes) -> _Decoding:
-    return pickle.loads(decoding)
-
-
-def _decode(decoding: bytes, clip: int) -> None:
-    """Decodes one clip; a worker opens the records once, not once per clip."""
-    _unpickled(decoding).decode(clip)
+def _decode(records_and_file: bytes, clip: int) -> None:
+    """Writes one clip's frames into their rows of the file."""
+    records, path = _unpickled(records_and_file)
+    clips, record = records.clips, records[clip]
+    first, length = int(clips.first_rows[clip]), int(clips.num_frames[clip])
+    for modality, kind in enumerate(KINDS):
+        num_images = len(record.jpegs(kind))
+        if num_images != length:
+            rule = counted(length, f"{kind} image")
+            refuse(record.name, rule, num_images, "build the records again")
+        frames = record.decode(kind, range(num_images))
+        rows_left = (2 - modality) * _num_frames(clips) - first
+        # Written, not assigned to a map: a full disk is then an error, not a signal
+        # that ends the process.
+        with open(path, "rb+") as file:
+            file.seek(-rows_left * frames[0].size, os.SEEK_END)
+            file.write(frames)

@@ -180,7 +180,7 @@ def write_files(
     for name in seen_runtime.files_of(formats):
         path = folder / name
         if name == "seen.npz":
-            torch_files.write_weights(path, folded)
+            np.savez(path, **folded)
         elif name == "seen.pt":
             epoch = manifest["trained"]["epoch"]
             torch_files.write_checkpoint(path, state_dict, epoch)

@@ -89,8 +89,7 @@ def read_variables(path: str | os.PathLike) -> tuple[dict[str, Any], int]:
         variables = variables_from_torch(state_dict)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return jax.tree.map(_as_float32, variables), epoch
-
-
-def _as_float32(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.float32) if x.dtype.kind == "f" else x
+    floats = jax.tree.map(
+        lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, variables
+    )
+    return floats, epoch

@@ -49,23 +49,10 @@ def not_installed(package: str) -> str:
     )
 
 
-def write_weights(path: Path, folded: Mapping[str, np.ndarray]) -> None:
-    """Writes the arrays of `seen_runtime.fold`, float32, without pickles."""
-    file = io.BytesIO()
-    np.savez(file, **folded)
-    path.write_bytes(file.getvalue())
-
-
 def write_checkpoint(
     path: Path, state_dict: Mapping[str, np.ndarray], epoch: int
 ) -> None:
-    """Writes a checkpoint of the published form, of tensors and one int alone.
-
-    Args:
-      path: of the file.
-      state_dict: published name to array, as of `convert.torch_from_variables`.
-      epoch: epochs trained.
-    """
+    """Writes a checkpoint of the published form, of tensors and one int alone."""
     torch = require("torch")
     tensors = {name: torch.from_numpy(x.copy()) for name, x in state_dict.items()}
     file = io.BytesIO()  # written as one, a full disk is an OSError and no other
@@ -137,9 +124,7 @@ def write_torchscript(
 ) -> None:
     """Writes the network as TorchScript, for any number of windows at once.
 
-    Args:
-      path: of the file.
-      folded, num_event_frames, constants: as of `seen_runtime.make_network`.
+    Arguments as of `seen_runtime.make_network`.
     """
     torch, file = require("torch"), io.BytesIO()
     network = seen_runtime.make_network(folded, num_event_frames, **constants)
@@ -159,7 +144,7 @@ def write_onnx(
 ) -> None:
     """Writes the network as ONNX: for one window, or for any number (`dynamic`).
 
-    Other arguments as of `write_torchscript`.
+    Other arguments as of `seen_runtime.make_network`.
     """
     torch, onnx = require("torch"), require("onnx")
     network = seen_runtime.make_network(folded, num_event_frames, True, **constants)

@@ -322,11 +322,6 @@ def folded_shapes(
     return shapes
 
 
-def has_own_attention(names: Iterable) -> bool:
-    """Whether arrays of these names have what `own_attention` adds to them."""
-    return "event_hidden" in names
-
-
 def num_intensity_frames(folded: dict) -> int:
     """Returns N, how many intensity frames the network was trained with."""
     return len(folded["hidden"]) // AREA
@@ -357,7 +352,7 @@ def make_network(
 
     num_intensities, num_places = num_intensity_frames(folded), len(PATCHES)
     num_taps, num_pixels = num_intensities * AREA, SIZE**2 + 1
-    own_attention = has_own_attention(folded)
+    own_attention = "event_hidden" in folded
 
     class Network(torch.nn.Module):
         def __init__(self):
@@ -730,9 +725,8 @@ def read_folded(bundle: str, manifest: dict) -> dict:
     try:
         with zipfile.ZipFile(path) as archive:  # sizes first: it may be compressed
             sizes = {x.filename: x.file_size for x in archive.infolist()}
-        own_attention = has_own_attention(name[:-4] for name in sizes)
         lengths = window_lengths(manifest)[1], len(manifest["classes"])
-        shapes = folded_shapes(*lengths, own_attention)
+        shapes = folded_shapes(*lengths, "event_hidden.npy" in sizes)
         most = {f"{name}.npy": 4 * int(np.prod(x)) + 1024 for name, x in shapes.items()}
         if sizes.keys() != most.keys() or any(sizes[x] > most[x] for x in most):
             raise ValueError("other names or sizes")
@@ -886,19 +880,16 @@ LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are count
 COUNTS = (*LAYERS, "operations")
 _LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
-
-
 _VERSION = 3  # of the interface
 
 
 class _Header(ctypes.Structure):
     """`seen_header` of seen_spikes.c."""
 
-    _counts = "image_size num_event_frames num_intensity_frames num_classes readout "
-    _counts += "own_attention"
-    _fields_ = [
-        (name, ctypes.c_uint32) for name in ("version", "real_bytes", *_counts.split())
-    ] + [(name, ctypes.c_double) for name in ("decay", "threshold")]
+    _counts = "version real_bytes image_size num_event_frames num_intensity_frames "
+    _counts += "num_classes readout own_attention"
+    _fields_ = [(name, ctypes.c_uint32) for name in _counts.split()]
+    _fields_ += [(name, ctypes.c_double) for name in ("decay", "threshold")]
 
 
 class Kernel:
@@ -924,7 +915,7 @@ class Kernel:
     ):
         self._library, self._dtype = library, folded["event"].dtype
         classes, intensities = len(folded["fc2_bias"]), num_intensity_frames(folded)
-        own = has_own_attention(folded)
+        own = "event_hidden" in folded
         names = folded_shapes(intensities, classes, own)  # in order of `seen_arrays`
         self._kept = [np.ascontiguousarray(folded[x], self._dtype) for x in names]
         pointers = ctypes.c_void_p * len(names), ctypes.c_uint64 * len(names)
@@ -1255,27 +1246,18 @@ def _start_engine(bundle, manifest, shapes, device):
     return list(got), engine.create_execution_context()
 
 
-def _import(package, bundle):
-    return importlib.import_module(package)
-
-
-def _compiled(package, bundle):
-    return compile_kernel(os.path.join(bundle, KERNEL))
-
-
 class Backend(NamedTuple):
-    """A way to compute the network; all functions take a bundle, two its manifest."""
+    """A way to compute the network; its functions take a bundle and its manifest."""
 
     format: str  # of `FORMATS`: in it its parity with JAX was shown
     package: str  # that it needs
     start: Callable  # gives the device in words, and what turns both inputs into logits
     auto: Callable = lambda bundle, manifest: True  # whether auto tries it
-    find: Callable = _import  # raises an ImportError or OSError if it is not installed
 
 
 BACKENDS = {  # in the order in which auto tries them
     "tensorrt": Backend("onnx", "tensorrt", _tensorrt, auto=_has_engine),
-    "native": Backend("native", "a C compiler", _native, find=_compiled),
+    "native": Backend("native", "a C compiler", _native),
     "onnxruntime": Backend("onnx", "onnxruntime", _onnxruntime),
     "torch": Backend("torch", "torch", _torch),
     "torchscript": Backend("torchscript", "torch", _torchscript, lambda *x: False),
@@ -1315,7 +1297,10 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
             for kind in (DeprecationWarning, FutureWarning):  # TorchScript is to go
                 warnings.simplefilter("ignore", kind)
             try:
-                x.find(x.package, bundle)
+                if name == "native":
+                    compile_kernel(os.path.join(bundle, KERNEL))
+                else:
+                    importlib.import_module(x.package)
             except (ImportError, OSError) as error:  # OSError: it lacks a library
                 got = error
                 if name == "native" and backend == "auto":

@@ -27,8 +27,7 @@ def learning_rate_by_epoch(
 
     Args:
       initial: the rate of the first epoch, 0 or more.
-      decay: factor from one epoch to the next, above 0; optax takes 0 for 1.
-      steps_per_epoch: 1 or more.
+      decay: above 0; optax takes 0 for 1.
     """
     rate = optax.exponential_decay(initial, steps_per_epoch, decay, staircase=True)
     # Of an integer step the rate would be float32 where the parameters are float64.
@@ -55,7 +54,6 @@ def sgd(
     """Returns the optimiser; its state has a velocity of each parameter's shape.
 
     Args:
-      learning_rate: a constant, or a function of the step () int.
       momentum: share of the velocity that is left after one step, 0 to 1.
       weight_decay: acts on every parameter, biases too.
     """
@@ -95,15 +93,3 @@ def adamw(
 
 
 OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
-
-
-def clipped(
-    optimizer: optax.GradientTransformation, norm: float
-) -> optax.GradientTransformation:
-    """Returns the optimiser behind a limit of the gradient's norm; 0: without one.
-
-    The norm is that of all parameters' gradients together, before weight decay.
-    """
-    if not norm:
-        return optimizer
-    return optax.chain(optax.clip_by_global_norm(norm), optimizer)

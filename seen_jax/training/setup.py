@@ -25,7 +25,7 @@ from seen_jax.training import augment as augment_lib
 from seen_jax.training import fields, freeze, state
 from seen_jax.training import loss as loss_lib
 from seen_jax.training import optimizer as optimizer_lib
-from seen_jax.training.step import StepFn, train_step_fn
+from seen_jax.training.step import AXIS, StepFn, train_step_fn
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ class Task:
 
 
 def prepare(
-    config: Mapping[str, Any], axis_name: str, train: Batches | None = None
+    config: Mapping[str, Any],
+    train: Batches | None = None,
+    evaluation: Batches | None = None,
 ) -> Task:
     """Opens the data and makes the parts of a training.
 
     Args:
       config: as `configs/default.py` has it.
-      axis_name: of the devices.
-      train: in place of the training records, for one process.
+      train, evaluation: in place of those that the config says, for one process.
 
     Raises:
       UserError: a field's value, or the data.
@@ -82,9 +83,10 @@ def prepare(
     if train is None:
         train = open_batches(config, "train", "train", *processes)
     split = "validation" if config["select"] == "validation" else "test"
-    evaluation = open_batches(config, split, "eval")
+    if evaluation is None:
+        evaluation = open_batches(config, split, "eval")
     learning_rate = make_learning_rate(config, len(train))
-    model = networks.make(config, len(train.clips.labels), axis_name)
+    model = networks.make(config, len(train.clips.labels), AXIS)
     frozen = frozen_of(config, model)
     optimizer = make_optimizer(config, learning_rate, frozen)
     return Task(
@@ -144,7 +146,8 @@ def make_optimizer(
     make = optimizer_lib.OPTIMIZERS[config["optimizer"]]
     momentum, weight_decay = config["momentum"], config["weight_decay"]
     optimizer = make(learning_rate, momentum=momentum, weight_decay=weight_decay)
-    optimizer = optimizer_lib.clipped(optimizer, config["clip_norm"])
+    if norm := config["clip_norm"]:  # of all gradients, before the weight decay
+        optimizer = optax.chain(optax.clip_by_global_norm(norm), optimizer)
     return freeze.without(optimizer, frozen)
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from seen_jax.training.optimizer import (
     adamw,
-    clipped,
     cosine_with_warmup,
     learning_rate_by_epoch,
     sgd,
 )
+from seen_jax.training.setup import make_optimizer
 
 
 def test_two_steps_by_hand():
@@ -76,7 +76,8 @@ def test_adamw_by_hand():
 def test_a_gradient_longer_than_the_limit_is_cut_before_weight_decay():
     # (3, 4) has norm 5, so it becomes (0.6, 0.8); the decay adds 0.1 * (1, 1).
     params = {"a": jnp.array([1.0]), "b": jnp.array([1.0])}
-    optimizer = clipped(sgd(1.0, momentum=0.0, weight_decay=0.1), 1.0)
+    config = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.1}
+    optimizer = make_optimizer(config | {"clip_norm": 1.0}, 1.0)
     state = optimizer.init(params)
     gradient = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
     update, _ = optimizer.update(gradient, state, params)
@@ -84,5 +85,3 @@ def test_a_gradient_longer_than_the_limit_is_cut_before_weight_decay():
     short = {"a": jnp.array([0.3]), "b": jnp.array([0.4])}
     update, _ = optimizer.update(short, state, params)
     np.testing.assert_allclose([*update.values()], [[-0.4], [-0.5]], rtol=1e-6)
-    plain = sgd(1.0, momentum=0.0, weight_decay=0.1)
-    assert clipped(plain, 0.0) is plain
