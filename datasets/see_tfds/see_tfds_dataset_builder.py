@@ -40,12 +40,7 @@ NAME_FEATURES = (*see.METADATA_FIELDS, "take")  # of a record, from the clip's n
 
 @dataclasses.dataclass(kw_only=True)
 class SeeConfig(tfds.core.BuilderConfig):
-    """Which split divides the clips.
-
-    Attributes:
-      by_volunteer: divide them so that no volunteer is in both parts, instead of as
-        the split file states.
-    """
+    """Divides clips as the split file states, or with no volunteer in both parts."""
 
     by_volunteer: bool = False
 
@@ -137,7 +132,6 @@ class Builder(tfds.core.ShardBasedBuilder):
           download_dir: where TFDS would put downloads; there are none.
           download_config: its `manual_dir` is the SEE folder, its `beam_runner` and
             `beam_options` choose a Beam pipeline.
-          **kwargs: as for any TFDS builder.
 
         Raises:
           UserError: there is no such folder, or the records to be replaced have other

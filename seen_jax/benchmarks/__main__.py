@@ -34,16 +34,14 @@ GROWTH = ["frames", "batch", "predicted", "clips", "devices"]
 def add_commands(commands) -> None:
     """Adds the commands and their options to a parser's subparsers."""
 
-    def new(name, what):
+    def new(name, what, **counts):
         parser = commands.add_parser(name, help=what, description=f"Measures {what}.")
         parser.add_argument("--json", action="store_true")
         if name in ("spikes", "adapt"):
             parser.add_argument("--plot", type=Path, metavar="FILE.png")
+        for option, default in counts.items():
+            add_option(parser, option, default)
         return partial(add_option, parser)
-
-    def add_rounds(add, rounds, seconds):
-        add("rounds", rounds)
-        add("seconds", seconds, "per measurement")
 
     def add_network(add, batch_size):
         add("device", "cpu", choices=("cpu", "gpu"))
@@ -55,68 +53,67 @@ def add_commands(commands) -> None:
         add("dataset", dataset, choices=("by_volunteer", "published"))
 
     for name, what in PAIR.items():
-        add = new(name, f"{what}, against plain PyTorch")
+        add = new(name, f"{what}, against plain PyTorch", rounds=15)
         add_network(add, 1 if name == "latency" else 32)
         add("setting", E4_S3)
         add("workdir", None, "a run, whose weights and training clips are taken")
-        add_rounds(add, 15, 1.0)
+        add("seconds", 1.0, "per measurement")
         if name == "step":
             add("devices", 1, "of the CPU, virtual")
             add("clips", 0, "in the device's memory; 0: the batch is sent", least=0)
 
-    add = new("epochs", "a whole training and evaluation from the device's memory")
+    what = "a whole training and evaluation from the device's memory"
+    shown = {"train_clips": 1638, "test_clips": 767, "passes": NUM_PASSES}
+    add = new("epochs", what, rounds=3, **shown)
     add_network(add, 32)
     add("setting", [E4_S3], type=Setting.parse, nargs="+")
-    add("train_clips", 1638)
-    add("test_clips", 767)
     add("epochs", 180, least=2)
-    add("passes", NUM_PASSES)
-    add("rounds", 3)
     add("ceiling_size", 4096, "rows of a product")
 
-    add = new("scale", "a step of training, by frames, batch, clips and devices")
+    what = "a step of training, by frames, batch, clips and devices"
+    add = new("scale", what, rounds=5)
+    add("seconds", 1.0, "per measurement")
     add("only", GROWTH, nargs="+", choices=GROWTH)
     add("device", "cpu", choices=("cpu", "gpu"))
-    add_rounds(add, 5, 1.0)
 
-    add = new("runtime", "a bundle's programs and a plain network, window by window")
+    what = "a bundle's programs and a plain network, one window at a time"
+    add = new("runtime", what, rounds=15)
+    add("seconds", 0.5, "per measurement")
     add("bundle", required=True)
     add_data(add)
     add("backends", None, "default: all of the bundle's formats", type=str, nargs="+")
-    add_rounds(add, 15, 0.5)
     add("seconds_at_30", 60.0, "of a replay at 30 frames/s")
 
-    add = new("spikes", "a window's time by spike rate, the kernel and dense programs")
+    what = "a window's time by spike rate, the kernel in C beside dense programs"
+    add = new("spikes", what, rounds=15)
+    add("seconds", 0.25, "per measurement")
     add("bundle", required=True)
     add_data(add)
-    add_rounds(add, 15, 0.25)
 
-    add = new("data", "windows per second from the store, the records, plain Pillow")
+    what = "windows per second from the store, the records and plain Pillow"
+    add = new("data", what, rounds=7)
+    add("seconds", 1.0, "per measurement")
     add_data(add)
     add("setting", E4_S3)
     add("clips", see.NUM_CLIPS, "of the drawn store, 2 GB; 0: the data's own", least=0)
-    add_rounds(add, 7, 1.0)
 
-    add = new("evaluation", "seconds of an evaluation of a run, by stage")
+    what = "seconds of an evaluation of a run, by stage"
+    add = new("evaluation", what, passes=NUM_PASSES)
     add("workdir", None, "folder of a run", required=True)
     add("split", "test")
-    add("passes", NUM_PASSES)
 
-    add = new("adapt", "WAR of people whom a run is adapted to, by how many clips")
+    what = "WAR of people whom a run is adapted to, by the number of their clips"
+    add = new("adapt", what, draws=2, passes=3)
     add("run", None, "folder of a run", required=True)
     add("wearers", None, "a SEE folder of new people; default: the run's test split")
     add("most", 3, "the most clips of a label that are adapted to")
-    add("draws", 2)
-    add("passes", 3)
     add("data_dir", None, "where RUN's records are; default: there")
 
-    add = new("torch_training", "accuracy after the same training here and in PyTorch")
+    what = "accuracy after the same training in JAX and in plain PyTorch"
+    add = new("torch_training", what, epochs=10, seeds=3, passes=NUM_PASSES)
     add_data(add, "by_volunteer")
     add("setting", E4_S3)
     add("batch_size", 8, "at the published 32, so few clips are too few steps")
-    add("epochs", 10)
-    add("seeds", 3)
-    add("passes", NUM_PASSES)
 
 
 def add_option(parser, name: str, default=None, text="", least=1, **given) -> None:

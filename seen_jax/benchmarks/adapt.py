@@ -195,11 +195,9 @@ def curve(
 def interval_of(
     values: np.ndarray, units: Sequence[str], num_clips: int | None = None
 ) -> dict[str, float | None]:
-    """Returns a mean with its interval over units; None where there is none.
+    """Returns the mean of values (M,) with its interval over units (M,), if any.
 
     Args:
-      values: (M,) shares or differences.
-      units: (M,) whose they are.
       num_clips: that shares rest on; None of differences.
     """
     members = {metrics.WAR: np.ones(len(values), bool)}

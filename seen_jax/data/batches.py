@@ -43,9 +43,6 @@ class Batches:
     """Numbered batches without end: batch i belongs to epoch i // len(batches).
 
     Args:
-      images: of the clips, a `Store` or `Records`.
-      clips: the table, or a part of it.
-      setting: the frames of a window.
       batch_size: rows of a batch over all processes; at most one epoch is a batch.
       seed: 0 to 2**64 - 1.
       purpose: "train" shuffles the clips anew in every epoch; "eval" shows them in the

@@ -111,7 +111,6 @@ def from_index(
 
     Args:
       index: names, segments, labels, num_frames (N each) and metadata (field to N).
-      labels: K class names in class-index order.
       **provenance: the attributes of `Clips` from `split` on.
     """
     lengths = np.array(index["num_frames"], np.int32)
@@ -158,18 +157,12 @@ def hold_out(clips: Clips, num_volunteers: int) -> tuple[Clips, Clips]:
 
 
 def counts_text(
-    num_clips: int,
-    num_left_out: int = 0,
-    num_dropped: Sequence[int] = (0, 0),
-    num_short: int = 0,
+    num_clips: int, num_left_out: int, num_dropped: Sequence[int], num_short: int
 ) -> str:
-    """Formats how many clips there are, and what a reader would not expect.
+    """Formats how many clips are used, and what a reader would not expect.
 
-    Args:
-      num_clips: that are used.
-      num_left_out: for their problems.
-      num_dropped: event and intensity frames that the build dropped, as published.
-      num_short: clips shorter than a window.
+    Clips are left out for their problems; event and intensity frames are dropped by the
+    build, as published; a short clip is shorter than a window.
     """
     parts = [counted(num_clips, "clip", ",")]
     if num_left_out:

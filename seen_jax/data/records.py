@@ -34,10 +34,6 @@ class Records:
 
     Random access from several threads is safe, and a copy sent to another process
     opens the files anew.
-
-    Attributes:
-      directory: of the dataset.
-      clips: the table of clips.
     """
 
     def __init__(self, directory: Path, split: str):
@@ -122,7 +118,6 @@ def open_records(
     Args:
       data_dir: the DATA_DIR that was given to the build, or the directory of one built
         config and version below it (`DATA_DIR/see_tfds/published/1.0.0`).
-      split: `train` or `test`.
       config: `published` or `by_volunteer`, where `data_dir` does not say it.
 
     Raises:

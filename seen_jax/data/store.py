@@ -36,13 +36,7 @@ FEW_CLIPS = 64  # decoded by this process: another would cost more than it saves
 
 @dataclass(frozen=True)
 class Store:
-    """Decoded frames of a split.
-
-    Attributes:
-      clips: the table of the split's clips.
-      path: the file.
-      event_frames, intensity_frames: (frames, H, W) uint8, mapped, not in memory.
-    """
+    """The frames of a split, (frames, H, W) uint8 of each kind, mapped from disk."""
 
     clips: Clips
     path: Path
@@ -59,8 +53,7 @@ class Store:
         """Returns event frames (B, T, H, W) and intensity frames (B, I, H, W), uint8.
 
         Args:
-          clips: the table of this store's clips.
-          clip: (B,) integers, rows of that table.
+          clip: (B,) integers, rows of `clips`, which are of this store.
           event_index: (B, T) integers, frame numbers within each clip.
           places: of the I intensity frames among the T (`windows.intensity_places`).
         """

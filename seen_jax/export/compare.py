@@ -82,11 +82,7 @@ def constants(model: nn.Module) -> dict[str, Any]:
 def check_names(
     runtime: seen_runtime.Runtime, labels: Sequence[str], logits: np.ndarray
 ) -> None:
-    """Compares the classes a program names by logits (N, K) with the records' labels.
-
-    Raises:
-      UserError: another number of classes, or another name for one of them.
-    """
+    """Raises a UserError if a program names classes by logits (N, K) otherwise."""
     best = logits.argmax(axis=1)
     named = [*runtime.manifest["classes"], *map(runtime.name, logits)]
     expected = [*labels, *(labels[i] for i in best)]

@@ -93,7 +93,6 @@ def published_entries(
     Args:
       conv0_inputs: 3 for every intensity frame that the network sees.
       fc1_inputs: 512 * side * side, side being what the strides leave of the image.
-      num_classes: size of the logits.
       own_kernels, own_attention: whether there are those of T, too; not published.
     """
     entries = _layer("conv0", "conv0", CONV, 3, conv0_inputs, 1, 1)

@@ -54,7 +54,6 @@ def check(
     """Compares logits, and raises if the two are not the same network.
 
     Args:
-      program: whose logits `got` are.
       expected, got: (N, K).
       names: N, where each window comes from.
       by_rounding: from numbers of windows (n,) to whether rounding alone decides there,

@@ -34,7 +34,6 @@ class Source:
     """Weights, and what is known of them.
 
     Attributes:
-      path: of the run, the bundle or the file.
       variables: NumPy arrays, one copy.
       network: its name and fields in words, as of `networks.in_words`.
       labels: the classes in their order; None where only their number is known.
@@ -55,10 +54,6 @@ def begin(
     task: Task, folder: Path
 ) -> tuple[dict[str, np.ndarray] | None, dict[str, Any] | None]:
     """Reads the weights that a run begins with, unless it has a checkpoint.
-
-    Args:
-      task: what is trained.
-      folder: its workdir.
 
     Returns:
       Path to array, as `state.with_weights` takes them, and what is recorded of their

@@ -63,9 +63,6 @@ def write_checkpoint(
 def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int]:
     """Reads a checkpoint of the published form, or a bare state_dict; runs no code.
 
-    Args:
-      path: a file that `torch.save` wrote; it need not be trusted.
-
     Returns:
       Published name to array, without DataParallel's prefix, and the epoch, 0 if there
       is none.

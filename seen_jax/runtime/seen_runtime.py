@@ -344,7 +344,6 @@ def make_network(
     and padding is a pixel of its own.
 
     Args:
-      folded: as of `fold`.
       exported: use no operation that ONNX lacks.
       readout: one of `READOUTS`.
     """
@@ -368,11 +367,12 @@ def make_network(
                 self.register_buffer(name, torch.from_numpy(array.copy()))
 
         def forward(self, event_frames, intensity_frames):
-            attention = self.attend(intensity_frames)  # (B, 3)
+            attention = self.attend(intensity_frames, (-1, num_taps))  # (B, 3)
             spatial = self.look(intensity_frames, attention)  # (B, 1, 36 * 512)
             kernel = (attention @ self.event).reshape(-1, 1, AREA, CHANNELS)
             if own_attention:
-                kernel = self.attend_to_events(event_frames) @ self.event
+                shape = -1, num_event_frames, AREA
+                kernel = self.attend(event_frames, shape, "event_") @ self.event
                 kernel = kernel.reshape(-1, num_event_frames, AREA, CHANNELS)
             x = pixels(event_frames, num_event_frames)
             x = gather(x, self.event_patches, (num_event_frames, num_places, AREA))
@@ -388,19 +388,16 @@ def make_network(
             x = states[kind == "spike"]
             return x[-1] if mean_or_last == "last" else torch.stack(x, 1).mean(1)
 
-        def attend(self, images):
-            """Weighs the three scales, by the means of what they see: (B, 3)."""
-            means = self.moments.t() @ images @ self.moments  # (B, N, 7, 7)
-            x = means.reshape(-1, num_taps) @ self.hidden + self.hidden_bias
-            x = torch.relu(x) @ self.scores + self.scores_bias
-            return torch.softmax(x, dim=1)
+        def attend(self, images, shape, prefix=""):
+            """Weighs the three scales, by the means of what they see: (B, 3).
 
-        def attend_to_events(self, images):
-            """Weighs the scales for each event frame by T's own scores: (B, T, 3)."""
-            means = self.moments.t() @ images @ self.moments  # (B, T, 7, 7)
-            x = means.reshape(-1, num_event_frames, AREA) @ self.event_hidden
-            x = torch.relu(x + self.event_hidden_bias) @ self.event_scores
-            return torch.softmax(x + self.event_scores_bias, dim=2)
+            By T's own scores, with the prefix, it is for each event frame: (B, T, 3).
+            """
+            own = functools.partial(getattr, self)
+            means = self.moments.t() @ images @ self.moments  # (B, N or T, 7, 7)
+            x = means.reshape(shape) @ own(prefix + "hidden")
+            x = torch.relu(x + own(prefix + "hidden_bias")) @ own(prefix + "scores")
+            return torch.softmax(x + own(prefix + "scores_bias"), dim=len(shape) - 1)
 
         def look(self, images, attention):
             """The spikes J_s of the intensity frames: (B, 1, 36 * 512)."""
@@ -768,9 +765,7 @@ class Runtime:
     """A bundle that is ready to predict.
 
     Attributes:
-      manifest: dict, what the bundle says of itself.
-      backend: the name of the one that computes.
-      device: in words.
+      device: that computes, in words.
       lengths: of its windows, T and N.
       spikes: how many each of `LAYERS` fired in the latest windows, uint64 (B, 6); None
         where the backend does not count.
@@ -898,7 +893,6 @@ class Kernel:
     Args:
       library: of `compile_kernel`, for float32 or float64 as the arrays are.
       folded: of `fold`, checked as by `read_folded`.
-      readout: one of `READOUTS`.
 
     Raises:
       ValueError: the library refuses one of these, and says which.
@@ -1057,7 +1051,6 @@ def _compile(command, arguments, prefix, folder):
     """Returns the path of the library in a folder, compiled if it is not there.
 
     Its name ends with its hash: a damaged library could end the process that loads it.
-    It is written under a temporary name first.
     """
     for name in os.listdir(folder):
         path = os.path.join(folder, name)

@@ -47,7 +47,6 @@ def train(
     """Trains until the last epoch, or until a signal asks to stop.
 
     Args:
-      task: what to train.
       folder: the workdir, held by this run (`workdir.claimed`); only process 0 uses it.
       weights: by path, in place of those drawn; process 0 gives them to the others.
 

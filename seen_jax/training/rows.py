@@ -34,8 +34,8 @@ _RULES = {int: "a whole number from 0", float: "a finite number"}
 def read_rows(workdir: str | os.PathLike) -> list[Row]:
     """Returns the rows of a run, in order; a last line that was cut off is left out.
 
-    A full disk or a crash of the machine can cut off the last line; a run that resumes
-    notes that epoch again.
+    A full disk or a crash of the machine does that; a run that resumes notes that epoch
+    again.
 
     Raises:
       UserError: another line is not a row, or an epoch is missing.
@@ -96,10 +96,8 @@ def _check(row: Any, where: str, epoch: int) -> None:
 def chosen_row(rows: Sequence[Row], select: str) -> Row | None:
     """Returns the row of the selected epoch, None if no epoch was evaluated.
 
-    Args:
-      rows: of a run.
-      select: "last" takes the last epoch that was evaluated; others the best by WAR,
-        the latest of equals.
+    "last" selects the last one that was evaluated; others the best by WAR, the latest
+    of equals.
     """
     evaluated = [row for row in rows if "war" in row]
     if not evaluated:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
@@ -24,7 +25,7 @@ from seen_jax.models.fast.network import program
 from seen_jax.training import augment as augment_lib
 from seen_jax.training import fields, freeze, state
 from seen_jax.training import loss as loss_lib
-from seen_jax.training import optimizer as optimizer_lib
+from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
 from seen_jax.training.step import AXIS, StepFn, train_step_fn
 
 
@@ -113,17 +114,15 @@ def prepare(
 def make_learning_rate(
     config: Mapping[str, Any], steps_per_epoch: int
 ) -> optax.Schedule:
-    initial = config["learning_rate"]
-    if config["schedule"] == "cosine":
-        return optimizer_lib.cosine_with_warmup(
-            initial,
-            warmup_steps=config["warmup_epochs"] * steps_per_epoch,
-            num_steps=config["num_epochs"] * steps_per_epoch,
-        )
-    decay = config["learning_rate_decay"]
-    return optimizer_lib.learning_rate_by_epoch(
-        initial, decay=decay, steps_per_epoch=steps_per_epoch
-    )
+    """Returns step -> rate; a cosine falls to 0 after a rise from 0 in a line."""
+    initial, decay = config["learning_rate"], config["learning_rate_decay"]
+    if config["schedule"] != "cosine":
+        by_epoch = {"decay": decay, "steps_per_epoch": steps_per_epoch}
+        return learning_rate_by_epoch(initial, **by_epoch)
+    epochs = config["warmup_epochs"], config["num_epochs"]
+    steps = (count * steps_per_epoch for count in epochs)
+    cosine = optax.warmup_cosine_decay_schedule(0.0, initial, *steps)
+    return lambda step: cosine(jnp.asarray(step, float))  # as the other one
 
 
 def frozen_of(config: Mapping[str, Any], model: nn.Module) -> frozenset[str]:
@@ -143,9 +142,10 @@ def make_optimizer(
     learning_rate: float | optax.Schedule,
     frozen: frozenset[str] = frozenset(),
 ) -> optax.GradientTransformation:
-    make = optimizer_lib.OPTIMIZERS[config["optimizer"]]
-    momentum, weight_decay = config["momentum"], config["weight_decay"]
-    optimizer = make(learning_rate, momentum=momentum, weight_decay=weight_decay)
+    momentum, decay = config["momentum"], config["weight_decay"]
+    optimizer = sgd(learning_rate, momentum=momentum, weight_decay=decay)
+    if config["optimizer"] == "adamw":
+        optimizer = optax.adamw(learning_rate, b1=momentum, weight_decay=decay)
     if norm := config["clip_norm"]:  # of all gradients, before the weight decay
         optimizer = optax.chain(optax.clip_by_global_norm(norm), optimizer)
     return freeze.without(optimizer, frozen)
@@ -181,7 +181,6 @@ def open_batches(
     """Opens the clips of a split, decoding them first unless the config says not to.
 
     Args:
-      config: of the run.
       split: "train", "test", or "validation": where the config holds volunteers out,
         those of the training part; "train" is then the others.
       purpose, process_index, process_count: as of `Batches`.
