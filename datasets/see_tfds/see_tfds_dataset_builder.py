@@ -147,11 +147,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         )
 
     def check(self, root: Path) -> see_folder.Contents:
-        """Checks the SEE folder at `root` for the parts and the split of this builder.
-
-        Raises:
-          UserError: there is no such folder.
-        """
+        """Checks the SEE folder at `root` for this builder's parts and split."""
         folder = see_folder.SeeFolder(root.expanduser(), **self._names)
         by_volunteer = self.builder_config.by_volunteer
         return see_folder.check(folder, progress=True, by_volunteer=by_volunteer)

@@ -25,11 +25,7 @@ from seen_jax.recording_table import read_table
 
 
 def find(clips: Path) -> tuple[Path, bool]:
-    """Returns the SEE folder or the table of clips, and whether it is the latter.
-
-    Raises:
-      UserError: there is neither.
-    """
+    """Returns the SEE folder or the table of clips, and whether it is the latter."""
     if (clips / recordings.SPLIT_FILE).is_file():
         return clips, False
     table = clips / CLIPS if clips.is_dir() else clips

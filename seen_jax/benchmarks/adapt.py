@@ -58,9 +58,8 @@ def measure(args: Namespace) -> dict[str, Any]:
         refuse(args.wearers or args.run, rule, got, remedy)
     adapt = make_adapt(run, recipe.draw_others(train), test)
     right = make_right(run, args.passes)
-    others, others_rows = right(run.variables, test.images, test.clips), {}
-    if args.wearers is None:
-        others_rows = of_person
+    others = right(run.variables, test.images, test.clips)
+    others_rows = of_person if args.wearers is None else {}
     shares, units, changes, seconds = [], [], [], []
     for number, person in enumerate(people):
         for draw in range(args.draws):

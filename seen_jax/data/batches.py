@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:  # a store's windows are read where TFDS is absent too
     from seen_jax.data.records import Records
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What an epoch shows, or a pass of an evaluation; S is its number of batches.
 
     Attributes:
@@ -128,7 +126,8 @@ class Batches:
           (R,) int32, mask (R,) bool, clip (R,) int32.
         """
         clip, mask, event_index = self._rows_of(number)
-        event_frames, intensity_frames = self._windows(clip, event_index)
+        shown = clip, event_index, self.places
+        event_frames, intensity_frames = self.images.windows(self.clips, *shown)
         return {
             "event_frames": event_frames,
             "intensity_frames": intensity_frames,
@@ -158,7 +157,8 @@ class Batches:
 
     def first_windows(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the first pass's windows of clips (N,): uint8 (N, T or I, H, W)."""
-        return self._windows(clip, self._first_index(clip))
+        shown = clip, self._first_index(clip), self.places
+        return self.images.windows(self.clips, *shown)
 
     def first_films(
         self, clip: np.ndarray
@@ -185,12 +185,7 @@ class Batches:
 
     def _rows_of(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, place = divmod(number, len(self))
-        plan = self._cached_plan(epoch)
-        each = (plan.clip, plan.mask, plan.event_index)
-        return tuple(x[place, self._rows] for x in each)
-
-    def _windows(self, clip, event_index):
-        return self.images.windows(self.clips, clip, event_index, self.places)
+        return tuple(x[place, self._rows] for x in self._cached_plan(epoch))
 
     def iterate(self, start: int = 0, stop: int = sys.maxsize) -> Any:
         """Returns a grain iterator over batches start to stop - 1, read ahead.

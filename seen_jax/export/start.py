@@ -108,7 +108,10 @@ def _read(given: str, task: Task) -> Source:
         refuse(path, "a run, a bundle or a .pth file", got, "give the path of one")
     if step is not None:
         refuse(given, "a step of a run", "one of a bundle or a file", f"give {path}")
-    return _read_bundle(path) if is_bundle else _read_file(path)
+    if is_bundle:
+        return _read_bundle(path)
+    variables, epoch = published.read_variables(path)
+    return Source(path, variables, "seen", None, epoch, None, ELSEWHERE)
 
 
 def _read_run(path: str, step: int | None, task: Task) -> Source:
@@ -148,11 +151,6 @@ def _read_bundle(path: str) -> Source:
         facts["step"],
         f"{facts['choice']}, {ELSEWHERE}",
     )
-
-
-def _read_file(path: str) -> Source:
-    variables, epoch = published.read_variables(path)
-    return Source(path, variables, "seen", None, epoch, None, ELSEWHERE)
 
 
 def _check_fits(source: Source, task: Task) -> None:

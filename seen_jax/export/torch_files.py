@@ -31,11 +31,7 @@ SAFE_VERSION = 2, 6
 
 
 def require(package: str) -> ModuleType:
-    """Imports a package of requirements-export.txt.
-
-    Raises:
-      UserError: it is not installed; says how to install it.
-    """
+    """Imports a package of requirements-export.txt, or says how to install it."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

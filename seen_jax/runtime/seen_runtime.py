@@ -1088,16 +1088,15 @@ def _compile(command, arguments, prefix, folder):
 def _native(bundle, manifest):
     """The kernel in C, with the weights of seen.npz."""
     library = compile_kernel(os.path.join(bundle, KERNEL))
-    folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
-    kernel = Kernel(library, folded, length, **constants(manifest))
-    return "the kernel in C", kernel
+    folded, length = read_folded(bundle, manifest), manifest["num_event_frames"]
+    return "the kernel in C", Kernel(library, folded, length, **constants(manifest))
 
 
 def _torch(bundle, manifest):
     """The network of this file, with the weights of seen.npz."""
     import torch
 
-    folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
+    folded, length = read_folded(bundle, manifest), manifest["num_event_frames"]
     network = make_network(folded, length, **constants(manifest))
     if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
         _pack(network)
@@ -1173,10 +1172,6 @@ def engine_path(bundle: str, manifest: dict) -> str:
     return os.path.join(bundle, name)
 
 
-def _has_engine(bundle, manifest):
-    return os.path.isfile(engine_path(bundle, manifest))
-
-
 def _tensorrt(bundle, manifest):
     """The engine that trtexec made of seen.onnx, one window at a time."""
     import tensorrt
@@ -1224,7 +1219,7 @@ def _start_engine(bundle, manifest, shapes, device):
 
     path, source = engine_path(bundle, manifest), os.path.join(bundle, "seen.onnx")
     remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
-    if not _has_engine(bundle, manifest):
+    if not os.path.isfile(path):
         _refuse_bundle(path, "an engine", "none", remedy)
     runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
     with open(path, "rb") as file:
@@ -1249,7 +1244,9 @@ class Backend(NamedTuple):
 
 
 BACKENDS = {  # in the order in which auto tries them
-    "tensorrt": Backend("onnx", "tensorrt", _tensorrt, auto=_has_engine),
+    "tensorrt": Backend(
+        "onnx", "tensorrt", _tensorrt, lambda *x: os.path.isfile(engine_path(*x))
+    ),
     "native": Backend("native", "a C compiler", _native),
     "onnxruntime": Backend("onnx", "onnxruntime", _onnxruntime),
     "torch": Backend("torch", "torch", _torch),

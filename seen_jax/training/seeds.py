@@ -21,11 +21,7 @@ from seen_jax.training.workdir import FREE, different, load_config
 
 
 def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
-    """Returns the row of the selected epoch.
-
-    Raises:
-      UserError: the run is not done.
-    """
+    """Returns the row of the selected epoch; a UserError if the run is not done."""
     rows = read_rows(workdir)
     done = max((row["epoch"] for row in rows if "war" in row), default=0)
     if done < num_epochs:

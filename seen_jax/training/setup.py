@@ -80,9 +80,10 @@ def prepare(
     """
     config = fields.complete(config)
     fields.check(config)
-    processes = jax.process_index(), jax.process_count()
     if train is None:
-        train = open_batches(config, "train", "train", *processes)
+        share = {"process_index": jax.process_index()}
+        share |= {"process_count": jax.process_count()}
+        train = open_batches(config, "train", "train", **share)
     split = "validation" if config["select"] == "validation" else "test"
     if evaluation is None:
         evaluation = open_batches(config, split, "eval")
@@ -126,11 +127,7 @@ def make_learning_rate(
 
 
 def frozen_of(config: Mapping[str, Any], model: nn.Module) -> frozenset[str]:
-    """Returns the paths of the parameters that a config freezes.
-
-    Raises:
-      UserError: as of `freeze.match`.
-    """
+    """Returns the paths of the parameters that a config freezes, as `freeze.match`."""
     if not config["freeze"]:  # which spares the time to trace the network
         return frozenset()
     params = state.shapes(model, config["num_event_frames"])["params"]
@@ -174,16 +171,15 @@ def open_batches(
     config: Mapping[str, Any],
     split: str,
     purpose: str,
-    process_index: int = 0,
-    process_count: int = 1,
     records: Records | None = None,
+    **share: int,
 ) -> Batches:
     """Opens the clips of a split, decoding them first unless the config says not to.
 
     Args:
       split: "train", "test", or "validation": where the config holds volunteers out,
         those of the training part; "train" is then the others.
-      purpose, process_index, process_count: as of `Batches`.
+      purpose, **share: as of `Batches`, the latter `process_index` and `_count`.
       records: of `open_part`, where they are open.
     """
     records = open_part(config, split) if records is None else records
@@ -193,7 +189,7 @@ def open_batches(
         clips = validation if split == "validation" else train
     if config["images"] != "records":
         images = open_store(records, config["store_dir"] or None, progress=True)
-    return batches_of(config, images, clips, purpose, process_index, process_count)
+    return batches_of(config, images, clips, purpose, **share)
 
 
 def batches_of(
@@ -201,8 +197,7 @@ def batches_of(
     images: Store | Records,
     clips: Clips,
     purpose: str,
-    process_index: int = 0,
-    process_count: int = 1,
+    **share: int,
 ) -> Batches:
     """Returns batches of clips and their images, as a run shows them."""
     return Batches(
@@ -213,6 +208,5 @@ def batches_of(
         config["seed"],
         purpose,
         intensity=config["intensity"],
-        process_index=process_index,
-        process_count=process_count,
+        **share,
     )
