@@ -35,7 +35,6 @@ CLIPS_PER_SHARD = 64  # about 40 MB of the published images
 # Testing first: TFDS runs a Beam pipeline per split, and its second one writes the
 # first split again.
 SUBSET_OF_SPLIT = {"test": "testing", "train": "training"}
-NAME_FEATURES = (*see.METADATA_FIELDS, "take")  # of a record, from the clip's name
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -292,7 +291,7 @@ def generate_examples(
                 "intensity_frames": [path.read_bytes() for path in clip.frame_files],
                 "label": clip.annotation.label,
                 # -1 where the name has no such field.
-                **{x: getattr(fields, x, -1) for x in NAME_FEATURES},
+                **{x: getattr(fields, x, -1) for x in (*see.METADATA_FIELDS, "take")},
                 "segment": _segment(clip),
                 "metadata": json.dumps(clip.metadata),
             },

@@ -126,8 +126,9 @@ class Batches:
           (R,) int32, mask (R,) bool, clip (R,) int32.
         """
         clip, mask, event_index = self._rows_of(number)
-        shown = clip, event_index, self.places
-        event_frames, intensity_frames = self.images.windows(self.clips, *shown)
+        event_frames, intensity_frames = self.images.windows(
+            self.clips, clip, event_index, self.places
+        )
         return {
             "event_frames": event_frames,
             "intensity_frames": intensity_frames,
@@ -157,8 +158,8 @@ class Batches:
 
     def first_windows(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the first pass's windows of clips (N,): uint8 (N, T or I, H, W)."""
-        shown = clip, self._first_index(clip), self.places
-        return self.images.windows(self.clips, *shown)
+        event_index = self._first_index(clip)
+        return self.images.windows(self.clips, clip, event_index, self.places)
 
     def first_films(
         self, clip: np.ndarray

@@ -62,15 +62,12 @@ class Clips:
     def take(self, indices: np.ndarray | Sequence[int]) -> Clips:
         """Returns a table of some of the clips, in the order of `indices` (M,)."""
         indices = np.asarray(indices, np.intp)
+        arrays = ("label_index", "segments", "numbers", "num_frames", "first_rows")
         return replace(
             self,
             names=tuple(self.names[i] for i in indices),
-            label_index=self.label_index[indices],
-            segments=self.segments[indices],
             metadata={name: x[indices] for name, x in self.metadata.items()},
-            numbers=self.numbers[indices],
-            num_frames=self.num_frames[indices],
-            first_rows=self.first_rows[indices],
+            **{name: getattr(self, name)[indices] for name in arrays},
         )
 
     def rows(self, clip: np.ndarray, event_index: np.ndarray) -> np.ndarray:

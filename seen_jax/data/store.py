@@ -82,7 +82,8 @@ def open_store(
     directory = Path(records.directory if directory is None else directory)
     clips = records.clips
     path = directory / f"decoded-{clips.split}-{clips.fingerprint[:16]}.npy"
-    shape = (2, _num_frames(clips), see.INPUT_SIZE, see.INPUT_SIZE)
+    num_frames = int(clips.num_frames.sum())
+    shape = (2, num_frames, see.INPUT_SIZE, see.INPUT_SIZE)
     frames = _mapped(path, shape)
     if frames is None:
         remedy = (
@@ -101,11 +102,6 @@ def open_store(
                     frames = _mapped(path, shape)
     assert frames is not None
     return Store(clips, path, frames[0], frames[1])
-
-
-def _num_frames(clips: Clips) -> int:
-    """Returns the number of frames of all clips, each kind."""
-    return int(clips.first_rows[-1] + clips.num_frames[-1])
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -165,7 +161,7 @@ def _decode(records_and_file: bytes, clip: int) -> None:
             rule = counted(length, f"{kind} image")
             refuse(record.name, rule, num_images, "build the records again")
         frames = record.decode(kind, range(num_images))
-        rows_left = (2 - modality) * _num_frames(clips) - first
+        rows_left = (2 - modality) * int(clips.num_frames.sum()) - first
         # Written, not assigned to a map: a full disk is then an error, not a signal
         # that ends the process.
         with open(path, "rb+") as file:

@@ -84,10 +84,8 @@ def begin(
         weights = {path: x for path, x in weights.items() if path not in last}
         layer = ", ".join(sorted(path.split("/", 1)[1] for path in last))
         were = ", ".join(source.labels or [str(_num_classes(source))])
-        text = (
-            f"drawn anew: {layer}, since the classes are {', '.join(labels)} and were "
-        )
-        notes.append(text + were)
+        text = f"drawn anew: {layer}, since the classes are {', '.join(labels)}"
+        notes.append(f"{text} and were {were}")
     origin = {"file": source.path, "epoch": source.epoch, "step": source.step}
     origin |= {"digest": checkpoint.weights_digest(source.variables)}
     return weights, origin | {"history": source.history, "notes": notes}
