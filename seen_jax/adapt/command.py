@@ -75,9 +75,8 @@ def fit(args: argparse.Namespace) -> int:
         chosen, left, person = read(clips, others, test, args)
         if not left and args.per_label:
             print("no clips are left to compare with", flush=True)
-        code = adapt(run, others, test, chosen, person, args)
-    if code:
-        return code
+        if code := adapt(run, others, test, chosen, person, args):
+            return code
     adapted = restore(args.out)
     if left:
         print(tell(run, adapted, left, others))
@@ -197,9 +196,8 @@ def adapt(
     """Trains a run from `run`'s weights on what `read` returned, as `loop.train`."""
     names, counts = chosen.clips.names, wearer.counts_of(chosen.clips)
     text = f"{number_of(names)} of {person or 'one person'}, {args.clips}"
-    print(f"adapts to {text}: {each_of(counts)}", flush=True)
-    for line in notes_on(counts, args.per_label):
-        print(line, flush=True)
+    lines = [f"adapts to {text}: {each_of(counts)}", *notes_on(counts, args.per_label)]
+    print("\n".join(lines), flush=True)
     check_same(args.out, [*names], counts)
     config = recipe.config_of(run) | {"data_dir": args.data_dir}
     if args.store_dir is not None:

@@ -149,12 +149,8 @@ def restore(state_dict: Mapping[str, np.ndarray], device: str = "cpu") -> SEEN:
 
 def recipe(network: SEEN) -> tuple[Optimizer, LRScheduler]:
     """Returns the optimiser, and the schedule, which steps after every epoch."""
-    optimizer = SGD(
-        network.parameters(),
-        LEARNING_RATE,
-        momentum=MOMENTUM,
-        weight_decay=WEIGHT_DECAY,
-    )
+    rule = {"momentum": MOMENTUM, "weight_decay": WEIGHT_DECAY}
+    optimizer = SGD(network.parameters(), LEARNING_RATE, **rule)
     return optimizer, ExponentialLR(optimizer, LEARNING_RATE_DECAY)
 
 

@@ -24,12 +24,7 @@ SCHEDULES = ("published", "cosine")
 def learning_rate_by_epoch(
     initial: float, *, decay: float, steps_per_epoch: int
 ) -> optax.Schedule:
-    """Returns step -> initial * decay ** (step // steps_per_epoch).
-
-    Args:
-      initial: the rate of the first epoch, 0 or more.
-      decay: above 0; optax takes 0 for 1.
-    """
+    """Returns step -> initial * decay ** (step // steps_per_epoch), for a decay > 0."""
     rate = optax.exponential_decay(initial, steps_per_epoch, decay, staircase=True)
     # Of an integer step the rate would be float32 where the parameters are float64.
     return lambda step: rate(jnp.asarray(step, float))
