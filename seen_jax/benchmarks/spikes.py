@@ -66,7 +66,7 @@ def spike_rates(
 def crossing(points: list[tuple[float, float]], dense: float) -> float | None:
     """Returns the rate at which the kernel becomes slower than dense programs.
 
-    Between points, which are rates, ascending, and the kernel's time, lines are straight.
+    Straight lines join the points: rates, ascending, and the kernel's time at each.
     """
     for (rate, time), (next_rate, next_time) in pairwise(points):
         if time <= dense < next_time:
