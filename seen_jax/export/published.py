@@ -50,13 +50,13 @@ def import_checkpoint(
     files.check_free(folder)
     config = fields.complete(config)
     fields.check(config)
-    for name, value, why in (
-        ("network", "seen", "which such a file holds"),
-        ("select", "last", "since no epoch of these weights was evaluated"),
-        ("init_from", "", "since weights are imported"),
+    for name, value, rule in (
+        ("network", "seen", "'seen', which such a file holds"),
+        ("select", "last", "'last', since no epoch of these weights was evaluated"),
+        ("init_from", "", "none, since weights are imported"),
     ):
         if config[name] != value:
-            refuse(name, f"{value!r}, {why}", repr(config[name]))
+            refuse(name, rule, repr(config[name]))
     variables, epoch = read_variables(path)
     labels = open_records(config["data_dir"], "train", config["dataset"]).clips.labels
     model = networks.make(config, len(labels))
