@@ -20,7 +20,6 @@ from seen_jax.errors import refuse
 from seen_jax.export import bundle, start
 from seen_jax.files import check_writable
 from seen_jax.training import hosts, loop, overrides, setup, workdir
-from seen_jax.training.step import AXIS
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if needed.")
@@ -60,18 +59,18 @@ def main() -> int:
         print(devices_text(), flush=True)
         if hosts.is_main():
             check_writable(folder)
-        task = setup.prepare(_CONFIG.value.to_dict(), AXIS)
+        task = setup.prepare(_CONFIG.value.to_dict())
         if _FOR_EXPORT.value:
             bundle.check_network(task.model)
         check_processes(task)
         if not hosts.is_main():
-            return exit_code(loop.train(task, folder))
+            return loop.train(task, folder)
         weights, origin = start.begin(task, folder)
         with workdir.claimed(folder):
             lines = workdir.check_config(folder, task.config, task.fingerprints, origin)
             for line in lines:
                 print(f"a run that left no checkpoint starts again with {line}")
-            return exit_code(loop.train(task, folder, weights))
+            return loop.train(task, folder, weights)
 
 
 def check_processes(task: setup.Task) -> None:
@@ -89,10 +88,6 @@ def check_processes(task: setup.Task) -> None:
         rule = "the config, records, code, devices and C compiler of process 0"
         what = f"process {jax.process_index()}"
         refuse(what, rule, ", ".join(lines), "give every process the same")
-
-
-def exit_code(signal_number: int) -> int:
-    return 128 + signal_number if signal_number else 0
 
 
 def devices_text() -> str:

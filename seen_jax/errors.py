@@ -25,11 +25,8 @@ class UserError(ValueError):
 def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoReturn:
     """Raises a `UserError`: `<what>: expected <expected>, got <got>; <remedy>`.
 
-    Args:
-      what: the file or the argument.
-      expected: the rule that it breaks.
-      got: the actual value.
-      remedy: what to do, as a command that can be pasted where there is one.
+    It is of a file or an argument; the remedy is a command that can be pasted where
+    there is one.
     """
     text = f"{what}: expected {expected}, got {got}"
     error = UserError(f"{text}; {remedy}" if remedy else text)

@@ -26,12 +26,14 @@ def explained(
     path: str | os.PathLike,
     remedy: str = "make room or give another place",
     rule: str = "a place that can be written and has room",
+    kinds: tuple[type[Exception], ...] = (OSError,),
 ) -> Iterator[None]:
-    """Turns an `OSError` at a path into a `UserError` that names it."""
+    """Turns an error of some kinds at a path into a `UserError` that names it."""
     try:
         yield
-    except OSError as error:
-        refuse(path, rule, error.strerror or error, remedy)
+    except kinds as error:
+        why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        refuse(path, rule, why, remedy)
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
@@ -172,9 +174,7 @@ def check_writable(folder: str | os.PathLike) -> None:
 def check_file(path: str | os.PathLike, flag: str) -> None:
     """Raises a `UserError` unless a file can be written, for a command before its work.
 
-    Args:
-      path: of the file; one that is there stays as it is.
-      flag: that gave it.
+    It is named by the flag that gave it; a file that is there stays as it is.
     """
     path = Path(path)
     if path.is_dir():

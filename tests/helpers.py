@@ -129,7 +129,7 @@ def write_run(
     """
     config = default.get_config().to_dict() | fields
     config["data_dir"] = str(build_records(root, 2, (5, 8), labels, levels))
-    task = setup.prepare(config, "devices")
+    task = setup.prepare(config)
     folder = root / "run"
     folder.mkdir()
     workdir.check_config(folder, config, task.fingerprints)

@@ -15,7 +15,6 @@ from seen_jax.evaluation.restored import evaluate, open_batches, restore
 from seen_jax.models.networks import NETWORKS
 from seen_jax.training import setup
 from seen_jax.training.checkpoint import Checkpoints
-from seen_jax.training.step import AXIS
 from tests.helpers import ROOT, build_records
 from tests.training import runs
 
@@ -32,7 +31,7 @@ def data_dir(tmp_path_factory):
 def train(data_dir, path, **fields):
     """Trains as train.py does, and returns the config."""
     config = default.get_config().to_dict() | FIELDS | {"data_dir": data_dir} | fields
-    task = setup.prepare(config, AXIS)
+    task = setup.prepare(config)
     runs.train(task, path)
     return task.config
 

@@ -49,14 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     folder = see_folder.folder_from_arguments(args)
-    builder = Builder(
-        data_dir=args.data_dir,
-        config=args.config,
-        event_dir=folder.event_dir,
-        frame_dir=folder.frame_dir,
-        split_file=folder.split_file,
-        on_problem=folder.on_problem,
-    )
+    names = {name: getattr(folder, name) for name in see_folder.OPTIONS}
+    builder = Builder(data_dir=args.data_dir, config=args.config, **names)
     if builder.data_path.exists() and not args.overwrite:
         if not builder.is_built_from(folder.root):
             rule = f"records of {folder.root}"

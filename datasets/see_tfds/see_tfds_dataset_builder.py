@@ -35,17 +35,11 @@ CLIPS_PER_SHARD = 64  # about 40 MB of the published images
 # Testing first: TFDS runs a Beam pipeline per split, and its second one writes the
 # first split again.
 SUBSET_OF_SPLIT = {"test": "testing", "train": "training"}
-NAME_FEATURES = (*see.METADATA_FIELDS, "take")  # of a record, from the clip's name
 
 
 @dataclasses.dataclass(kw_only=True)
 class SeeConfig(tfds.core.BuilderConfig):
-    """Which split divides the clips.
-
-    Attributes:
-      by_volunteer: divide them so that no volunteer is in both parts, instead of as
-        the split file states.
-    """
+    """Divides clips as the split file states, or with no volunteer in both parts."""
 
     by_volunteer: bool = False
 
@@ -137,7 +131,6 @@ class Builder(tfds.core.ShardBasedBuilder):
           download_dir: where TFDS would put downloads; there are none.
           download_config: its `manual_dir` is the SEE folder, its `beam_runner` and
             `beam_options` choose a Beam pipeline.
-          **kwargs: as for any TFDS builder.
 
         Raises:
           UserError: there is no such folder, or the records to be replaced have other
@@ -153,11 +146,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         )
 
     def check(self, root: Path) -> see_folder.Contents:
-        """Checks the SEE folder at `root` for the parts and the split of this builder.
-
-        Raises:
-          UserError: there is no such folder.
-        """
+        """Checks the SEE folder at `root` for this builder's parts and split."""
         folder = see_folder.SeeFolder(root.expanduser(), **self._names)
         by_volunteer = self.builder_config.by_volunteer
         return see_folder.check(folder, progress=True, by_volunteer=by_volunteer)
@@ -302,7 +291,7 @@ def generate_examples(
                 "intensity_frames": [path.read_bytes() for path in clip.frame_files],
                 "label": clip.annotation.label,
                 # -1 where the name has no such field.
-                **{x: getattr(fields, x, -1) for x in NAME_FEATURES},
+                **{x: getattr(fields, x, -1) for x in (*see.METADATA_FIELDS, "take")},
                 "segment": _segment(clip),
                 "metadata": json.dumps(clip.metadata),
             },

@@ -36,7 +36,6 @@ from seen_jax.files import check_writable
 from seen_jax.staleness import add_reading_arguments
 from seen_jax.training import loop, setup, workdir
 from seen_jax.training.rows import read_rows
-from seen_jax.training.step import AXIS
 
 NUM_PASSES = 5  # over the clips that are left
 
@@ -59,6 +58,7 @@ def fit(args: argparse.Namespace) -> int:
     run = restore(args.run.resolve(), args.step)  # the same by whatever path
     if args.bundle:
         bundle.check_network(run.model)
+    args.data_dir, _ = find_data(run, args.data_dir)
     places = args.data_dir, args.store_dir
     others, test = (open_batches(run, x, *places) for x in ("train", "test"))
     if is_table:
@@ -75,9 +75,8 @@ def fit(args: argparse.Namespace) -> int:
         chosen, left, person = read(clips, others, test, args)
         if not left and args.per_label:
             print("no clips are left to compare with", flush=True)
-        signal = adapt(run, others, chosen, person, args)
-    if signal:
-        return 128 + signal
+        if code := adapt(run, others, test, chosen, person, args):
+            return code
     adapted = restore(args.out)
     if left:
         print(tell(run, adapted, left, others))
@@ -157,12 +156,10 @@ def check_places(args: argparse.Namespace) -> None:
 def read(
     folder: Path, others: Batches, test: Batches, args: argparse.Namespace
 ) -> tuple[Store, Store | None, str]:
-    """Reads the person's clips.
+    """Reads the person's clips in a SEE folder.
 
     Args:
-      folder: in SEE's form.
       others, test: the run's own clips, of its training and its test split.
-      args: of the command.
 
     Returns:
       The clips to adapt to, those that are left, if any, and who it is.
@@ -189,42 +186,33 @@ def read(
 
 
 def adapt(
-    run: Restored, others: Batches, chosen: Store, person: str, args: argparse.Namespace
+    run: Restored,
+    others: Batches,
+    test: Batches,
+    chosen: Store,
+    person: str,
+    args: argparse.Namespace,
 ) -> int:
-    """Trains until it is done, or until a signal asks to stop.
-
-    Args:
-      run: whose weights are adapted.
-      others: of its training clips.
-      chosen, person: as of `read`.
-      args: of the command.
-
-    Returns:
-      0 when done, else the number of the signal.
-    """
+    """Trains a run from `run`'s weights on what `read` returned, as `loop.train`."""
     names, counts = chosen.clips.names, wearer.counts_of(chosen.clips)
     text = f"{number_of(names)} of {person or 'one person'}, {args.clips}"
-    print(f"adapts to {text}: {each_of(counts)}", flush=True)
-    for line in notes_on(counts, args.per_label):
-        print(line, flush=True)
+    lines = [f"adapts to {text}: {each_of(counts)}", *notes_on(counts, args.per_label)]
+    print("\n".join(lines), flush=True)
     check_same(args.out, [*names], counts)
-    places = {"data_dir": args.data_dir or find_data(run)[0]}
-    places |= {"store_dir": args.store_dir} if args.store_dir is not None else {}
-    config = recipe.config_of(run) | places
-    rehearsed = recipe.draw_others(others, config["seed"])
+    config = recipe.config_of(run) | {"data_dir": args.data_dir}
+    if args.store_dir is not None:
+        config["store_dir"] = args.store_dir
+    rehearsed = recipe.draw_others(others)
     print(f"among {number_of(rehearsed.clips)} that {args.run} was trained on")
     mixed = recipe.mix(config, rehearsed, chosen)
-    task = setup.prepare(config, AXIS, mixed)
+    shown = setup.batches_of(config, test.images, test.clips, "eval")
+    task = setup.prepare(config, mixed, shown)
     records = {**task.fingerprints, "wearer": chosen.clips.fingerprint}
     task = replace(task, fingerprints=records)
     weights, origin = start.begin(task, args.out)
     if origin:
         origin["history"] += f", adapted to {text}"
-        origin["wearer"] = {
-            "volunteer": person,
-            "clips": [*names],
-            "per_label": counts,
-        }
+        origin["wearer"] = dict(volunteer=person, clips=[*names], per_label=counts)
     for line in workdir.check_config(args.out, task.config, task.fingerprints, origin):
         print(f"a run that left no checkpoint starts again with {line}")
     return loop.train(task, args.out, weights)
@@ -269,14 +257,9 @@ def tell(run: Restored, adapted: Restored, left: Store, others: Batches) -> str:
     line states.
     """
     batches = setup.batches_of(run.config, left, left.clips, "eval")
-    before, after = (
-        100 * (evaluate(x, batches, NUM_PASSES).argmax(-1) == truth).mean()
-        for truth in [left.clips.label_index]
-        for x in (run, adapted)
-    )
-    text = f"{before:.1f} % right before, {after:.1f} % now"
+    before, after = (share_right(x, batches, NUM_PASSES) for x in (run, adapted))
     verb = "is" if len(left.clips) == 1 else "are"
-    text = f"{number_of(left.clips)} that {verb} left: {text}"
+    text = f"{number_of(left.clips)} that {verb} left: {change_of(before, after)}"
     if known := in_both(left, others.images, others.clips):
         text += (
             f"\n{run.facts['workdir']} was trained on {len(known)} of them: the first "
@@ -286,14 +269,15 @@ def tell(run: Restored, adapted: Restored, left: Store, others: Batches) -> str:
 
 
 def tell_of_others(run: Restored, test: Batches, after: float) -> str:
-    """Formats the share of the test split that is right before and after.
+    """Formats the share of the test split that is right before, and `after`."""
+    before = share_right(run, test, recipe.RECIPE["eval_passes"])
+    return f"{number_of(test.clips)} of the test split: {change_of(before, after)}"
 
-    Args:
-      run: before.
-      test: of its records.
-      after: the WAR of the one after.
-    """
-    predicted = evaluate(run, test, recipe.RECIPE["eval_passes"]).argmax(-1)
-    before = (predicted == test.clips.label_index).mean()
-    figures = f"{100 * before:.1f} % right before, {100 * after:.1f} % now"
-    return f"{number_of(test.clips)} of the test split: {figures}"
+
+def share_right(run: Restored, batches: Batches, num_passes: int) -> float:
+    predicted = evaluate(run, batches, num_passes).argmax(-1)
+    return (predicted == batches.clips.label_index).mean()
+
+
+def change_of(before: float, after: float) -> str:
+    return f"{100 * before:.1f} % right before, {100 * after:.1f} % now"

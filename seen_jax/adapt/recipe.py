@@ -60,14 +60,9 @@ def config_of(restored: Restored) -> dict[str, Any]:
     }
 
 
-def draw_others(batches: Batches, seed: int) -> Store:
-    """Draws the clips that are rehearsed, and copies their frames into memory.
-
-    Args:
-      batches: of the run's training clips.
-      seed: of the drawing.
-    """
-    rows = even_rows(batches.clips.label_index, NUM_WINDOWS, seed)
+def draw_others(batches: Batches) -> Store:
+    """Draws the clips that are rehearsed of a run's training clips, into memory."""
+    rows = even_rows(batches.clips.label_index, NUM_WINDOWS, batches.seed)
     return gather(batches.images, batches.clips.take(np.unique(rows)))
 
 
@@ -76,8 +71,7 @@ def mix(config: Mapping[str, Any], others: Store, wearer: Store) -> Batches:
 
     Args:
       config: of `config_of`.
-      others: of `draw_others`.
-      wearer: the person's clips, of the same labels.
+      others, wearer: of `draw_others`, and the person's clips, of the same labels.
     """
     seed, store = config["seed"], join(others, wearer)
     parts = [

@@ -25,11 +25,7 @@ from seen_jax.recording_table import read_table
 
 
 def find(clips: Path) -> tuple[Path, bool]:
-    """Returns the SEE folder or the table of clips, and whether it is the latter.
-
-    Raises:
-      UserError: there is neither.
-    """
+    """Returns the SEE folder or the table of clips, and whether it is the latter."""
     if (clips / recordings.SPLIT_FILE).is_file():
         return clips, False
     table = clips / CLIPS if clips.is_dir() else clips
@@ -42,12 +38,7 @@ def find(clips: Path) -> tuple[Path, bool]:
 
 
 def cut(table: Path, out: Path, frames_per_s: float, **options: Any) -> None:
-    """Cuts the clips of a table into a SEE folder, all for training.
-
-    Args:
-      table, out, **options: as of `recordings.write_folder`, errors too.
-      frames_per_s: of the frames that the network was trained on.
-    """
+    """Cuts a table's clips by `recordings.write_folder`, all for training."""
     period_us = _period_us(frames_per_s)
     recordings.write_folder(table, out, period_us=period_us, divided=False, **options)
     for line in recordings.notes(out):
@@ -64,12 +55,8 @@ def check_table(
 ) -> None:
     """Raises what `read` would for the clips, before they are cut, with their lines.
 
-    Rows that are not valid are left to `recordings.write_folder`, which lists them.
-
-    Args:
-      table: of clips.
-      crop: of rows without one.
-      labels, setting, frames_per_s, volunteer: as of `read`.
+    Rows that are not valid are left to `recordings.write_folder`, which lists them;
+    `crop` is of rows without one.
     """
     rows, _ = read_table(table, crop)
     if not rows:
@@ -98,13 +85,9 @@ def read(
     frames_per_s: float,
     volunteer: str | None = None,
 ) -> tuple[list[Clip], str]:
-    """Reads one person's clips.
+    """Reads one person's clips in a SEE folder, for a network of labels and so on.
 
     Args:
-      folder: in SEE's form.
-      labels: that the network knows.
-      setting: of its windows.
-      frames_per_s: of the frames that it was trained on.
       volunteer: whose clips; None: there is only one.
 
     Returns:
@@ -123,7 +106,10 @@ def read(
     for clip in contents.clips.values():
         by_person.setdefault(str(clip.metadata.get("volunteer", "")), []).append(clip)
     volunteer = _whose(folder, by_person, volunteer)
-    clips = [_labelled(folder, clip, labels) for clip in by_person[volunteer]]
+    clips = []
+    for clip in by_person[volunteer]:
+        label = _known(folder, clip.annotation.label, labels)
+        clips.append(replace(clip, annotation=replace(clip.annotation, label=label)))
     lengths = {x.name: x.annotation.end - x.annotation.start for x in clips}
     short = {name: n for name, n in lengths.items() if n < setting.span}
     if short:
@@ -151,11 +137,6 @@ def _whose(place: Path, people: Iterable[str], volunteer: str | None) -> str:
 def _refuse_short(place: str, setting: Setting, length: object) -> NoReturn:
     rule = f"{setting.span} frames or more, a window of {setting}"
     refuse(place, rule, length, "record longer clips, or leave them out")
-
-
-def _labelled(folder: Path, clip: Clip, labels: Sequence[str]) -> Clip:
-    label = _known(folder, clip.annotation.label, labels)
-    return replace(clip, annotation=replace(clip.annotation, label=label))
 
 
 def _known(place: object, text: str, labels: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 from absl import logging
@@ -22,88 +23,112 @@ from seen_jax.models.precision import PRODUCTS
 from seen_jax.protocol import NUM_PASSES
 
 E4_S3 = Setting(4, 3)
-NETWORK = {"device": "cpu", "precision": "float32", "setting": E4_S3, "batch_size": 32}
-PAIR = NETWORK | {"workdir": None, "rounds": 15, "seconds": 1.0}
-DATA = {"data_dir": None, "dataset": "published"}
+PAIR = {  # commands of `side_by_side`; the module of others has their name
+    "step": "a step of training",
+    "forward": "predicting a batch",
+    "latency": "predicting one window",
+}
 GROWTH = ["frames", "batch", "predicted", "clips", "devices"]
 
-# Command: what it measures. Its module has its name, or is `side_by_side`.
-COMMANDS = {
-    "step": "a step of training, against plain PyTorch",
-    "forward": "predicting a batch, against plain PyTorch",
-    "latency": "predicting one window, against plain PyTorch",
-    "epochs": "a whole training and evaluation from the device's memory",
-    "scale": "a step of training, by frames, batch, clips and devices",
-    "runtime": "a bundle's programs and a plain network, one window at a time",
-    "spikes": "a window's time by spike rate, the kernel in C beside dense programs",
-    "data": "windows per second from the store, the records and plain Pillow",
-    "evaluation": "seconds of an evaluation of a run, by stage",
-    "adapt": "WAR of people whom a run is adapted to, by the number of their clips",
-    "torch_training": "accuracy after the same training in JAX and in plain PyTorch",
-}
-OF_TWO = {  # what `side_by_side` measures: its options and their defaults
-    "step": PAIR | {"devices": 1, "clips": 0},
-    "forward": PAIR,
-    "latency": PAIR | {"batch_size": 1},
-}
-OF_ONE = {
-    "epochs": NETWORK
-    | {"setting": [E4_S3], "train_clips": 1638, "test_clips": 767, "epochs": 180}
-    | {"passes": NUM_PASSES, "rounds": 3, "ceiling_size": 4096},
-    "scale": {"only": GROWTH, "device": "cpu", "rounds": 5, "seconds": 1.0},
-    "runtime": {"bundle": None, **DATA, "backends": None, "rounds": 15, "seconds": 0.5}
-    | {"seconds_at_30": 60.0},
-    "spikes": {"bundle": None, **DATA, "rounds": 15, "seconds": 0.25},
-    "data": DATA
-    | {"setting": E4_S3, "clips": see.NUM_CLIPS, "rounds": 7, "seconds": 1.0},
-    "evaluation": {"workdir": None, "split": "test", "passes": NUM_PASSES},
-    "adapt": {"run": None, "wearers": None, "most": 3, "draws": 2, "passes": 3}
-    | {"data_dir": None},
-    "torch_training": {"data_dir": None, "dataset": "by_volunteer", "setting": E4_S3}
-    | {"batch_size": 8, "epochs": 10, "seeds": 3, "passes": NUM_PASSES},
-}
-FOLDER = {"type": Path}
-WEARERS = "a SEE folder of people whom the run has not seen; default: its test split"
-FEW = "at the published 32, 10 epochs of so few clips are too few steps to leave chance"
-OPTIONS = {  # of every command that has it, or of one
-    "backends": {"nargs": "+", "help": "default: all of the bundle's formats"},
-    "bundle": FOLDER | {"required": True},
-    "ceiling_size": {"help": "rows of a product"},
-    "data_dir": FOLDER | {"help": "default: simulates some clips"},
-    "adapt data_dir": {"help": "where RUN's records are; default: there"},
-    "data clips": {"least": 0, "help": "of the drawn store, 2 GB; 0: the data's own"},
-    "step clips": {"least": 0, "help": "in the device's memory; 0: the batch is sent"},
-    "dataset": {"choices": ("by_volunteer", "published")},
-    "device": {"choices": ("cpu", "gpu")},
-    "devices": {"help": "of the CPU, virtual"},
-    "epochs epochs": {"least": 2},
-    "most": {"help": "the most clips of a label that are adapted to"},
-    "only": {"nargs": "+", "choices": GROWTH},
-    "precision": {"choices": PRODUCTS, "help": "here; plain: float32"},
-    "run": FOLDER | {"required": True, "help": "folder of a run"},
-    "seconds": {"help": "per measurement"},
-    "seconds_at_30": {"help": "of a replay at 30 frames/s"},
-    "setting": {"type": Setting.parse},
-    "epochs setting": {"type": Setting.parse, "nargs": "+"},
-    "torch_training batch_size": {"help": FEW},
-    "wearers": FOLDER | {"help": WEARERS},
-    "workdir": FOLDER | {"help": "a run, whose weights and training clips are taken"},
-    "evaluation workdir": FOLDER | {"required": True, "help": "folder of a run"},
-}
+
+def add_commands(commands) -> None:
+    """Adds the commands and their options to a parser's subparsers."""
+
+    def new(name, what, **counts):
+        parser = commands.add_parser(name, help=what, description=f"Measures {what}.")
+        parser.add_argument("--json", action="store_true")
+        if name in ("spikes", "adapt"):
+            parser.add_argument("--plot", type=Path, metavar="FILE.png")
+        for option, default in counts.items():
+            add_option(parser, option, default)
+        return partial(add_option, parser)
+
+    def add_network(add, batch_size):
+        add("device", "cpu", choices=("cpu", "gpu"))
+        add("precision", "float32", "here; plain: float32", choices=PRODUCTS)
+        add("batch_size", batch_size)
+
+    def add_data(add, dataset="published"):
+        add("data_dir", None, "default: simulates some clips")
+        add("dataset", dataset, choices=("by_volunteer", "published"))
+
+    for name, what in PAIR.items():
+        add = new(name, f"{what}, against plain PyTorch", rounds=15)
+        add_network(add, 1 if name == "latency" else 32)
+        add("setting", E4_S3)
+        add("workdir", None, "a run, whose weights and training clips are taken")
+        add("seconds", 1.0, "per measurement")
+        if name == "step":
+            add("devices", 1, "of the CPU, virtual")
+            add("clips", 0, "in the device's memory; 0: the batch is sent", least=0)
+
+    what = "a whole training and evaluation from the device's memory"
+    shown = {"train_clips": 1638, "test_clips": 767, "passes": NUM_PASSES}
+    add = new("epochs", what, rounds=3, **shown)
+    add_network(add, 32)
+    add("setting", [E4_S3], type=Setting.parse, nargs="+")
+    add("epochs", 180, least=2)
+    add("ceiling_size", 4096, "rows of a product")
+
+    what = "a step of training, by frames, batch, clips and devices"
+    add = new("scale", what, rounds=5)
+    add("seconds", 1.0, "per measurement")
+    add("only", GROWTH, nargs="+", choices=GROWTH)
+    add("device", "cpu", choices=("cpu", "gpu"))
+
+    what = "a bundle's programs and a plain network, one window at a time"
+    add = new("runtime", what, rounds=15)
+    add("seconds", 0.5, "per measurement")
+    add("bundle", required=True)
+    add_data(add)
+    add("backends", None, "default: all of the bundle's formats", type=str, nargs="+")
+    add("seconds_at_30", 60.0, "of a replay at 30 frames/s")
+
+    what = "a window's time by spike rate, the kernel in C beside dense programs"
+    add = new("spikes", what, rounds=15)
+    add("seconds", 0.25, "per measurement")
+    add("bundle", required=True)
+    add_data(add)
+
+    what = "windows per second from the store, the records and plain Pillow"
+    add = new("data", what, rounds=7)
+    add("seconds", 1.0, "per measurement")
+    add_data(add)
+    add("setting", E4_S3)
+    add("clips", see.NUM_CLIPS, "of the drawn store, 2 GB; 0: the data's own", least=0)
+
+    what = "seconds of an evaluation of a run, by stage"
+    add = new("evaluation", what, passes=NUM_PASSES)
+    add("workdir", None, "folder of a run", required=True)
+    add("split", "test")
+
+    what = "WAR of people whom a run is adapted to, by the number of their clips"
+    add = new("adapt", what, draws=2, passes=3)
+    add("run", None, "folder of a run", required=True)
+    add("wearers", None, "a SEE folder of new people; default: the run's test split")
+    add("most", 3, "the most clips of a label that are adapted to")
+    add("data_dir", None, "where RUN's records are; default: there")
+
+    what = "accuracy after the same training in JAX and in plain PyTorch"
+    add = new("torch_training", what, epochs=10, seeds=3, passes=NUM_PASSES)
+    add_data(add, "by_volunteer")
+    add("setting", E4_S3)
+    add("batch_size", 8, "at the published 32, so few clips are too few steps")
 
 
-def add_option(parser, command: str, name: str, default) -> None:
-    """Adds an option: an integer, seconds, or what `OPTIONS` says."""
-    given = dict(OPTIONS.get(f"{command} {name}", OPTIONS.get(name, {})))
-    least = given.pop("least", 1)
-    if isinstance(default, int):
+def add_option(parser, name: str, default=None, text="", least=1, **given) -> None:
+    """Adds an option, whose type follows from its default if `given` has none."""
+    if default is None:
+        given = {"type": Path} | given
+    elif isinstance(default, int):
         given["type"] = number(int, least, f"an integer of at least {least}")
-    if isinstance(default, float):
+    elif isinstance(default, float):
         given["type"] = number(float, 0, "seconds, 0 or more")
+    elif isinstance(default, Setting):
+        given["type"] = Setting.parse
     if default is not None:
-        texts = given.get("help"), "default: %(default)s"
-        given["help"] = "; ".join(filter(None, texts))
-    parser.add_argument(f"--{name}", default=default, **given)
+        text = "; ".join(filter(None, (text, "default: %(default)s")))
+    parser.add_argument(f"--{name}", default=default, help=text, **given)
 
 
 def number(kind: type, least: int, rule: str):
@@ -125,20 +150,13 @@ def main(argv: list[str] | None = None) -> int:
         description="Measures this program side by side with a plain one.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, options in (OF_TWO | OF_ONE).items():
-        what = COMMANDS[name]
-        one = commands.add_parser(name, help=what, description=f"Measures {what}.")
-        for option, default in options.items():
-            add_option(one, name, option, default)
-        one.add_argument("--json", action="store_true")
-        if name in ("spikes", "adapt"):
-            one.add_argument("--plot", type=Path, metavar="FILE.png")
+    add_commands(commands)
     args = parser.parse_args(argv)
     if getattr(args, "plot", None) is not None:
         check_file(args.plot, "--plot")
     logging.set_verbosity(logging.ERROR)  # Orbax warns that a run is only read
     try:  # each command has its own dependencies: the model's run without grain
-        module = "side_by_side" if args.command in OF_TWO else args.command
+        module = "side_by_side" if args.command in PAIR else args.command
         command = importlib.import_module(f"seen_jax.benchmarks.{module}")
         result = command.measure(args)
     except ModuleNotFoundError as error:

@@ -26,12 +26,13 @@ from matplotlib.figure import Figure
 from seen_jax import memory, metrics, protocol, see_folder
 from seen_jax.adapt import recipe
 from seen_jax.benchmarks import timing
+from seen_jax.data.batches import Batches
 from seen_jax.data.clips import Clips
 from seen_jax.data.mixed import from_files, gather
 from seen_jax.data.store import Store
 from seen_jax.errors import counted, refuse
 from seen_jax.evaluation import statistics
-from seen_jax.evaluation.restored import Restored, find_data, open_batches, restore
+from seen_jax.evaluation.restored import Restored, open_batches, restore
 from seen_jax.training import setup, state
 from seen_jax.training import step as step_lib
 
@@ -55,12 +56,10 @@ def measure(args: Namespace) -> dict[str, Any]:
         remedy = "give --most=1, or --wearers=SEE with more clips of each"
         got = f"none of {len(of_person)}"
         refuse(args.wearers or args.run, rule, got, remedy)
-    config = recipe.config_of(run) | {"data_dir": args.data_dir or find_data(run)[0]}
-    adapt = make_adapt(run, config, recipe.draw_others(train, config["seed"]))
+    adapt = make_adapt(run, recipe.draw_others(train), test)
     right = make_right(run, args.passes)
-    others, others_rows = right(run.variables, test.images, test.clips), {}
-    if args.wearers is None:
-        others_rows = of_person
+    others = right(run.variables, test.images, test.clips)
+    others_rows = of_person if args.wearers is None else {}
     shares, units, changes, seconds = [], [], [], []
     for number, person in enumerate(people):
         for draw in range(args.draws):
@@ -136,11 +135,12 @@ def divide(
 
 
 def make_adapt(
-    run: Restored, config: dict[str, Any], others: Store
+    run: Restored, others: Store, test: Batches
 ) -> Callable[[Store], Variables]:
     """Returns a function of clips: the variables that `seen adapt` would train."""
+    config = recipe.config_of(run)
     first = recipe.mix(config, others, others)  # of which the length alone counts
-    task = setup.prepare(config, step_lib.AXIS, first)
+    task = setup.prepare(config, first, test)
     take_step = step_lib.make_train_step(task.step)
     opt_state = jax.device_get(jax.jit(task.optimizer.init)(run.variables["params"]))
     begun = state.TrainState(np.int32(0), **run.variables, opt_state=opt_state)
@@ -194,11 +194,9 @@ def curve(
 def interval_of(
     values: np.ndarray, units: Sequence[str], num_clips: int | None = None
 ) -> dict[str, float | None]:
-    """Returns a mean with its interval over units; None where there is none.
+    """Returns the mean of values (M,) with its interval over units (M,), if any.
 
     Args:
-      values: (M,) shares or differences.
-      units: (M,) whose they are.
       num_clips: that shares rest on; None of differences.
     """
     members = {metrics.WAR: np.ones(len(values), bool)}

@@ -32,8 +32,6 @@ def draw_store(num_clips: int, seed: int, num_frames: int | None = None) -> Stor
     """Draws a store in memory, with SEE's lengths, means and standard deviations.
 
     Args:
-      num_clips: of its table.
-      seed: of all that is drawn.
       num_frames: that are kept, for who repeats them where they are needed; None keeps
         those of all clips, 0.9 MB per clip.
     """

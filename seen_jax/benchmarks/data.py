@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from seen_jax import memory
 from seen_jax.benchmarks import timing
 from seen_jax.benchmarks.clips import decode_rgb, draw_store, open_data
 from seen_jax.data.batches import Batches
@@ -50,6 +51,7 @@ def way(images: Store | Records, setting: Setting) -> timing.Way:
 
 def measure(args: Namespace) -> dict[str, Any]:
     """Measures every way to load windows."""
+    memory.keep_freed()
     with open_data(args.data_dir, args.dataset, 24) as data_dir:
         records = open_records(data_dir, "train", args.dataset)
         store = draw_store(args.clips, 0) if args.clips else open_store(records)

@@ -65,12 +65,15 @@ def measure_setting(args: Namespace, setting: Setting) -> dict[str, Any]:
     training = Here(weights, train, args.precision, frames)
     first_s = seconds(training.epoch)
     set_up_s = time.perf_counter() - began
-    files = draw_jpegs(NUM_FILES), setting.num_event_frames
-    loaded = partial(programs.load_windows, *files), args.train_clips, args.batch_size
+    load = partial(
+        programs.load_windows, draw_jpegs(NUM_FILES), setting.num_event_frames
+    )
     ways = {
         HERE: training.epoch,
         RESIDENT: Plain(weights, train, device).epoch,
-        LOADING: programs.loading_epochs(weights, *loaded, device),
+        LOADING: programs.loading_epochs(
+            weights, load, args.train_clips, args.batch_size, device
+        ),
     }
     if args.device == "gpu":
         tf32 = torch.backends.cudnn.flags(enabled=True, allow_tf32=True)  # its default
@@ -132,11 +135,11 @@ def work(training: Here) -> dict[str, float | None]:
     """
     compiled = step.parallel(training.step, training.devices)
     inputs = training.state, step.shard(training.batches.batch(0), 1)
-    work = {"flops": 2.0 * count_macs(compiled, *inputs), "bytes": None}
+    num_bytes = None
     if training.devices[0].platform != "cpu":
         costs = compiled.lower(*inputs).compile().cost_analysis() or {}
-        work["bytes"] = costs.get("bytes accessed")
-    return work
+        num_bytes = costs.get("bytes accessed")
+    return {"flops": 2.0 * count_macs(compiled, *inputs), "bytes": num_bytes}
 
 
 def ceilings(precision: str, size: int) -> dict[str, float]:

@@ -39,8 +39,6 @@ class Here:
     """This project's training; its `state` is replicated.
 
     Args:
-      weights: to start from.
-      batches: to train on.
       precision: as of `network`.
       frames: of the batches' store, on the devices; None sends batches from the host.
       devices: None takes the first one.

@@ -120,11 +120,18 @@ def make_calls(weights: Weights, batches: Batches, args: Namespace) -> Calls:
         devices = jax.local_devices()[: args.devices]
         frames = place_tiled(batches.images, devices) if args.clips else None
         training = programs.Here(weights, batches, args.precision, frames, devices)
-        if not args.clips:  # the first batch again and again, which waits on the host
-            batches.iterate = lambda start, stop: [batch] * (stop - start)
+        take_step = step.make_train_step(training.step, devices)
+
+        def train_step():
+            if args.clips:
+                return programs.mean_loss(training.start(1))
+            # The first batch again and again, which waits on the host.
+            training.state, sums = take_step(training.state, batch)
+            return programs.mean_loss([sums])
+
         return {
             PLAIN: lambda: torch_seen.train_step(plain, optimizer, *rgb, labels).cpu(),
-            HERE: lambda: programs.mean_loss(training.start(1)),
+            HERE: train_step,
         }
     dtype = weights["fc1.weight"].dtype
     event = images.normalise_events(batch["event_frames"], dtype)

@@ -44,10 +44,13 @@ def make_kernels(bundle: Path) -> dict[float, seen_runtime.Kernel]:
         remedy = "install gcc or clang, and name it in CC"
         refuse("the kernel", "a C compiler", error, remedy)
     folded = seen_runtime.read_folded(str(bundle), loaded.manifest)
-    of = library, folded, loaded.lengths[0]
     own = seen_runtime.constants(loaded.manifest)
-    thresholds = (own["threshold"] * x for x in MULTIPLES)
-    return {x: seen_runtime.Kernel(*of, **own | {"threshold": x}) for x in thresholds}
+    kernels = {}
+    for threshold in (own["threshold"] * x for x in MULTIPLES):
+        changed = own | {"threshold": threshold}
+        length = loaded.lengths[0]
+        kernels[threshold] = seen_runtime.Kernel(library, folded, length, **changed)
+    return kernels
 
 
 def spike_rates(
@@ -63,8 +66,7 @@ def spike_rates(
 def crossing(points: list[tuple[float, float]], dense: float) -> float | None:
     """Returns the rate at which the kernel becomes slower than dense programs.
 
-    Args:
-      points: rates, ascending, and the kernel's time; straight lines between them.
+    Straight lines join the points: rates, ascending, and the kernel's time at each.
     """
     for (rate, time), (next_rate, next_time) in pairwise(points):
         if time <= dense < next_time:

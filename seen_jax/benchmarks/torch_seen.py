@@ -149,8 +149,8 @@ def restore(state_dict: Mapping[str, np.ndarray], device: str = "cpu") -> SEEN:
 
 def recipe(network: SEEN) -> tuple[Optimizer, LRScheduler]:
     """Returns the optimiser, and the schedule, which steps after every epoch."""
-    rates = LEARNING_RATE, MOMENTUM, 0, WEIGHT_DECAY  # no dampening
-    optimizer = SGD(network.parameters(), *rates)
+    rule = {"momentum": MOMENTUM, "weight_decay": WEIGHT_DECAY}
+    optimizer = SGD(network.parameters(), LEARNING_RATE, **rule)
     return optimizer, ExponentialLR(optimizer, LEARNING_RATE_DECAY)
 
 
@@ -160,13 +160,11 @@ def inputs(network: SEEN, *both: Tensor) -> list[Tensor]:
     Args:
       both: event and intensity frames, levels 0 to 255; grey (B, T, H, W), or RGB.
     """
-    statistics = (
-        (see.EVENT_MEAN, see.EVENT_STD),
-        (see.INTENSITY_MEAN, see.INTENSITY_STD),
-    )
+    means = see.EVENT_MEAN, see.INTENSITY_MEAN
+    stds = see.EVENT_STD, see.INTENSITY_STD
     scaled = (
         (x.to(network.fc1.weight) / 255 - mean) / std
-        for x, (mean, std) in zip(both, statistics, strict=True)
+        for x, mean, std in zip(both, means, stds, strict=True)
     )
     return [rgb(x) if x.ndim == 4 else x for x in scaled]
 

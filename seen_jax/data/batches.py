@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:  # a store's windows are read where TFDS is absent too
     from seen_jax.data.records import Records
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """What an epoch shows, or a pass of an evaluation; S is its number of batches.
 
     Attributes:
@@ -43,9 +41,6 @@ class Batches:
     """Numbered batches without end: batch i belongs to epoch i // len(batches).
 
     Args:
-      images: of the clips, a `Store` or `Records`.
-      clips: the table, or a part of it.
-      setting: the frames of a window.
       batch_size: rows of a batch over all processes; at most one epoch is a batch.
       seed: 0 to 2**64 - 1.
       purpose: "train" shuffles the clips anew in every epoch; "eval" shows them in the
@@ -131,7 +126,9 @@ class Batches:
           (R,) int32, mask (R,) bool, clip (R,) int32.
         """
         clip, mask, event_index = self._rows_of(number)
-        event_frames, intensity_frames = self._windows(clip, event_index)
+        event_frames, intensity_frames = self.images.windows(
+            self.clips, clip, event_index, self.places
+        )
         return {
             "event_frames": event_frames,
             "intensity_frames": intensity_frames,
@@ -161,7 +158,8 @@ class Batches:
 
     def first_windows(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the first pass's windows of clips (N,): uint8 (N, T or I, H, W)."""
-        return self._windows(clip, self._first_index(clip))
+        event_index = self._first_index(clip)
+        return self.images.windows(self.clips, clip, event_index, self.places)
 
     def first_films(
         self, clip: np.ndarray
@@ -188,20 +186,9 @@ class Batches:
 
     def _rows_of(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, place = divmod(number, len(self))
-        plan = self._cached_plan(epoch)
-        each = (plan.clip, plan.mask, plan.event_index)
-        return tuple(x[place, self._rows] for x in each)
+        return tuple(x[place, self._rows] for x in self._cached_plan(epoch))
 
-    def _windows(self, clip, event_index):
-        return self.images.windows(self.clips, clip, event_index, self.places)
-
-    def iterate(
-        self,
-        start: int = 0,
-        stop: int = sys.maxsize,
-        num_threads: int = 2,
-        num_ahead: int = 8,
-    ) -> Any:
+    def iterate(self, start: int = 0, stop: int = sys.maxsize) -> Any:
         """Returns a grain iterator over batches start to stop - 1, read ahead.
 
         `get_state()` gives a small dict that JSON can hold; `set_state` with it, on an
@@ -209,8 +196,6 @@ class Batches:
         """
         import grain  # only here: the rest runs without it
 
-        options = grain.ReadOptions(
-            num_threads=num_threads, prefetch_buffer_size=num_ahead
-        )
+        options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
         numbers = grain.MapDataset.range(start, stop)
         return iter(numbers.map(self.batch).to_iter_dataset(options))

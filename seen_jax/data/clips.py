@@ -62,15 +62,12 @@ class Clips:
     def take(self, indices: np.ndarray | Sequence[int]) -> Clips:
         """Returns a table of some of the clips, in the order of `indices` (M,)."""
         indices = np.asarray(indices, np.intp)
+        arrays = ("label_index", "segments", "numbers", "num_frames", "first_rows")
         return replace(
             self,
             names=tuple(self.names[i] for i in indices),
-            label_index=self.label_index[indices],
-            segments=self.segments[indices],
             metadata={name: x[indices] for name, x in self.metadata.items()},
-            numbers=self.numbers[indices],
-            num_frames=self.num_frames[indices],
-            first_rows=self.first_rows[indices],
+            **{name: getattr(self, name)[indices] for name in arrays},
         )
 
     def rows(self, clip: np.ndarray, event_index: np.ndarray) -> np.ndarray:
@@ -111,7 +108,6 @@ def from_index(
 
     Args:
       index: names, segments, labels, num_frames (N each) and metadata (field to N).
-      labels: K class names in class-index order.
       **provenance: the attributes of `Clips` from `split` on.
     """
     lengths = np.array(index["num_frames"], np.int32)
@@ -158,18 +154,12 @@ def hold_out(clips: Clips, num_volunteers: int) -> tuple[Clips, Clips]:
 
 
 def counts_text(
-    num_clips: int,
-    num_left_out: int = 0,
-    num_dropped: Sequence[int] = (0, 0),
-    num_short: int = 0,
+    num_clips: int, num_left_out: int, num_dropped: Sequence[int], num_short: int
 ) -> str:
-    """Formats how many clips there are, and what a reader would not expect.
+    """Formats how many clips are used, and what a reader would not expect.
 
-    Args:
-      num_clips: that are used.
-      num_left_out: for their problems.
-      num_dropped: event and intensity frames that the build dropped, as published.
-      num_short: clips shorter than a window.
+    Clips are left out for their problems; event and intensity frames are dropped by the
+    build, as published; a short clip is shorter than a window.
     """
     parts = [counted(num_clips, "clip", ",")]
     if num_left_out:

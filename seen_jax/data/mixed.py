@@ -27,12 +27,9 @@ if TYPE_CHECKING:  # TFDS is not needed where the clips are files
 def from_files(
     clips: Sequence[Clip], labels: Sequence[str], frames_per_s: float, source: str
 ) -> Store:
-    """Decodes all images of clips of a SEE folder.
+    """Decodes all images of clips of a SEE folder that was checked.
 
-    Args:
-      clips: of a folder that was checked, whose labels are among `labels`.
-      labels: K class names in class-index order.
-      frames_per_s, source: of the folder.
+    Their labels are among `labels`, which are K names in class-index order.
     """
     index = {
         "names": [clip.name for clip in clips],
@@ -60,12 +57,7 @@ def _decode(clip: Clip) -> list[np.ndarray]:
 
 
 def gather(images: Store | Records, clips: Clips) -> Store:
-    """Copies all frames of clips into memory, 0.9 MB for one of SEE.
-
-    Args:
-      images: of the clips.
-      clips: the table, or a part of it.
-    """
+    """Copies all frames of clips into memory, 0.9 MB for one of SEE."""
     lengths = clips.num_frames
     frames = [
         images.windows(clips, np.array([i]), np.arange(n)[None], range(n))
@@ -111,10 +103,6 @@ def in_both(store: Store, images: Store | Records, clips: Clips) -> list[str]:
 
     Names alone prove nothing, since every simulated set has the same ones: the frames
     of clips with the same name are compared, as many as both have.
-
-    Args:
-      store: of clips whose rows are its own.
-      images, clips: the others.
     """
     places = {name: i for i, name in enumerate(clips.names)}
 
@@ -132,15 +120,8 @@ def in_both(store: Store, images: Store | Records, clips: Clips) -> list[str]:
 def even_rows(label_index: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draws rows of a table, equally many of each label, give or take one.
 
-    A clip is drawn again only after all others of its label were.
-
-    Args:
-      label_index: (N,) of the clips.
-      count: of rows.
-      seed: 0 or more.
-
-    Returns:
-      (count,) integers.
+    A clip is drawn again only after all others of its label were. From labels (N,) to
+    rows (count,).
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     present = rng.permutation(np.unique(label_index))

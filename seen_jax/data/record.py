@@ -15,13 +15,7 @@ KINDS = ("event", "frame")  # the folders of a SEE folder
 
 @dataclass(frozen=True)
 class Record:
-    """One clip.
-
-    Attributes:
-      name: of the clip.
-      event_jpegs, frame_jpegs: JPEG files of the event and the intensity frames, in
-        order and equal in number.
-    """
+    """One clip: JPEG files of its event and its intensity frames, in order."""
 
     name: str
     event_jpegs: tuple[bytes, ...]
@@ -33,10 +27,6 @@ class Record:
 
     def decode(self, kind: str, numbers: Sequence[int]) -> np.ndarray:
         """Decodes frames: (len(numbers), H, W) uint8.
-
-        Args:
-          kind: one of `KINDS`.
-          numbers: of the frames, from 0.
 
         Raises:
           UserError: an image is missing or is not a JPEG; names the clip and the frame.

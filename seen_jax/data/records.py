@@ -7,8 +7,6 @@ same clip wherever the dataset was built.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import hashlib
 import json
 import os
@@ -34,10 +32,6 @@ class Records:
 
     Random access from several threads is safe, and a copy sent to another process
     opens the files anew.
-
-    Attributes:
-      directory: of the dataset.
-      clips: the table of clips.
     """
 
     def __init__(self, directory: Path, split: str):
@@ -91,27 +85,12 @@ class Records:
         places: Sequence[int],
     ) -> tuple[np.ndarray, np.ndarray]:
         """Decodes the frames that windows show, and no others; as `Store.windows`."""
-        _keep_freed_memory()
         event_frames, intensity_frames = [], []
         for number, frames in zip(clips.numbers[clip], event_index, strict=True):
             record = self[number]
             event_frames.append(record.decode("event", frames))
             intensity_frames.append(record.decode("frame", frames[[*places]]))
         return np.stack(event_frames), np.stack(intensity_frames)
-
-
-@functools.cache
-def _keep_freed_memory() -> None:
-    """Lets this process keep the memory of a record for the next one.
-
-    A record of SEE takes half a megabyte, several times over while it is read. glibc
-    returns blocks of that size to the kernel, and getting them back page by page costs
-    a sixth of the time that a window takes.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # other C libraries have none
-        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, bytes: its largest value
-        mallopt(-1, 128 << 20)  # M_TRIM_THRESHOLD, bytes
 
 
 def open_records(
@@ -122,7 +101,6 @@ def open_records(
     Args:
       data_dir: the DATA_DIR that was given to the build, or the directory of one built
         config and version below it (`DATA_DIR/see_tfds/published/1.0.0`).
-      split: `train` or `test`.
       config: `published` or `by_volunteer`, where `data_dir` does not say it.
 
     Raises:

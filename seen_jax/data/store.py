@@ -36,13 +36,7 @@ FEW_CLIPS = 64  # decoded by this process: another would cost more than it saves
 
 @dataclass(frozen=True)
 class Store:
-    """Decoded frames of a split.
-
-    Attributes:
-      clips: the table of the split's clips.
-      path: the file.
-      event_frames, intensity_frames: (frames, H, W) uint8, mapped, not in memory.
-    """
+    """The frames of a split, (frames, H, W) uint8 of each kind, mapped from disk."""
 
     clips: Clips
     path: Path
@@ -59,8 +53,7 @@ class Store:
         """Returns event frames (B, T, H, W) and intensity frames (B, I, H, W), uint8.
 
         Args:
-          clips: the table of this store's clips.
-          clip: (B,) integers, rows of that table.
+          clip: (B,) integers, rows of `clips`, which are of this store.
           event_index: (B, T) integers, frame numbers within each clip.
           places: of the I intensity frames among the T (`windows.intensity_places`).
         """
@@ -89,7 +82,8 @@ def open_store(
     directory = Path(records.directory if directory is None else directory)
     clips = records.clips
     path = directory / f"decoded-{clips.split}-{clips.fingerprint[:16]}.npy"
-    shape = (2, _num_frames(clips), see.INPUT_SIZE, see.INPUT_SIZE)
+    num_frames = int(clips.num_frames.sum())
+    shape = (2, num_frames, see.INPUT_SIZE, see.INPUT_SIZE)
     frames = _mapped(path, shape)
     if frames is None:
         remedy = (
@@ -108,11 +102,6 @@ def open_store(
                     frames = _mapped(path, shape)
     assert frames is not None
     return Store(clips, path, frames[0], frames[1])
-
-
-def _num_frames(clips: Clips) -> int:
-    """Returns the number of frames of all clips, each kind."""
-    return int(clips.first_rows[-1] + clips.num_frames[-1])
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -142,9 +131,8 @@ def _build(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with new_file(path) as building:
         np.lib.format.open_memmap(building, "w+", np.uint8, shape)
-        decoding = pickle.dumps(_Decoding(records, building))
         for _ in map_in_processes(
-            functools.partial(_decode, decoding),
+            functools.partial(_decode, pickle.dumps((records, building))),
             range(len(records)),
             f"decode {records.clips.split}",
             num_workers,
@@ -158,36 +146,24 @@ def _build(
                 old.unlink()
 
 
-@dataclass(frozen=True)
-class _Decoding:
-    """The work of one build, of which every worker process gets a copy."""
-
-    records: Records
-    file: Path
-
-    def decode(self, clip: int) -> None:
-        """Writes one clip's frames into their rows of the file."""
-        clips, record = self.records.clips, self.records[clip]
-        first, length = int(clips.first_rows[clip]), int(clips.num_frames[clip])
-        for modality, kind in enumerate(KINDS):
-            num_images = len(record.jpegs(kind))
-            if num_images != length:
-                rule = counted(length, f"{kind} image")
-                refuse(record.name, rule, num_images, "build the records again")
-            frames = record.decode(kind, range(num_images))
-            rows_left = (2 - modality) * _num_frames(clips) - first
-            # Written, not assigned to a map: a full disk is then an error, not a signal
-            # that ends the process.
-            with open(self.file, "rb+") as file:
-                file.seek(-rows_left * frames[0].size, os.SEEK_END)
-                file.write(frames)
+# A worker opens the records once, not once per clip.
+_unpickled = functools.lru_cache(maxsize=1)(pickle.loads)
 
 
-@functools.lru_cache(maxsize=1)
-def _unpickled(decoding: bytes) -> _Decoding:
-    return pickle.loads(decoding)
-
-
-def _decode(decoding: bytes, clip: int) -> None:
-    """Decodes one clip; a worker opens the records once, not once per clip."""
-    _unpickled(decoding).decode(clip)
+def _decode(records_and_file: bytes, clip: int) -> None:
+    """Writes one clip's frames into their rows of the file."""
+    records, path = _unpickled(records_and_file)
+    clips, record = records.clips, records[clip]
+    first, length = int(clips.first_rows[clip]), int(clips.num_frames[clip])
+    for modality, kind in enumerate(KINDS):
+        num_images = len(record.jpegs(kind))
+        if num_images != length:
+            rule = counted(length, f"{kind} image")
+            refuse(record.name, rule, num_images, "build the records again")
+        frames = record.decode(kind, range(num_images))
+        rows_left = (2 - modality) * int(clips.num_frames.sum()) - first
+        # Written, not assigned to a map: a full disk is then an error, not a signal
+        # that ends the process.
+        with open(path, "rb+") as file:
+            file.seek(-rows_left * frames[0].size, os.SEEK_END)
+            file.write(frames)

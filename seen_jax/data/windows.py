@@ -70,7 +70,6 @@ def uniforms(seed: int, purpose: str, epoch: int, num_clips: int) -> np.ndarray:
 
     Args:
       seed: 0 to 2**64 - 1.
-      purpose: one of `PURPOSES`.
       epoch: epoch or pass, from 0.
       num_clips: rows to draw; row c is the same whatever their number.
 
@@ -99,7 +98,6 @@ def event_indices(
     Args:
       segments: (..., 2) integers, the frames [start, end) of each clip, 0 <= start <
         end.
-      setting: the frames of a window.
       numbers: (..., 2 or more) in [0, 1), as of `uniforms`.
 
     Returns:
@@ -140,7 +138,6 @@ def film_indices(
 
     Args:
       event_index: (N, T) frame numbers, as of `event_indices`.
-      setting: of the windows.
       ends: (N,) the end of each segment, which no frame reaches.
 
     Returns:

@@ -60,7 +60,6 @@ def write_bundle(
       batches: of the clips to compare on, with purpose "eval".
       out: a folder that is new, empty, or a bundle, which is then replaced.
       formats: of `seen_runtime.FORMATS`; none: all that can be written here.
-      num_windows: the most to compare on.
 
     Raises:
       UserError: another network than SEEN, a folder with other things or that cannot be
@@ -180,7 +179,7 @@ def write_files(
     for name in seen_runtime.files_of(formats):
         path = folder / name
         if name == "seen.npz":
-            torch_files.write_weights(path, folded)
+            np.savez(path, **folded)
         elif name == "seen.pt":
             epoch = manifest["trained"]["epoch"]
             torch_files.write_checkpoint(path, state_dict, epoch)
@@ -198,9 +197,8 @@ def write_files(
 def _describe(restored: Restored, batches: Batches) -> dict[str, Any]:
     """Makes the manifest, without files, figures and its own hash."""
     setting, facts = batches.setting, restored.facts
-    kept = ("dataset", "epoch", "step", "choice", "seed")
+    kept = ("network", "dataset", "epoch", "step", "choice", "seed")
     trained = {"source": batches.clips.source, "revision": facts["trained_at"]}
-    trained["network"] = facts["network"]
     return {
         "format": seen_runtime.FORMAT,
         "classes": list(facts["labels"]),

@@ -41,7 +41,7 @@ def compare(
       num_windows: the most to compare on.
 
     Returns:
-      `Parity` as JSON by program, with the version of each.
+      What `parity.check` returns by program, with the version of each.
 
     Raises:
       UserError: a program gives other logits, or other class names than the records.
@@ -54,7 +54,7 @@ def compare(
         def by_rounding(numbers):
             return same_in_float64(restored, program, *(x[numbers] for x in inputs))
 
-        return parity.check(program, expected, logits, names, by_rounding).to_json()
+        return parity.check(program, expected, logits, names, by_rounding)
 
     figures = {}
     for program in PROGRAMS:
@@ -82,11 +82,7 @@ def constants(model: nn.Module) -> dict[str, Any]:
 def check_names(
     runtime: seen_runtime.Runtime, labels: Sequence[str], logits: np.ndarray
 ) -> None:
-    """Compares the classes a program names by logits (N, K) with the records' labels.
-
-    Raises:
-      UserError: another number of classes, or another name for one of them.
-    """
+    """Raises a UserError if a program names classes by logits (N, K) otherwise."""
     best = logits.argmax(axis=1)
     named = [*runtime.manifest["classes"], *map(runtime.name, logits)]
     expected = [*labels, *(labels[i] for i in best)]
@@ -156,10 +152,9 @@ def same_in_float64(
         with torch.no_grad():
             logits = network(*map(torch.from_numpy, inputs)).numpy()
     with jax.enable_x64(True):
-        variables = jax.tree.map(_as_float64, restored.variables)
+        variables = jax.tree.map(
+            lambda x: x.astype(np.float64) if x.dtype == np.float32 else x,
+            restored.variables,
+        )
         expected = jax_logits(replace(restored, variables=variables), *inputs)
     return parity.relative(expected, logits) <= parity.EXACT
-
-
-def _as_float64(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.float64) if x.dtype == np.float32 else x

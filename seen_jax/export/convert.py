@@ -22,8 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,18 +36,11 @@ ENTRIES = "the entries of a published checkpoint"
 FC1_CHANNELS = STAGES["conv3_f2"].features  # fc1 reads its output flattened
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How one kind of array looks on either side.
-
-    Attributes:
-      to_variable, to_published: exact inverses.
-      variable_shape: from the published shape.
-    """
+class Layout(NamedTuple):
+    """How one kind of array becomes that of the other side: two exact inverses."""
 
     to_variable: Callable[[np.ndarray], np.ndarray]
     to_published: Callable[[np.ndarray], np.ndarray]
-    variable_shape: Callable[[tuple[int, ...]], tuple[int, ...]]
 
 
 def _fc1_to_variable(weight):
@@ -67,22 +59,16 @@ def _side(num_inputs: int) -> int:
     return math.isqrt(num_inputs // FC1_CHANNELS)
 
 
-SAME = Layout(lambda x: x, lambda x: x, lambda s: s)
-CONV = Layout(
-    lambda x: x.transpose(2, 3, 1, 0),
-    lambda x: x.transpose(3, 2, 0, 1),
-    lambda s: (s[2], s[3], s[1], s[0]),
-)
-POINTWISE = Layout(  # a 1 x 1 convolution there, a dense layer here
-    lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None], lambda s: (s[1], s[0])
-)
-DENSE = Layout(lambda x: x.T, lambda x: x.T, lambda s: (s[1], s[0]))
-FC1 = Layout(_fc1_to_variable, _fc1_to_published, lambda s: (s[1], s[0]))
-COUNT = Layout(lambda x: x.astype(np.int32), lambda x: x.astype(np.int64), lambda s: s)
+SAME = Layout(lambda x: x, lambda x: x)
+CONV = Layout(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1))
+# A 1 x 1 convolution there, a dense layer here.
+POINTWISE = Layout(lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None])
+DENSE = Layout(lambda x: x.T, lambda x: x.T)
+FC1 = Layout(_fc1_to_variable, _fc1_to_published)
+COUNT = Layout(lambda x: x.astype(np.int32), lambda x: x.astype(np.int64))
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A published entry: its shape, its place in the variables, its layout."""
 
     shape: tuple[int, ...]
@@ -91,7 +77,7 @@ class Entry:
 
     @property
     def variable_shape(self) -> tuple[int, ...]:
-        return self.layout.variable_shape(self.shape)
+        return self.layout.to_variable(np.empty(self.shape, np.int8)).shape
 
 
 def published_entries(
@@ -107,7 +93,6 @@ def published_entries(
     Args:
       conv0_inputs: 3 for every intensity frame that the network sees.
       fc1_inputs: 512 * side * side, side being what the strides leave of the image.
-      num_classes: size of the logits.
       own_kernels, own_attention: whether there are those of T, too; not published.
     """
     entries = _layer("conv0", "conv0", CONV, 3, conv0_inputs, 1, 1)
@@ -159,14 +144,13 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
         got, remedy = "the whole checkpoint", "give its `state_dict`"
         refuse("state_dict", ENTRIES, got, remedy)
     given = {name: np.asarray(array) for name, array in state_dict.items()}
+    places = ("conv0.weight", 1), ("fc1.weight", 1), ("fc2.bias", 0)
     entries = published_entries(
-        conv0_inputs=_size(given, "conv0.weight", 1, 6, _is_frames),
-        fc1_inputs=_size(given, "fc1.weight", 1, 18432, _is_image),
-        num_classes=_size(given, "fc2.bias", 0, 7, bool),
+        **_sizes(given, *places),
         own_kernels=any(f"{name}_t.weight" in given for name in STAGES),
         own_attention=any(f"{name}_t.1.weight" in given for name in SCORES),
     )
-    _check("state_dict", given, {name: (e, e.shape) for name, e in entries.items()})
+    _check("state_dict", given, {x: (e, e.shape) for x, e in entries.items()})
     return traverse_util.unflatten_dict(
         {
             entry.place: np.array(entry.layout.to_variable(given[name]), order="C")
@@ -185,10 +169,13 @@ def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
     given = {place: np.asarray(array) for place, array in flat.items()}
+    places = (
+        ("params/conv0/kernel", 2),
+        ("params/fc1/kernel", 0),
+        ("params/fc2/bias", 0),
+    )
     entries = published_entries(
-        conv0_inputs=_size(given, "params/conv0/kernel", 2, 6, _is_frames),
-        fc1_inputs=_size(given, "params/fc1/kernel", 0, 18432, _is_image),
-        num_classes=_size(given, "params/fc2/bias", 0, 7, bool),
+        **_sizes(given, *places),
         own_kernels=any(f"params/{name}_t/kernel" in given for name in STAGES),
         own_attention=any(f"params/{x}_t/reduce/kernel" in given for x in SCORES),
     )
@@ -201,27 +188,24 @@ def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     }
 
 
-def _is_frames(size: int) -> bool:
-    return size > 0 and size % 3 == 0
+_SIZES = {  # that models differ in: what each may be
+    "conv0_inputs": lambda size: size % 3 == 0,
+    "fc1_inputs": lambda size: size == FC1_CHANNELS * _side(size) ** 2,
+    "num_classes": bool,
+}
 
 
-def _is_image(size: int) -> bool:
-    return size > 0 and size == FC1_CHANNELS * _side(size) ** 2
-
-
-def _size(
-    given: Mapping[str, np.ndarray],
-    name: str,
-    axis: int,
-    published: int,
-    allowed: Callable[[int], bool],
-) -> int:
-    """Reads a size that models differ in, or takes the published one where it is none.
+def _sizes(given: Mapping[str, np.ndarray], *places: tuple[str, int]) -> dict[str, int]:
+    """Reads each of `_SIZES` from an array's axis, except those that are impossible.
 
     An array of an impossible size is thus reported against the published shape.
     """
-    shape = given[name].shape if name in given else ()
-    return shape[axis] if axis < len(shape) and allowed(shape[axis]) else published
+    sizes = {}
+    for (argument, allowed), (name, axis) in zip(_SIZES.items(), places, strict=True):
+        shape = given[name].shape if name in given else ()
+        if axis < len(shape) and shape[axis] and allowed(shape[axis]):
+            sizes[argument] = shape[axis]
+    return sizes
 
 
 def _check(

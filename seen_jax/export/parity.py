@@ -8,7 +8,6 @@ the network is shown to be the same in float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,28 +18,6 @@ TOLERANCE = 1e-3  # of a window's largest logit
 EXACT = 1e-9  # the same in float64
 MOST_BY_ROUNDING = 0.05  # share of the windows
 NUM_LINES = 5  # windows named in an error
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How a program agrees with the reference over N windows.
-
-    Attributes:
-      num_windows: N.
-      largest_difference: of a logit, where rounding does not decide.
-      largest_relative: the same, relative to the largest logit of its window.
-      share_equal: of all windows, those with the same emotion first, 0 to 1.
-      by_rounding: names of the windows in which rounding decides a spike.
-    """
-
-    num_windows: int
-    largest_difference: float
-    largest_relative: float
-    share_equal: float
-    by_rounding: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"by_rounding": list(self.by_rounding)}
 
 
 def relative(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
@@ -73,15 +50,20 @@ def check(
     got: np.ndarray,
     names: Sequence[str],
     by_rounding: Callable[[np.ndarray], np.ndarray],
-) -> Parity:
+) -> dict[str, Any]:
     """Compares logits, and raises if the two are not the same network.
 
     Args:
-      program: whose logits `got` are.
       expected, got: (N, K).
       names: N, where each window comes from.
       by_rounding: from numbers of windows (n,) to whether rounding alone decides there,
         (n,) bool; asked only about windows that differ.
+
+    Returns:
+      Of N windows, num_windows; largest_difference of a logit where rounding does not
+      decide, largest_relative to the largest logit of its window; share_equal, of those
+      with the same emotion first, 0 to 1; by_rounding, names of those in which rounding
+      decides a spike.
 
     Raises:
       UserError: windows differ and rounding is not why, or it is in more of them than
@@ -107,10 +89,10 @@ def check(
         remedy = "export a checkpoint whose membranes are further from the threshold"
         refuse(program, rule, got, remedy)
     kept = ~excused
-    return Parity(
-        len(expected),
-        float(np.abs(got - expected)[kept].max(initial=0)),
-        float(relative(expected, got)[kept].max(initial=0)),
-        float((expected.argmax(1) == got.argmax(1)).mean()),
-        tuple(names[i] for i in np.flatnonzero(excused)),
-    )
+    return {
+        "num_windows": len(expected),
+        "largest_difference": float(np.abs(got - expected)[kept].max(initial=0)),
+        "largest_relative": float(relative(expected, got)[kept].max(initial=0)),
+        "share_equal": float((expected.argmax(1) == got.argmax(1)).mean()),
+        "by_rounding": [names[i] for i in np.flatnonzero(excused)],
+    }

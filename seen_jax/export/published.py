@@ -50,13 +50,13 @@ def import_checkpoint(
     files.check_free(folder)
     config = fields.complete(config)
     fields.check(config)
-    if config["network"] != "seen":
-        refuse("network", "'seen', which such a file holds", repr(config["network"]))
-    if config["select"] != "last":
-        rule = "'last', since no epoch of these weights was evaluated"
-        refuse("select", rule, repr(config["select"]))
-    if config["init_from"]:
-        refuse("init_from", "none, since weights are imported", config["init_from"])
+    for name, value, rule in (
+        ("network", "seen", "'seen', which such a file holds"),
+        ("select", "last", "'last', since no epoch of these weights was evaluated"),
+        ("init_from", "", "none, since weights are imported"),
+    ):
+        if config[name] != value:
+            refuse(name, rule, repr(config[name]))
     variables, epoch = read_variables(path)
     labels = open_records(config["data_dir"], "train", config["dataset"]).clips.labels
     model = networks.make(config, len(labels))
@@ -89,8 +89,7 @@ def read_variables(path: str | os.PathLike) -> tuple[dict[str, Any], int]:
         variables = variables_from_torch(state_dict)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return jax.tree.map(_as_float32, variables), epoch
-
-
-def _as_float32(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.float32) if x.dtype.kind == "f" else x
+    floats = jax.tree.map(
+        lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, variables
+    )
+    return floats, epoch

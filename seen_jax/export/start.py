@@ -34,7 +34,6 @@ class Source:
     """Weights, and what is known of them.
 
     Attributes:
-      path: of the run, the bundle or the file.
       variables: NumPy arrays, one copy.
       network: its name and fields in words, as of `networks.in_words`.
       labels: the classes in their order; None where only their number is known.
@@ -55,10 +54,6 @@ def begin(
     task: Task, folder: Path
 ) -> tuple[dict[str, np.ndarray] | None, dict[str, Any] | None]:
     """Reads the weights that a run begins with, unless it has a checkpoint.
-
-    Args:
-      task: what is trained.
-      folder: its workdir.
 
     Returns:
       Path to array, as `state.with_weights` takes them, and what is recorded of their
@@ -89,10 +84,8 @@ def begin(
         weights = {path: x for path, x in weights.items() if path not in last}
         layer = ", ".join(sorted(path.split("/", 1)[1] for path in last))
         were = ", ".join(source.labels or [str(_num_classes(source))])
-        text = (
-            f"drawn anew: {layer}, since the classes are {', '.join(labels)} and were "
-        )
-        notes.append(text + were)
+        text = f"drawn anew: {layer}, since the classes are {', '.join(labels)}"
+        notes.append(f"{text} and were {were}")
     origin = {"file": source.path, "epoch": source.epoch, "step": source.step}
     origin |= {"digest": checkpoint.weights_digest(source.variables)}
     return weights, origin | {"history": source.history, "notes": notes}
@@ -113,7 +106,10 @@ def _read(given: str, task: Task) -> Source:
         refuse(path, "a run, a bundle or a .pth file", got, "give the path of one")
     if step is not None:
         refuse(given, "a step of a run", "one of a bundle or a file", f"give {path}")
-    return _read_bundle(path) if is_bundle else _read_file(path)
+    if is_bundle:
+        return _read_bundle(path)
+    variables, epoch = published.read_variables(path)
+    return Source(path, variables, "seen", None, epoch, None, ELSEWHERE)
 
 
 def _read_run(path: str, step: int | None, task: Task) -> Source:
@@ -153,11 +149,6 @@ def _read_bundle(path: str) -> Source:
         facts["step"],
         f"{facts['choice']}, {ELSEWHERE}",
     )
-
-
-def _read_file(path: str) -> Source:
-    variables, epoch = published.read_variables(path)
-    return Source(path, variables, "seen", None, epoch, None, ELSEWHERE)
 
 
 def _check_fits(source: Source, task: Task) -> None:

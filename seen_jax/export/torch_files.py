@@ -31,11 +31,7 @@ SAFE_VERSION = 2, 6
 
 
 def require(package: str) -> ModuleType:
-    """Imports a package of requirements-export.txt.
-
-    Raises:
-      UserError: it is not installed; says how to install it.
-    """
+    """Imports a package of requirements-export.txt, or says how to install it."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
@@ -49,23 +45,10 @@ def not_installed(package: str) -> str:
     )
 
 
-def write_weights(path: Path, folded: Mapping[str, np.ndarray]) -> None:
-    """Writes the arrays of `seen_runtime.fold`, float32, without pickles."""
-    file = io.BytesIO()
-    np.savez(file, **folded)
-    path.write_bytes(file.getvalue())
-
-
 def write_checkpoint(
     path: Path, state_dict: Mapping[str, np.ndarray], epoch: int
 ) -> None:
-    """Writes a checkpoint of the published form, of tensors and one int alone.
-
-    Args:
-      path: of the file.
-      state_dict: published name to array, as of `convert.torch_from_variables`.
-      epoch: epochs trained.
-    """
+    """Writes a checkpoint of the published form, of tensors and one int alone."""
     torch = require("torch")
     tensors = {name: torch.from_numpy(x.copy()) for name, x in state_dict.items()}
     file = io.BytesIO()  # written as one, a full disk is an OSError and no other
@@ -75,9 +58,6 @@ def write_checkpoint(
 
 def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int]:
     """Reads a checkpoint of the published form, or a bare state_dict; runs no code.
-
-    Args:
-      path: a file that `torch.save` wrote; it need not be trusted.
 
     Returns:
       Published name to array, without DataParallel's prefix, and the epoch, 0 if there
@@ -137,9 +117,7 @@ def write_torchscript(
 ) -> None:
     """Writes the network as TorchScript, for any number of windows at once.
 
-    Args:
-      path: of the file.
-      folded, num_event_frames, constants: as of `seen_runtime.make_network`.
+    Arguments as of `seen_runtime.make_network`.
     """
     torch, file = require("torch"), io.BytesIO()
     network = seen_runtime.make_network(folded, num_event_frames, **constants)
@@ -159,7 +137,7 @@ def write_onnx(
 ) -> None:
     """Writes the network as ONNX: for one window, or for any number (`dynamic`).
 
-    Other arguments as of `write_torchscript`.
+    Other arguments as of `seen_runtime.make_network`.
     """
     torch, onnx = require("torch"), require("onnx")
     network = seen_runtime.make_network(folded, num_event_frames, True, **constants)

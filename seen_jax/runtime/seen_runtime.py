@@ -322,11 +322,6 @@ def folded_shapes(
     return shapes
 
 
-def has_own_attention(names: Iterable) -> bool:
-    """Whether arrays of these names have what `own_attention` adds to them."""
-    return "event_hidden" in names
-
-
 def num_intensity_frames(folded: dict) -> int:
     """Returns N, how many intensity frames the network was trained with."""
     return len(folded["hidden"]) // AREA
@@ -349,7 +344,6 @@ def make_network(
     and padding is a pixel of its own.
 
     Args:
-      folded: as of `fold`.
       exported: use no operation that ONNX lacks.
       readout: one of `READOUTS`.
     """
@@ -357,7 +351,7 @@ def make_network(
 
     num_intensities, num_places = num_intensity_frames(folded), len(PATCHES)
     num_taps, num_pixels = num_intensities * AREA, SIZE**2 + 1
-    own_attention = has_own_attention(folded)
+    own_attention = "event_hidden" in folded
 
     class Network(torch.nn.Module):
         def __init__(self):
@@ -373,11 +367,12 @@ def make_network(
                 self.register_buffer(name, torch.from_numpy(array.copy()))
 
         def forward(self, event_frames, intensity_frames):
-            attention = self.attend(intensity_frames)  # (B, 3)
+            attention = self.attend(intensity_frames, (-1, num_taps))  # (B, 3)
             spatial = self.look(intensity_frames, attention)  # (B, 1, 36 * 512)
             kernel = (attention @ self.event).reshape(-1, 1, AREA, CHANNELS)
             if own_attention:
-                kernel = self.attend_to_events(event_frames) @ self.event
+                shape = -1, num_event_frames, AREA
+                kernel = self.attend(event_frames, shape, "event_") @ self.event
                 kernel = kernel.reshape(-1, num_event_frames, AREA, CHANNELS)
             x = pixels(event_frames, num_event_frames)
             x = gather(x, self.event_patches, (num_event_frames, num_places, AREA))
@@ -393,19 +388,16 @@ def make_network(
             x = states[kind == "spike"]
             return x[-1] if mean_or_last == "last" else torch.stack(x, 1).mean(1)
 
-        def attend(self, images):
-            """Weighs the three scales, by the means of what they see: (B, 3)."""
-            means = self.moments.t() @ images @ self.moments  # (B, N, 7, 7)
-            x = means.reshape(-1, num_taps) @ self.hidden + self.hidden_bias
-            x = torch.relu(x) @ self.scores + self.scores_bias
-            return torch.softmax(x, dim=1)
+        def attend(self, images, shape, prefix=""):
+            """Weighs the three scales, by the means of what they see: (B, 3).
 
-        def attend_to_events(self, images):
-            """Weighs the scales for each event frame by T's own scores: (B, T, 3)."""
-            means = self.moments.t() @ images @ self.moments  # (B, T, 7, 7)
-            x = means.reshape(-1, num_event_frames, AREA) @ self.event_hidden
-            x = torch.relu(x + self.event_hidden_bias) @ self.event_scores
-            return torch.softmax(x + self.event_scores_bias, dim=2)
+            By T's own scores, with the prefix, it is for each event frame: (B, T, 3).
+            """
+            own = functools.partial(getattr, self)
+            means = self.moments.t() @ images @ self.moments  # (B, N or T, 7, 7)
+            x = means.reshape(shape) @ own(prefix + "hidden")
+            x = torch.relu(x + own(prefix + "hidden_bias")) @ own(prefix + "scores")
+            return torch.softmax(x + own(prefix + "scores_bias"), dim=len(shape) - 1)
 
         def look(self, images, attention):
             """The spikes J_s of the intensity frames: (B, 1, 36 * 512)."""
@@ -730,9 +722,8 @@ def read_folded(bundle: str, manifest: dict) -> dict:
     try:
         with zipfile.ZipFile(path) as archive:  # sizes first: it may be compressed
             sizes = {x.filename: x.file_size for x in archive.infolist()}
-        own_attention = has_own_attention(name[:-4] for name in sizes)
         lengths = window_lengths(manifest)[1], len(manifest["classes"])
-        shapes = folded_shapes(*lengths, own_attention)
+        shapes = folded_shapes(*lengths, "event_hidden.npy" in sizes)
         most = {f"{name}.npy": 4 * int(np.prod(x)) + 1024 for name, x in shapes.items()}
         if sizes.keys() != most.keys() or any(sizes[x] > most[x] for x in most):
             raise ValueError("other names or sizes")
@@ -774,9 +765,7 @@ class Runtime:
     """A bundle that is ready to predict.
 
     Attributes:
-      manifest: dict, what the bundle says of itself.
-      backend: the name of the one that computes.
-      device: in words.
+      device: that computes, in words.
       lengths: of its windows, T and N.
       spikes: how many each of `LAYERS` fired in the latest windows, uint64 (B, 6); None
         where the backend does not count.
@@ -886,19 +875,16 @@ LAYERS = "J_s", "LIF1", "LIF2", "LIF3", "LIF4", "LIF5"  # whose spikes are count
 COUNTS = (*LAYERS, "operations")
 _LIBRARIES = {}  # loaded ones by what decided their names
 COMPILE = "-O3", "-std=gnu11", "-shared", "-fPIC"
-
-
 _VERSION = 3  # of the interface
 
 
 class _Header(ctypes.Structure):
     """`seen_header` of seen_spikes.c."""
 
-    _counts = "image_size num_event_frames num_intensity_frames num_classes readout "
-    _counts += "own_attention"
-    _fields_ = [
-        (name, ctypes.c_uint32) for name in ("version", "real_bytes", *_counts.split())
-    ] + [(name, ctypes.c_double) for name in ("decay", "threshold")]
+    _counts = "version real_bytes image_size num_event_frames num_intensity_frames "
+    _counts += "num_classes readout own_attention"
+    _fields_ = [(name, ctypes.c_uint32) for name in _counts.split()]
+    _fields_ += [(name, ctypes.c_double) for name in ("decay", "threshold")]
 
 
 class Kernel:
@@ -907,7 +893,6 @@ class Kernel:
     Args:
       library: of `compile_kernel`, for float32 or float64 as the arrays are.
       folded: of `fold`, checked as by `read_folded`.
-      readout: one of `READOUTS`.
 
     Raises:
       ValueError: the library refuses one of these, and says which.
@@ -924,7 +909,7 @@ class Kernel:
     ):
         self._library, self._dtype = library, folded["event"].dtype
         classes, intensities = len(folded["fc2_bias"]), num_intensity_frames(folded)
-        own = has_own_attention(folded)
+        own = "event_hidden" in folded
         names = folded_shapes(intensities, classes, own)  # in order of `seen_arrays`
         self._kept = [np.ascontiguousarray(folded[x], self._dtype) for x in names]
         pointers = ctypes.c_void_p * len(names), ctypes.c_uint64 * len(names)
@@ -1066,7 +1051,6 @@ def _compile(command, arguments, prefix, folder):
     """Returns the path of the library in a folder, compiled if it is not there.
 
     Its name ends with its hash: a damaged library could end the process that loads it.
-    It is written under a temporary name first.
     """
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
@@ -1104,16 +1088,15 @@ def _compile(command, arguments, prefix, folder):
 def _native(bundle, manifest):
     """The kernel in C, with the weights of seen.npz."""
     library = compile_kernel(os.path.join(bundle, KERNEL))
-    folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
-    kernel = Kernel(library, folded, length, **constants(manifest))
-    return "the kernel in C", kernel
+    folded, length = read_folded(bundle, manifest), manifest["num_event_frames"]
+    return "the kernel in C", Kernel(library, folded, length, **constants(manifest))
 
 
 def _torch(bundle, manifest):
     """The network of this file, with the weights of seen.npz."""
     import torch
 
-    folded, (length, _) = read_folded(bundle, manifest), window_lengths(manifest)
+    folded, length = read_folded(bundle, manifest), manifest["num_event_frames"]
     network = make_network(folded, length, **constants(manifest))
     if not torch.cuda.is_available() and torch.backends.mkldnn.is_available():
         _pack(network)
@@ -1189,10 +1172,6 @@ def engine_path(bundle: str, manifest: dict) -> str:
     return os.path.join(bundle, name)
 
 
-def _has_engine(bundle, manifest):
-    return os.path.isfile(engine_path(bundle, manifest))
-
-
 def _tensorrt(bundle, manifest):
     """The engine that trtexec made of seen.onnx, one window at a time."""
     import tensorrt
@@ -1240,7 +1219,7 @@ def _start_engine(bundle, manifest, shapes, device):
 
     path, source = engine_path(bundle, manifest), os.path.join(bundle, "seen.onnx")
     remedy = f"trtexec --onnx={source} --saveEngine={path} --noTF32"
-    if not _has_engine(bundle, manifest):
+    if not os.path.isfile(path):
         _refuse_bundle(path, "an engine", "none", remedy)
     runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
     with open(path, "rb") as file:
@@ -1255,27 +1234,20 @@ def _start_engine(bundle, manifest, shapes, device):
     return list(got), engine.create_execution_context()
 
 
-def _import(package, bundle):
-    return importlib.import_module(package)
-
-
-def _compiled(package, bundle):
-    return compile_kernel(os.path.join(bundle, KERNEL))
-
-
 class Backend(NamedTuple):
-    """A way to compute the network; all functions take a bundle, two its manifest."""
+    """A way to compute the network; its functions take a bundle and its manifest."""
 
     format: str  # of `FORMATS`: in it its parity with JAX was shown
     package: str  # that it needs
     start: Callable  # gives the device in words, and what turns both inputs into logits
     auto: Callable = lambda bundle, manifest: True  # whether auto tries it
-    find: Callable = _import  # raises an ImportError or OSError if it is not installed
 
 
 BACKENDS = {  # in the order in which auto tries them
-    "tensorrt": Backend("onnx", "tensorrt", _tensorrt, auto=_has_engine),
-    "native": Backend("native", "a C compiler", _native, find=_compiled),
+    "tensorrt": Backend(
+        "onnx", "tensorrt", _tensorrt, lambda *x: os.path.isfile(engine_path(*x))
+    ),
+    "native": Backend("native", "a C compiler", _native),
     "onnxruntime": Backend("onnx", "onnxruntime", _onnxruntime),
     "torch": Backend("torch", "torch", _torch),
     "torchscript": Backend("torchscript", "torch", _torchscript, lambda *x: False),
@@ -1315,7 +1287,10 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
             for kind in (DeprecationWarning, FutureWarning):  # TorchScript is to go
                 warnings.simplefilter("ignore", kind)
             try:
-                x.find(x.package, bundle)
+                if name == "native":
+                    compile_kernel(os.path.join(bundle, KERNEL))
+                else:
+                    importlib.import_module(x.package)
             except (ImportError, OSError) as error:  # OSError: it lacks a library
                 got = error
                 if name == "native" and backend == "auto":

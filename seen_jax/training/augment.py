@@ -147,12 +147,10 @@ def lose(key, share, events):
 
 
 def fire(key, polarity, share, events, shape):
-    """Gives a share of the pixels (T, H, W) an event, ON or OFF.
+    """Gives a share of the pixels (T, H, W), uint8, an event, ON or OFF.
 
     Args:
       key, polarity: keys, of which pixels fire and of how.
-      share: of the pixels.
-      events: (T, H, W) uint8.
       shape: of what is drawn; (H, W) has the same pixels fire in every frame.
     """
     is_on = random.bernoulli(polarity, shape=shape)

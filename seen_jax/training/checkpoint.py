@@ -22,7 +22,6 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from seen_jax import files
 from seen_jax.errors import UserError, refuse
 from seen_jax.training.state import TrainState
 
@@ -41,12 +41,7 @@ _RUN |= {"epoch_so_far": dict, "digests": dict}
 
 
 class Checkpoints:
-    """The checkpoints of a workdir; for process 0 alone.
-
-    Args:
-      workdir: of the run.
-      read_only: never writes or deletes.
-    """
+    """The checkpoints of a workdir; for process 0 alone."""
 
     def __init__(self, workdir: str | os.PathLike, *, read_only: bool = False):
         self.path = Path(workdir).resolve() / FOLDER
@@ -189,19 +184,12 @@ class Checkpoints:
         with self._explained():
             self._manager.close()
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> contextlib.AbstractContextManager:
         """Turns what writing may raise into one error that names the folder."""
-        try:
-            yield
+        rule = "a folder that can be written and has room"
+        remedy = "complete checkpoints are kept; make room and rerun to resume"
         # The array files are written by a library that raises ValueError for it.
-        except (OSError, ValueError) as error:
-            why = str(error).partition("\n")[0]
-            remedy = (
-                "complete checkpoints are kept; make room and run the same command to "
-                "resume"
-            )
-            refuse(self.path, "a folder that can be written and has room", why, remedy)
+        return files.explained(self.path, remedy, rule, (OSError, ValueError))
 
 
 @functools.cache

@@ -63,13 +63,7 @@ def make_row(
 
 
 def measure(clips: Clips, split: str, probabilities: np.ndarray) -> dict[str, Any]:
-    """Returns what the row of an evaluated epoch has in addition.
-
-    Args:
-      clips: N that were evaluated on.
-      split: "test" or "validation".
-      probabilities: (P, N, K) of the passes.
-    """
+    """Returns what an epoch's row adds for probabilities (P, N, K) of passes."""
     lightings = clips.metadata.get("lighting")
     passes = [
         metrics.measure(clips.labels, clips.label_index, x.argmax(-1), lightings)

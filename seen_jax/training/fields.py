@@ -38,7 +38,8 @@ OPTIONS = {  # field: the values it may have
 RANGES = {  # field: the least and the most it may be
     "num_event_frames": (1, math.inf),
     "skip": (0, math.inf),
-    "seed": (0, math.inf),
+    "seed": (0, 2**63 - 1),
+    "validation_volunteers": (-math.inf, math.inf),  # the records say how many
     "batch_size": (1, math.inf),
     "num_epochs": (1, math.inf),
     "decay": (0, 1),
@@ -66,7 +67,7 @@ TEXTS = {  # field: what it is
     "freeze": "patterns of parameters' paths, with commas between",
     "augment": "kinds and amounts, such as 'shift=4,contrast=0.2'",
 }
-FIELDS = (*OPTIONS, *RANGES, *TEXTS, "validation_volunteers")
+FIELDS = (*OPTIONS, *RANGES, *TEXTS)
 # The value for runs that are older than the field.
 BEFORE = {
     "init_from": "",
@@ -102,11 +103,6 @@ def check(config: Mapping[str, Any]) -> None:
     for name, rule in TEXTS.items():
         if not isinstance(config[name], str):
             refuse(name, rule, repr(config[name]))
-    if type(config["validation_volunteers"]) is not int:
-        value = config["validation_volunteers"]
-        refuse("validation_volunteers", "a whole number", repr(value))
-    if config["seed"] >= 2**63:
-        refuse("seed", "less than 2**63", config["seed"])
     augment.parse(config["augment"])
     networks.check(config)
     surrogate.named(config["surrogate"], config["surrogate_width"])

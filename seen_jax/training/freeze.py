@@ -84,12 +84,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 @dataclass(frozen=True)
 class FrozenNorms:
-    """A model to train, whose frozen BatchNorms run as in evaluation.
-
-    Attributes:
-      model: of which `apply` is offered.
-      frozen: paths of parameters.
-    """
+    """A model's `apply`, in which BatchNorms with frozen paths run as in evaluation."""
 
     model: nn.Module
     frozen: frozenset[str]

@@ -31,9 +31,7 @@ class Journal:
     """Writes down a run; for process 0 alone.
 
     Args:
-      workdir: of the run.
       select: how the epoch is selected, one of `CHOICES`.
-      labels: class names.
       num_epochs, num_clips: epochs of the run, training clips of an epoch.
       epoch: epochs that have ended; rows of later ones are dropped.
       num_windows: done in the epoch after that; a run that begins here drops all.
@@ -116,7 +114,9 @@ class Journal:
             rows_lib.append_row(self._workdir, row)
             self._write_board(row)
             if "war" in row:
-                self._draw(self._chosen(row))
+                drawn = {"num_classes": len(self._labels), "choice": self._chosen(row)}
+                picture = curves.draw(self.rows, **drawn)
+                files.write_whole(self._workdir / CURVES_FILE, picture)
         self.say(self._text(row))
         if self._last is not None:  # the evaluation is not training time
             self._last = time.perf_counter()
@@ -157,11 +157,6 @@ class Journal:
                     )
             self._board.add_text("scores", self._scores(row), epoch)
         self._board.flush()
-
-    def _draw(self, choice: str) -> None:
-        num_classes = len(self._labels)
-        picture = curves.draw(self.rows, num_classes=num_classes, choice=choice)
-        files.write_whole(self._workdir / CURVES_FILE, picture)
 
     def close(self) -> None:
         self._bar.close()

@@ -47,12 +47,11 @@ def train(
     """Trains until the last epoch, or until a signal asks to stop.
 
     Args:
-      task: what to train.
       folder: the workdir, held by this run (`workdir.claimed`); only process 0 uses it.
       weights: by path, in place of those drawn; process 0 gives them to the others.
 
     Returns:
-      0 when done, else the number of the signal.
+      The exit code: 0 when done, else 128 + the number of the signal.
 
     Raises:
       UserError: a loss is not finite, or something cannot be written; the last
@@ -71,7 +70,15 @@ def train(
         step = begin = int(state.step)
         num_ended = (step - (sums.count > 0)) // epoch_size  # epochs
         if is_main:
-            journal = _open_journal(task, folder, num_ended, int(sums.count))
+            journal = Journal(
+                folder,
+                config["select"],
+                task.train.clips.labels,
+                num_epochs=num_epochs,
+                num_clips=len(task.train.clips),
+                epoch=num_ended,
+                num_windows=int(sums.count),
+            )
             stack.enter_context(contextlib.closing(journal))
             journal.say(_begin_text(task, feed, state, folder, program))
             facts = _facts(task, folder)
@@ -124,7 +131,7 @@ def train(
         if is_main:
             checkpoints.prune(_best_step(journal.rows, config))
             journal.say(f"{_end_text(journal.rows, config, step)}\n{folder}")
-        return stop_signal
+        return 128 + stop_signal if stop_signal else 0
 
 
 def _begin(
@@ -184,19 +191,6 @@ def _take(
             yield latest, num_steps, step_lib.first(sums)
         if pausing:
             return
-
-
-def _open_journal(task: Task, folder: Path, epoch: int, num_windows: int) -> Journal:
-    clips, config = task.train.clips, task.config
-    return Journal(
-        folder,
-        config["select"],
-        clips.labels,
-        num_epochs=config["num_epochs"],
-        num_clips=len(clips),
-        epoch=epoch,
-        num_windows=num_windows,
-    )
 
 
 def _facts(task: Task, folder: Path) -> dict[str, Any]:

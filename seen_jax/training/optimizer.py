@@ -1,6 +1,6 @@
-"""What a gradient does to the parameters: published, and what a config may ask for.
+"""What a gradient does to the parameters, as published.
 
-Published is stochastic gradient descent in PyTorch's order of operations:
+It is stochastic gradient descent in PyTorch's order of operations:
 
     gradient = gradient + weight_decay * parameter
     velocity = momentum * velocity + gradient          (no Nesterov, no dampening)
@@ -17,36 +17,17 @@ import optax
 
 from seen_jax.models.fast import native
 
+OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("published", "cosine")
 
 
 def learning_rate_by_epoch(
     initial: float, *, decay: float, steps_per_epoch: int
 ) -> optax.Schedule:
-    """Returns step -> initial * decay ** (step // steps_per_epoch).
-
-    Args:
-      initial: the rate of the first epoch, 0 or more.
-      decay: factor from one epoch to the next, above 0; optax takes 0 for 1.
-      steps_per_epoch: 1 or more.
-    """
+    """Returns step -> initial * decay ** (step // steps_per_epoch), for a decay > 0."""
     rate = optax.exponential_decay(initial, steps_per_epoch, decay, staircase=True)
     # Of an integer step the rate would be float32 where the parameters are float64.
     return lambda step: rate(jnp.asarray(step, float))
-
-
-def cosine_with_warmup(
-    peak: float, *, warmup_steps: int, num_steps: int
-) -> optax.Schedule:
-    """Returns step -> a rate that rises from 0 in a line, then falls to 0 as a cosine.
-
-    Args:
-      peak: the rate after the warm-up.
-      warmup_steps: less than `num_steps`; 0 begins at the peak.
-      num_steps: of the whole training.
-    """
-    rate = optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, num_steps)
-    return lambda step: rate(jnp.asarray(step, float))  # as above
 
 
 def sgd(
@@ -55,7 +36,6 @@ def sgd(
     """Returns the optimiser; its state has a velocity of each parameter's shape.
 
     Args:
-      learning_rate: a constant, or a function of the step () int.
       momentum: share of the velocity that is left after one step, 0 to 1.
       weight_decay: acts on every parameter, biases too.
     """
@@ -80,30 +60,3 @@ def _velocity(momentum):
         return state.trace, state
 
     return optax.GradientTransformation(trace.init, update)
-
-
-def adamw(
-    learning_rate: float | optax.Schedule, *, momentum: float, weight_decay: float
-) -> optax.GradientTransformation:
-    """Returns AdamW, whose weight decay is no part of its moments.
-
-    Args:
-      learning_rate, weight_decay: as of `sgd`; the decay is times the rate.
-      momentum: of the gradient's mean (beta 1); that of its square is 0.999.
-    """
-    return optax.adamw(learning_rate, b1=momentum, weight_decay=weight_decay)
-
-
-OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
-
-
-def clipped(
-    optimizer: optax.GradientTransformation, norm: float
-) -> optax.GradientTransformation:
-    """Returns the optimiser behind a limit of the gradient's norm; 0: without one.
-
-    The norm is that of all parameters' gradients together, before weight decay.
-    """
-    if not norm:
-        return optimizer
-    return optax.chain(optax.clip_by_global_norm(norm), optimizer)

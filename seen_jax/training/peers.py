@@ -94,7 +94,6 @@ class Peers:
 
     Args:
       client: `coordinator.CLIENT`, with its methods `CLIENT_METHODS`.
-      index, count: this process, and how many there are.
       heartbeat_s: silence after which another process counts as gone.
     """
 

@@ -25,15 +25,17 @@ CHOICES = {  # how the epoch was selected, as stated beside its numbers
     "validation": "chosen on volunteers held out of the training part",
     "test": "chosen on the test split",
 }
-_NUMBERS = ("epoch", "step", "loss", "accuracy", "learning_rate", "seconds")
+_KINDS = {"epoch": int, "step": int, "loss": float, "accuracy": float}
+_KINDS |= {"learning_rate": float, "seconds": float}
 _EVALUATED = {"split": str, "war": float, "uar": float, "mean": dict, "passes": list}
+_RULES = {int: "a whole number from 0", float: "a finite number"}
 
 
 def read_rows(workdir: str | os.PathLike) -> list[Row]:
     """Returns the rows of a run, in order; a last line that was cut off is left out.
 
-    A full disk or a crash of the machine can cut off the last line; a run that resumes
-    notes that epoch again.
+    A full disk or a crash of the machine does that; a run that resumes notes that epoch
+    again.
 
     Raises:
       UserError: another line is not a row, or an epoch is missing.
@@ -79,13 +81,13 @@ def to_line(row: Row) -> str:
 def _check(row: Any, where: str, epoch: int) -> None:
     if not isinstance(row, dict):
         refuse(where, "a JSON object", type(row).__name__, REMEDY)
-    kinds = dict.fromkeys(_NUMBERS, float) | (_EVALUATED if "war" in row else {})
-    for name, kind in kinds.items():
+    for name, kind in (_KINDS | (_EVALUATED if "war" in row else {})).items():
         value = row.get(name)
-        numbers = (int, float) if kind is float else kind
-        is_number = isinstance(value, numbers) and not isinstance(value, bool)
-        if not is_number or (kind in (int, float) and not math.isfinite(value)):
-            rule = f"{name} as {'a finite number' if kind is float else kind.__name__}"
+        good = type(value) is kind
+        if kind is float:
+            good = type(value) in (int, float) and math.isfinite(value)
+        if not good or (kind is int and value < 0):
+            rule = f"{name} as {_RULES.get(kind, kind.__name__)}"
             refuse(where, rule, repr(value) if name in row else "none", REMEDY)
     if row["epoch"] != epoch:
         refuse(where, f"epoch {epoch}", row["epoch"], REMEDY)
@@ -94,10 +96,8 @@ def _check(row: Any, where: str, epoch: int) -> None:
 def chosen_row(rows: Sequence[Row], select: str) -> Row | None:
     """Returns the row of the selected epoch, None if no epoch was evaluated.
 
-    Args:
-      rows: of a run.
-      select: "last" takes the last epoch that was evaluated; others the best by WAR,
-        the latest of equals.
+    "last" selects the last one that was evaluated; others the best by WAR, the latest
+    of equals.
     """
     evaluated = [row for row in rows if "war" in row]
     if not evaluated:

@@ -17,15 +17,11 @@ from typing import Any
 from seen_jax import files, metrics
 from seen_jax.errors import counted, refuse, run_command
 from seen_jax.training.rows import CHOICES, Row, chosen_row, read_rows
-from seen_jax.training.workdir import different, load_config
+from seen_jax.training.workdir import FREE, different, load_config
 
 
 def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
-    """Returns the row of the selected epoch.
-
-    Raises:
-      UserError: the run is not done.
-    """
+    """Returns the row of the selected epoch; a UserError if the run is not done."""
     rows = read_rows(workdir)
     done = max((row["epoch"] for row in rows if "war" in row), default=0)
     if done < num_epochs:
@@ -35,11 +31,7 @@ def final_row(workdir: Path, select: str, num_epochs: int) -> Row:
 
 
 def table(runs: dict[int, dict[str, Any]], select: str) -> str:
-    """Formats runs by seed as Markdown, in percent.
-
-    Args:
-      runs: seed to the row of its selected epoch.
-    """
+    """Formats the rows of selected epochs, by seed, as Markdown, in percent."""
     means = [metrics.flatten(row["mean"]) for row in runs.values()]
     overall = (metrics.WAR, metrics.UAR)
     columns = (*overall, *(x for x in means[0] if x not in overall))
@@ -81,11 +73,8 @@ def compare(folder: Path) -> str:
     first, runs = load_config(workdirs[0]), {}
     for workdir in workdirs:
         config = load_config(workdir)
-        others = different({**first, "seed": config["seed"]}, config)
-        lengths = first["num_epochs"], config["num_epochs"]
-        if lengths[0] != lengths[1]:
-            others.append("num_epochs: {} -> {}".format(*lengths))
-        if others:
+        free = {*FREE, "seed"} - {"num_epochs"}
+        if others := different(first, config, free=free):
             rule = f"the config of {workdirs[0]} but for the seed"
             remedy = "keep such runs in folders of their own"
             refuse(workdir, rule, ", ".join(others), remedy)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
@@ -24,8 +25,8 @@ from seen_jax.models.fast.network import program
 from seen_jax.training import augment as augment_lib
 from seen_jax.training import fields, freeze, state
 from seen_jax.training import loss as loss_lib
-from seen_jax.training import optimizer as optimizer_lib
-from seen_jax.training.step import StepFn, train_step_fn
+from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
+from seen_jax.training.step import AXIS, StepFn, train_step_fn
 
 
 @dataclass(frozen=True)
@@ -64,27 +65,30 @@ class Task:
 
 
 def prepare(
-    config: Mapping[str, Any], axis_name: str, train: Batches | None = None
+    config: Mapping[str, Any],
+    train: Batches | None = None,
+    evaluation: Batches | None = None,
 ) -> Task:
     """Opens the data and makes the parts of a training.
 
     Args:
       config: as `configs/default.py` has it.
-      axis_name: of the devices.
-      train: in place of the training records, for one process.
+      train, evaluation: in place of those that the config says, for one process.
 
     Raises:
       UserError: a field's value, or the data.
     """
     config = fields.complete(config)
     fields.check(config)
-    processes = jax.process_index(), jax.process_count()
     if train is None:
-        train = open_batches(config, "train", "train", *processes)
+        share = {"process_index": jax.process_index()}
+        share |= {"process_count": jax.process_count()}
+        train = open_batches(config, "train", "train", **share)
     split = "validation" if config["select"] == "validation" else "test"
-    evaluation = open_batches(config, split, "eval")
+    if evaluation is None:
+        evaluation = open_batches(config, split, "eval")
     learning_rate = make_learning_rate(config, len(train))
-    model = networks.make(config, len(train.clips.labels), axis_name)
+    model = networks.make(config, len(train.clips.labels), AXIS)
     frozen = frozen_of(config, model)
     optimizer = make_optimizer(config, learning_rate, frozen)
     return Task(
@@ -111,25 +115,19 @@ def prepare(
 def make_learning_rate(
     config: Mapping[str, Any], steps_per_epoch: int
 ) -> optax.Schedule:
-    initial = config["learning_rate"]
-    if config["schedule"] == "cosine":
-        return optimizer_lib.cosine_with_warmup(
-            initial,
-            warmup_steps=config["warmup_epochs"] * steps_per_epoch,
-            num_steps=config["num_epochs"] * steps_per_epoch,
-        )
-    decay = config["learning_rate_decay"]
-    return optimizer_lib.learning_rate_by_epoch(
-        initial, decay=decay, steps_per_epoch=steps_per_epoch
-    )
+    """Returns step -> rate; a cosine falls to 0 after a rise from 0 in a line."""
+    initial, decay = config["learning_rate"], config["learning_rate_decay"]
+    if config["schedule"] != "cosine":
+        by_epoch = {"decay": decay, "steps_per_epoch": steps_per_epoch}
+        return learning_rate_by_epoch(initial, **by_epoch)
+    epochs = config["warmup_epochs"], config["num_epochs"]
+    steps = (count * steps_per_epoch for count in epochs)
+    cosine = optax.warmup_cosine_decay_schedule(0.0, initial, *steps)
+    return lambda step: cosine(jnp.asarray(step, float))  # as the other one
 
 
 def frozen_of(config: Mapping[str, Any], model: nn.Module) -> frozenset[str]:
-    """Returns the paths of the parameters that a config freezes.
-
-    Raises:
-      UserError: as of `freeze.match`.
-    """
+    """Returns the paths of the parameters that a config freezes, as `freeze.match`."""
     if not config["freeze"]:  # which spares the time to trace the network
         return frozenset()
     params = state.shapes(model, config["num_event_frames"])["params"]
@@ -141,10 +139,12 @@ def make_optimizer(
     learning_rate: float | optax.Schedule,
     frozen: frozenset[str] = frozenset(),
 ) -> optax.GradientTransformation:
-    make = optimizer_lib.OPTIMIZERS[config["optimizer"]]
-    momentum, weight_decay = config["momentum"], config["weight_decay"]
-    optimizer = make(learning_rate, momentum=momentum, weight_decay=weight_decay)
-    optimizer = optimizer_lib.clipped(optimizer, config["clip_norm"])
+    momentum, decay = config["momentum"], config["weight_decay"]
+    optimizer = sgd(learning_rate, momentum=momentum, weight_decay=decay)
+    if config["optimizer"] == "adamw":
+        optimizer = optax.adamw(learning_rate, b1=momentum, weight_decay=decay)
+    if norm := config["clip_norm"]:  # of all gradients, before the weight decay
+        optimizer = optax.chain(optax.clip_by_global_norm(norm), optimizer)
     return freeze.without(optimizer, frozen)
 
 
@@ -171,17 +171,15 @@ def open_batches(
     config: Mapping[str, Any],
     split: str,
     purpose: str,
-    process_index: int = 0,
-    process_count: int = 1,
     records: Records | None = None,
+    **share: int,
 ) -> Batches:
     """Opens the clips of a split, decoding them first unless the config says not to.
 
     Args:
-      config: of the run.
       split: "train", "test", or "validation": where the config holds volunteers out,
         those of the training part; "train" is then the others.
-      purpose, process_index, process_count: as of `Batches`.
+      purpose, **share: as of `Batches`, the latter `process_index` and `_count`.
       records: of `open_part`, where they are open.
     """
     records = open_part(config, split) if records is None else records
@@ -191,7 +189,7 @@ def open_batches(
         clips = validation if split == "validation" else train
     if config["images"] != "records":
         images = open_store(records, config["store_dir"] or None, progress=True)
-    return batches_of(config, images, clips, purpose, process_index, process_count)
+    return batches_of(config, images, clips, purpose, **share)
 
 
 def batches_of(
@@ -199,8 +197,7 @@ def batches_of(
     images: Store | Records,
     clips: Clips,
     purpose: str,
-    process_index: int = 0,
-    process_count: int = 1,
+    **share: int,
 ) -> Batches:
     """Returns batches of clips and their images, as a run shows them."""
     return Batches(
@@ -211,6 +208,5 @@ def batches_of(
         config["seed"],
         purpose,
         intensity=config["intensity"],
-        process_index=process_index,
-        process_count=process_count,
+        **share,
     )

@@ -29,9 +29,7 @@ class TrainState:
 
     Attributes:
       step: () int32, steps done; it is the number of the next batch too.
-      params: weights.
       batch_stats: running statistics of BatchNorm; {} where there is none.
-      opt_state: the optimiser's state.
     """
 
     step: jax.Array
@@ -54,14 +52,8 @@ def create(
 ) -> TrainState:
     """Returns the state before the first step, the same wherever it is made.
 
-    To be compiled: it draws six million numbers.
-
-    Args:
-      model: as `models/README.md` describes it.
-      optimizer: as of `setup.make_optimizer`.
-      num_event_frames: T.
-      key: of the weights.
-      size: H and W.
+    To be compiled: it draws six million numbers, by `key`. The model is as
+    `models/README.md` describes it; `size` is that of its images, H and W.
     """
     num_intensity_frames = len(intensity_places(model.intensity, num_event_frames))
     variables = model.init(
@@ -86,9 +78,8 @@ def shapes(model: nn.Module, num_event_frames: int) -> dict[str, Any]:
 def with_weights(state: TrainState, weights: Mapping[str, np.ndarray]) -> TrainState:
     """Puts arrays in place of those drawn, before the first step.
 
-    Args:
-      state: of `create`; what its optimiser holds does not depend on the weights.
-      weights: by path, such as params/fc1/bias, with the shapes of those drawn.
+    What the state's optimiser holds does not depend on the weights. They are by path,
+    such as params/fc1/bias, with the shapes of those drawn.
     """
     flat = traverse_util.flatten_dict(state.variables, sep="/") | {**weights}
     return replace(state, **traverse_util.unflatten_dict(flat, sep="/"))

@@ -54,10 +54,6 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """Returns (state, batch) -> (state, sums); the state passed in is used up.
 
-    Args:
-      step: of `train_step_fn`.
-      devices: as of `parallel`.
-
     The state is replicated (`replicate`). The batch holds this process's rows, uint8
     and on the host, at least one of them real over all processes. The sums are
     `loss` and `correct` over the real examples of all processes, and their number

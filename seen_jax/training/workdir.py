@@ -62,7 +62,6 @@ def check_config(
     """Compares with the config that the run was started with, and writes a new one.
 
     Args:
-      workdir: of the run.
       config: all fields.
       fingerprints: of the records, by split; empty where weights were imported, whose
         records are not known.

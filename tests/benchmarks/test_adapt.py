@@ -43,13 +43,12 @@ def test_the_weights_are_those_of_the_command(root):
     words = [f"--run={root / 'run'}", f"--clips={root / 'wearers'}", "--volunteer=1"]
     assert command.fit(command.parse([*words, f"--out={root / 'out'}"])) == 0
     run = restore(root / "run")
-    train = open_batches(run, "train")
-    config = recipe.config_of(run)
-    others = recipe.draw_others(train, config["seed"])
+    train, test = (open_batches(run, split) for split in ("train", "test"))
+    others = recipe.draw_others(train)
     store = adapt.read_wearers(root / "wearers", train.clips)
     rows = adapt.rows_of_people(store.clips)["1"]
     mine = adapt.gather(store, store.clips.take(rows))
-    variables = adapt.make_adapt(run, config, others)(mine)
+    variables = adapt.make_adapt(run, others, test)(mine)
     expected = restore(root / "out").variables
     for x, y in zip(*map(jax.tree.leaves, (variables, expected)), strict=True):
         np.testing.assert_array_equal(x, y)

@@ -20,7 +20,6 @@ from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import setup
 from seen_jax.training.checkpoint import Checkpoints
-from seen_jax.training.step import AXIS
 from tests.export.command import export
 from tests.helpers import ROTATED, in_float64, write_run
 from tests.models.variables import whole, windows
@@ -150,7 +149,7 @@ def test_an_imported_run_is_trained_on(folder, written, tmp_path, capsys):
     fields = dict(num_event_frames=2, num_epochs=1, batch_size=3, eval_passes=1)
     config = config_of(folder, freeze="conv*", **fields)
     published.import_checkpoint(written / "seen.pt", back, config)
-    runs.train(setup.prepare(config, AXIS), back)
+    runs.train(setup.prepare(config), back)
     assert "weights imported from seen.pt, epoch 1" in capsys.readouterr().out
     facts = restore(back).facts
     assert facts["step"] == 4

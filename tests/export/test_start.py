@@ -18,7 +18,6 @@ from seen_jax.export.convert import torch_from_variables
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import setup, state, workdir
 from seen_jax.training.checkpoint import Checkpoints
-from seen_jax.training.step import AXIS
 from tests.helpers import ROTATED, memory_records, untrained, write_run
 from tests.runtime.bundles import write_manifest
 from tests.training import runs
@@ -51,7 +50,7 @@ def made(source, tmp_path, monkeypatch):
 
         monkeypatch.setattr(setup, "open_records", open_records)
         config = default.get_config().to_dict() | FIELDS | fields
-        return setup.prepare(config | {"init_from": str(init_from)}, AXIS)
+        return setup.prepare(config | {"init_from": str(init_from)})
 
     return make
 
@@ -222,7 +221,7 @@ def train(source, init_from, folder, num_epochs):
     """Trains as train.py does, on the records of the source."""
     config = default.get_config().to_dict() | FIELDS | {"init_from": str(init_from)}
     config |= {"data_dir": str(source.parent / "data"), "num_epochs": num_epochs}
-    task = setup.prepare(config, AXIS)
+    task = setup.prepare(config)
     weights, origin = start.begin(task, folder)
     runs.train(task, folder, weights, origin)
     return task, weights

@@ -8,7 +8,6 @@ import pytest
 from configs import default
 from seen_jax.errors import UserError
 from seen_jax.training import augment, setup
-from seen_jax.training.step import AXIS
 from tests.helpers import build_records
 from tests.training.runs import run_whole
 
@@ -167,7 +166,7 @@ def test_a_run_that_resumes_ends_the_same(tmp_path):
     def train(name, num_epochs, text=ALL):
         config = default.get_config().to_dict() | few
         config |= {"augment": text, "num_epochs": num_epochs}
-        _, ended = run_whole(setup.prepare(config, AXIS), tmp_path / name)
+        _, ended = run_whole(setup.prepare(config), tmp_path / name)
         return [x.tobytes() for x in jax.tree.leaves(ended)]
 
     whole = train("whole", 2)

@@ -65,12 +65,22 @@ def test_a_spoilt_line_in_between_is_refused_in_a_line(tmp_path, line):
 @pytest.mark.parametrize("name", ["loss", "step", "seconds"])
 def test_a_row_without_a_field_is_refused(tmp_path, name):
     row, file = make_row(1), tmp_path / "metrics.jsonl"
+    rule = "a whole number from 0" if name == "step" else "a finite number"
     for change, got in ({}, "none"), ({name: float("nan")}, "nan"):
         others = {x: y for x, y in row.items() if x != name}
         file.write_text(json.dumps(others | change) + "\n")
-        words = f"line 1: expected {name} as a finite number, got {got}"
+        words = f"line 1: expected {name} as {rule}, got {got}"
         with pytest.raises(UserError, match=words):
             read_rows(tmp_path)
+
+
+@pytest.mark.parametrize("step", [-1, 1.5, 10.0, True, "1"])
+def test_a_step_is_a_whole_number(tmp_path, step):
+    row = make_row(1) | {"step": step}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    words = f"line 1: expected step as a whole number from 0, got {step!r}; copy"
+    with pytest.raises(UserError, match=words):
+        read_rows(tmp_path)
 
 
 @pytest.mark.parametrize("tail", [b"\n", b"\0\0\0\n", b'{"epoch": 3, "lo', b"\0" * 50])

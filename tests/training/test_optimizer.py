@@ -4,13 +4,8 @@ import numpy as np
 import optax
 import pytest
 
-from seen_jax.training.optimizer import (
-    adamw,
-    clipped,
-    cosine_with_warmup,
-    learning_rate_by_epoch,
-    sgd,
-)
+from seen_jax.training.optimizer import learning_rate_by_epoch, sgd
+from seen_jax.training.setup import make_learning_rate, make_optimizer
 
 
 def test_two_steps_by_hand():
@@ -48,10 +43,13 @@ def test_a_new_rate_acts_on_the_stored_velocity():
 
 def test_a_cosine_after_a_warmup():
     # Two steps up to 1, then 8 down: after 2, 4 and 8 of them (1 + cos(pi k / 8)) / 2.
-    rate = cosine_with_warmup(1.0, warmup_steps=2, num_steps=10)
+    config = {"schedule": "cosine", "learning_rate_decay": 0.9}
+    config |= {"learning_rate": 1.0, "warmup_epochs": 1, "num_epochs": 5}
+    rate = make_learning_rate(config, 2)
     expected = [0, 0.5, 1, (1 + np.sqrt(0.5)) / 2, 0.5, 0]
     np.testing.assert_allclose([rate(x) for x in (0, 1, 2, 4, 6, 10)], expected, 1e-6)
-    rate = cosine_with_warmup(0.5, warmup_steps=0, num_steps=4)
+    config |= {"learning_rate": 0.5, "warmup_epochs": 0, "num_epochs": 4}
+    rate = make_learning_rate(config, 1)
     np.testing.assert_allclose([rate(0), rate(2)], [0.5, 0.25], rtol=1e-6)
 
 
@@ -59,7 +57,8 @@ def test_a_cosine_after_a_warmup():
 def test_adamw_by_hand():
     # Both moments, corrected, are those of the first gradient 4: 4 / sqrt(16) = 1. From
     # 2 with rate 0.1 and decay 0.01: 2 - 0.1 * (1 + 0.01 * 2) = 1.898.
-    optimizer = adamw(0.1, momentum=0.5, weight_decay=0.01)
+    config = {"optimizer": "adamw", "momentum": 0.5, "weight_decay": 0.01}
+    optimizer = make_optimizer(config | {"clip_norm": 0.0}, 0.1)
     params = jnp.array([2.0])
     state = optimizer.init(params)
     update, state = optimizer.update(jnp.array([4.0]), state, params)
@@ -76,7 +75,8 @@ def test_adamw_by_hand():
 def test_a_gradient_longer_than_the_limit_is_cut_before_weight_decay():
     # (3, 4) has norm 5, so it becomes (0.6, 0.8); the decay adds 0.1 * (1, 1).
     params = {"a": jnp.array([1.0]), "b": jnp.array([1.0])}
-    optimizer = clipped(sgd(1.0, momentum=0.0, weight_decay=0.1), 1.0)
+    config = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.1}
+    optimizer = make_optimizer(config | {"clip_norm": 1.0}, 1.0)
     state = optimizer.init(params)
     gradient = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
     update, _ = optimizer.update(gradient, state, params)
@@ -84,5 +84,3 @@ def test_a_gradient_longer_than_the_limit_is_cut_before_weight_decay():
     short = {"a": jnp.array([0.3]), "b": jnp.array([0.4])}
     update, _ = optimizer.update(short, state, params)
     np.testing.assert_allclose([*update.values()], [[-0.4], [-0.5]], rtol=1e-6)
-    plain = sgd(1.0, momentum=0.0, weight_decay=0.1)
-    assert clipped(plain, 0.0) is plain
