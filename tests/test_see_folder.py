@@ -8,11 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from PIL import EpsImagePlugin, Image
 
 from seen_jax import clip_files, see, see_folder
 from seen_jax.errors import UserError
@@ -360,42 +358,6 @@ def test_command_says_what_is_wrong_with_its_options(see_dir):
     ):
         with pytest.raises(UserError, match=message):
             see_folder.main([str(see_dir), *options.split()])
-
-
-POSTSCRIPT = (
-    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
-)
-
-
-def test_a_file_named_jpg_starts_no_program(see_dir, tmp_path, monkeypatch):
-    # Pillow runs `gs`, Ghostscript, on PostScript, whatever the file is called.
-    mark, fake = tmp_path / "started", tmp_path / "bin" / "gs"
-    fake.parent.mkdir()
-    fake.write_text(f"#!/bin/sh\ntouch {mark}\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked up once
-    path = clip_dir(see_dir) / "00001.jpg"
-    path.write_bytes(POSTSCRIPT)
-    with pytest.raises(OSError), Image.open(path) as image:
-        image.load()
-    assert mark.exists()  # the stand-in works
-    mark.unlink()
-    (problem,) = problems_of(see_dir)
-    assert problem.endswith(f"got {len(POSTSCRIPT)} bytes (not a JPEG or PNG)")
-    assert not mark.exists()
-
-
-def test_each_image_is_read_once(see_dir, monkeypatch):
-    reads = Counter()
-
-    def read_bytes(path, plain=Path.read_bytes):
-        reads[path] += 1
-        return plain(path)
-
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    assert problems_of(see_dir) == []
-    assert reads == Counter(see_dir.rglob("*.jpg"))
 
 
 def test_the_hash_of_a_clip_is_that_of_its_files(see_dir):

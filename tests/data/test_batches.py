@@ -92,15 +92,6 @@ def test_training_is_shuffled_anew_and_evaluation_stays_in_order(store):
         assert evaluation.plan(epoch).clip.ravel().tolist() == list(range(NUM_CLIPS))
 
 
-def test_windows_do_not_depend_on_the_batch_size(store):
-    drawn = []
-    for batch_size in (3, 8):
-        plan = make(store, SETTING, batch_size, 7, "train").plan(4)
-        drawn.append((plan.clip[plan.mask], plan.event_index[plan.mask]))
-    np.testing.assert_array_equal(drawn[0][0], drawn[1][0])
-    np.testing.assert_array_equal(drawn[0][1], drawn[1][1])
-
-
 @pytest.mark.parametrize("process_count", [1, 2, 3])
 def test_processes_divide_each_batch(store, process_count):
     options = SETTING, 6, 7, "train"

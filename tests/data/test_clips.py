@@ -63,19 +63,12 @@ def test_sides_without_anyone_are_refused(records, number):
 def test_images_labels_and_segments_go_with_the_clip(records):
     store, whole = open_store(records), records.clips
     for part in hold_out(whole, 2):
-        batches, streamed = (
-            Batches(images, part, Setting(4, 1), 4, 3, "train")
-            for images in (store, records)
-        )
-        for number in range(len(batches)):
-            batch, same = batches.batch(number), streamed.batch(number)
-            for key in batch:
-                np.testing.assert_array_equal(batch[key], same[key])
-            for row, clip in enumerate(batch["clip"]):
-                place = whole.names.index(part.names[clip])
-                assert batch["label"][row] == whole.label_index[place]
-                frames = batches.plan(0).event_index[number, row]
-                assert frames.max() < whole.segments[place, 1]
-                expected = store.windows(whole, np.array([place]), frames[None], (0,))
-                got = batch["event_frames"][row]
-                np.testing.assert_array_equal(got, expected[0][0])
+        for images in (store, records):
+            batches = Batches(images, part, Setting(4, 1), 4, 3, "train")
+            batch, windows = batches.batch(0), batches.plan(0).event_index[0]
+            places = [whole.names.index(part.names[clip]) for clip in batch["clip"]]
+            np.testing.assert_array_equal(batch["label"], whole.label_index[places])
+            assert (windows.max(axis=1) < whole.segments[places, 1]).all()
+            expected = store.windows(whole, np.array(places), windows, (0, -1))
+            for got, frames in zip(("event", "intensity"), expected, strict=True):
+                np.testing.assert_array_equal(batch[f"{got}_frames"], frames)

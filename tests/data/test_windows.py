@@ -100,16 +100,6 @@ def test_a_draw_depends_on_seed_purpose_epoch_and_clip_alone():
         assert not np.isin(few, numbers).any()
 
 
-def test_one_clip_is_drawn_as_among_many():
-    setting = Setting(7, 1)
-    segments = np.array([[0, 40], [5, 60], [2, 9]])
-    numbers = windows.uniforms(0, "eval", 0, 3)
-    many = windows.event_indices(segments, setting, numbers)
-    for clip in range(3):
-        one = windows.event_indices(segments[clip], setting, numbers[clip])
-        np.testing.assert_array_equal(one, many[clip])
-
-
 def test_the_order_is_a_permutation_of_the_epoch():
     orders = [windows.order(windows.uniforms(1, "train", e, 50)) for e in (0, 1)]
     for order in orders:

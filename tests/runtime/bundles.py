@@ -1,14 +1,17 @@
 """Bundles, networks, clips and a clock for the tests of the program for the board."""
 
+import functools
 import json
 from pathlib import Path
 
 import numpy as np
 
 from seen_jax import see
+from seen_jax.export.convert import variables_from_torch
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import Runtime
 from tests import golden
+from tests.models import reference
 
 SOURCE = Path(seen_runtime.__file__)
 KERNEL = SOURCE.with_name(seen_runtime.KERNEL)
@@ -53,59 +56,20 @@ def three_levels(num_windows, size=90, seed=0):
     ]
 
 
-def forward(folded, event_frames, intensity_frames):
-    """The network's logits by numpy alone; every layer spikes, and none always."""
-    f, rates = folded, []
-    num_windows, num_event_frames = event_frames.shape[:2]
+@functools.cache
+def whole_logits():
+    """Two windows through `whole_numbers`; every layer spikes, and none always.
 
-    def rows(x, places):  # (..., P, C) to (..., len(places), taps * C)
-        return x[..., places, :].reshape(*x.shape[:-2], len(places), -1)
-
-    def pixels(images):
-        flat = images.reshape(*images.shape[:2], -1)
-        return np.concatenate([flat, np.zeros_like(flat[..., :1])], -1)[..., None]
-
-    def spikes(x):
-        rates.append((x > 0.3).mean())
-        return (x > 0.3).astype(np.float64)
-
-    def lif(currents):
-        membrane = spike = 0.0
-        for current in currents.swapaxes(0, 1):
-            membrane = 0.2 * membrane * (1 - spike) + current
-            spike = (membrane > 0.3).astype(np.float64)
-            yield membrane, spike
-
-    def fire(currents):
-        x = np.stack([spike for _, spike in lif(currents)], 1)
-        rates.append(x.mean())
-        return x
-
-    means = f["moments"].T @ intensity_frames @ f["moments"]
-    x = means.reshape(num_windows, -1) @ f["hidden"] + f["hidden_bias"]
-    attention = np.exp(np.maximum(x, 0) @ f["scores"] + f["scores_bias"])
-    attention /= attention.sum(1, keepdims=True)
-    kernel = (attention @ f["intensity"]).reshape(num_windows, -1, 49, 64)
-    patches = rows(pixels(intensity_frames), seen_runtime.PATCHES)
-    x = rows((patches @ kernel).sum(1), seen_runtime.READS) @ f["deep"]
-    spatial = spikes(x.reshape(num_windows, -1) + attention @ f["deep_bias"])
-    kernel = (attention @ f["event"]).reshape(num_windows, 1, 49, 64)
-    if "event_hidden" in f:
-        means = (f["moments"].T @ event_frames @ f["moments"]).reshape(
-            num_windows, num_event_frames, -1
-        )
-        x = np.maximum(means @ f["event_hidden"] + f["event_hidden_bias"], 0)
-        attention = np.exp(x @ f["event_scores"] + f["event_scores_bias"])
-        attention /= attention.sum(-1, keepdims=True)
-        kernel = (attention @ f["event"]).reshape(num_windows, -1, 49, 64)
-    x = fire(rows(pixels(event_frames), seen_runtime.PATCHES) @ kernel)
-    x = fire(rows(x, seen_runtime.CONV2_READS) @ f["conv2"])
-    x = fire(x.reshape(num_windows, num_event_frames, 36, -1) @ f["conv3"])
-    x = x.reshape(num_windows, num_event_frames, -1) + spatial[:, None]
-    x = fire(x @ f["fc1"] + f["fc1_bias"])
-    membranes = [membrane for membrane, _ in lif(x @ f["fc2"] + f["fc2_bias"])]
+    Returns:
+      The frames of `three_levels`; logits (2, 7) by plain numpy in float64; and the
+      frames as the network takes them, in float32.
+    """
+    frames = three_levels(2)
+    inputs = [(x - 128.0) / 127 for x in frames]
+    weights = variables_from_torch(whole_numbers())
+    logits, rates, _ = reference.seen(weights, *inputs)
     assert all(0.01 < rate < 0.99 for rate in rates), rates
-    return np.mean(membranes, 0)
+    return frames, logits, [x.astype(np.float32) for x in inputs]
 
 
 def make_manifest(**changes):

@@ -13,7 +13,7 @@ import pytest
 from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import COUNTS, Kernel
 from tests import golden
-from tests.runtime.bundles import KERNEL, forward, three_levels, whole_numbers
+from tests.runtime.bundles import KERNEL, whole_logits
 
 COMPILER, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 ABSENT = [x for x in ("cc", COMPILER, QEMU) if shutil.which(x) is None]
@@ -67,9 +67,7 @@ def test_float64(tmp_path):
 
 
 def test_float32_where_no_rounding_decides(tmp_path, folded):
-    inputs = [(x.astype(np.float32) - 128) / 127 for x in three_levels(2)]
-    whole = seen_runtime.fold(whole_numbers(), np.float64)
-    expected = forward(whole, *(x.astype(np.float64) for x in inputs))
+    _, expected, inputs = whole_logits()
     kernel = Kernel(seen_runtime.compile_kernel(KERNEL), folded, 4)
     results = on_the_board(tmp_path, kernel, inputs)
     assert_same(kernel, inputs, results, 1e-5)

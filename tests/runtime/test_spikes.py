@@ -18,7 +18,7 @@ from seen_jax.runtime import seen_runtime
 from seen_jax.runtime.seen_runtime import COUNTS, LAYERS, Kernel
 from tests import golden
 from tests.models import variables
-from tests.runtime.bundles import KERNEL, forward, three_levels, whole_numbers
+from tests.runtime.bundles import KERNEL, whole_logits
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 DOUBLE = "-DREAL=double"
@@ -76,9 +76,7 @@ def test_frames_of_both_kinds_in_one_window(float64, published):
 @pytest.mark.parametrize("flags", WIDTHS, ids=str)
 def test_float32_where_no_rounding_decides(folded, flags):
     library = seen_runtime.compile_kernel(KERNEL, *flags)
-    inputs = [(x.astype(np.float32) - 128) / 127 for x in three_levels(2)]
-    whole = seen_runtime.fold(whole_numbers(), np.float64)
-    expected = forward(whole, *(x.astype(np.float64) for x in inputs))
+    _, expected, inputs = whole_logits()
     kernel = Kernel(library, folded, 4)
     for i in range(2):
         logits, _ = assert_forms_agree(kernel, [x[i : i + 1] for x in inputs], 1e-6)
@@ -109,7 +107,7 @@ def test_it_is_the_plain_network(float64, options, num_event_frames, neuron):
     readout = {"readout": options["readout"]} if "readout" in options else {}
     kernel = Kernel(float64, folded, num_event_frames, **neuron, **readout)
     logits, counts = kernel(*inputs.values())
-    np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(logits, expected, rtol=1e-10, atol=1e-10)
     assert all(counts[0, : LAYERS.index("LIF5")])
     if "attention" in options:  # whose kernels differ from frame to frame
         assert_forms_agree(kernel, [*inputs.values()])

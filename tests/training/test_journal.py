@@ -18,12 +18,16 @@ def make(folder, select="last", epoch=0):
     return Journal(folder, select, see.EMOTIONS, **numbers)
 
 
-def test_lines_come_back_as_rows(tmp_path):
-    journal = make(tmp_path)
-    rows = [make_row(1), make_row(2, "test")]
+def write(folder, *rows, **options):
+    journal = make(folder, **options)
     for row in rows:
         journal.epoch(row)
     journal.close()
+
+
+def test_lines_come_back_as_rows(tmp_path):
+    rows = [make_row(1), make_row(2, "test")]
+    write(tmp_path, *rows)
     assert read_rows(tmp_path) == rows
     assert "training loss by epoch" in (tmp_path / "curves.svg").read_text()
 
@@ -32,10 +36,7 @@ def test_lines_come_back_as_rows(tmp_path):
 def test_what_is_newer_than_the_checkpoint_is_dropped(tmp_path, cut):
     # Three epochs are noted, the third perhaps not to the end of its line; the
     # checkpoint is of the first.
-    journal = make(tmp_path)
-    for epoch in (1, 2, 3):
-        journal.epoch(make_row(epoch))
-    journal.close()
+    write(tmp_path, *map(make_row, (1, 2, 3)))
     file = tmp_path / "metrics.jsonl"
     text = file.read_text()
     file.write_text(text[: len(text) - cut])
@@ -49,10 +50,7 @@ def test_what_is_newer_than_the_checkpoint_is_dropped(tmp_path, cut):
 # An empty one, bytes that are no text, no object, and another epoch.
 @pytest.mark.parametrize("line", [b"\n", b"\xff\xfe\n", b"3\n", b'{"epoch": 1}\n'])
 def test_a_spoilt_line_in_between_is_refused_in_a_line(tmp_path, line):
-    journal = make(tmp_path)
-    for epoch in (1, 2, 3):
-        journal.epoch(make_row(epoch))
-    journal.close()
+    write(tmp_path, *map(make_row, (1, 2, 3)))
     file = tmp_path / "metrics.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([*lines[:2], line, *lines[2:]]))
@@ -85,11 +83,8 @@ def test_a_step_is_a_whole_number(tmp_path, step):
 
 @pytest.mark.parametrize("tail", [b"\n", b"\0\0\0\n", b'{"epoch": 3, "lo', b"\0" * 50])
 def test_a_last_line_that_was_cut_off_is_dropped_and_said(tmp_path, capsys, tail):
-    journal = make(tmp_path)
     rows = [make_row(1), make_row(2)]
-    for row in rows:
-        journal.epoch(row)
-    journal.close()
+    write(tmp_path, *rows)
     with open(tmp_path / "metrics.jsonl", "ab") as file:
         file.write(tail)
     assert read_rows(tmp_path) == rows
@@ -117,9 +112,7 @@ def test_the_epoch_that_counts():
 
 @pytest.mark.parametrize("epoch, kept", [(0, 0), (1, 1)])
 def test_a_run_that_begins_here_leaves_nothing_of_another(tmp_path, epoch, kept):
-    journal = make(tmp_path, "validation")
-    journal.epoch(make_row(1, "validation"))
-    journal.close()
+    write(tmp_path, make_row(1, "validation"), select="validation")
     (tmp_path / "tensorboard" / "earlier").write_text("")
     make(tmp_path, epoch=epoch).close()
     assert len(read_rows(tmp_path)) == kept
@@ -138,9 +131,7 @@ CHOSEN = [
 def test_how_the_epoch_is_chosen_is_said_beside_every_number(
     tmp_path, capsys, select, split, chosen
 ):
-    journal = make(tmp_path, select)
-    journal.epoch(make_row(2, split))
-    journal.close()
+    write(tmp_path, make_row(2, split), select=select)
     scores = f"{split} WAR 61.2 %, UAR 60.0 %" + (f" ({chosen})" if chosen else "")
     line = "epoch 2/5  loss 0.500  accuracy 50.0 %  lr 0.015  100 windows/s"
     assert capsys.readouterr().out == f"{line}  {scores}\n"
@@ -181,9 +172,7 @@ def test_the_first_dispatch_says_no_time_left(tmp_path, capsys, monkeypatch):
 
 
 def test_held_out_volunteers_have_tags_of_their_own(tmp_path):
-    journal = make(tmp_path, "validation")
-    journal.epoch(make_row(2, "validation"))
-    journal.close()
+    write(tmp_path, make_row(2, "validation"), select="validation")
     board = read_board(tmp_path)
     of_split = ("validation/Metrics/WAR-average", "validation/test_num/1")
     for tag in ("train/loss", *of_split):
