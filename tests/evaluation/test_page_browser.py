@@ -3,7 +3,9 @@
 import pytest
 
 from seen_jax import see
+from seen_jax.evaluation import tables
 from seen_jax.evaluation.page import document
+from seen_jax.evaluation.statistics import Interval
 from tests.browser import overflow, show_at
 from tests.evaluation import pages
 
@@ -30,13 +32,30 @@ def test_nothing_is_cut_and_nothing_is_wrong(browser, file, width, scheme):
     show_at(browser, width, 800, scheme)
     browser.get(file.as_uri())
     assert overflow(browser)[0] == 0
-    cut = browser.execute_script(
+    assert cut(browser) == []
+    assert browser.get_log("browser") == []
+
+
+def cut(browser):
+    """Texts of the elements that are wider than their place."""
+    return browser.execute_script(
         "return [...document.querySelectorAll('.wide, h1, h2, p, dd, svg')]"
         ".filter((x) => x.scrollWidth > x.clientWidth + 1 && x.clientWidth)"
         ".map((x) => x.textContent)"
     )
-    assert cut == []
-    assert browser.get_log("browser") == []
+
+
+def test_nothing_of_the_papers_tables_is_cut(browser, tmp_path, monkeypatch):
+    share = 0.401, 0.161, Interval(0.366, 0.436)  # which no test trains three seeds for
+    monkeypatch.setattr(tables, "_numbers", lambda summary: [share] * 2)
+    rows = {row.name: pages.shown_of().summary for row in tables.ROWS.values()}
+    (tmp_path / tables.RECIPE).write_text("--config.num_epochs=20\n")
+    file = tmp_path / "tables.html"
+    file.write_text(tables.to_html(tmp_path, {"published": rows}), encoding="utf-8")
+    for width in (400, 1280):
+        show_at(browser, width, 800)
+        browser.get(file.as_uri())
+        assert cut(browser) == []
 
 
 def test_the_result_is_on_the_first_screen(browser, file):
