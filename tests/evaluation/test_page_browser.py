@@ -46,7 +46,7 @@ def cut(browser):
 
 
 def test_nothing_of_the_papers_tables_is_cut(browser, tmp_path, monkeypatch):
-    share = 0.401, 0.161, Interval(0.366, 0.436)  # which no test trains three seeds for
+    share = 0.401, 0.161, Interval(0.366, 0.436)  # of seeds that differ
     monkeypatch.setattr(tables, "_numbers", lambda summary: [share] * 2)
     rows = {row.name: pages.shown_of().summary for row in tables.ROWS.values()}
     (tmp_path / tables.RECIPE).write_text("--config.num_epochs=20\n")
