@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from seen_jax import see
 from seen_jax.data import records as records_lib
+from seen_jax.data.record import Record
 from seen_jax.errors import UserError
 from tests import samples
 from tests.helpers import ROOT
@@ -166,3 +167,9 @@ def test_a_directory_under_its_unfinished_name(copy, tmp_path):
     for directory in (tmp_path, unfinished):
         with pytest.raises(UserError):
             records_lib.open_records(directory, "train")
+
+
+def test_a_missing_frame_is_named():
+    words = "clip: expected a square JPEG as frame frame 0"
+    with pytest.raises(ValueError, match=words):
+        Record("clip", (), ()).decode("frame", [0])

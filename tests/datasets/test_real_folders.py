@@ -134,7 +134,7 @@ def test_leave_out(worst, right, tmp_path, capsys):
 
 
 def own_folder(root, labels, num_clips):
-    """Clips of such labels, in turn, and of four volunteers; returns the split file."""
+    """Writes clips of such labels, in turn, and of four volunteers."""
     rng, database = np.random.default_rng(0), {}
     for i in range(num_clips):
         label, length = labels[i % len(labels)], 3 + i % 3
@@ -148,7 +148,6 @@ def own_folder(root, labels, num_clips):
         }
     content = {"labels": [*labels], "frames_per_s": 25, "database": database}
     (root / "emotion.json").write_text(json.dumps(content))
-    return content
 
 
 def broken_folder(root):

@@ -36,7 +36,7 @@ from seen_jax.evaluation.results import read_results
 from seen_jax.models import networks
 from seen_jax.training import epoch, journal, rows, state
 from tests.helpers import make_row, memory_records, read_board
-from tests.samples import facts_of
+from tests.samples import edited, facts_of
 
 LABELS = ("normal", "WAR", "<b>left & right</b>", "class $1", "class $2")
 NUM_CLIPS, NUM_PASSES = 18, 2
@@ -210,8 +210,8 @@ def test_other_clips_than_the_facts_have(evaluated):
 
 
 def test_facts_of_another_form(evaluated, capsys):
-    path = evaluated / provenance.FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"counts": {}}))
+    with edited(evaluated / provenance.FILE) as facts:
+        facts["counts"] = {}
     assert run_command(lambda: command.main(["report", str(evaluated)])) == 1
     error = capsys.readouterr().err
     assert " as counts; evaluate again" in error and error.count("\n") == 1
