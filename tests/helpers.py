@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import struct
 import subprocess
@@ -102,9 +101,8 @@ def build_records(
 
 def write_labels(see_dir: Path, labels) -> None:
     """Changes the order of the classes in a split file."""
-    path = see_dir / "emotion.json"
-    content = json.loads(path.read_text()) | {"labels": list(labels)}
-    path.write_text(json.dumps(content))
+    with samples.edited(see_dir / "emotion.json") as content:
+        content["labels"] = list(labels)
 
 
 def write_run(
@@ -215,3 +213,10 @@ def python(*arguments, **variables: str) -> subprocess.CompletedProcess:
     command = [sys.executable, *map(str, arguments)]
     env = cpu_environment(1, **variables)
     return subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True)
+
+
+def run_without(packages: str, code: str) -> None:
+    """Runs code in a process that cannot import these packages; fails if it does."""
+    absent = f"import sys; sys.modules.update(dict.fromkeys({packages.split()}))\n"
+    done = python("-c", absent + code)
+    assert done.returncode == 0, done.stderr

@@ -1,5 +1,7 @@
 """Small SEE folders and events for tests."""
 
+import contextlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,14 @@ def write_see_folder(
     }
     (root / "emotion.json").write_text(split_to_json(Split(see.EMOTIONS, notes)))
     return root
+
+
+@contextlib.contextmanager
+def edited(path: Path):
+    """Gives the content of a JSON file, and writes it as the block leaves it."""
+    content = json.loads(path.read_text())
+    yield content
+    path.write_text(json.dumps(content))
 
 
 def events_of(*rows: tuple[int, int, int, int]) -> Events:

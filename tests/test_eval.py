@@ -22,7 +22,7 @@ from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.evaluation.results import read_results
 from seen_jax.training import rows, workdir
 from seen_jax.training.fields import BEFORE
-from tests import helpers
+from tests import helpers, samples
 from tests.helpers import ROOT, ROTATED
 
 # What compiles in less than a second is kept, too.
@@ -149,10 +149,9 @@ def changed(folder, tmp_path, **fields):
     """Copies the run, with other fields in its config, or without those of `...`."""
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    content = json.loads((copy / workdir.CONFIG_FILE).read_text())
-    config = content["config"] | fields
-    content["config"] = {name: x for name, x in config.items() if x is not ...}
-    (copy / workdir.CONFIG_FILE).write_text(json.dumps(content))
+    with samples.edited(copy / workdir.CONFIG_FILE) as content:
+        config = content["config"] | fields
+        content["config"] = {name: x for name, x in config.items() if x is not ...}
     return copy
 
 
@@ -174,9 +173,8 @@ def test_other_records(folder, tmp_path):
 def test_a_run_that_moved_with_its_data(folder, tmp_path):
     copy = tmp_path / "elsewhere"
     shutil.copytree(folder.parent, copy)
-    config = json.loads((copy / "run" / workdir.CONFIG_FILE).read_text())
-    config["config"]["data_dir"] = "data/that/was/here"
-    (copy / "run" / workdir.CONFIG_FILE).write_text(json.dumps(config))
+    with samples.edited(copy / "run" / workdir.CONFIG_FILE) as content:
+        content["config"]["data_dir"] = "data/that/was/here"
     run = restore(copy / "run")
     assert open_batches(run).images.path.is_relative_to(copy / "data")
     store = tmp_path / "decoded"

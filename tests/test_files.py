@@ -169,7 +169,9 @@ COMMANDS = [
     (event_folder, "absent --out=file/x", "x: expected a place"),
     (recordings, "--clips=absent --out=file/x", "x: expected a place"),
     (simulator, "--out=file/x --volunteers=1 --clips=1", "x: expected a place"),
-    (report, "report absent --html=missing/x", "--html: expected"),
+    (report, "report absent --html=missing/x", "--html: .* missing; make it: mkdir -p"),
+    (report, "report absent --html=.", "--html: .* a folder, .; name a file in it"),
+    (report, "report absent --html=", "--html: .* a folder, .; name a file in it"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -64,13 +63,6 @@ def test_a_right_folder(see_dir):
         "lighting    normal 0  Overexposed 7  Low 7  HDR 7",
         "split       training 14  testing 7",
     ]
-
-
-def edit_split(root, change):
-    path = root / "emotion.json"
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 OF_3 = "expected 3 images, 00000.jpg to 00002.jpg, as in the name"
@@ -195,8 +187,8 @@ def test_a_clip_that_no_record_can_hold(see_dir, monkeypatch):
 
 
 def test_a_segment_of_years_as_published(see_dir):
-    segment = {"segment": [1, 2**31 - 1]}
-    edit_split(see_dir, lambda x: x["database"][CLIP]["annotations"].update(segment))
+    with samples.edited(see_dir / "emotion.json") as content:
+        content["database"][CLIP]["annotations"]["segment"] = [1, 2**31 - 1]
     folder = see_folder.SeeFolder(see_dir, on_problem="as_published")
     contents = see_folder.check(folder, num_workers=1)
     assert contents.problems == ()
@@ -221,12 +213,9 @@ def test_several_problems_are_all_listed(see_dir):
     shutil.rmtree(see_dir / "frame" / "disgust" / second)
     (see_dir / "event" / "disgust" / second / "00002.jpg").write_bytes(b"")
     (see_dir / "frame" / "fear" / third / "00001.jpg").write_bytes(b"\xff\xd8")
-
-    def change(content):
+    with samples.edited(see_dir / "emotion.json") as content:
         content["database"][fourth]["annotations"]["label"] = "bored"
         content["labels"][0] = "a/b"
-
-    edit_split(see_dir, change)
     with pytest.raises(SeeError, match="6 problems in the SEE data") as caught:
         see_folder.check(see_folder.SeeFolder(see_dir), 1).raise_problems()
     assert [problem.path for problem in caught.value.problems] == [
@@ -295,9 +284,8 @@ def test_unreadable_folders_of_a_label_and_of_a_modality(see_dir, lock):
 
 
 def test_a_clip_left_out_is_neither_counted_nor_looked_at(see_dir):
-    edit_split(
-        see_dir, lambda x: x["database"][CLIP]["annotations"].update(segment=[0, 0])
-    )
+    with samples.edited(see_dir / "emotion.json") as content:
+        content["database"][CLIP]["annotations"]["segment"] = [0, 0]
     shutil.rmtree(clip_dir(see_dir))
     contents = see_folder.check(see_folder.SeeFolder(see_dir))
     contents.raise_problems()

@@ -11,6 +11,7 @@ from seen_jax.training.checkpoint import Checkpoints
 from seen_jax.training.rows import chosen_row, read_rows
 from tests.helpers import python, read_board
 from tests.lab import FIELDS, Lab, wait_for
+from tests.training import runs
 
 # train.py, but that a signal comes when it asks for one for the n-th time.
 SIGNALLED = """
@@ -27,24 +28,6 @@ def asked_then(self):
 hosts.Stop.asked = asked_then
 runpy.run_path("train.py", run_name="__main__")
 """
-
-
-def flat(tree, name=""):
-    if isinstance(tree, dict):
-        return {
-            k: v for key in tree for k, v in flat(tree[key], f"{name}/{key}").items()
-        }
-    return {name: np.asarray(tree).tobytes()}
-
-
-def checkpoint(lab, run, step):
-    """Returns the leaves of a checkpoint, as bytes, and what was saved beside."""
-    checkpoints = Checkpoints(lab.root / run, read_only=True)
-    variables, saved = checkpoints.restore_variables(step)
-    files = ("optimizer", "variables")
-    assert all((checkpoints.path / str(step) / name).is_dir() for name in files)
-    checkpoints.close()
-    return flat(variables), saved
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +75,7 @@ def test_what_a_run_leaves(lab, whole):
     checkpoints = Checkpoints(folder, read_only=True)
     assert checkpoints.steps() == sorted({best["step"], 9, 12})
     checkpoints.close()
-    _, saved = checkpoint(lab, "whole", 12)
+    saved = runs.saved(folder, 12)
     assert saved["config"]["select"] == "test"
     assert saved["epoch"] == 4 and len(saved["git"]) > 6 and set(saved["records"])
 
@@ -165,7 +148,7 @@ def test_killed_and_stopped_at_several_moments_it_ends_the_same(lab, whole):
     assert code == 0, output
     assert not list(saves.glob("*tmp*"))
     assert lab.rows(folder.name) == lab.rows("whole")
-    assert checkpoint(lab, "killed", 12)[0] == checkpoint(lab, "whole", 12)[0]
+    assert runs.digests(folder) == runs.digests(lab.root / "whole")
 
 
 def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
@@ -179,11 +162,11 @@ def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
         assert code == 128 + signal.SIGTERM, output
         assert f"stopped and saved at step {step}" in output
         assert output.count("WAR") == evaluated  # one epoch late
-        assert checkpoint(lab, "stopped", step)[1]["epoch"] == step // 3
+        assert runs.saved(folder, step)["epoch"] == step // 3
     code, output = lab.run("stopped")
     assert code == 0, output
     assert lab.rows(folder.name) == lab.rows("whole")
-    assert checkpoint(lab, "stopped", 12)[0] == checkpoint(lab, "whole", 12)[0]
+    assert runs.digests(folder) == runs.digests(lab.root / "whole")
     best = chosen_row(read_rows(folder), "test")["step"]
     assert {int(x.name) for x in (folder / "checkpoints").iterdir()} == {best, 9, 12}
     code, again = lab.run("stopped")  # done is done
@@ -194,7 +177,7 @@ def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
 def test_a_run_that_resumes_with_another_program_says_so(lab, whole):
     kernel = "XLA and the kernel in C"
     assert f"computed by {kernel}\n" in whole
-    assert checkpoint(lab, "whole", 12)[1]["program"] == kernel
+    assert runs.saved(lab.root / "whole", 12)["program"] == kernel
     shutil.copytree(lab.root / "whole", lab.root / "program")
     code, output = lab.run("program", before="export CC=no-such-cc;")
     assert code == 0 and "from the host, computed by XLA\n" in output, output

@@ -1,8 +1,6 @@
 """The network's benchmarks measure what they say; no test judges the rates."""
 
 import json
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -14,7 +12,7 @@ from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.export.convert import torch_from_variables
-from tests.helpers import ROOT, write_run
+from tests.helpers import run_without, write_run
 
 torch = pytest.importorskip("torch", reason="PyTorch is not in the ordinary install")
 from seen_jax.benchmarks import side_by_side  # noqa: E402
@@ -103,10 +101,5 @@ def test_text_by_hand():
 
 
 def test_runs_where_tfds_and_grain_are_absent():
-    script = (
-        "import sys\n"
-        "for name in ('tensorflow_datasets', 'grain', 'tensorflow'):\n"
-        "    sys.modules[name] = None\n"
-        "from seen_jax.benchmarks import epochs, scale, side_by_side\n"
-    )
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    code = "from seen_jax.benchmarks import epochs, scale, side_by_side"
+    run_without("tensorflow_datasets grain tensorflow", code)

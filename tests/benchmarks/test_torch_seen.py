@@ -47,13 +47,6 @@ def test_evaluation():
     np.testing.assert_allclose(predicted, expected, rtol=1e-5)
 
 
-def test_first_training_step():
-    event, intensity, _ = golden_inputs()
-    with torch.no_grad():
-        golden.agrees(network().spatial(intensity)[0], GOLDEN["attention_train"])
-        golden.agrees(network()(event, intensity), GOLDEN["logits_train"])
-
-
 def test_five_steps():
     trained, losses = network(), []
     optimizer, schedule = torch_seen.recipe(trained)

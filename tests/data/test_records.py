@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from seen_jax import see
 from seen_jax.data import records as records_lib
+from seen_jax.data.record import Record
 from seen_jax.errors import UserError
 from tests import samples
 from tests.helpers import ROOT
@@ -135,10 +136,14 @@ def test_unknown_split(data_dir):
         records_lib.open_records(data_dir, "testing")
 
 
-@pytest.mark.parametrize("cut", ["shorten", "remove"])
-def test_an_incomplete_copy(data_dir, tmp_path, cut):
+@pytest.fixture
+def copy(data_dir, tmp_path):
     built = data_dir / f"see_tfds/published/{VERSION}"
-    copy = shutil.copytree(built, tmp_path / VERSION)
+    return shutil.copytree(built, tmp_path / VERSION)
+
+
+@pytest.mark.parametrize("cut", ["shorten", "remove"])
+def test_an_incomplete_copy(copy, cut):
     shard = copy / "see_tfds-train.array_record-00001-of-00003"
     if cut == "remove":
         shard.unlink()
@@ -149,18 +154,22 @@ def test_an_incomplete_copy(data_dir, tmp_path, cut):
     assert len(records_lib.open_records(copy, "test")) == 7
 
 
-def test_another_dataset(data_dir, tmp_path):
-    built = data_dir / f"see_tfds/published/{VERSION}"
-    copy = shutil.copytree(built, tmp_path / VERSION)
+def test_another_dataset(copy):
     (copy / "metadata.json").unlink()
     with pytest.raises(ValueError, match="expected records of SEE, got see_tfds"):
         records_lib.open_records(copy, "train")
 
 
-def test_a_directory_under_its_unfinished_name(data_dir, tmp_path):
-    built = data_dir / f"see_tfds/published/{VERSION}"
+def test_a_directory_under_its_unfinished_name(copy, tmp_path):
+    (tmp_path / "see_tfds" / "published").mkdir(parents=True)
     name = f"{tfds.core.constants.INCOMPLETE_PREFIX}ABC123_{VERSION}"
-    copy = shutil.copytree(built, tmp_path / "see_tfds" / "published" / name)
-    for directory in (tmp_path, copy):
+    unfinished = copy.rename(tmp_path / "see_tfds" / "published" / name)
+    for directory in (tmp_path, unfinished):
         with pytest.raises(UserError):
             records_lib.open_records(directory, "train")
+
+
+def test_a_missing_frame_is_named():
+    words = "clip: expected a square JPEG as frame frame 0"
+    with pytest.raises(ValueError, match=words):
+        Record("clip", (), ()).decode("frame", [0])

@@ -42,18 +42,6 @@ def test_every_frame_is_at_its_row(records):
     assert_holds(store, records)
 
 
-def test_windows_are_the_frames_asked_for(records):
-    store = open_store(records)
-    event_index = np.array([[0, 1, 4, 6], [4, 3, 2, 0]])
-    event_frames, intensity_frames = store.windows(
-        store.clips, np.array([1, 2]), event_index, (0, -1)
-    )
-    rows = [[4, 5, 8, 10], [15, 14, 13, 11]]
-    np.testing.assert_array_equal(event_frames, store.event_frames[rows])
-    ends = [[4, 10], [15, 11]]
-    np.testing.assert_array_equal(intensity_frames, store.intensity_frames[ends])
-
-
 def test_it_is_decoded_once_and_is_a_plain_npy_file(records):
     path = open_store(records).path
     records.reads.clear()

@@ -13,9 +13,7 @@ from PIL import Image
 
 from seen_jax import images, see, see_folder
 from seen_jax.data import records as records_lib
-from seen_jax.data.batches import Batches
 from seen_jax.data.store import open_store
-from seen_jax.data.windows import Setting
 from seen_jax.errors import UserError, run_command
 from seen_jax.problems import NUM_SHOWN, SeeError
 from seen_jax.split import load_split
@@ -76,19 +74,6 @@ def build(folder, data_dir, *options):
     return build_lib.main([str(folder), str(data_dir), *options])
 
 
-def assert_same_windows(records, num_clips):
-    assert len(records) == num_clips
-    store = open_store(records)
-    from_store, from_records = (
-        Batches(x, records.clips, Setting(4, 3), 4, 1, "eval") for x in (store, records)
-    )
-    for number in range(len(from_store)):
-        one, other = from_store.batch(number), from_records.batch(number)
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
-    return store
-
-
 def assert_frames(store, root, clip, event_numbers, frame_numbers):
     """A clip's frames in a store are these of the folder's images."""
     name, first = store.clips.names[clip], store.clips.first_rows[clip]
@@ -132,13 +117,13 @@ def test_leave_out(worst, right, tmp_path, capsys):
     records = records_lib.open_records(tmp_path / "data", "train")
     assert records.clips.left_out == (BROKEN, GAPPY)
     assert not {BROKEN, GAPPY} & {*records.clips.names}
-    store = assert_same_windows(records, 12)
+    store = open_store(records)
     test = records_lib.open_records(tmp_path / "data", "test")
-    assert test.clips.left_out == ()
-    assert_same_windows(test, 7)
+    assert test.clips.left_out == () and len(test) == 7
     # Every frame is that of the folder before it was spoilt.
     counts = records.clips.num_frames.tolist()
     assert counts == [see.ClipName.parse(x).length for x in records.clips.names]
+    assert len(counts) == 12
     for i, count in enumerate(counts):
         assert_frames(store, right, i, range(count), range(count))
     # The same command finds its own records, another choice does not.
@@ -148,27 +133,33 @@ def test_leave_out(worst, right, tmp_path, capsys):
         build(worst, tmp_path / "data", *PARTS)
 
 
-def own_folder(root):
-    """Six clips of two labels and three volunteers; an image of `clip 3` is broken."""
-    database = {}
-    for i in range(6):
+def own_folder(root, labels, num_clips):
+    """Writes clips of such labels, in turn, and of four volunteers."""
+    rng, database = np.random.default_rng(0), {}
+    for i in range(num_clips):
+        label, length = labels[i % len(labels)], 3 + i % 3
         for kind in ("event", "frame"):
-            frames = np.full((3, 8, 8), 40 * i, np.uint8)
-            images.save_frames(root / kind / "ab"[i % 2] / f"clip {i}", frames, "png")
+            frames = rng.integers(0, 256, (length, 8, 8), np.uint8)
+            images.save_frames(root / kind / label / f"clip {i}", frames, "png")
         database[f"clip {i}"] = {
-            "subset": "training" if i < 4 else "testing",
-            "annotations": {"label": "ab"[i % 2], "segment": [0, 3]},
-            "metadata": {"volunteer": f"v{i // 2}"},
+            "subset": "training" if i < num_clips / 2 + 1 else "testing",
+            "annotations": {"label": label, "segment": [i % 2, length]},
+            "metadata": {"volunteer": f"v{i % 4}", "glasses": i % 2},
         }
-    content = {"labels": ["a", "b"], "database": database}
+    content = {"labels": [*labels], "frames_per_s": 25, "database": database}
     (root / "emotion.json").write_text(json.dumps(content))
+
+
+def broken_folder(root):
+    """Six clips of two labels; an image of `clip 3` is broken."""
+    own_folder(root, "ab", 6)
     (root / "event" / "b" / "clip 3" / "00001.png").write_bytes(b"cut")
     return root
 
 
 @pytest.mark.parametrize("is_built", [False, True], ids=["check", "build"])
 def test_reasons_are_told_where_too_little_is_left(is_built, tmp_path, capsys):
-    root, data = own_folder(tmp_path / "own"), tmp_path / "data"
+    root, data = broken_folder(tmp_path / "own"), tmp_path / "data"
     for place in ("a/clip 4", "b/clip 5"):
         (root / "event" / place / "00000.png").write_bytes(b"cut")
     main = build_lib.main if is_built else see_folder.main
@@ -183,7 +174,7 @@ def test_reasons_are_told_where_too_little_is_left(is_built, tmp_path, capsys):
 
 
 def test_a_clip_whose_entry_is_wrong_is_left_out_of_its_own_subset(tmp_path):
-    root = own_folder(tmp_path / "own")
+    root = broken_folder(tmp_path / "own")
     for name, entry in entries(root):
         if name == "clip 4":
             entry["annotations"]["label"] = "c"
@@ -216,15 +207,13 @@ CHANGES = [  # of the clips in the split file, and of the files
 def test_records_of_a_folder_that_was_changed_since_are_others(
     change, command, tmp_path, capsys
 ):
-    root, data = own_folder(tmp_path / "own"), tmp_path / "data"
+    root, data = broken_folder(tmp_path / "own"), tmp_path / "data"
     build(root, data, "--on_problem=leave_out")
     moved = root.rename(tmp_path / "moved")  # still the same
     assert build(moved, data, "--on_problem=leave_out") == 0
     assert "exists already" in capsys.readouterr().out
-    path = moved / "emotion.json"
-    content = json.loads(path.read_text())
-    change(content["database"])
-    path.write_text(json.dumps(content))
+    with samples.edited(moved / "emotion.json") as content:
+        change(content["database"])
     subprocess.run(["bash", "-ec", command], cwd=moved, check=True)
     rule = f"expected records of {moved}, got others; replace them with --overwrite"
     with pytest.raises(UserError, match=rule):
@@ -264,8 +253,8 @@ def test_as_published(worst, right, tmp_path, capsys):
     assert "1 event and 2 intensity frames dropped from 1 of 21 clips" in said
     assert f"  {GAPPY}: 1 and 2" in said
     records = records_lib.open_records(tmp_path / "data", "train")
-    assert records.clips.left_out == ()
-    store = assert_same_windows(records, 14)
+    assert records.clips.left_out == () and len(records) == 14
+    store = open_store(records)
     clip = records.clips.names.index(GAPPY)
     # 20 frames: 19 events and 18 intensity frames are there; the last event, number 19,
     # has no partner.
@@ -293,22 +282,11 @@ def test_as_published_needs_an_image_of_each_modality(worst, tmp_path):
 
 def test_own_labels(tmp_path, capsys):
     labels = ["zeta", "look left", "Ärger", "blink", "none"]
-    root, rng = tmp_path / "own", np.random.default_rng(0)
-    database = {}
-    for i in range(20):
-        name, length = f"clip {i}", 5 + i % 3
-        label = labels[i % 5]
-        for kind in ("event", "frame"):
-            frames = rng.integers(0, 256, (length, 12, 12), np.uint8)
-            images.save_frames(root / kind / label / name, frames, "png")
-        database[name] = {
-            "subset": "testing" if i % 4 == 3 else "training",
-            "annotations": {"label": label, "segment": [i % 2, length]},
-            "metadata": {"volunteer": f"v{i % 4}", "glasses": i % 2},
-        }
-    del database["clip 6"]["metadata"]["glasses"]
-    content = {"labels": labels, "frames_per_s": 25, "database": database}
-    (root / "emotion.json").write_text(json.dumps(content))
+    root = tmp_path / "own"
+    own_folder(root, labels, 20)
+    with samples.edited(root / "emotion.json") as content:
+        database = content["database"]
+        del database["clip 6"]["metadata"]["glasses"]
     assert see_folder.main([str(root)]) == 0
     assert "label       zeta 4  look left 4" in capsys.readouterr().out
     build(root, tmp_path / "data")
@@ -319,7 +297,7 @@ def test_own_labels(tmp_path, capsys):
         records = records_lib.open_records(tmp_path / "data", split)
         clips = records.clips
         assert clips.labels == tuple(labels) and clips.frames_per_s == 25
-        assert_same_windows(records, {"train": 15, "test": 5}[split])
+        assert len(records) == {"train": 11, "test": 9}[split]
         for i, name in enumerate(clips.names):
             entry = database[name]
             assert labels[clips.label_index[i]] == entry["annotations"]["label"]
@@ -343,13 +321,12 @@ def test_records_of_version_2_0_0_still_open(right, tmp_path):
     build(right, tmp_path / "data")
     (directory,) = (tmp_path / "data/see_tfds/published").iterdir()
     now = records_lib.open_records(directory, "train")
-    path = directory / "metadata.json"
-    metadata = json.loads(path.read_text())
-    old = {x: metadata[x] for x in ("provenance", "records")}
-    for split, index in old["records"].items():
-        keys = ("names", "segments", "sha256")
-        old["records"][split] = {key: index[key] for key in keys}
-    path.write_text(json.dumps(old))
+    with samples.edited(directory / "metadata.json") as metadata:
+        for name in metadata.keys() - {"provenance", "records"}:
+            del metadata[name]
+        for index in metadata["records"].values():
+            for name in index.keys() - {"names", "segments", "sha256"}:
+                del index[name]
     directory = directory.rename(directory.parent / "2.0.0")
     before = records_lib.open_records(directory, "train")
     assert before.clips.fingerprint == now.clips.fingerprint
@@ -415,9 +392,8 @@ def test_many_clips_left_out_or_cut_are_counted(on_problem, tmp_path, capsys):
 
 
 def entries(root):
-    content = json.loads((root / "emotion.json").read_text())
-    yield from content["database"].items()
-    (root / "emotion.json").write_text(json.dumps(content))
+    with samples.edited(root / "emotion.json") as content:
+        yield from content["database"].items()
 
 
 def all_for_training(root):

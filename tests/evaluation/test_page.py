@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from seen_jax import see
-from seen_jax.errors import UserError, run_command
+from seen_jax.errors import UserError
 from seen_jax.evaluation import __main__ as command
 from seen_jax.evaluation import examples, provenance, robustness_report, summaries
 from seen_jax.evaluation.page import document as page
@@ -340,23 +340,6 @@ def test_what_the_first_screen_says_is_not_said_again():
     assert text.count("WAR, weighted average recall") == 1
     assert not re.search('<th scope="row">(WAR|UAR)</th>', text)
     assert "Standard deviation over passes: " in text[: text.index("<nav")]
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("", "--html: expected a file, got a folder, .; name a file in it"),
-        (".", "--html: expected a file, got a folder"),
-        ("missing/page.html", "got missing; make it: mkdir -p missing"),
-    ],
-)
-def test_a_page_that_cannot_be_written_is_said_before_any_work(
-    tmp_path, monkeypatch, capsys, name, words
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(summaries, "summarise_directories", None)  # must not be called
-    assert run_command(lambda: command.main(["report", "x", "--html", name])) == 1
-    assert re.search(words, capsys.readouterr().err)
 
 
 def test_a_class_without_clips_has_no_share():

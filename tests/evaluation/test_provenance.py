@@ -10,6 +10,7 @@ from seen_jax.evaluation import examples, provenance
 from tests.samples import facts_of
 
 FACTS = facts_of(["b", "a"])
+CLIPS = {"names": ["x"], "labels": ["a"], "metadata": {}}
 SIZE = {"num_parameters": 12_345, "macs": 6_789_000}
 ROW = {"epoch": 1, "loss": 2, "accuracy": 0.5}
 
@@ -36,13 +37,36 @@ ROW = {"epoch": 1, "loss": 2, "accuracy": 0.5}
         (FACTS | {"curves": [ROW | {"war": 1}]}, r"\[.*\] as curves"),
         (FACTS | {"curves": [ROW | {"loss": float("nan")}]}, r"\[.*\] as curves"),
         (FACTS | {"curves": [ROW | {"epoch": 10**400}]}, r"\[.*\.\.\. as curves"),
+        (FACTS | {"labels": ["a", "b\x1b"]}, r"\[.*\] as labels"),
+        (FACTS | {"labels": ["a", " "]}, r"\[.*\] as labels"),
+        (FACTS | {"clips": None}, "nothing as clips"),
+        (FACTS | {"clips": CLIPS | {"labels": ["c"]}}, r"\{.*\} as clips"),
+        (FACTS | {"clips": CLIPS | {"labels": ["a", "a"]}}, r"\{.*\} as clips"),
+        (FACTS | {"clips": CLIPS | {"labels": [["a"]]}}, r"\{.*\} as clips"),
+        (FACTS | {"clips": CLIPS | {"names": 3}}, r"\{.*\} as clips"),
+        *(
+            (FACTS | {"clips": CLIPS | {"metadata": {"age": x}}}, r"\{.*\} as clips")
+            for x in ([[1]], [], 3)
+        ),
+        (
+            FACTS | {"clips": CLIPS | {"names": ["x"] * 2, "labels": ["a"] * 2}},
+            r"\{.*\} as clips",
+        ),
+        (FACTS | {"frames_per_s": 0}, "0 as frames_per_s"),
+        (FACTS | {"frames_per_s": "30"}, '"30" as frames_per_s'),
+        (FACTS | {"frames_per_s": float("nan")}, "NaN as frames_per_s"),
+        (FACTS | {"counts": {"num_clips": -1}}, r"\{.*\} as counts"),
+        (FACTS | {"counts": {"num_clips": 1, "num_dropped": [1]}}, ".* as counts"),
+        (FACTS | {"counts": {"num_clips": 1, "others": 1}}, r"\{.*\} as counts"),
+        (FACTS | {"counts": {}}, r"\{\} as counts"),
     ],
 )
 def test_not_of_the_form(tmp_path, facts, got):
     (tmp_path / provenance.FILE).write_text(json.dumps(facts))
     words = rf"evaluation\.json: expected .*, got {got}; evaluate again or remove it"
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as error:
         provenance.read(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,9 @@ def test_a_command_that_was_killed_keeps_what_is_done(folder, tmp_path, capsys):
     part = tmp_path / "part"
     run(folder, f"--out={part}", "--kinds=lost")
     file = part / "robustness.json"
-    content = json.loads(file.read_text())
-    assert content["kinds"] == whole["kinds"][1:]  # a rerun: the same numbers
-    content["kinds"][0]["title"] = "as it was"
-    file.write_text(json.dumps(content))
+    with samples.edited(file) as content:
+        assert content["kinds"] == whole["kinds"][1:]  # a rerun: the same numbers
+        content["kinds"][0]["title"] = "as it was"
     run(folder, f"--out={part}", "--kinds=late,lost")
     kinds = json.loads(file.read_text())["kinds"]
     assert kinds[0] == whole["kinds"][0]

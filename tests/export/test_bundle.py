@@ -1,6 +1,5 @@
 """A run -> a bundle -> a run; needs torch, onnx and onnxruntime."""
 
-import contextlib
 import dataclasses
 import os
 from functools import partial
@@ -19,7 +18,6 @@ from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import setup
-from seen_jax.training.checkpoint import Checkpoints
 from tests.export.command import export
 from tests.helpers import ROTATED, in_float64, write_run
 from tests.models.variables import whole, windows
@@ -113,18 +111,6 @@ def test_a_bundle_that_names_other_classes_is_not_written(folder, tmp_path):
     with pytest.raises(UserError, match=r"torch .*: expected the classes of the re"):
         bundle.write_bundle(wrong, open_batches(restored), tmp_path / "new")
     assert not list(tmp_path.iterdir())
-
-
-def test_out_and_in_again_bit_by_bit(folder, written, tmp_path):
-    config = config_of(folder, num_event_frames=2)
-    back = tmp_path / "back"
-    assert published.import_checkpoint(written / "seen.pt", back, config) == 1
-    with contextlib.closing(Checkpoints(back, read_only=True)) as saved:
-        weights, facts = saved.restore_variables(0)
-    assert facts["epoch"] == 1
-    expected = restore(folder).variables
-    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), weights, expected)
-    assert all(jax.tree.leaves(same))
 
 
 def test_an_imported_run_is_evaluated_and_says_what_it_is(

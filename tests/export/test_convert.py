@@ -44,7 +44,7 @@ def assert_same_bits(got, expected):
         assert a.tobytes() == b.tobytes()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float32, np.float64])
 def test_published_to_variables_and_back(state_dict, dtype):
     for name, array in state_dict.items():
         if array.dtype == np.float64:
@@ -145,19 +145,18 @@ def test_values_that_would_change_are_refused(state_dict, name, value, problem):
 def test_variables_that_would_change_are_refused():
     variables = model_variables()
     variables["params"]["conv0"]["bias"] = np.zeros(3, np.int32)
+    variables["params"]["fc1"]["kernel"] = np.zeros((5, 256), np.float32)
     variables["batch_stats"]["mlp_f1"]["norm"]["num_batches"] = np.float32(2)
+    del variables["batch_stats"]["mlp_f2"]["norm"]["mean"]
     with pytest.raises(ValueError) as caught:
         torch_from_variables(variables)
     assert str(caught.value).splitlines()[1:] == [
+        "  missing batch_stats/mlp_f2/norm/mean",
         "  params/conv0/bias: expected floats, got int32",
+        "  params/fc1/kernel: expected shape (18432, 256), got (5, 256)",
         "  batch_stats/mlp_f1/norm/num_batches: expected an integer of 0 to 2**31 - 1, "
         "got float32 2.0",
     ]
-
-
-def test_bfloat16_keeps_its_bits(state_dict):
-    state_dict["conv0.bias"] = np.asarray(jnp.arange(3, dtype=jnp.bfloat16))
-    assert_same_bits(torch_from_variables(variables_from_torch(state_dict)), state_dict)
 
 
 def test_a_whole_checkpoint_is_no_state_dict(state_dict):
@@ -178,14 +177,3 @@ def test_what_branch_t_has_of_its_own_is_there_as_a_whole():
         torch_from_variables(variables)
     assert "missing params/conv1_cat_t/kernel" in str(caught.value)
     assert "missing params/mlp_f1_t/reduce/kernel" in str(caught.value)
-
-
-def test_variables_of_other_shapes_are_refused():
-    variables = model_variables()
-    variables["params"]["fc1"]["kernel"] = np.zeros((5, 256))
-    del variables["batch_stats"]["mlp_f2"]
-    with pytest.raises(ValueError) as caught:
-        torch_from_variables(variables)
-    message = str(caught.value)
-    assert "params/fc1/kernel: expected shape (18432, 256), got (5, 256)" in message
-    assert "missing batch_stats/mlp_f2/norm/num_batches" in message

@@ -7,7 +7,7 @@ import pytest
 
 from configs import default
 from seen_jax.errors import UserError
-from seen_jax.models import networks
+from seen_jax.models import networks, surrogate
 from seen_jax.models.fast.network import FastSEEN, network, plain, program
 from seen_jax.models.lif import LIF
 from seen_jax.models.seen import SEEN
@@ -31,7 +31,11 @@ def test_the_default_is_the_published_network():
     assert model.neuron == published.neuron and model.axis_name == "devices"
 
 
-def test_constants_of_the_neuron_arrive():
+def test_options_and_constants_of_the_neuron_arrive():
+    options = {"kernels": "own", "attention": "own", "readout": "mean_spike"}
+    model = networks.make(CONFIG | options | {"surrogate": "arctan"}, 7)
+    assert {name: getattr(model, name) for name in options} == options
+    assert model.neuron.surrogate is surrogate.arctan
     neuron = {"decay": 0.5, "threshold": 0.7, "surrogate": "triangle"}
     model = networks.make(CONFIG | neuron | {"surrogate_width": 0.25}, 7)
     assert (model.neuron.decay, model.neuron.threshold) == (0.5, 0.7)

@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 from seen_jax.data.windows import intensity_places
-from seen_jax.models.seen import KERNELS, SEEN, STAGES
+from seen_jax.models.seen import SEEN, STAGES
 from tests.models import variables as variables_lib
 from tests.models.variables import MASK, assert_same, draw, halves, learn
 
@@ -85,23 +85,23 @@ def temporal_gradient(model, variables):
     return jax.jit(jax.grad(loss, argnums=(0, 1)))(variables["params"], attention)
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_what_learns_through_the_temporal_branch(kernels):
-    model = SEEN(kernels=kernels)
+@pytest.mark.parametrize(
+    "options, learning",
+    [
+        ({}, set()),
+        ({"kernels": "own"}, {f"{name}_t/kernel" for name in STAGES}),
+        ({"kernels": "shared"}, {f"{name}/kernel" for name in STAGES}),
+        ({"attention": "own"}, {f"mlp_f{i}_t/score/kernel" for i in (1, 2, 3)}),
+    ],
+    ids=str,
+)
+def test_what_learns_through_the_temporal_branch(options, learning):
+    model = SEEN(**options)
     gradient, by_attention = temporal_gradient(model, make(model))
     assert not by_attention.any()
     learns = {name for name, x in flat(gradient).items() if x.any()}
-    ending = {"own": "_t/kernel", "shared": "/kernel"}.get(kernels)
-    assert learns == ({f"{name}{ending}" for name in STAGES} if ending else set())
-
-
-def test_own_attention_learns_through_the_temporal_branch_and_kernels_do_not():
-    model = SEEN(attention="own")
-    gradient, by_attention = temporal_gradient(model, make(model))
-    assert not by_attention.any()
-    learns = {name for name, x in flat(gradient).items() if x.any()}
-    assert {f"mlp_f{i}_t/score/kernel" for i in (1, 2, 3)} <= learns
-    assert all(name.startswith("mlp_f") and "_t/" in name for name in learns)
+    own = {name for name in learns if name.startswith("mlp_f") and "_t/" in name}
+    assert learning <= learns and learns - own == learning - own
 
 
 @pytest.mark.parametrize(

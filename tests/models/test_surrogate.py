@@ -39,23 +39,3 @@ def test_offsets_are_floats():
 def test_gradient_is_the_written_formula(surrogate, formula):
     gradient = jax.vmap(jax.grad(lambda x: 3 * spike(x, surrogate)))(GRID)
     np.testing.assert_allclose(gradient, 3 * formula(GRID), rtol=1e-5)
-
-
-def test_rectangle_is_open_at_its_edges_and_has_height_one():
-    assert rectangle(jnp.array([-0.5, 0.5])).tolist() == [0, 0]
-    inside = np.nextafter(np.float32(0.5), np.float32(0))
-    assert rectangle(jnp.array([-inside, 0, inside])).tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    "surrogate, antiderivative",
-    [
-        (arctan, lambda x: jnp.arctan(jnp.pi * x) / jnp.pi + 0.5),
-        (partial(fast_sigmoid, slope=1.0), lambda x: x / (1 + jnp.abs(x))),
-    ],
-    ids=["arctan", "fast sigmoid"],
-)
-def test_surrogate_is_the_derivative_that_its_source_names(surrogate, antiderivative):
-    points = GRID[GRID != 0]
-    expected = jax.vmap(jax.grad(antiderivative))(points)
-    np.testing.assert_allclose(surrogate(points), expected, rtol=1e-5)

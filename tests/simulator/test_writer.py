@@ -164,13 +164,6 @@ def test_a_run_killed_before_its_first_file_resumes(tmp_path):
     assert contents.provenance["source"] == "simulated (hard)"
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    words = r"can be written .*; make room or give another"
-    with pytest.raises(UserError, match=words):
-        main([f"--out={tmp_path / 'file' / 'see'}", "--clips=2", "--volunteers=1"])
-
-
 def test_the_sheet_says_what_it_shows(folder, tmp_path, monkeypatch):
     written = []
     draw_text = ImageDraw.ImageDraw.text

@@ -16,11 +16,18 @@ def train(task, folder, weights=None, origin=None):
         assert loop.train(task, folder, weights) == 0
 
 
+def saved(folder, step=None):
+    """What is saved beside the arrays of a checkpoint, by default of the latest."""
+    if step is None:
+        with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+            step = checkpoints.latest()
+    path = folder / "checkpoints" / str(step) / "run" / "metadata"
+    return json.loads(path.read_text())
+
+
 def digests(folder):
     """Those of all arrays of the latest checkpoint, which has optimiser and step."""
-    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
-        path = folder / "checkpoints" / str(checkpoints.latest()) / "run" / "metadata"
-    recorded = json.loads(path.read_text())["digests"]
+    recorded = saved(folder)["digests"]
     return {name: x for name, x in recorded.items() if name != "run"}
 
 

@@ -54,13 +54,13 @@ def initial_state():
     return TrainState(np.int32(0), **variables, opt_state=jax.device_get(opt_state))
 
 
-def train(num_devices, mask, batch_of=make_batch, num_steps=4):
-    """Trains a few steps; returns losses, the state and a batch's probabilities."""
+def train(num_devices, mask, batch_of=make_batch):
+    """Trains four steps; returns losses, the state and a batch's probabilities."""
     with jax.enable_x64(True):
         devices, train_step, predict = compiled(num_devices)
         state = step_lib.replicate(initial_state(), devices)
         losses = []
-        for number in range(num_steps):
+        for number in range(4):
             state, sums = train_step(state, batch_of(number, mask))
             sums = step_lib.first(sums)
             assert sums["count"] == mask.sum()

@@ -12,7 +12,6 @@ from configs import default
 from seen_jax.data.records import Records
 from seen_jax.data.store import Store
 from seen_jax.errors import UserError
-from seen_jax.models import networks, surrogate
 from seen_jax.models.fast import native
 from seen_jax.models.fast.network import network
 from seen_jax.training import fields, setup
@@ -114,8 +113,13 @@ def test_the_default_config_is_the_published_step_to_the_bit(opened, monkeypatch
     text = lowered(task.model, task.optimizer, task.step)
     step = step_lib.train_step_fn(model, published, loss)
     assert text == lowered(model, published, step)
-    for change in ({"label_smoothing": 0.1}, {"class_weights": "balanced"}):
-        other = prepare(**change)  # changes the step by its loss alone
+    changes = {
+        "label_smoothing": 0.1,
+        "class_weights": "balanced",
+        "augment": "noise=1",
+    }
+    for field, value in changes.items():
+        other = prepare(**{field: value})  # changes the step alone
         assert text != lowered(task.model, task.optimizer, other.step)
 
 
@@ -165,16 +169,6 @@ def test_the_batches_show_the_intensity_frames_that_the_model_takes(
     assert batch["intensity_frames"].shape == (4, count, 90, 90)
     inputs = {name: batch[name].astype(np.float32) for name in names}
     jax.eval_shape(task.model.init, jax.random.key(0), **inputs)
-
-
-def test_the_models_options_arrive():
-    config = make_config(
-        kernels="own", attention="own", readout="mean_spike", surrogate="arctan"
-    )
-    model = networks.make(config, 5)
-    options = model.num_classes, model.kernels, model.attention, model.readout
-    assert options == (5, "own", "own", "mean_spike")
-    assert model.neuron.surrogate is surrogate.arctan
 
 
 @pytest.mark.parametrize(
