@@ -145,6 +145,15 @@ def test_tests_share_through_modules_that_are_no_tests():
             assert not is_test, f"{path} imports {name}"
 
 
+def test_every_process_names_the_tests_alike():
+    """A set is written in another order by each process, and xdist compares names."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if "ids" in {x.arg for x in getattr(node, "keywords", [])}:
+                sets = {ast.Set, ast.SetComp} & {type(x) for x in ast.walk(node)}
+                assert not sets, f"{path}: {node.lineno}"
+
+
 def test_einsum_uses_the_declared_letters():
     declared = {*re.findall(r"\b[A-Z]\b", seen_jax.__doc__)}
     for path in MODULES:

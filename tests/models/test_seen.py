@@ -93,7 +93,6 @@ def temporal_gradient(model, variables):
         ({"kernels": "shared"}, {f"{name}/kernel" for name in STAGES}),
         ({"attention": "own"}, {f"mlp_f{i}_t/score/kernel" for i in (1, 2, 3)}),
     ],
-    ids=str,
 )
 def test_what_learns_through_the_temporal_branch(options, learning):
     model = SEEN(**options)
