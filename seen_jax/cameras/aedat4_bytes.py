@@ -95,7 +95,7 @@ def check_closed(path: Path, layout: Layout) -> None:
 def recover(path: Path, layout: Layout, copy: Path) -> str:
     """Copies the whole packets that a file has, as of a recorder that died.
 
-    dv-processing makes the table anew from such a file, cut anywhere behind its header.
+    dv-processing rebuilds the table of such a file, cut anywhere behind its header.
     Returns a sentence on what was recovered and what is missing.
 
     Raises:

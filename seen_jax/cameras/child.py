@@ -32,7 +32,7 @@ from seen_jax.events import Events, Recording
 from seen_jax.files import RECOPY
 
 LIMIT_S = 30.0
-_BYTES_PER_S = 10e6  # to open a file: its digest, and its table made anew
+_BYTES_PER_S = 10e6  # to open a file: its digest, and its table rebuilt
 _WHOLE = "a recording that is not broken"
 _TYPES = (np.int64, np.int16, np.int16, np.bool_, np.int64, np.uint8)
 

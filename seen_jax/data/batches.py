@@ -43,7 +43,7 @@ class Batches:
     Args:
       batch_size: rows of a batch over all processes; at most one epoch is a batch.
       seed: 0 to 2**64 - 1.
-      purpose: "train" shuffles the clips anew in every epoch; "eval" shows them in the
+      purpose: "train" reshuffles the clips in every epoch; "eval" shows them in the
         table's order, and what is an epoch there is a pass here.
       intensity: whose intensity frames are shown, one of `windows.INTENSITIES`.
       process_index, process_count: this process takes the process_index-th part of

@@ -31,7 +31,7 @@ class Records:
     """The records of one split, by index; see `open_records`.
 
     Random access from several threads is safe, and a copy sent to another process
-    opens the files anew.
+    reopens the files.
     """
 
     def __init__(self, directory: Path, split: str):

@@ -6,7 +6,7 @@
 
 Parameters and running statistics alone: the optimiser begins at rest, and the step is
 0. The last layer, which has a place for each class, is taken over only where the
-classes are the same, in names and order; else it is drawn anew.
+classes are the same, in names and order; else it is drawn at random.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def begin(
         weights = {path: x for path, x in weights.items() if path not in last}
         layer = ", ".join(sorted(path.split("/", 1)[1] for path in last))
         were = ", ".join(source.labels or [str(_num_classes(source))])
-        text = f"drawn anew: {layer}, since the classes are {', '.join(labels)}"
+        text = f"drawn at random: {layer}, since the classes are {', '.join(labels)}"
         notes.append(f"{text} and were {were}")
     origin = {"file": source.path, "epoch": source.epoch, "step": source.step}
     origin |= {"digest": checkpoint.weights_digest(source.variables)}

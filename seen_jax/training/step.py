@@ -206,7 +206,7 @@ def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
     """Copies a tree of arrays to each of this process's devices.
 
     By way of a step that does nothing: arrays placed by other means differ from what a
-    step returns, if only in a name, and the second step would be compiled anew.
+    step returns, if only in a name, and the second step would be compiled again.
     """
     num_local = num_local_devices(devices)
 

@@ -84,7 +84,7 @@ def test_every_clip_is_there_once_an_epoch(store, purpose, batch_size):
         assert plan.mask.ravel().tolist() == sorted(plan.mask.ravel(), reverse=True)
 
 
-def test_training_is_shuffled_anew_and_evaluation_stays_in_order(store):
+def test_training_is_reshuffled_and_evaluation_stays_in_order(store):
     train, evaluation = (make(store, SETTING, 4, 7, p) for p in ("train", "eval"))
     orders = {tuple(train.plan(epoch).clip.ravel()) for epoch in range(5)}
     assert len(orders) == 5

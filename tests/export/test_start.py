@@ -116,7 +116,7 @@ def test_other_classes_get_a_fresh_last_layer(source, made, tmp_path, labels):
     weights, origin = begin(task, tmp_path)
     (note,) = origin["notes"]
     now, before = ", ".join(labels), ", ".join(see.EMOTIONS)
-    layer = "drawn anew: fc2/bias, fc2/kernel"
+    layer = "drawn at random: fc2/bias, fc2/kernel"
     assert note == f"{layer}, since the classes are {now} and were {before}"
     first, drawn = (flat(first_state(task, x).variables) for x in (weights, None))
     expected = flat(restore(source).variables)

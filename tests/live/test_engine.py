@@ -102,7 +102,7 @@ def test_a_short_gap_is_no_part_of_a_window():
     assert engine.counts["incomplete"] == len(gone)
 
 
-def test_a_long_gap_starts_the_windows_anew():
+def test_a_long_gap_clears_the_windows():
     engine, there = engine_of(), [*range(20), *range(2_000, 2_040)]
     moments = [engine.take([arrival(i)])[0] for i in there]
     assert predicted(moments) == [*range(12, 20), *range(2_012, 2_040)]

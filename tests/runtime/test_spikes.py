@@ -219,7 +219,7 @@ def test_it_is_compiled_once(cache, monkeypatch):
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_damaged_library_is_made_anew(cache):
+def test_a_damaged_library_is_compiled_again(cache):
     # By another process: what this one has loaded it would take again.
     subprocess.run(COMPILING, check=True)
     (library,) = cache.iterdir()
