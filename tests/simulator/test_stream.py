@@ -97,7 +97,7 @@ def test_a_client_reads_the_served_camera(packets):
     with subprocess.Popen(
         [*command, f"--serve=127.0.0.1:{port}"],
         cwd=ROOT,
-        env=helpers.cpu_environment(1, XLA_FLAGS=""),  # compiled as here
+        env=helpers.cpu_environment(1),  # compiled as here
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -189,7 +189,6 @@ def test_sanitizers_have_nothing_to_say():
         pytest.skip("the compiler has no sanitizers")
     env = {**os.environ, "LD_PRELOAD": " ".join(libraries), "JAX_PLATFORMS": "cpu"}
     env["ASAN_OPTIONS"] = "detect_leaks=0"  # Python's own are none of ours
-    env["XLA_FLAGS"] = "--xla_backend_optimization_level=1"  # compiles faster
     command = [sys.executable, "-c", SANITIZED]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
