@@ -10,8 +10,9 @@
 #                         [--splits="published by_volunteer"] --config.data_dir=DATA_DIR
 #                         [--config.FIELD=VALUE ...]
 #
-# The epochs are cut to 20 for two cores; a GPU has time for all 180. Two FOLDERs on two
-# machines can share the work by --seeds or --splits; copy one into the other, and
+# The epochs are cut to 20 for two cores; a GPU has time for all 180. Two of these can share
+# a FOLDER, or each have one on a machine of its own, with other --seeds or --splits. Then
+# copy one FOLDER into the other, and
 # python -m seen_jax.evaluation.tables page FOLDER writes the page again.
 set -euo pipefail
 cd "$(dirname "$0")/.."

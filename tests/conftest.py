@@ -9,8 +9,10 @@ import threading
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # With few of LLVM's passes, which takes half of the time to compile.
-FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=1"
-os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=1 "
+    + os.environ.get("XLA_FLAGS", "")
+)
 # What one test compiles another one takes, in whichever process of this run.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder = tempfile.mkdtemp()

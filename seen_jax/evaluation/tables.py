@@ -15,15 +15,17 @@ chosen on the test split.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 import re
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,8 +39,10 @@ from seen_jax.evaluation.page.sections import Section, bar
 from seen_jax.evaluation.statistics import Interval, percent
 from seen_jax.evaluation.summaries import Summary
 
+CONFIG = "config.json"  # of `training.workdir`, which needs JAX
 RECIPE = "recipe.txt"  # the flags that all runs of a folder have in common
-ELSEWHERE = "store_dir", "images"  # may change from run to run
+# Fields that may change from run to run; the records are compared by their digests.
+ELSEWHERE = {"data_dir", "store_dir", "images"}
 DATASETS = {"published": "the published split", "by_volunteer": "by volunteer"}
 
 
@@ -94,6 +98,9 @@ VARIANTS = (
 )
 PUBLISHED = next(row for row in SETTINGS if row.name == "E4_S3")
 ROWS = {row.name: row for row in (PUBLISHED, *SETTINGS, *VARIANTS)}
+# Fields in which rows differ.
+FIELDS = {"num_event_frames", "skip"}
+FIELDS |= {row.flags.split(".")[-1].split("=")[0] for row in VARIANTS}
 GROUPS = {
     "Settings": SETTINGS,
     "Networks": (replace(PUBLISHED, what="as published"), *VARIANTS),
@@ -123,8 +130,8 @@ def check_recipe(folder: Path, flags: Sequence[str]) -> None:
     """Keeps the flags that all runs have in common; refuses others once there are runs.
 
     Raises:
-      UserError: the folder is of runs with other flags, a flag is the rows' own, or the
-        folder cannot be written.
+      UserError: the folder is of runs with other flags, or nothing says with which; a
+        flag is the rows' own; or the folder cannot be written.
     """
     of_rows = {x.split("=")[0] for row in ROWS.values() for x in row.flags.split()}
     recipe = []
@@ -136,39 +143,72 @@ def check_recipe(folder: Path, flags: Sequence[str]) -> None:
         if name.removeprefix("--config.") not in ELSEWHERE:
             recipe.append(flag)
     text, path = " ".join(recipe), folder / RECIPE
-    with files.explained(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or not any(folder.glob("*/*/seed_*/checkpoints/*")):
+    files.check_writable(folder)
+    if not any(folder.glob("*/*/seed_*/checkpoints/*")):
+        with files.explained(path):
+            folder.mkdir(parents=True, exist_ok=True)
             files.write_whole(path, text + "\n")
     if (before := _recipe(folder)) != text:
         rule = f"the flags of its runs, {before!r}"
-        remedy = f"name another folder, or if the same records moved, edit {path}"
-        refuse(folder, rule, repr(text), remedy)
+        refuse(folder, rule, repr(text), "name another folder")
 
 
 def _recipe(folder: Path) -> str:
-    return files.read_text(folder / RECIPE, "launch/tables.sh writes it").strip()
+    return files.read_text(folder / RECIPE, "write the flags of its runs there").strip()
 
 
-def check_data(folder: Path) -> None:
-    """Refuses runs on other data than most of a folder have.
+def check_runs(folder: Path) -> None:
+    """Refuses runs on other data, or by another config, than most of a folder have.
 
     Raises:
-      UserError: some are of real data and others are not, or the records of a dataset
-        were built again from other clips.
+      UserError: some are of real data and others are not, the records of a dataset were
+        built again from other clips, or configs differ where their rows do not.
     """
-    by_source, by_records = defaultdict(list), {x: defaultdict(list) for x in DATASETS}
-    for dataset, runs in by_records.items():
+    by_source, by_records, configs = defaultdict(list), {}, {}
+    for dataset in DATASETS:
+        runs = by_records[dataset] = defaultdict(list)
         for directory in (x for name in ROWS for x in _done(folder / dataset / name)):
             workdir = directory.parents[1]
             by_source[provenance.read(directory)["source"]].append(workdir)
-            config = workdir / "config.json"  # of `training.workdir`, which needs JAX
-            if config.exists():
-                records = sorted(files.read_json(config)["records"].items())
-                runs[", ".join(f"{x} {y[:10]}" for x, y in records)].append(workdir)
+            if (workdir / CONFIG).exists():
+                configs[workdir], records = _read_config(workdir / CONFIG)
+                parts = sorted(records.items())
+                runs[", ".join(f"{x} {y[:10]}" for x, y in parts)].append(workdir)
     _check_one(folder, "data of one source in all runs", by_source)
     for dataset, runs in by_records.items():
         _check_one(folder, f"the same {dataset} records in all runs", runs)
+    rule = "one config of all runs, but for their row"
+    _check_one(folder, rule, _by_config(configs, FIELDS))
+    for name in ROWS:
+        of_row = {path: x for path, x in configs.items() if path.parent.name == name}
+        _check_one(folder, f"one config of all runs of {name}", _by_config(of_row))
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the config of a run, and the digests of its records."""
+    content = files.read_json(path)
+    content = content if isinstance(content, dict) else {}
+    parts = [content.get(x) for x in ("config", "records")]
+    are_objects = all(isinstance(x, dict) for x in parts)
+    if not are_objects or not all(isinstance(x, str) for x in parts[1].values()):
+        rule = "the config and the records of a run, as train.py writes them"
+        refuse(path, rule, "another form", files.RECOPY)
+    return parts[0], parts[1]
+
+
+def _by_config(
+    configs: Mapping[Path, Mapping[str, Any]], but_for: Set[str] = frozenset()
+) -> dict[str, list[Path]]:
+    """Groups runs by the fields in which they differ; older runs have fewer fields."""
+    known = set.intersection(*map(set, configs.values())) if configs else set()
+    fields = sorted(known - ELSEWHERE - {"dataset", "seed"} - but_for)
+    differing = [
+        x for x in fields if len({repr(config[x]) for config in configs.values()}) > 1
+    ]
+    groups = defaultdict(list)
+    for workdir, config in configs.items():
+        groups[", ".join(f"{x} {config[x]}" for x in differing)].append(workdir)
+    return groups
 
 
 def _check_one(folder: Path, rule: str, runs: dict[str, list[Path]]) -> None:
@@ -195,9 +235,9 @@ def read(folder: Path) -> dict[str, dict[str, Summary]]:
     """Returns the evaluations that are done: by dataset, then by row, of all seeds.
 
     Raises:
-      UserError: there are none, or they cannot be read; as of `check_data`.
+      UserError: there are none, or they cannot be read; as of `check_runs`.
     """
-    check_data(folder)
+    check_runs(folder)
     tables = {
         dataset: {
             name: summaries.summarise_directories([f"{name}={','.join(dirs)}"])[0]
@@ -365,14 +405,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         datasets = _words("--splits", args.splits, DATASETS)
         names = _words("--rows", args.rows, ROWS)
         check_recipe(args.folder, args.flags)
-        check_data(args.folder)
+        check_runs(args.folder)
         print("\n".join(runs(args.folder, seeds, datasets, names)))
         return
-    tables, path = read(args.folder), args.folder / "tables.html"
-    text = to_markdown(args.folder, tables)
-    with files.explained(path):
-        files.write_whole(path, to_html(args.folder, tables))
-        files.write_whole(path.with_suffix(".md"), text)
+    path = args.folder / "tables.html"
+    with contextlib.ExitStack() as stack:
+        if (recipe := args.folder / RECIPE).exists():
+            with files.explained(recipe):
+                stack.enter_context(files.held(recipe))  # two programs take turns
+        tables = read(args.folder)
+        text = to_markdown(args.folder, tables)
+        with files.explained(path):
+            files.write_whole(path, to_html(args.folder, tables))
+            files.write_whole(path.with_suffix(".md"), text)
     print(f"{text}\n{path}")
 
 

@@ -5,12 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from seen_jax import see
+from seen_jax import files, see
 from seen_jax.errors import UserError
 from seen_jax.evaluation import provenance, statistics, tables
 from seen_jax.evaluation.results import write_results
@@ -20,7 +21,7 @@ from tests.samples import clip_names, facts_of, results_of
 NAMES = clip_names(num_volunteers=6)  # 42 clips
 
 
-def write(workdir, num_wrong, source="simulated (hard)", records=None):
+def write(workdir, num_wrong, source="simulated (hard)", records=None, **fields):
     """An evaluation of one pass in which so many clips, from the first, are wrong."""
     out = tables.evaluation_of(workdir)
     out.mkdir(parents=True)
@@ -31,7 +32,8 @@ def write(workdir, num_wrong, source="simulated (hard)", records=None):
     facts = facts_of(see.EMOTIONS, source=source, passes=1, choice="the last epoch")
     provenance.write(out, facts)
     if records:
-        content = {"records": {"train": 64 * "0", "test": records}}
+        config = {"seed": int(workdir.name[5:]), "data_dir": records, **fields}
+        content = {"config": config, "records": {"train": 64 * "0", "test": records}}
         (workdir / "config.json").write_text(json.dumps(content))
 
 
@@ -140,8 +142,11 @@ def test_one_folder_has_one_recipe_and_one_source(tmp_path):
     tables.check_recipe(tmp_path, [two, "--config.images=store"])
     (tmp_path / "published" / "A" / "seed_1" / "checkpoints" / "3").mkdir(parents=True)
     tables.check_recipe(tmp_path, [two, "--config.images=device"])
-    with pytest.raises(UserError, match=f"{two}.*got.*{three}.*edit .*recipe"):
+    with pytest.raises(UserError, match=f"{two}.*got.*{three}.*name another"):
         tables.check_recipe(tmp_path, [three])
+    (tmp_path / "recipe.txt").unlink()
+    with pytest.raises(UserError, match=r"recipe.txt: .*; write the flags of its runs"):
+        tables.check_recipe(tmp_path, [two])
     shutil.rmtree(tmp_path / "published")
     write(tmp_path / "published" / "A" / "seed_1", 1, records="a")
     write(tmp_path / "published" / "B" / "seed_1", 1, source="real", records="b")
@@ -172,6 +177,48 @@ def test_other_records_of_the_same_name_and_source_are_refused(tmp_path):
         tables.main(["page", str(place)])
         workdirs = (place / "published" / "A").iterdir()
         assert [x.name for x in workdirs] == [f"seed_{seeds}"]
+
+
+def test_runs_of_another_config_are_refused(tmp_path):
+    (tmp_path / "recipe.txt").write_text("")
+    common = {"records": "a", "num_epochs": 20, "intensity": "first_and_last"}
+
+    def place(row, seed):
+        return tmp_path / "published" / row / f"seed_{seed}"
+
+    for seed in (1, 2):
+        write(place("E4_S3", seed), 1, **common, newer=1)
+    write(place("A", 1), 1, **common | {"intensity": "first"})  # when `newer` was not
+    tables.read(tmp_path)
+    for row, other, rule in (
+        ("B", {"num_epochs": 2}, "of all runs, but for their row, num_epochs 20, got "),
+        (
+            "E4_S3",
+            {"intensity": "all"},
+            "of all runs of E4_S3, intensity first_and_",
+        ),
+    ):
+        write(place(row, 3), 1, **common | other)
+        with pytest.raises(UserError, match=f"one config {rule}.*{row}/seed_3; move"):
+            tables.read(tmp_path)
+        shutil.rmtree(place(row, 3))
+    for text in ("{}", "[1]", '{"config": {}, "records": {"train": 3}}', "{"):
+        (place("A", 1) / "config.json").write_text(text)
+        with pytest.raises(UserError, match=r"A/seed_1/config.json: expected "):
+            tables.read(tmp_path)
+
+
+def test_two_programs_take_turns_at_the_page(tmp_path):
+    """The second one waits for a page that is being written."""
+    tables.check_recipe(tmp_path, [])
+    write(tmp_path / "published" / "A" / "seed_1", 1)
+    command = [sys.executable, "-m", "seen_jax.evaluation.tables", "page", tmp_path]
+    with files.held(tmp_path / "recipe.txt"):
+        page = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            page.wait(timeout=4)
+        assert not (tmp_path / "tables.html").exists()
+    assert page.wait(timeout=60) == 0 and (tmp_path / "tables.html").exists()
 
 
 def test_the_script(tmp_path):
@@ -214,8 +261,7 @@ def test_the_script(tmp_path):
     assert (tmp_path / "log").read_text().splitlines() == [
         "".join(f"<{x}>" for x in command) for command in expected
     ]
-    recipe = " ".join([*recipe, "--config.data_dir=D"])
-    assert (out / "recipe.txt").read_text() == recipe + "\n"
+    assert (out / "recipe.txt").read_text() == " ".join(recipe) + "\n"
     text = (out / "tables.md").read_text()
     assert "| A | S sees" in text and "split: 42 clips of 6 people" in text
     for more, message in (("--what", "expected --seeds"), ("--epochs=a", "a number")):
