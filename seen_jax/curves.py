@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from seen_jax import svg
@@ -21,37 +22,46 @@ def draw(rows: Rows, *, num_classes: int, choice: str = "") -> str:
       choice: how the epoch is chosen, if by these evaluations: the title.
     """
     title = f"epoch {choice}" if choice else ""
-    panels = plots({"": rows}, num_classes=num_classes)
+    panels = plots([("", [rows])], num_classes=num_classes)
     return svg.alone(panels, title, "loss and accuracy by epoch")
 
 
 def plots(
-    runs: Mapping[str, Rows],
+    columns: Sequence[tuple[str, Sequence[Rows]]],
     *,
     num_classes: int,
-    chosen: Mapping[str, Sequence[int]] = {},
+    chosen: Sequence[int] = (),
 ) -> list[str]:
     """Draws the training loss of runs, and shares that are right.
 
     Args:
-      runs: by name, see `draw`. Of several the legend has the name of each, whose WAR
-        is solid and whose training accuracy is dashed.
+      columns: a name and its runs, none or more, see `draw`; those of a column have one
+        colour and one place in the legend. Of several runs WAR is solid and training
+        accuracy dashed.
       num_classes: K.
-      chosen: the selected epochs, of some of the runs.
+      chosen: the selected epochs.
     """
-    rows = [row for of_run in runs.values() for row in of_run]
+    rows = [row for _, runs in columns for of_run in runs for row in of_run]
+    is_one = sum(len(runs) for _, runs in columns) == 1
     epochs = [row["epoch"] for row in rows]
     x = svg.axis("epoch", min(epochs) - 0.5, max(epochs) + 0.5, least_step=1)
     y = svg.axis("training loss", 0, 1.05 * max(row["loss"] for row in rows))
-    colour = colours(range(max(3, len(runs))))
+    colour = colours(range(max(3, len(columns))))
     losses, shares = [], []
-    for i, (name, of_run) in enumerate(runs.items()):
-        losses.append(_line(name, of_run, "loss", colour[i]))
-        own = colour if len(runs) == 1 else [colour[i]] * 3
-        shares += _shares(name, of_run, own, is_one=len(runs) == 1)
-        for epoch in chosen.get(name, ()):
-            words = f"epoch {epoch}" if len(runs) == 1 else ""
-            shares.append(svg.Line(words, [(epoch, 0), (epoch, 1)]))
+    for i, (name, runs) in enumerate(columns):
+        own = colour if is_one else [colour[i]] * 3
+        for number, of_run in enumerate(runs):
+            words = "" if number else name  # once in the legend
+            lines = [_line(words, of_run, "loss", colour[i])]
+            of_shares = _shares(words, of_run, own, is_one)
+            if len(runs) > 1:
+                lines, of_shares = (
+                    [replace(x, width=1) for x in y] for y in (lines, of_shares)
+                )
+            losses += lines
+            shares += of_shares
+    for epoch in chosen:
+        shares.append(svg.Line(f"epoch {epoch}", [(epoch, 0), (epoch, 1)]))
     chance = [(end, 1 / num_classes) for end in (x.low, x.high)]
     shares.append(svg.Line("chance", chance, None, True))
     return [

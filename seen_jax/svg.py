@@ -38,6 +38,7 @@ class Line:
       points: x and y of each; one whose y is nan is left out.
       colour: None takes that of the letters, fainter.
       sizes: radius of each point's dot; 0 draws none.
+      width: of a line that has a colour.
       intervals: low and high of each point, or None.
     """
 
@@ -47,6 +48,7 @@ class Line:
     is_dashed: bool = False
     sizes: Sequence[float] = ()
     intervals: Sequence[tuple[float, float] | None] = ()
+    width: float = 2
 
 
 def axis(title: str, low: float, high: float, least_step: float = 0.0) -> Axis:
@@ -130,7 +132,8 @@ def _line(line: Line, at) -> list[str]:
 def _style(line: Line) -> str:
     style = 'stroke="currentColor" stroke-opacity=".55"'
     if line.colour is not None:
-        style = f'stroke="{line.colour}" stroke-width="2" stroke-linejoin="round"'
+        style = f'stroke="{line.colour}" stroke-width="{line.width:g}" '
+        style += 'stroke-linejoin="round"'
     return style + (' stroke-dasharray="5 4"' if line.is_dashed else "")
 
 

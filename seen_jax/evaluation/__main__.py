@@ -100,10 +100,11 @@ def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
 
 def _shown(s: Summary) -> Shown:
     """Reads what the page shows beside the numbers."""
-    if s.facts is None:
-        return Shown(s)
-    robustness = robustness_report.read_beside(s.directory, s.facts)
-    return Shown(s, examples.load(s.directory), robustness)
+    first, runs = s.each[0], [run for run in s.each if run.facts is not None]
+    read = {x.name: robustness_report.read_beside(x.directory, x.facts) for x in runs}
+    robustness = {name: content for name, content in read.items() if content}
+    of_first = None if first.facts is None else examples.load(first.directory)
+    return Shown(s, of_first, robustness)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from seen_jax.files import check_writable, explained
 from seen_jax.models.counting import count_parameters
 from seen_jax.training.rows import read_rows
 
+PLACES = {"data_dir", "store_dir"}  # fields that are of a machine
 KINDS = "volunteer", "lighting"  # of which examples show as many as they can
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def write(
         "passes": len(probabilities),
         "command": command,
         "size": {"num_parameters": num_parameters, "macs": macs},
+        "config": {x: y for x, y in restored.config.items() if x not in PLACES},
         "curves": curves,
         "clips": _clips_facts(clips),
         "frames_per_s": float(clips.frames_per_s),

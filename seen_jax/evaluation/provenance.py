@@ -85,6 +85,8 @@ def _wrong(facts: dict[str, Any]) -> str | None:
         "frames_per_s": lambda rate: _is(rate, float) and rate > 0,
         "counts": _are_counts,
         "network": lambda words: _is(words, str),
+        "config": lambda fields: _is(fields, dict),
+        "weights": lambda digest: _is(digest, str),
         "size": lambda x: _is(x, dict) and all(_is(x.get(y), int) for y in SIZE),
         "efficiency": efficiency.is_form,
         "curves": lambda rows: _is(rows, list) and all(map(_is_row, rows)),

@@ -27,7 +27,7 @@ from seen_jax.files import RECOPY
 from seen_jax.models import networks
 from seen_jax.training import fields, setup, state, workdir
 from seen_jax.training import step as step_lib
-from seen_jax.training.checkpoint import FOLDER, Checkpoints
+from seen_jax.training.checkpoint import FOLDER, Checkpoints, weights_digest
 from seen_jax.training.feed import make_feeds
 from seen_jax.training.rows import CHOICES, chosen_row, read_rows
 
@@ -82,6 +82,7 @@ def restore(folder: str | os.PathLike, step: int | None = None) -> Restored:
         "step": step,
         "choice": choice + _origin_text(folder, step),
         "seed": config["seed"],
+        "weights": weights_digest(variables),
         "trained_at": run["git"],
         "evaluated_at": workdir.git_revision(),
         "workdir": str(folder),

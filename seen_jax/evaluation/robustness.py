@@ -131,9 +131,9 @@ def _kept(
         {**x, "workdir": Path(x["workdir"]).resolve()} for x in (earlier, facts)
     )
     changed = [
-        f"{name} {before.get(name)} (now {now[name]})"
-        for name in sorted(facts.keys() - {*INCIDENTAL})
-        if before.get(name) != now[name]
+        f"{name} {before[name]} (now {now[name]})"
+        for name in sorted(facts.keys() & before.keys() - {*INCIDENTAL})
+        if before[name] != now[name]
     ]
     grids = {name: [*kind.severities] for name, kind in KINDS.items()}
     kinds = {x["name"]: x for x in earlier["kinds"]}

@@ -9,6 +9,7 @@ import os
 import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from seen_jax.evaluation.statistics import interval_text, percent
 from seen_jax.files import read_json
 
 FILE, FIGURE = "robustness.json", "robustness.svg"
-# Facts that it has in common with the evaluation beside it.
-SAME = ("source", "dataset", "split", "setting", "step", "trained_at")
+# Facts that it has in common with the evaluation beside it; older files lack the last.
+SAME = ("source", "dataset", "split", "setting", "step", "trained_at", "weights")
 REMEDY = "remove it and run python -m seen_jax.evaluation robustness again"
 LEGEND = """\
 Percent, and the difference in points from windows as they are, paired clip by clip,
@@ -31,6 +32,7 @@ of all clips that are right, UAR (unweighted average recall) the mean of the rec
 the classes."""
 TITLES = ("", "WAR", "points", "over people", "UAR", "points", "over people")
 NUM_COLUMNS = 3  # of panels
+Columns = Sequence[tuple[str, Sequence[Mapping[str, Any]]]]
 
 
 def read(directory: str | os.PathLike) -> dict[str, Any] | None:
@@ -82,7 +84,8 @@ def check_beside(directory: Path, facts: Mapping[str, Any]) -> None:
 
 
 def _check_same(path, got: Mapping, expected: Mapping, rule: str, remedy: str) -> None:
-    others = [name for name in SAME if got.get(name) != expected[name]]
+    stated = (name for name in SAME if name in got and name in expected)
+    others = [name for name in stated if got[name] != expected[name]]
     if others:
         wanted, stated = (
             ", ".join(f"{name} {x.get(name)}" for name in others)
@@ -155,9 +158,9 @@ def _lightings(lit: Mapping[str, Any]) -> list[str]:
 
 def draw(content: Mapping[str, Any]) -> str:
     """Draws all kinds and the lightings, as SVG for a file."""
-    contents, lit = {"": content}, content["lightings"]
+    columns, lit = [("", [content])], content["lightings"]
     panels = [
-        plot(x["name"], contents, f"{x['title']} ({x['unit']})")
+        plot(x["name"], columns, f"{x['title']} ({x['unit']})")
         for x in content["kinds"]
     ]
     panels += [_plot_lightings(lit)] if lit else []
@@ -167,24 +170,31 @@ def draw(content: Mapping[str, Any]) -> str:
     return svg.alone(panels, title, "WAR under bad conditions", num_columns)
 
 
-def plot(name: str, contents: Mapping[str, Mapping[str, Any]], title: str) -> str:
+def plot(name: str, columns: Columns, title: str) -> str:
     """Draws WAR by the severity of a kind, with its intervals over people.
 
     Args:
       name: of the kind.
-      contents: what the files of runs hold, by a name for each; one that lacks the kind
-        has no line.
+      columns: a name, and what the files of its runs hold: they have one colour, and
+        several have no intervals. A run that lacks the kind has no line.
       title: below.
     """
-    lines, levels = [], []
-    colours, words = palette.colours([*contents]), ""
-    for colour, (run, content) in zip(colours, contents.items(), strict=True):
-        for kind in content["kinds"]:
-            if kind["name"] == name:
-                legend = run if len(contents) > 1 else ""
-                lines.append(_line(legend, kind["points"], content["baseline"], colour))
-                levels += [x["severity"] for x in kind["points"]]
-                words = kind["title"]
+    lines, levels, words = [], [], ""
+    colours = palette.colours(columns)
+    for colour, (column, contents) in zip(colours, columns, strict=True):
+        of_runs = [
+            (kind, content["baseline"])
+            for content in contents
+            for kind in content["kinds"]
+            if kind["name"] == name
+        ]
+        for number, (kind, baseline) in enumerate(of_runs):
+            legend = column if len(columns) > 1 and number == 0 else ""
+            line = _line(legend, kind["points"], baseline, colour)
+            several = len(of_runs) > 1
+            lines.append(replace(line, intervals=(), width=1) if several else line)
+            levels += [x["severity"] for x in kind["points"]]
+            words = kind["title"]
     low, high = min(levels), max(levels)
     x = svg.axis(title, low, high if high > low else low + 1)
     return svg.plot(lines, x, svg.percents("WAR"), words)

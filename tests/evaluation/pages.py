@@ -55,7 +55,7 @@ def shown_of(labels=see.EMOTIONS, names=NAMES, **fields):
     summary = summaries.summarise("<run>", results, facts, Path("a b"))
     arrays = some(**film())
     clips = {x: np.resize(results.names, len(arrays[x])) for x in ("clips", "observed")}
-    return Shown(summary, examples.Examples(**arrays | clips), ROBUST)
+    return Shown(summary, examples.Examples(**arrays | clips), {"<run>": ROBUST})
 
 
 def named_as(labels):

@@ -199,6 +199,25 @@ def test_the_command_shows_what_lies_beside_the_results(tmp_path):
     assert {"Robustness", "Attention and spikes", "Examples"} <= {*shown}
 
 
+def test_a_column_of_several_runs_shows_what_each_has_and_the_first_ones_windows(
+    tmp_path,
+):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        write_evaluation(tmp_path / name)
+    (tmp_path / "b" / examples.FILE).unlink()
+    file = tmp_path / "page.html"
+    command.main(["report", f"both={tmp_path}/?", "--html", str(file)])
+    text = file.read_text()
+    assert {"Robustness", "Attention and spikes", "Examples"} <= {*headings(text)}
+    assert text.count("Of several runs in a column, the first is shown.") == 2
+    section = text[text.index('<section id="robustness">') :]
+    assert "Measured: E4_S3 both a, E4_S3 both b." in section
+    (picture,) = re.findall("<svg .*?</svg>", section)[:1]
+    lines = re.findall('<polyline .*?stroke="(.*?)" stroke-width="(.*?)"', picture)
+    assert lines == [("#4477aa", "1")] * 2  # thin, and of one colour
+
+
 @pytest.mark.parametrize(
     "other, words",
     [
@@ -308,7 +327,9 @@ def test_data_that_several_evaluations_share_are_said_once():
 
 
 def named(one, name):
-    return dataclasses.replace(one, summary=dataclasses.replace(one.summary, name=name))
+    summary = dataclasses.replace(one.summary, name=name)
+    robustness = dict.fromkeys([name], ROBUST)
+    return dataclasses.replace(one, summary=summary, robustness=robustness)
 
 
 def test_curves_of_several_runs_are_in_one_plot():

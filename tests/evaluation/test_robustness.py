@@ -131,6 +131,17 @@ def test_an_evaluation_of_other_data_is_noticed_before_measuring(folder, tmp_pat
     assert not (tmp_path / "robustness.json").exists()
 
 
+def test_an_evaluation_of_other_weights_is_noticed(tmp_path):
+    facts = samples.facts_of(see.EMOTIONS, weights="abc")
+    provenance.write(tmp_path, facts)
+    robustness_report.check_beside(tmp_path, facts)
+    with pytest.raises(UserError, match="weights def, to go beside it, got weights ab"):
+        robustness_report.check_beside(tmp_path, facts | {"weights": "def"})
+    del facts["weights"]  # as of an older program
+    provenance.write(tmp_path, facts)
+    robustness_report.check_beside(tmp_path, facts | {"weights": "def"})
+
+
 def made_up(num_right):
     """(kind, severity) -> results of 6 people, of whom some clips are wrong."""
     names = samples.clip_names(6, (18,))

@@ -17,6 +17,7 @@ from seen_jax.evaluation.statistics import percent
 MOST_CONFUSIONS = 6
 MOST_PEOPLE = 12  # of more, the table is folded
 MOST_FIELDS = 4  # of a volunteer
+BALANCED = 0.02  # a mean score that is nearer to the share that is right
 
 
 def confusion(shown: Sequence[Shown]) -> Section:
@@ -148,6 +149,8 @@ def _bins(bins: analysis.Calibration) -> list[Html]:
         for x in (bins.confidence, bins.accuracy)
     )
     words = "overconfident" if score > right else "underconfident"
+    if abs(score - right) < BALANCED:
+        words = "neither over- nor underconfident as a whole"
     text = (
         f"Its best scores are {score:.2f} on average and right {percent(right)} % of "
         f"the time: it is {words}. Expected calibration error, the mean distance from "

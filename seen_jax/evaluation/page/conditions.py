@@ -8,32 +8,37 @@ from typing import Any
 from seen_jax.evaluation import robustness_report
 from seen_jax.evaluation.page.markup import Html, Part, table, tag
 from seen_jax.evaluation.page.sections import Section, Shown
+from seen_jax.evaluation.robustness_report import Columns
 from seen_jax.evaluation.statistics import interval_text, percent
 
 
 def robustness(shown: Sequence[Shown]) -> Section:
-    """Draws the first's kinds; a run that lacks one has no line there."""
-    contents = {x.summary.name: x.robustness for x in shown if x.robustness}
+    """Draws all kinds; a run that lacks one has no line there."""
+    columns = [(x.summary.name, [*x.robustness.values()]) for x in shown]
+    contents = {name: x for one in shown for name, x in one.robustness.items()}
     passes = sorted({x["passes"] for x in contents.values()})
     if not contents:
         return Section("Robustness", "", [])
     how = (
         "The same clips with a disturbance of increasing severity; 0 is none. The line "
         "is the share that is still right (WAR), the bars are 95 % intervals over "
-        "people of the change. A flat line is robust. Passes over "
+        "people of the change. Where the line is flat the disturbance does not matter: "
+        "the network withstands it, or does not use what is disturbed. Passes over "
         f"the clips, each with other windows: {', '.join(map(str, passes))}."
     )
-    if len(shown) > 1:
+    if len(shown) > 1 or shown[0].summary.runs:
         how += f" Measured: {', '.join(contents)}."
+    if any(len(x) > 1 for _, x in columns):
+        how += " Runs of a column have one colour, and no intervals in the pictures."
     kinds = {kind["name"]: kind for x in contents.values() for kind in x["kinds"]}
-    parts = [_kind(name, kind, contents) for name, kind in kinds.items()]
+    parts = [_kind(name, kind, columns) for name, kind in kinds.items()]
     plots = tag("div", *parts, class_="plots")
     numbers = [_numbers(name, x) for name, x in contents.items()]
     return Section("Robustness", how, [plots, *_by_lighting(contents), *numbers])
 
 
-def _kind(name: str, kind: Mapping[str, Any], contents: Mapping[str, Any]) -> Html:
-    picture = robustness_report.plot(name, contents, kind["unit"])
+def _kind(name: str, kind: Mapping[str, Any], columns: Columns) -> Html:
+    picture = robustness_report.plot(name, columns, kind["unit"])
     words = tag("figcaption", tag("b", kind["title"]), ". ", kind["sentence"])
     return tag("figure", words, Html(picture))
 

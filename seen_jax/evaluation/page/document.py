@@ -4,8 +4,8 @@
     sections       each with a line that says how to read it
 
 A section that nothing is known for is left out; one of several evaluations shows them
-beside each other. Numbers are means over all passes; attention, spikes and windows are
-of the first.
+beside each other. Numbers are means over all passes and runs; attention, spikes and
+windows are of the first.
 
 Pictures and style are inside; there is no script, and nothing is loaded.
 """

@@ -10,7 +10,7 @@ import numpy as np
 
 from seen_jax.evaluation import provenance
 from seen_jax.evaluation.page import pictures, sections
-from seen_jax.evaluation.page.markup import Html, tag
+from seen_jax.evaluation.page.markup import Html, table, tag
 from seen_jax.evaluation.page.sections import Section, Shown
 from seen_jax.evaluation.summaries import Summary
 
@@ -19,6 +19,7 @@ def windows(shown: Sequence[Shown]) -> Section:
     how = (
         "Windows of the first pass, of as many people and lightings as there are. "
         "Intensity frames above, event frames below; the bars are the network's scores."
+        + sections.of_first(shown)
     )
     named = [(x.summary.name, _right_and_wrong(x)) for x in shown if x.examples]
     if len(shown) == 1:
@@ -38,7 +39,7 @@ def _right_and_wrong(one: Shown) -> list[Html]:
     order = np.argsort(-np.nan_to_num(scores).max(axis=1), kind="stable")
     groups = {
         "Right": np.flatnonzero(best == truth),
-        "Most confident mistakes": order[best[order] != truth[order]],
+        "Mistakes, of different people": order[best[order] != truth[order]],
     }
     parts = []
     for title, chosen in groups.items():
@@ -54,12 +55,19 @@ def _right_and_wrong(one: Shown) -> list[Html]:
 
 
 def origin(shown: Sequence[Shown]) -> Section:
-    how = "Where the numbers come from, and the commands that make them again."
+    how = (
+        "Where the numbers come from, how the network was trained, and the commands "
+        "that make this page again from the run."
+    )
     runs = [run for x in shown for run in x.summary.each]
-    measurements = [x.robustness for x in shown for _ in x.summary.each]
+    measured = {name: x for one in shown for name, x in one.robustness.items()}
     parts = [
-        tag("div", *([tag("h3", run.name)] if len(runs) > 1 else []), *_origin(run, x))
-        for run, x in zip(runs, measurements, strict=True)
+        tag(
+            "div",
+            *([tag("h3", run.name)] if len(runs) > 1 else []),
+            *_origin(run, measured.get(run.name)),
+        )
+        for run in runs
     ]
     return Section("Where this comes from", how, parts)
 
@@ -74,4 +82,9 @@ def _origin(run: Summary, robustness: Mapping[str, Any] | None) -> list[Html]:
         out = shlex.join([str(run.directory), "--html", "report.html"])
         commands.append(f"python -m seen_jax.evaluation report {out}")
     lines = provenance.without_command(run.facts).splitlines()
-    return [*(tag("p", x) for x in lines), tag("pre", "\n".join(commands))]
+    parts = [*(tag("p", x) for x in lines), tag("pre", "\n".join(commands))]
+    if config := run.facts.get("config"):
+        rows = [[name, str(value)] for name, value in sorted(config.items())]
+        inside = table(["field", "value"], rows, "small")
+        parts.append(tag("details", tag("summary", "Settings of the training"), inside))
+    return parts

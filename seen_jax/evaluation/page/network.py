@@ -12,27 +12,42 @@ from seen_jax import curves
 from seen_jax.evaluation import efficiency
 from seen_jax.evaluation.activity import NEURONS, NEURONS_IN_WORDS
 from seen_jax.evaluation.page.markup import Html, heat, heat_table, table, tag
-from seen_jax.evaluation.page.sections import Section, Shown, bar, clips_of, each
+from seen_jax.evaluation.page.sections import (
+    Section,
+    Shown,
+    bar,
+    clips_of,
+    each,
+    of_first,
+)
 
 SCALES = ("3 x 3", "5 x 5", "7 x 7")
 LEAST_RATE = 1e-4  # smaller rates have the same colour
+Evaluated = tuple[int, Mapping[str, Any]]  # the number of its column, and its facts
 
 
 def training(shown: Sequence[Shown]) -> Section:
-    """Draws each run once, however often it was evaluated."""
-    evaluated = {r.name: r.facts for x in shown for r in x.summary.each if r.facts}
-    evaluated = {name: x for name, x in evaluated.items() if x.get("curves")}
+    """Draws each run once, however often it was evaluated, in its column's colour."""
+    evaluated = [
+        (i, run.facts)
+        for i, x in enumerate(shown)
+        for run in x.summary.each
+        if run.facts and run.facts.get("curves")
+    ]
+    if not evaluated:
+        return Section("Training", "", [])
     runs = _by_run(evaluated)
     several = len(runs) > 1
-    rows, chosen = {}, {}
-    for names in runs:
-        title = " and ".join(names) if several else ""
-        rows[title] = max((evaluated[x]["curves"] for x in names), key=len)
-        chosen[title] = sorted({evaluated[x]["epoch"] for x in names})
-    if not rows:
-        return Section("Training", "", [])
+    titles, columns = [[x.summary.name] for x in shown], [[] for _ in shown]
+    for of_run in runs:
+        first, *others = dict.fromkeys(i for i, _ in of_run)
+        titles[first] += [shown[i].summary.name for i in others]
+        columns[first].append(max((facts["curves"] for _, facts in of_run), key=len))
+    names = [" and ".join(dict.fromkeys(x)) if several else "" for x in titles]
+    chosen = sorted({facts["epoch"] for _, facts in evaluated})
     num_classes = len(shown[0].summary.results.labels)
-    splits = sorted({row["split"] for x in rows.values() for row in x if "war" in row})
+    rows = [row for of_column in columns for x in of_column for row in x]
+    splits = sorted({row["split"] for row in rows if "war" in row})
     solid = [f"solid: {' and '.join(splits)} WAR"] * bool(splits)
     lines = f" ({', '.join([*solid, 'dashed: training accuracy'])})" if several else ""
     how = (
@@ -40,24 +55,25 @@ def training(shown: Sequence[Shown]) -> Section:
         "A wide gap between training and the evaluated clips is overfitting. A "
         "vertical line is at the epoch that the numbers are of."
     )
-    plots = curves.plots(rows, num_classes=num_classes, chosen=chosen)
+    pairs = [*zip(names, columns, strict=True)]
+    plots = curves.plots(pairs, num_classes=num_classes, chosen=chosen)
     return Section("Training", how, [tag("figure", Html(x)) for x in plots])
 
 
-def _by_run(evaluated: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """Groups the names of evaluations of one run.
+def _by_run(evaluated: Sequence[Evaluated]) -> list[list[Evaluated]]:
+    """Groups the evaluations of one run.
 
     Their curves begin alike: one that was evaluated earlier knows fewer epochs.
     """
-    runs: list[list[str]] = []
-    for name, facts in evaluated.items():
-        for names in runs:
-            both = facts["curves"], evaluated[names[0]]["curves"]
+    runs: list[list[Evaluated]] = []
+    for column, facts in evaluated:
+        for of_run in runs:
+            both = facts["curves"], of_run[0][1]["curves"]
             if all(x == y for x, y in zip(*both, strict=False)):
-                names.append(name)
+                of_run.append((column, facts))
                 break
         else:
-            runs.append([name])
+            runs.append([(column, facts)])
     return runs
 
 
@@ -66,7 +82,7 @@ def activity(shown: Sequence[Shown]) -> Section:
         "The spatial branch looks at the intensity frames through kernels of three "
         "sizes and weighs them (attention, 1 in sum); the rest are neurons, and a "
         "number is the percentage of them that fire in a time step. Few is cheap: only "
-        f"a spike causes work. {NEURONS_IN_WORDS}"
+        f"a spike causes work. {NEURONS_IN_WORDS}{of_first(shown)}"
     )
     return Section("Attention and spikes", how, each(shown, _activity))
 
@@ -94,7 +110,7 @@ def _activity(one: Shown) -> list[Html] | None:
     parts = [
         ("Attention by class", heat_table(SCALES, attention)),
         ("Neurons that fire, percent, by class", heat_table(NEURONS, spikes)),
-        ("The same by time step", heat_table(steps, by_step)),
+        ("Neurons that fire, percent, by time step", heat_table(steps, by_step)),
     ]
     return [tag("div", tag("h3", title), part) for title, part in parts]
 
@@ -110,13 +126,13 @@ def cost(shown: Sequence[Shown]) -> Section:
     how = (
         "Operations and the energy of the arithmetic of one window, estimated; M are "
         "millions. A spike causes additions where it arrives, a dense layer multiplies "
-        "whatever arrives."
+        f"whatever arrives.{of_first(shown)}"
     )
     return Section("Operations and energy", how, each(shown, _cost))
 
 
 def _cost(one: Shown) -> list[Html] | None:
-    facts = one.facts.get("efficiency")
+    facts = (one.summary.each[0].facts or {}).get("efficiency")
     if facts is None:
         return None
     energy = {"this network": "energy_uj", "of that, on images": "image_energy_uj",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,14 @@ class Shown:
 
     Attributes:
       summary: its numbers.
-      examples: its windows and activity, None where there are none.
-      robustness: what `robustness.json` holds, None where there is none.
+      examples: its windows and activity, of several runs those of the first; None where
+        there are none.
+      robustness: what `robustness.json` holds, by the names of the runs that have one.
     """
 
     summary: Summary
     examples: Examples | None = None
-    robustness: dict[str, Any] | None = None
+    robustness: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -59,6 +60,12 @@ def each(
             drawn = [tag("div", tag("h3", one.summary.name), *drawn)]
         parts += drawn
     return parts
+
+
+def of_first(shown: Sequence[Shown]) -> str:
+    """Says which run is shown where a column has several."""
+    several = any(x.summary.runs for x in shown)
+    return " Of several runs in a column, the first is shown." if several else ""
 
 
 def bar(
@@ -98,8 +105,8 @@ def caption(one: Shown, clip: int) -> Html:
     kind = {"class_": "right" if true == best else "wrong"}
     parts = [tag("b", labels[true]), " ", tag("span", taken, **kind), f", {score:.2f}"]
     words = {"volunteer": "volunteer {}", "lighting": "{} light"}
-    for field, form in words.items():
-        value = results.metadata.get(field, {clip: ""})[clip]
+    for name, form in words.items():
+        value = results.metadata.get(name, {clip: ""})[clip]
         if str(value) not in ("", "None"):
             parts.append(f"; {form.format(value)}")
     return tag("span", *parts, title=results.names[clip])
