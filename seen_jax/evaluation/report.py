@@ -24,8 +24,8 @@ row is its recall. WAR (weighted average recall) is the share of all clips that 
 right, UAR (unweighted average recall) the mean of the recalls of the classes."""
 LIGHTING_LEGEND = "A lighting's row is the share of its clips that are right."
 RUNS_LEGEND = """\
-Of several runs, +- is the standard deviation over the runs, each of them the mean of
-its passes."""
+Of several runs, +- is instead the standard deviation over the runs, and so over their
+training seeds, each of them the mean of its passes."""
 MARK_LEGEND = """\
 In brackets the difference from the first column; * where it is hardly an accident of
 clips, people and seeds, p <= 0.05."""

@@ -142,7 +142,7 @@ def _group(name: str, paths: Sequence[Path]) -> Summary:
     """Makes a column of several runs."""
     runs = []
     for short, path in zip(short_names(paths), paths, strict=True):
-        read = _read(path, f"{name} {short}")
+        read = [replace(x, name=f"{name} {short}") for x in _read(path, short)]
         if len(read) > 1:
             rule, remedy = "one epoch of each run", "report it in a column of its own"
             refuse(path, rule, len(read), remedy)

@@ -201,9 +201,11 @@ def main(argv: list[str] | None = None) -> int:
         refuse("sheet", "a name that ends in .png", repr(args.sheet.name))
     if args.sheet:
         check_file(args.sheet, "--sheet")
-    if args.panels and not args.panels.is_dir():
-        remedy = "name another or leave it out"
-        refuse("--panels", "a folder that exists", args.panels, remedy)
+    if args.panels:
+        files = (f"{x}_{y}.png" for x in _PANELS.values() for y in ("frame", "event"))
+        if missing := next((x for x in files if not (args.panels / x).exists()), None):
+            rule, got = "the published panels", f"no {missing} in {args.panels}"
+            refuse("--panels", rule, got, "name another folder or leave it out")
     contents = see_folder.check(see_folder.folder_from_arguments(args), progress=True)
     contents.raise_problems()
     clips = list(contents.clips.values())

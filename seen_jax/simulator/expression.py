@@ -156,7 +156,7 @@ def sample_poses(
         tremor = 1.0 + TREMOR.get(unit, 0.17) * _smooth_noise(rng, times_s, 4.0)
         stray = habits.stray[unit] + abs(more.normal(0, difficulty.wandering))
         units[unit] = level * shown * tremor + stray
-    # Some clips show little else than blinks, glances and a loose helmet.
+    # Some clips have more blinks and glances, or a looser helmet, than others.
     often, about, loose = 1.0 + difficulty.busy * more.random(3) ** 3
     calm = emotion == "neutral"
     gaze_x, gaze_y = _gaze(rng, habits.gaze_shifts_per_s * about, times_s)

@@ -212,7 +212,7 @@ def test_a_column_of_several_runs_shows_what_each_has_and_the_first_ones_windows
     assert {"Robustness", "Attention and spikes", "Examples"} <= {*headings(text)}
     assert text.count("Of several runs in a column, the first is shown.") == 2
     section = text[text.index('<section id="robustness">') :]
-    assert "Measured: E4_S3 both a, E4_S3 both b." in section
+    assert "Measured: both a, both b." in section
     (picture,) = re.findall("<svg .*?</svg>", section)[:1]
     lines = re.findall('<polyline .*?stroke="(.*?)" stroke-width="(.*?)"', picture)
     assert lines == [("#4477aa", "1")] * 2  # thin, and of one colour

@@ -183,6 +183,12 @@ def test_the_sheet_says_what_it_shows(folder, tmp_path, monkeypatch):
     for name in ("frame", "event"):
         for group in calibration._PANELS.values():
             Image.new("L", (9, 9)).save(tmp_path / f"{group}_{name}.png")
+    (tmp_path / "lighting-low_event.png").rename(tmp_path / "kept.png")
+    with pytest.raises(
+        UserError, match=r"--panels: .*, got no lighting-low_event.png "
+    ):
+        calibration.main([str(folder), f"--panels={tmp_path}"])
+    (tmp_path / "kept.png").rename(tmp_path / "lighting-low_event.png")
     both = calibration.contact_sheet(clips, tmp_path)
     assert both.size == (sheet.width, 2 * sheet.height)
 

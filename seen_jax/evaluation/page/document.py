@@ -42,6 +42,8 @@ from seen_jax.evaluation.summaries import Summary
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
            "ten", "eleven", "twelve")  # fmt: skip
+NETWORKS = {"seen": "SEEN", "cnn": "A CNN", "lstm": "An LSTM", "cnn3d": "A 3D CNN",
+            "transformer": "A Transformer"}  # fmt: skip
 PEOPLE = {  # dataset and split: whose expressions are read
     ("by_volunteer", "test"): "people it has never seen",
     ("published", "test"): "people, some of whom it was trained on,",
@@ -136,8 +138,8 @@ def _name(one: Shown) -> str:
     """Names the network and its setting."""
     if "setting" not in one.facts:
         return one.summary.name
-    network = one.facts.get("network", "seen")
-    words = "SEEN" + network[4:] if network.startswith("seen") else network
+    network, *fields = one.facts.get("network", "seen").split(", ")
+    words = ", ".join([NETWORKS.get(network, network), *fields])
     return f"{words}, {one.facts['setting']},"
 
 

@@ -51,7 +51,7 @@ def training(shown: Sequence[Shown]) -> Section:
     solid = [f"solid: {' and '.join(splits)} WAR"] * bool(splits)
     lines = f" ({', '.join([*solid, 'dashed: training accuracy'])})" if several else ""
     how = (
-        f"Left: the training loss. Right: the share of windows that are right{lines}. "
+        f"The training loss, and the share of windows that are right{lines}. "
         "A wide gap between training and the evaluated clips is overfitting. A "
         "vertical line is at the epoch that the numbers are of."
     )
@@ -125,8 +125,10 @@ def _rate(rate: float) -> Html:
 def cost(shown: Sequence[Shown]) -> Section:
     how = (
         "Operations and the energy of the arithmetic of one window, estimated; M are "
-        "millions. A spike causes additions where it arrives, a dense layer multiplies "
-        f"whatever arrives.{of_first(shown)}"
+        "millions. A spike causes additions where it arrives (at most: if every neuron "
+        "fired at every step), a dense layer multiplies whatever arrives, padding too. "
+        "conv2_f2 and conv3_f2 are the second and third convolution of the temporal "
+        f"branch, fc1 and fc2 the layers behind both branches.{of_first(shown)}"
     )
     return Section("Operations and energy", how, each(shown, _cost))
 

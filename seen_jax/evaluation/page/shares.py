@@ -80,28 +80,43 @@ def how_they_differ(shown: Sequence[Shown]) -> Section | None:
     parts = []
     compared = report.compare(summaries)
     of_texts = report.difference_tables(summaries)
-    for texts, by_column in zip(of_texts, [x for x in compared[1:] if x], strict=True):
-        numbers = [by_column[column] for column in report.columns(summaries)]
-        parts.append(tag("div", _differences(texts, numbers), class_="full"))
+    changes = [
+        [by_column[column] for column in report.columns(summaries)]
+        for by_column in compared[1:]
+        if by_column
+    ]
+    reach = max([_reach(x) for x in changes], default=0.0)
+    for texts, numbers in zip(of_texts, changes, strict=True):
+        parts.append(tag("div", _differences(texts, numbers, reach), class_="full"))
     how = " ".join(differences.LEGEND.split())
     how += (
         " * marks p <= 0.05. The picture shows the difference with its interval over "
         "volunteers, where that is known, else over clips; right of the middle is "
-        "better than the first."
+        f"better than the first, and its edges are {100 * reach:.1f} points away."
     )
     return Section("Differences", how, parts)
 
 
+def _ends(change: differences.Difference) -> Interval | None:
+    intervals = change.intervals()
+    return intervals["volunteers"] or intervals["clips"]
+
+
+def _reach(changes: Sequence[differences.Difference]) -> float:
+    """Returns the largest distance of a difference, or of its interval, from 0."""
+    values = [x.over_clips.value for x in changes]
+    numbers = [*np.nan_to_num(values), *(y for x in changes for y in _ends(x) or ())]
+    return max(np.abs(numbers).max(), 0.01)
+
+
 def _differences(
-    texts: Sequence[Sequence[str]], changes: Sequence[differences.Difference]
+    texts: Sequence[Sequence[str]],
+    changes: Sequence[differences.Difference],
+    reach: float,
 ) -> Html:
     """Returns a table with a picture of each difference."""
     head, *rows = texts
-    intervals = [x.intervals() for x in changes]
-    ends = [x["volunteers"] or x["clips"] for x in intervals]
-    values = [x.over_clips.value for x in changes]
-    numbers = [*np.nan_to_num(values), *(y for x in ends if x for y in x)]
-    reach = max(np.abs(numbers).max(), 0.01)
+    ends, values = [*map(_ends, changes)], [x.over_clips.value for x in changes]
     pictures_ = [
         tag("td", Html(svg.deviation(v, e, reach)), class_="picture")
         for v, e in zip(values, ends, strict=True)
