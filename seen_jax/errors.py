@@ -25,7 +25,7 @@ class UserError(ValueError):
 def refuse(what: object, expected: object, got: object, remedy: str = "") -> NoReturn:
     """Raises a `UserError`: `<what>: expected <expected>, got <got>; <remedy>`.
 
-    It is of a file or an argument; the remedy is a command that can be pasted where
+    `what` is a file or an argument; the remedy is a command that can be pasted where
     there is one.
     """
     text = f"{what}: expected {expected}, got {got}"

@@ -156,9 +156,10 @@ def test_stopped_where_an_epoch_is_to_be_evaluated_it_saves_and_evaluates_later(
 ):
     folder = lab.root / "stopped"
 
-    # Each time after six steps: at the end of epoch 2, and of the last one.
-    for step, evaluated in ((6, 0), (12, 1)):
-        code, output = lab.run("stopped", program=("-c", SIGNALLED, "6"))
+    # At the end of epoch 2, within its evaluation, and at the end of the last one: each
+    # of three steps an epoch and of two passes asks whether to stop.
+    for moment, step, evaluated in (("6", 6, 0), ("2", 6, 0), ("8", 12, 1)):
+        code, output = lab.run("stopped", program=("-c", SIGNALLED, moment))
         assert code == 128 + signal.SIGTERM, output
         assert f"stopped and saved at step {step}" in output
         assert output.count("WAR") == evaluated  # one epoch late

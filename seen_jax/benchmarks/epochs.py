@@ -143,7 +143,7 @@ def work(training: Here) -> dict[str, float | None]:
 
 
 def ceilings(precision: str, size: int) -> dict[str, float]:
-    """Measures the device's most: FLOP/s of a product, bytes/s of a copy."""
+    """Measures the device's peak: FLOP/s of a product, bytes/s of a copy."""
     product = jax.jit(
         lambda x: jax.lax.fori_loop(0, 8, lambda _, y: PRODUCTS[precision](y, x), x)
     )

@@ -22,7 +22,8 @@ from seen_jax import see
 from seen_jax.benchmarks import timing
 from seen_jax.benchmarks.programs import HERE, PLAIN
 
-# What grows: its value to a command. PyTorch's BatchNorm refuses a step of one window.
+# What grows: the command for each of its values. A step takes two windows or more,
+# since PyTorch's BatchNorm refuses one.
 POINTS: dict[str, dict[int, str]] = {
     "frames": {n: f"step --setting=E{n}_S{s}" for n, s in ((4, 3), (7, 1), (13, 0))},
     "batch": {n: f"step --batch_size={n}" for n in (2, 8, 32, 128, 512)},

@@ -1,6 +1,6 @@
-"""Rates of several ways to do the same work, measured in turn, and how they are told.
+"""Rates of several ways to do the same work, measured in turn, and how they are shown.
 
-A time is told as `median +- spread (smallest)`, a rate with its largest. Where the
+A time is shown as `median +- spread (smallest)`, a rate with its largest. Where the
 spread is large or other programs work, a warning says so, and a mark stands behind the
 ratio.
 """

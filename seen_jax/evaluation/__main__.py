@@ -92,8 +92,8 @@ def _measure_robustness(args: argparse.Namespace, argv: list[str]) -> None:
     of_kinds.add_argument("--kinds")
     others = of_kinds.parse_known_args(argv)[1]
     command = shlex.join(["python", "-m", "seen_jax.evaluation", *others])
-    given = ",".join(robustness.KINDS) if args.kinds is None else args.kinds
-    kinds = [x.strip() for x in given.split(",")]
+    names = ",".join(robustness.KINDS) if args.kinds is None else args.kinds
+    kinds = [x.strip() for x in names.split(",")]
     where = args.step, args.out, args.data_dir
     robustness.main(args.workdir, args.split, args.passes, *where, kinds, command)
 

@@ -54,8 +54,8 @@ class Activity:
 
 def join(parts: list[Activity], num_clips: int) -> Activity:
     """Concatenates batches and keeps the first clips."""
-    whole = {
+    averages = {
         name: np.concatenate([getattr(x, name) for x in parts])[:num_clips]
         for name in OF_CLIPS
     }
-    return replace(parts[0], **whole)
+    return replace(parts[0], **averages)

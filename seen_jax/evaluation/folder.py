@@ -105,8 +105,8 @@ def write(
     names, of_activity = np.array(clips.names), {}
     if activity is not None:
         facts["efficiency"] = efficiency.estimate(activity, num_parameters, macs)
-        kept = ("attention", "spatial_rate", "rates")
-        of_activity = {name: getattr(activity, name) for name in kept}
+        names_of_activity = ("attention", "spatial_rate", "rates")
+        of_activity = {name: getattr(activity, name) for name in names_of_activity}
         of_activity["observed"] = names[numbers]
     kinds = [clips.metadata[x] for x in KINDS if x in clips.metadata]
     chosen = examples.choose(clips.label_index, probabilities[0], kinds)

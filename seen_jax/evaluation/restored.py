@@ -219,11 +219,11 @@ def check_fits(
     """
     count = config["num_event_frames"]
     expected = _shapes(state.shapes(model, count))
-    given = _shapes(variables)
+    got = _shapes(variables)
     lines = [
-        f"\n  {name}: {expected.get(name, 'absent')}, got {given.get(name, 'absent')}"
-        for name in sorted(expected.keys() | given.keys())
-        if expected.get(name) != given.get(name)
+        f"\n  {name}: {expected.get(name, 'absent')}, got {got.get(name, 'absent')}"
+        for name in sorted(expected.keys() | got.keys())
+        if expected.get(name) != got.get(name)
     ]
     if lines:
         got = f"others{''.join(lines[:NUM_LINES])}\n{len(lines)} do not fit"

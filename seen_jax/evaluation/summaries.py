@@ -100,9 +100,9 @@ def summarise_directories(arguments: Sequence[str | os.PathLike]) -> list[Summar
         of a column with other clips, classes, numbers of passes or sources of data.
     """
     columns = [_parse(argument) for argument in arguments]
-    given = [path for _, paths in columns for path in paths]
-    places = [path.resolve() for path in given]
-    if twice := [x for i, x in enumerate(given) if places[i] in places[:i]]:
+    directories = [path for _, paths in columns for path in paths]
+    places = [path.resolve() for path in directories]
+    if twice := [x for i, x in enumerate(directories) if places[i] in places[:i]]:
         refuse(twice[0], "each directory once", "it twice", "leave one out")
     nameless = [path for name, paths in columns for path in paths if name is None]
     short = dict(zip(nameless, short_names(nameless), strict=True))
@@ -184,10 +184,10 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
     Folders named `evaluation`, which every run has, are left out.
     """
-    whole = [path.resolve() for path in paths]
+    absolute = [path.resolve() for path in paths]
     parts = [
         (*(part for part in path.parts[:-1] if part != "evaluation"), path.name)
-        for path in whole
+        for path in absolute
     ]
     for length in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(path[-length:]) for path in parts]

@@ -131,7 +131,7 @@ def check_recipe(folder: Path, flags: Sequence[str]) -> None:
 
     Raises:
       UserError: the folder is of runs with other flags, or nothing says with which; a
-        flag is the rows' own; or the folder cannot be written.
+        flag is one that the rows set; or the folder cannot be written.
     """
     of_rows = {x.split("=")[0] for row in ROWS.values() for x in row.flags.split()}
     recipe = []

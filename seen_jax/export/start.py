@@ -22,6 +22,7 @@ from seen_jax.errors import UserError, refuse
 from seen_jax.evaluation.restored import check_fits, restore
 from seen_jax.export import published
 from seen_jax.models import networks
+from seen_jax.problems import excerpt
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import checkpoint, state, workdir
 from seen_jax.training.setup import Task
@@ -139,7 +140,13 @@ def _read_bundle(path: str) -> Source:
         remedy = "give the run that it was exported from, or one of --formats=torch"
         refuse(path, f"a bundle with {name}", "folded weights alone", remedy)
     variables, _ = published.read_variables(Path(path) / name)
-    facts = manifest["trained"]
+    facts = manifest.get("trained")
+    kinds = {"epoch": int, "step": int, "choice": str}
+    if not isinstance(facts, dict) or any(
+        not isinstance(facts.get(name), kind) for name, kind in kinds.items()
+    ):
+        rule = f"{', '.join(kinds)} of the training, as export writes them"
+        refuse(Path(path) / "manifest.json", rule, excerpt(facts), "export it again")
     return Source(
         path,
         variables,

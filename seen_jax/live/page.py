@@ -34,7 +34,7 @@ import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
 from PIL import Image
 
-from seen_jax.errors import printable, run_command
+from seen_jax.errors import printable, run_command, shortened
 from seen_jax.files import parse_json
 from seen_jax.live.engine import Moment
 from seen_jax.live.view import HISTORY_US, About, Steady, brightening
@@ -246,7 +246,8 @@ class Page:
             self._send({"release": True, "s": time.monotonic()})
             self.publish({"status": self._head.get("status", {})}, b"")
         elif name not in COMMANDS or not COMMANDS[name](value):
-            await self._refuse(viewer, f"{name}: expected another value")
+            got = shortened(repr(value))
+            await self._refuse(viewer, f"{name}: expected another value, got {got}")
         elif self._driver not in (None, viewer):
             await self._refuse(viewer, "another page steers; press 'steer here' first")
         else:

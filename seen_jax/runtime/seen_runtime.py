@@ -1268,7 +1268,7 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
       backend: one of `BACKENDS` whose format is in the bundle, or auto: the first that
         is installed, TensorRT only where its engine was written. It prints a line,
         once, with what it takes, and one where the kernel in C cannot be compiled.
-      trust: as of `read_manifest`.
+      trust: as of `read_manifest`; auto then takes no engine, which it does not cover.
 
     Raises:
       BundleError: the bundle is damaged, has other formats, or its engine is not for
@@ -1280,7 +1280,7 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
         rule = f"auto or one of {', '.join(BACKENDS)}"
         _refuse("backend", rule, repr(backend), "choose one of them")
     manifest = read_manifest(bundle, trust)
-    names = _candidates(bundle, manifest, backend)
+    names = _candidates(bundle, manifest, backend, trust)
     for name in names:
         x = BACKENDS[name]
         with _failures(f"backend {name}", "to start"), warnings.catch_warnings():
@@ -1305,13 +1305,16 @@ def load(bundle: str, backend: str = "auto", trust: Optional[str] = None) -> Run
     _refuse("backend", rule, got, "install or fix it, or choose another backend")
 
 
-def _candidates(bundle, manifest, backend):
+def _candidates(bundle, manifest, backend, trust):
     """Names of the backends that may be tried: those whose format is in the bundle."""
     formats = formats_of(manifest["files"])
     wanted = BACKENDS if backend == "auto" else [backend]
     names = [x for x in wanted if BACKENDS[x].format in formats]
     if backend == "auto":
         names = [x for x in names if BACKENDS[x].auto(bundle, manifest)]
+        if trust is not None and "tensorrt" in names:
+            names.remove("tensorrt")
+            _say_once("backend tensorrt left out: the trusted hash covers no engine")
     if not names:
         rule = f"a bundle with a format for the backend {backend}"
         wanted = "native" if backend == "auto" else BACKENDS[backend].format
@@ -1467,7 +1470,9 @@ class Stream:
         rings = self.events, self.intensities
         reached = [-1 if ring.newest is None else ring.newest for ring in rings]
         number = min(reached)
-        if number <= self._asked:
+        if number < self._asked:  # its frame was the first, wild and forgotten
+            self._asked = -1
+        if number == self._asked:
             name = rings[reached.index(number)].name
             self.missing = [f"{name} frame {number + 1}"]
             self.counts["waiting"] += 1

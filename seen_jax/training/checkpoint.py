@@ -100,7 +100,9 @@ class Checkpoints:
                 args=ocp.args.Composite(
                     variables=ocp.args.StandardSave(state.variables),
                     optimizer=ocp.args.StandardSave(optimizer),
-                    run=ocp.args.JsonSave({**run, "digests": digests}),
+                    run=ocp.args.JsonSave(
+                        {**run, "saved_as": step, "digests": digests}
+                    ),
                 ),
             )
 
@@ -130,7 +132,7 @@ class Checkpoints:
         return TrainState(**arrays["variables"], **arrays["optimizer"]), run
 
     def restore_variables(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Reads what a model is applied to, as NumPy arrays, and `run`; errors too."""
+        """Reads what a model is applied to, and `run`; raises as `restore`."""
         arrays, run = self._restore(step, {"variables": ocp.args.StandardRestore()})
         return jax.tree.map(np.asarray, arrays["variables"]), run
 
@@ -140,17 +142,18 @@ class Checkpoints:
             return self._read(step, items)
         except Exception as error:  # Orbax raises one of many kinds
             why = (str(error) or type(error).__name__).partition("\n")[0]
-            remedy = "copy it again"
-            if whole := self._whole_before(step, items):
+            remedy = "copy it again, or train in another workdir"
+            if intact := self._intact_before(step, items):
                 folder = shlex.quote(str(self.path / str(step)))
-                remedy += (
-                    f"; step {whole} before it is intact: `rm -r {folder}` and run the "
-                    "same command to continue from there, or name it with "
-                    f"--step={whole} (eval.py and export)"
+                remedy = (
+                    f"copy it again; step {intact} before it is intact: `rm -r "
+                    f"{folder}` and run the same command to continue from there, or "
+                    "name it with "
+                    f"--step={intact} (eval.py and export)"
                 )
             refuse(self.path / str(step), "an intact checkpoint", why, remedy)
 
-    def _whole_before(self, step: int, items: dict[str, Any]) -> int | None:
+    def _intact_before(self, step: int, items: dict[str, Any]) -> int | None:
         for earlier in reversed([x for x in self.steps() if x < step]):
             with contextlib.suppress(Exception):
                 self._read(earlier, items)
@@ -168,6 +171,8 @@ class Checkpoints:
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise UserError(f"no {kind.__name__} as {name} in its facts")
         digests = run.pop("digests")
+        if (was := run.pop("saved_as", step)) != step:
+            raise UserError(f"a renamed folder, that of step {was}")
         read_digests = _digests({name: read[name] for name in items})
         read_digests["run"] = _facts_digest(run)
         for name, digest in read_digests.items():

@@ -9,11 +9,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from seen_jax.data.windows import INTENSITIES
+from seen_jax.data.windows import INTENSITIES, Setting
 from seen_jax.errors import check_option, refuse
 from seen_jax.models import networks, surrogate
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS
+from seen_jax.runtime.seen_runtime import MAX_SPAN
 from seen_jax.training import augment
 from seen_jax.training.feed import IMAGES
 from seen_jax.training.loss import CLASS_WEIGHTS
@@ -36,8 +37,8 @@ OPTIONS = {  # field: the values it may have
     "select": tuple(CHOICES),
 }
 RANGES = {  # field: the least and the most it may be
-    "num_event_frames": (1, math.inf),
-    "skip": (0, math.inf),
+    "num_event_frames": (1, MAX_SPAN),
+    "skip": (0, MAX_SPAN),
     "seed": (0, 2**63 - 1),
     "validation_volunteers": (-math.inf, math.inf),  # the records say how many
     "batch_size": (1, math.inf),
@@ -106,6 +107,10 @@ def check(config: Mapping[str, Any]) -> None:
     augment.parse(config["augment"])
     networks.check(config)
     surrogate.named(config["surrogate"], config["surrogate_width"])
+    span = Setting(config["num_event_frames"], config["skip"]).span
+    if span > MAX_SPAN:
+        rule = f"windows of at most {MAX_SPAN} frames from first to last"
+        refuse("skip", rule, span, "give a smaller one, or fewer num_event_frames")
     warmup, num_epochs = config["warmup_epochs"], config["num_epochs"]
     if config["schedule"] == "cosine" and warmup >= num_epochs:
         remedy = "give --config.warmup_epochs=0, or raise num_epochs"

@@ -78,8 +78,6 @@ def join(
     service, end = None, time.time() + join_s
     awaited = f"process 0 at {coordinator} and all others"
     if process_id == 0:
-        check_port(port)
-        service = coordinator_lib.start(port, num_processes, 2 * heartbeat_s)
         awaited = f"{counted(num_processes - 1, 'other')} at {coordinator}"
     until = time.strftime("%H:%M:%S", time.localtime(end))
     print(
@@ -87,6 +85,9 @@ def join(
         f"(--join_s={join_s})",
         flush=True,
     )
+    if process_id == 0:
+        check_port(port)
+        service = coordinator_lib.start(port, num_processes, 2 * heartbeat_s)
     reach(coordinator, join_s, service)
     # JAX would abort with a stack dump; its own limit must not be reached.
     left_s = max(1, round(end - time.time()))
@@ -173,7 +174,8 @@ def ends_together():
 
 
 def _end(error: BaseException):
-    who, text = f"process {jax.process_index()}", str(error)
+    who = f"process {jax.process_index()}"
+    text = str(error).removeprefix(f"{who}: ")  # some errors name it
     if isinstance(error, KeyboardInterrupt):
         _peers.note("interrupted")
         end_process(f"{who}: interrupted", 130)

@@ -15,7 +15,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -68,7 +68,8 @@ def train(
             checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
         state, sums, program = _begin(task, folder, weights, checkpoints)
         step = begin = int(state.step)
-        num_ended = (step - (sums.count > 0)) // epoch_size  # epochs
+        # A checkpoint at an epoch's last step without its row has not ended that epoch.
+        num_ended = (step - (sums.count > 0)) // epoch_size
         if is_main:
             journal = Journal(
                 folder,
@@ -122,8 +123,12 @@ def train(
             rate = float(task.learning_rate(step - 1))
             row = make_row(sums, epoch=epoch, step=step, learning_rate=rate)
             if is_evaluated:
-                answers = predict(state.variables, num_passes)
-                probabilities = protocol.evaluate(answers, len(clips), num_passes)
+                answers = _until(stop, predict(state.variables, num_passes))
+                try:
+                    probabilities = protocol.evaluate(answers, len(clips), num_passes)
+                except _StoppedError:
+                    stop_signal = stop.signal
+                    break
                 row |= measure(clips, task.split, probabilities)
             if is_main:
                 journal.epoch(row)
@@ -132,6 +137,19 @@ def train(
             checkpoints.prune(_best_step(journal.rows, config))
             journal.say(f"{_end_text(journal.rows, config, step)}\n{folder}")
         return 128 + stop_signal if stop_signal else 0
+
+
+class _StoppedError(Exception):
+    """The run is to stop in the middle of an evaluation, which the next one repeats."""
+
+
+def _until(
+    stop: hosts.Stop, answers: Iterable[protocol.Answer]
+) -> Iterator[protocol.Answer]:
+    for answer in answers:
+        if stop.asked():
+            raise _StoppedError
+        yield answer
 
 
 def _begin(
@@ -214,19 +232,19 @@ def _best_step(rows: list[Row], config) -> int | None:
 def _refuse_loss(
     task: Task, step: int, loss: float, checkpoints: Checkpoints | None
 ) -> NoReturn:
-    kept = "process 0 says which checkpoint is kept"
+    left = "process 0 says which checkpoint is left"
     if checkpoints is not None:
         checkpoints.wait()
         latest = checkpoints.latest()
-        kept = "there is no checkpoint yet"
+        left = "there is no checkpoint yet"
         if latest is not None:
-            kept = f"the last good checkpoint is kept (step {latest})"
+            left = f"the last good checkpoint is left (step {latest})"
     epoch = (step - 1) // len(task.train) + 1
     rate = float(task.learning_rate(step - 1))
     raise UserError(
         f"loss: expected a finite number at step {step} (epoch {epoch}), got {loss}; "
         f"the learning rate was {rate:.3g}: lower learning_rate and train in another "
-        f"--workdir; {kept}"
+        f"--workdir; {left}"
     )
 
 

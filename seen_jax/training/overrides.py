@@ -28,15 +28,15 @@ def check(argv: list[str]) -> None:
       UserError: there is no such file, it is not a config, or an override names a field
         that it does not have, or gives it a value of another type.
     """
-    given = {}
+    overrides = {}
     for argument, following in zip(argv, [*argv[1:], ""], strict=True):
         if match := _FLAG.fullmatch(argument):
-            given[match[1]] = following if match[2] is None else match[2]
-    file = given.pop(None, None)
+            overrides[match[1]] = following if match[2] is None else match[2]
+    file = overrides.pop(None, None)
     if file is None:
         return
     config = load(file)
-    for name, value in given.items():
+    for name, value in overrides.items():
         name = name.removeprefix(".")
         if name not in config:
             near = difflib.get_close_matches(name, config) or sorted(config)

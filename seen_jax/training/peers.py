@@ -36,7 +36,8 @@ def split_address(address: str) -> tuple[str, int]:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     is_number = port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
     if not bare or not is_number or (":" in bare and bare == host):
-        refuse("coordinator", "HOST:PORT with a port from 1 to 65535", repr(address))
+        rule, remedy = "HOST:PORT with a port from 1 to 65535", "such as host0:12345"
+        refuse("coordinator", rule, repr(address), f"give all processes one, {remedy}")
     return bare, int(port)
 
 

@@ -1,21 +1,20 @@
 """`metrics.jsonl`, a line of JSON for each epoch, and the selected epoch.
 
-A row has epoch, step, loss, accuracy, learning_rate, seconds and windows_per_s; where
-the epoch was evaluated also split, war, uar, war_std, passes (a `metrics.measure` each)
-and mean (over the passes). Shares are 0 to 1.
+A row has epoch, step, loss, accuracy, learning_rate and seconds; where the epoch was
+evaluated also split, war, uar, passes (a `metrics.measure` each) and mean (over the
+passes). Shares are 0 to 1. New ones have windows_per_s and war_std, too.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seen_jax import files
-from seen_jax.errors import refuse
+from seen_jax import files, metrics
+from seen_jax.errors import refuse, shortened
 
 Row = dict[str, Any]
 FILE = "metrics.jsonl"
@@ -25,10 +24,6 @@ CHOICES = {  # how the epoch was selected, as stated beside its numbers
     "validation": "chosen on volunteers held out of the training part",
     "test": "chosen on the test split",
 }
-_KINDS = {"epoch": int, "step": int, "loss": float, "accuracy": float}
-_KINDS |= {"learning_rate": float, "seconds": float}
-_EVALUATED = {"split": str, "war": float, "uar": float, "mean": dict, "passes": list}
-_RULES = {int: "a whole number from 0", float: "a finite number"}
 
 
 def read_rows(workdir: str | os.PathLike) -> list[Row]:
@@ -78,17 +73,45 @@ def to_line(row: Row) -> str:
     return json.dumps(row, allow_nan=False) + "\n"
 
 
+def _is_number(value: Any, low: float = -1e300, high: float = 1e300) -> bool:
+    return type(value) in (int, float) and low <= value <= high  # nan is not
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether it is a `metrics.measure` as JSON has it: shares, some of them None."""
+    try:
+        shares = metrics.flatten(value)
+    except (AttributeError, KeyError, TypeError):
+        return False
+    known = (x for x in shares.values() if x is not None)
+    return metrics.WAR in shares and all(_is_number(x, 0, 1) for x in known)
+
+
+_NUMBER = "a finite number", _is_number
+_COUNT = "a whole number from 0", lambda x: type(x) is int and x >= 0
+_SHARE = "a share from 0 to 1", lambda x: _is_number(x, 0, 1)
+_FORM = {"epoch": _COUNT, "step": _COUNT, "loss": _NUMBER, "accuracy": _SHARE}
+_FORM |= {"learning_rate": _NUMBER, "seconds": _NUMBER}
+_EVALUATED = {
+    "split": ("text", lambda x: isinstance(x, str)),
+    "war": _SHARE,
+    "uar": _SHARE,
+    "mean": ("shares by class, lighting and overall", _is_measure),
+    "passes": (
+        "a list of these",
+        lambda x: isinstance(x, list) and all(map(_is_measure, x)),
+    ),
+}
+
+
 def _check(row: Any, where: str, epoch: int) -> None:
     if not isinstance(row, dict):
         refuse(where, "a JSON object", type(row).__name__, REMEDY)
-    for name, kind in (_KINDS | (_EVALUATED if "war" in row else {})).items():
-        value = row.get(name)
-        good = type(value) is kind
-        if kind is float:
-            good = type(value) in (int, float) and math.isfinite(value)
-        if not good or (kind is int and value < 0):
-            rule = f"{name} as {_RULES.get(kind, kind.__name__)}"
-            refuse(where, rule, repr(value) if name in row else "none", REMEDY)
+    form = _FORM | (_EVALUATED if "war" in row or "mean" in row else {})
+    for name, (rule, is_right) in form.items():
+        if not is_right(row.get(name)):
+            got = shortened(repr(row[name])) if name in row else "none"
+            refuse(where, f"{name} as {rule}", got, REMEDY)
     if row["epoch"] != epoch:
         refuse(where, f"epoch {epoch}", row["epoch"], REMEDY)
 

@@ -197,9 +197,9 @@ def rows_of_process(
     batch: Batch, num_local: int, divide: Callable = shard
 ) -> dict[str, np.ndarray]:
     """Returns this process's part of a whole batch, divided among its devices."""
-    whole = divide(batch, num_local * jax.process_count())
+    parts = divide(batch, num_local * jax.process_count())
     begin = num_local * jax.process_index()
-    return {name: x[begin : begin + num_local] for name, x in whole.items()}
+    return {name: x[begin : begin + num_local] for name, x in parts.items()}
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:

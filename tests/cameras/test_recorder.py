@@ -192,7 +192,7 @@ def test_nothing_came(tmp_path):
 
 @pytest.mark.parametrize("free", [1 << 40, 7 << 20])
 def test_its_process_is_killed(free, tmp_path, monkeypatch):
-    """What it wrote can be recovered; whoever records is told once, and goes on."""
+    """What it wrote can be recovered; whoever records is told once, and continues."""
     usage = shutil.disk_usage(tmp_path)._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     disk = f"{tmp_path} has 7 MB free; " if free < 1 << 30 else ""

@@ -142,7 +142,9 @@ def test_clips_are_paired_by_their_names():
 
 def test_a_run_and_itself_do_not_differ():
     run = Clips(0, 12).run()
-    for x in differences.compare(run, run).values():
+    compared = differences.compare(run, run)
+    assert compared[metrics.WAR].p == compared[metrics.UAR].p == 1
+    for x in compared.values():
         assert (x.over_clips.value == 0 and x.p == 1) or np.isnan(x.p)
 
 

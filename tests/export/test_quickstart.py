@@ -61,7 +61,7 @@ def test_a_bundle_and_a_clip_through_it(quickstart, arguments, command):
     assert calls[-2:] == [EXPORT.format(command), REPLAY]
     lines = done.stdout.splitlines()
     assert "bundle          folder/bundle (launch/jetson.md)" in lines
-    # How to go on to other formats, where it was not asked for them.
+    # How to get other formats, where it was not asked for them.
     hints = [x for x in lines if x.startswith("for TensorRT")]
     again = f"for TensorRT    bash launch/quickstart.sh {' '.join(arguments)} --export"
     assert hints == ([] if command == "torch" else [again])

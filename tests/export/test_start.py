@@ -199,6 +199,10 @@ def test_a_bundle(source, made, tmp_path):
     words = "a step of a run, got one of a bundle or a file"
     with pytest.raises(UserError, match=words):
         begin(made(f"{folder}:6"), tmp_path)
+    for none in (None, 3, {"epoch": 2}):
+        write_manifest(folder, trained=none, classes=[*ROTATED])
+        with pytest.raises(UserError, match=r"manifest.json: expected epoch, step, c"):
+            begin(made(folder), tmp_path)
     write_manifest(folder, trained=facts, classes=[*ROTATED])
     weights, origin = begin(made(folder, ROTATED), tmp_path)
     assert same(weights, flat(there)) == {*flat(there)} and origin["notes"] == []

@@ -78,6 +78,9 @@ def test_a_dropped_frame_is_reported_and_nothing_moves_into_its_place(watched):
     assert stream.events.counts["dropped"] == stream.intensities.counts["dropped"] == 1
 
 
+KINDS = "events", "intensities"
+
+
 def test_a_gap_longer_than_the_ring(watched):
     stream, windows = watched
     for n in (*range(20), *range(100, 120)):
@@ -92,14 +95,21 @@ def test_a_gap_longer_than_the_ring(watched):
 
 @pytest.mark.parametrize("at", [0, 1, 50])
 @pytest.mark.parametrize("wild", [10**9, 500])
-def test_one_wild_number_drowns_nothing_that_follows(watched, at, wild):
+@pytest.mark.parametrize(
+    "kinds, reach",  # how far before a window's end it wants that frame
+    [("events", (0, 4, 8, 12)), ("intensities", (0, 12)), ("both", (0, 4, 8, 12))],
+)
+def test_one_wild_number_drowns_nothing_that_follows(watched, at, wild, kinds, reach):
     stream, windows = watched
     for n in range(200):
-        push(stream, [wild if n == at else n], [n])
+        number = wild if n == at else n
+        frames = {kind: number if kinds in (kind, "both") else n for kind in KINDS}
+        push(stream, [frames["events"]], [frames["intensities"]])
         stream.predict()
-    assert stream.events.counts["ahead"] == 1
-    assert stream.events.counts["too_late"] == 0
-    lost = {at + x for x in (0, 4, 8, 12)}  # windows that want this event frame
+    for kind in KINDS:
+        counts = getattr(stream, kind).counts
+        assert (counts["ahead"], counts["too_late"]) == (kinds in (kind, "both"), 0)
+    lost = {at + x for x in reach}
     assert last_numbers(windows) == [n for n in range(12, 200) if n not in lost]
 
 

@@ -7,6 +7,7 @@ import ctypes
 import ctypes.util
 import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,17 @@ def test_engines_that_are_not_of_this_bundle(
     words = f"{plan.name}: expected {words}; trtexec .*{plan.name} --noTF32"
     with pytest.raises(BundleError, match=words):
         seen_runtime.load(str(dummy), "tensorrt")
+
+
+def test_auto_takes_no_engine_where_a_hash_is_trusted(dummy, plan, monkeypatch):
+    """It lies beside what the hash covers, and anyone could have put it there."""
+    fake_tensorrt(monkeypatch, Engine(SHAPES))
+    plan.write_bytes(b"plan")
+    manifest = seen_runtime.read_manifest(str(dummy))
+    names = partial(seen_runtime._candidates, str(dummy), manifest, "auto")
+    assert names(None) == ["tensorrt", *names(manifest["sha256"])]
+    named = seen_runtime.load(str(dummy), "tensorrt", trust=manifest["sha256"])
+    assert named.backend == "tensorrt"
 
 
 def test_a_gpu_without_memory(dummy, plan, monkeypatch):

@@ -22,7 +22,7 @@ def test_lamps_flicker_at_100_hz_in_the_luminance_of_a_still_scene():
     strongest_hz = np.fft.rfftfreq(3600, 1 / 360)[spectrum.argmax()]
     assert strongest_hz == pytest.approx(100.0, abs=1.0)
     assert light.max() == pytest.approx(0.5 * 1.04, rel=2e-3)
-    # The next chunk goes on where this one ends, 8 frames and so 26 2/3 periods later.
+    # The next chunk starts where this one ends, 8 frames and so 26 2/3 periods later.
     again = lighting.flicker(0.04, 0.3 - 8 / 0.3, clip._lamp_times_s(16))
     np.testing.assert_allclose(lamps, again, atol=1e-3)
 

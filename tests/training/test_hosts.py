@@ -119,7 +119,8 @@ def test_another_config_in_one_process_ends_both_with_a_line(lab):
         "process 1: expected the config, records, code, devices and C compiler of "
         "process 0, got seed: 2022 -> 1; give every process the same\n"
     )
-    assert outputs[1].endswith(line) and f"process 1 ended: {line}" in outputs[0]
+    ended = line.replace("process 1:", "process 1 ended:")
+    assert outputs[1].endswith(f"\n{line}") and f"process 0: {ended}" in outputs[0]
     assert "Traceback" not in "".join(outputs)
 
 

@@ -72,6 +72,31 @@ def test_a_row_without_a_field_is_refused(tmp_path, name):
             read_rows(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": 10**400},
+        {"accuracy": 7},
+        {"war": 7},
+        {"uar": -3},
+        {"split": 3},
+        {"mean": {}},
+        {"mean": {"recalls": 5}},
+        {"mean": {"WAR": 5.0}},  # in the form of older runs
+        {"passes": ["x"]},
+        {"passes": 3},
+        {"war": None},
+    ],
+    ids=str,
+)
+def test_a_row_of_other_values_is_refused(tmp_path, change):
+    row, file = make_row(1, "test") | change, tmp_path / "metrics.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    (name,) = change
+    with pytest.raises(UserError, match=rf"line 1: expected {name} as .*; copy the fi"):
+        read_rows(tmp_path)
+
+
 @pytest.mark.parametrize("step", [-1, 1.5, 10.0, True, "1"])
 def test_a_step_is_a_whole_number(tmp_path, step):
     row = make_row(1) | {"step": step}

@@ -183,7 +183,8 @@ def test_the_batches_show_the_intensity_frames_that_the_model_takes(
         ("select", "best", "select: expected one of last, validation, test, got"),
         ("batch_size", "4", "batch_size: expected a whole number, got '4'"),
         ("seed", 2**63, "seed: expected 0 to 9223372036854775807, got"),
-        ("skip", -1, "skip: expected 0 or more, got -1"),
+        ("skip", -1, "skip: expected 0 to 1000, got -1"),
+        ("num_event_frames", 10**9, "num_event_frames: expected 1 to 1000, got 10000"),
         ("network", "mlp", "network: expected one of seen, cnn, lstm, transf"),
         ("decay", 1.5, "decay: expected 0 to 1, got 1.5"),
         ("threshold", -0.1, "threshold: expected 0 or more, got -0.1"),
@@ -210,6 +211,10 @@ def test_values_that_make_no_sense_are_refused(opened, field, value, words):
         (
             {"schedule": "cosine", "num_epochs": 3, "warmup_epochs": 3},
             "warmup_epochs: expected less than num_epochs, 3, got 3; give --config.war",
+        ),
+        (
+            {"num_event_frames": 400, "skip": 3},
+            "skip: expected windows of at most 1000 frames .*, got 1597; give a sma",
         ),
         ({"network": "cnn", "kernels": "own"}, "kernels: expected 'copied', since"),
     ],

@@ -1,5 +1,7 @@
 """The folder of a run: one run at a time, one config."""
 
+import subprocess
+
 import pytest
 
 from seen_jax.errors import UserError
@@ -123,3 +125,20 @@ def test_a_broken_config_is_named(tmp_path, text, got):
 def test_a_folder_without_a_run_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="train with --workdir there first"):
         workdir.load_config(tmp_path)
+
+
+def test_the_revision_is_the_commit_of_the_code(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "code.py").write_text("x = 1")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    monkeypatch.setattr(workdir, "__file__", str(tmp_path / "code.py"))
+    assert workdir.git_revision() == head
+    (tmp_path / "code.py").write_text("x = 2")
+    assert workdir.git_revision() == f"{head}-dirty"
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("SEEN_REVISION", raising=False)
+    assert workdir.git_revision() == "unknown"
+    monkeypatch.setenv("SEEN_REVISION", "abc")  # as of an image
+    assert workdir.git_revision() == "abc"

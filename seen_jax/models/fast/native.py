@@ -229,7 +229,7 @@ def product(spikes: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def settled(tree: Any) -> Any:
-    """Returns a tree of arrays, of which XLA computes each once and before it is read.
+    """Returns a tree of arrays, each of which XLA computes once, before its readers.
 
     Without the library, XLA decides that.
     """

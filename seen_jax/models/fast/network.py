@@ -158,7 +158,7 @@ class FastSEEN(nn.Module):
 
     def spatial_branch(self, frames, convs: Convs, grid: Grid, train, mask):
         """Branch S: attention weights (B, 3) and spikes J_s (B, 1, n, n, 512)."""
-        given, frames = frames, algebra.add_ones_frame(frames)  # (B, H, W, I + 1)
+        raw_frames, frames = frames, algebra.add_ones_frame(frames)  # (B, H, W, I + 1)
         kernels = algebra.scale_kernels([convs[name][0] for name in SCALES])
         kernels = algebra.fold_conv0(kernels, *convs["conv0"])
         kernels = kernels.reshape(len(SCALES), -1, kernels.shape[-1])  # (S, M, C)
@@ -171,9 +171,11 @@ class FastSEEN(nn.Module):
         cat, cat_bias = convs["conv1_cat"]
         kernels = algebra.fold_cat(kernels, cat)  # (S, M, D)
         biases = algebra.fold_cat(biases, cat)  # (S, D)
-        compiled = self.follow_spikes and native.has_images(grid, frames.dtype)
-        if compiled and len(frames) >= COMPOSE_FROM:
-            x = self.composed(given, weights, kernels, biases + cat_bias, convs, grid)
+        by_kernel = self.follow_spikes and native.has_images(grid, frames.dtype)
+        if by_kernel and len(frames) >= COMPOSE_FROM:
+            x = self.composed(
+                raw_frames, weights, kernels, biases + cat_bias, convs, grid
+            )
             return weights, self.neuron(x[:, None]).spike
         inside = jnp.asarray(grid.first, frames.dtype)[..., None]
 
