@@ -67,7 +67,7 @@ while IFS=$'\t' read -r workdir of_row; do
 done <<<"$runs"
 tables page "$folder" || code=$?
 if ((${#failed[@]})); then
-  printf '%s: failed, see above; rerun to try again\n' "${failed[@]}" >&2
+  printf '%s: failed, see above; rerun to try again, --splits and --rows leave out\n' "${failed[@]}" >&2
   code=1
 fi
 exit "$code"

@@ -31,7 +31,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """Points that are joined.
+    """Points with an order, which are joined, or without.
 
     Attributes:
       name: in the legend; "" is not in it.
@@ -39,6 +39,7 @@ class Line:
       colour: None takes that of the letters, fainter.
       sizes: radius of each point's dot; 0 draws none.
       width: of a line that has a colour.
+      is_joined: False for points of kinds, between which nothing lies.
       intervals: low and high of each point, or None.
     """
 
@@ -49,6 +50,7 @@ class Line:
     sizes: Sequence[float] = ()
     intervals: Sequence[tuple[float, float] | None] = ()
     width: float = 2
+    is_joined: bool = True
 
 
 def axis(title: str, low: float, high: float, least_step: float = 0.0) -> Axis:
@@ -103,12 +105,12 @@ def _axes(x: Axis, y: Axis, at) -> list[str]:
     parts.append(_stroke(left, bottom, right, bottom))
     parts.append(_text((left + right) / 2, bottom + 33, x.title, "middle"))
     middle = (top + bottom) / 2
-    turn = f'transform="rotate(-90 10 {middle})"'
-    return [*parts, _text(10, middle, y.title, "middle", turn)]
+    turn = f'transform="rotate(-90 12 {middle})"'
+    return [*parts, _text(12, middle, y.title, "middle", turn)]
 
 
 def _line(line: Line, at) -> list[str]:
-    """Draws intervals, then the line, then its dots."""
+    """Draws intervals, then the line through them, then its dots."""
     known = [i for i, (_, y) in enumerate(line.points) if not math.isnan(y)]
     places = {i: at(*line.points[i]) for i in known}
     style = _style(line)
@@ -117,16 +119,19 @@ def _line(line: Line, at) -> list[str]:
         if ends and i in places:
             (across, low), (_, high) = (at(line.points[i][0], y) for y in ends)
             parts.append(_stroke(across, low, across, high, style))
-    path = " ".join(f"{x},{y}" for x, y in places.values())
-    parts.append(f'<polyline points="{path}" fill="none" {style}/>')
-    colour = line.colour or "currentColor"
-    parts += [
-        f'<circle cx="{places[i][0]}" cy="{places[i][1]}" r="{size:.1f}" '
-        f'fill="{colour}"/>'
+    if line.is_joined:
+        path = " ".join(f"{x},{y}" for x, y in places.values())
+        parts.append(f'<polyline points="{path}" fill="none" {style}/>')
+    return parts + [
+        _dot(*places[i], size, line)
         for i, size in enumerate(line.sizes)
         if size and i in places
     ]
-    return parts
+
+
+def _dot(across: float, down: float, size: float, line: Line) -> str:
+    fill = line.colour or "currentColor"
+    return f'<circle cx="{across}" cy="{down}" r="{size:.1f}" fill="{fill}"/>'
 
 
 def _style(line: Line) -> str:
@@ -146,7 +151,10 @@ def _legend(lines: Sequence[Line]) -> tuple[str, int]:
         if across > LEFT and across + width > WIDTH:
             across, row = LEFT, row + 1
         down = 14 + 18 * row
-        parts.append(_stroke(across, down - 4, across + 20, down - 4, _style(line)))
+        if line.is_joined:
+            parts.append(_stroke(across, down - 4, across + 20, down - 4, _style(line)))
+        else:
+            parts.append(_dot(across + 10, down - 4, 3, line))
         parts.append(_text(across + 26, down, name))
         across += width
     return "".join(parts), 18 * (row + 1) + 10 if lines else 10

@@ -47,6 +47,14 @@ def test_an_interval_is_a_line_from_its_low_to_its_high_end():
     assert low - high == pytest.approx(whole / 2)
 
 
+def test_points_without_an_order_are_not_joined():
+    line = svg.Line("here", [(1, 0.5), (2, 0.2)], "red", sizes=[4, 4], is_joined=False)
+    picture = svg.plot([line], svg.axis("x", 0, 2), svg.axis("y", 0, 1), "")
+    assert not elements(picture, "polyline")
+    assert not [x for x in elements(picture, "line") if x.get("stroke") == "red"]
+    assert len(elements(picture, "circle")) == 3  # one is in the legend
+
+
 def test_a_legend_takes_as_many_rows_as_it_needs():
     lines = [svg.Line("a long name of a run " * 2, [(0, 0), (1, 1)], "red")] * 4
     axis = svg.axis("", 0, 1)

@@ -193,7 +193,7 @@ def _ranking(row: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
 
 def read_results(
     directory: str | os.PathLike,
-    labels: Sequence[str] = see.EMOTIONS,
+    labels: Sequence[str],
     clips: Mapping[str, Any] | None = None,
 ) -> list[Results]:
     """Reads all result files of a directory; ignores other files in it.

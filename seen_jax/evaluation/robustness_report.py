@@ -171,7 +171,7 @@ def draw(content: Mapping[str, Any]) -> str:
 
 
 def plot(name: str, columns: Columns, title: str) -> str:
-    """Draws WAR by the severity of a kind, with its intervals over people.
+    """Draws WAR by the severity of a kind; of one run with intervals, and UAR dashed.
 
     Args:
       name: of the kind.
@@ -179,7 +179,7 @@ def plot(name: str, columns: Columns, title: str) -> str:
         several have no intervals. A run that lacks the kind has no line.
       title: below.
     """
-    lines, levels, words = [], [], ""
+    lines, points, words = [], [], ""
     colours = palette.colours(columns)
     for colour, (column, contents) in zip(colours, columns, strict=True):
         of_runs = [
@@ -193,11 +193,17 @@ def plot(name: str, columns: Columns, title: str) -> str:
             line = _line(legend, kind["points"], baseline, colour)
             several = len(of_runs) > 1
             lines.append(replace(line, intervals=(), width=1) if several else line)
-            levels += [x["severity"] for x in kind["points"]]
+            points += kind["points"]
             words = kind["title"]
+    is_one = len(columns) == len(lines) == 1
+    if is_one:
+        uar = [(x["severity"], x["uar"]) for x in points]
+        war, colour = replace(lines[0], name="WAR"), lines[0].colour
+        lines = [war, svg.Line("UAR", uar, colour, is_dashed=True)]
+    levels = [x["severity"] for x in points]
     low, high = min(levels), max(levels)
     x = svg.axis(title, low, high if high > low else low + 1)
-    return svg.plot(lines, x, svg.percents("WAR"), words)
+    return svg.plot(lines, x, svg.percents("right" if is_one else "WAR"), words)
 
 
 def _line(
@@ -213,14 +219,17 @@ def _line(
 def _plot_lightings(lit: Mapping[str, Any]) -> str:
     """Draws what is right in each lighting beside what was published."""
     points, (colour, _) = lit["points"], palette.colours("ab")
-    here = [(i, x["share"]) for i, x in enumerate(points)]
+    here = [(i - 0.05, x["share"]) for i, x in enumerate(points)]
     there = [
-        (i, x["published"]) for i, x in enumerate(points) if x["published"] is not None
+        (i + 0.05, x["published"])
+        for i, x in enumerate(points)
+        if x["published"] is not None
     ]
-    ends, dots = [x["interval"] for x in points], [3] * len(points)
-    lines = [svg.Line("here", here, colour, sizes=dots, intervals=ends)]
+    ends, dots = [x["interval"] for x in points], [4] * len(points)
+    style = {"sizes": dots, "is_joined": False}
+    lines = [svg.Line("here", here, colour, intervals=ends, **style)]
     if there:
-        lines.append(svg.Line("published", there, None, True, sizes=dots))
+        lines.append(svg.Line("published", there, **style))
     names = {i: x["lighting"] for i, x in enumerate(points)}
     x = svg.Axis(lit["title"], -0.5, len(points) - 0.5, names)
     return svg.plot(lines, x, svg.percents("right"), lit["title"])

@@ -167,13 +167,12 @@ def test_numbers_of_the_robustness():
     # The interval of the change, about what is right without it: 0.2 to 0.4.
     start = text.index("Shifted &lt;crop&gt;</b>")
     (picture,) = re.findall("<svg .*?</svg>", text[start:])[:1]
-    low, high, zero, one = (
-        float(re.search(form, picture)[1])
-        for form in (' y1="([0-9.]+)" [^>]*stroke="#4477aa"',
-                     ' y2="([0-9.]+)" stroke="#4477aa"',
-                     'y="([0-9.]+)" text-anchor="end" [^>]*>0 %',
-                     'y="([0-9.]+)" text-anchor="end" [^>]*>100 %')
-    )  # fmt: skip
+    upright = ' x1="([0-9.]+)" y1="([0-9.]+)" x2="\\1" y2="([0-9.]+)" stroke="#4477aa"'
+    low, high = map(float, re.search(upright, picture).groups()[1:])
+    zero, one = (
+        float(re.search(f'y="([0-9.]+)" text-anchor="end" [^>]*>{x} %', picture)[1])
+        for x in (0, 100)
+    )
     assert (zero - 4 - low) / (zero - one) == pytest.approx(0.2, abs=0.01)
     assert (zero - 4 - high) / (zero - one) == pytest.approx(0.4, abs=0.01)
 

@@ -67,7 +67,10 @@ def test_rotated_labels_change_no_number_by_name(tmp_path):
     turned = straight[..., [see.EMOTIONS.index(label) for label in ROTATED]]
     write_results(tmp_path / "a", names, see.EMOTIONS, straight)
     write_results(tmp_path / "b", names, ROTATED, turned)
-    (a,), (b,) = read_results(tmp_path / "a"), read_results(tmp_path / "b", ROTATED)
+    (a,), (b,) = (
+        read_results(tmp_path / "a", see.EMOTIONS),
+        read_results(tmp_path / "b", ROTATED),
+    )
     rows = [see.EMOTIONS.index(label) for label in ROTATED]
     assert not np.array_equal(a.predictions, b.predictions)
     turned_back = analysis.confusion(a)[np.ix_(rows, rows)]
@@ -120,7 +123,7 @@ def test_the_form_is_the_published_one(tmp_path):
 
 def test_the_best_class_alone_will_do(tmp_path):
     (tmp_path / "test_1.json").write_text(BEST_ONLY)
-    (results,) = read_results(tmp_path)
+    (results,) = read_results(tmp_path, see.EMOTIONS)
     assert (results.predictions == see.EMOTIONS.index("fear")).all()
     assert np.nansum(results.scores) == 0.5 * len(NAMES)
     assert np.isnan(results.scores).sum() == 6 * len(NAMES)
@@ -130,14 +133,18 @@ def test_epochs_are_kept_apart_and_other_files_left_alone(tmp_path):
     for epoch in (10, 9, None):
         with_epoch(write_results(tmp_path, NAMES, ORDER, probabilities(2)), epoch)
     (tmp_path / "provenance.json").write_text("{")
-    assert [results.epoch for results in read_results(tmp_path)] == [None, 9, 10]
+    assert [results.epoch for results in read_results(tmp_path, see.EMOTIONS)] == [
+        None,
+        9,
+        10,
+    ]
 
 
 def test_passes_are_replaced_but_never_mixed(tmp_path):
     with_epoch(write_results(tmp_path, NAMES, ORDER, probabilities(3, seed=2)), 4)
     write_results(tmp_path, NAMES, ORDER, probabilities(2, seed=1))
     write_results(tmp_path, NAMES, ORDER, probabilities(2, seed=3))
-    (results, _) = read_results(tmp_path)
+    (results, _) = read_results(tmp_path, see.EMOTIONS)
     expected = probabilities(2, seed=3).max(axis=-1)
     np.testing.assert_array_equal(np.sort(results.scores.max(-1)), np.sort(expected))
     with pytest.raises(UserError, match=r"no pass after 1, got test_2.json"):
@@ -161,13 +168,13 @@ def test_no_directory_of_result_files(tmp_path, name, got):
     (tmp_path / "results.json").write_text("{}")
     words = rf"expected a directory of result files \(test_1.json or .*, got {got};"
     with pytest.raises(UserError, match=words):
-        read_results(tmp_path / name)
+        read_results(tmp_path / name, see.EMOTIONS)
 
 
 def test_a_file_of_another_name(tmp_path):
     (tmp_path / "test_01.json").write_text(BEST_ONLY)
     with pytest.raises(UserError, match=r"such as test_1.json .* got test_01.json"):
-        read_results(tmp_path)
+        read_results(tmp_path, see.EMOTIONS)
 
 
 @pytest.mark.parametrize("last", [4, 99_999_999_999])
@@ -175,7 +182,7 @@ def test_a_missing_pass(tmp_path, last):
     write_results(tmp_path, NAMES, ORDER, probabilities(3))
     (tmp_path / "test_2.json").rename(tmp_path / file_name(last))
     with pytest.raises(UserError, match=rf"passes 1 to {last}, got no test_2.json"):
-        read_results(tmp_path)
+        read_results(tmp_path, see.EMOTIONS)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +215,7 @@ def test_a_missing_pass(tmp_path, last):
 def test_a_file_of_another_format(tmp_path, text, message):
     (tmp_path / "test_1.json").write_text(text)
     with pytest.raises(UserError, match=message) as caught:
-        read_results(tmp_path)
+        read_results(tmp_path, see.EMOTIONS)
     assert str(caught.value).startswith(str(tmp_path / "test_1.json") + ": ")
 
 
@@ -221,4 +228,4 @@ def test_passes_with_different_clips(tmp_path, odd, where):
         (tmp_path / str(number) / "test_1.json").rename(tmp_path / file_name(number))
     message = rf"test_2.json: expected .* {NAMES[-1]} being in {where} alone"
     with pytest.raises(UserError, match=message):
-        read_results(tmp_path)
+        read_results(tmp_path, see.EMOTIONS)

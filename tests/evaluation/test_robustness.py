@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seen_jax import metrics, see
+from seen_jax import metrics, see, svg
 from seen_jax.errors import UserError
 from seen_jax.evaluation import __main__ as command
 from seen_jax.evaluation import (
@@ -18,6 +18,7 @@ from seen_jax.evaluation import (
 )
 from seen_jax.evaluation.robustness_kinds import KINDS, NOTHING
 from tests import helpers, samples
+from tests.pictures import elements, texts
 
 SETTING = {"num_event_frames": 1, "skip": 0, "batch_size": 3}
 
@@ -188,6 +189,26 @@ def test_differences_and_intervals():
     )
     assert lit["Low"]["share"] == pytest.approx(12 / 14)
     assert lit["Low"]["published"] == 0.808 and lit["Low"]["interval"] is None
+
+
+def test_the_picture_of_one_run_has_its_uar_too():
+    (content,) = robustness.measure(made_up(lambda _: [6] * 6), "", ["late"], {})
+    for x in content["kinds"][0]["points"]:
+        x |= {"war": 0.5, "uar": 0.25}
+
+    def lines(*contents):
+        picture = robustness_report.plot("late", [("", contents)], "frames")
+        first = ((x, x.get("points").split()[0]) for x in elements(picture, "polyline"))
+        return [
+            (x.get("stroke-dasharray"), float(start.split(",")[1]))
+            for x, start in first
+        ], texts(picture)
+
+    ((war, high), (uar, low)), words = lines(content)
+    bottom = svg.HEIGHT - svg.BOTTOM
+    assert (war, uar) == (None, "5 4") and {"WAR", "UAR"} <= {*words}
+    assert bottom - high == pytest.approx(2 * (bottom - low), abs=0.2)
+    assert [x for x, _ in lines(content, content)[0]] == [None, None]
 
 
 def test_the_figures_beside_the_paper_are_its_own():

@@ -13,7 +13,7 @@ from scipy import stats
 
 from seen_jax import files, see
 from seen_jax.errors import UserError
-from seen_jax.evaluation import provenance, statistics, tables
+from seen_jax.evaluation import provenance, statistics, table_runs, tables
 from seen_jax.evaluation.results import write_results
 from tests.helpers import ROOT
 from tests.samples import clip_names, facts_of, results_of
@@ -23,7 +23,7 @@ NAMES = clip_names(num_volunteers=6)  # 42 clips
 
 def write(workdir, num_wrong, source="simulated (hard)", records=None, **fields):
     """An evaluation of one pass in which so many clips, from the first, are wrong."""
-    out = tables.evaluation_of(workdir)
+    out = table_runs.evaluation_of(workdir)
     out.mkdir(parents=True)
     right = results_of(NAMES, [[0] * len(NAMES)]).label_index
     wrong = np.arange(len(NAMES)) < num_wrong
@@ -39,12 +39,12 @@ def write(workdir, num_wrong, source="simulated (hard)", records=None, **fields)
 
 def test_runs_that_are_left(tmp_path):
     write(tmp_path / "published" / "A" / "seed_1", 0)
-    left = tables.runs(tmp_path, [1, 2], ["published"], ["E4_S3", "A"])
+    left = table_runs.not_done(tmp_path, [1, 2], ["published"], ["E4_S3", "A"])
     assert [line.split("\t")[0] for line in left] == [
         f"{tmp_path}/published/{x}"
         for x in ("E4_S3/seed_1", "E4_S3/seed_2", "A/seed_2")
     ]
-    both = tables.runs(tmp_path, [1], ["published", "by_volunteer"], ["A", "F"])
+    both = table_runs.not_done(tmp_path, [1], ["published", "by_volunteer"], ["A", "F"])
     assert [line.split("/seed_")[0] for line in both] == [
         f"{tmp_path}/{x}" for x in ("by_volunteer/A", "published/F", "by_volunteer/F")
     ]
@@ -58,10 +58,10 @@ def test_runs_that_are_left(tmp_path):
 
 def test_the_flags_are_those_of_the_readme():
     readme = (ROOT / "README.md").read_text()
-    for row in tables.VARIANTS:
+    for row in table_runs.VARIANTS:
         published = f"{row.war}/{row.uar} | `{row.flags.split()[1]}` |"
         assert f"| {row.name} | " in readme and published in readme
-    for row in tables.SETTINGS:
+    for row in table_runs.SETTINGS:
         path = ROOT / row.flags.removeprefix("--config=")
         assert f"published   WAR {row.war}, UAR {row.uar}" in path.read_text()
 
@@ -69,7 +69,7 @@ def test_the_flags_are_those_of_the_readme():
 def test_the_page(tmp_path):
     # Of 42 clips 4 and 8 are wrong: 90.48 and 80.95 %, mean 85.7, standard deviation
     # 9.52 / sqrt(2) = 6.7.
-    tables.check_recipe(tmp_path, ["--config.num_epochs=20"])
+    table_runs.check_recipe(tmp_path, ["--config.num_epochs=20"])
     for seed, num_wrong in ((1, 4), (2, 8)):
         write(tmp_path / "published" / "E4_S3" / f"seed_{seed}", num_wrong)
     # In the published order but for the last two.
@@ -138,15 +138,15 @@ def test_bad_arguments(tmp_path, monkeypatch, arguments, message):
 
 def test_one_folder_has_one_recipe_and_one_source(tmp_path):
     two, three = (f"--config.num_epochs={x}" for x in (2, 3))
-    tables.check_recipe(tmp_path, [three])  # a slip, before there is any run
-    tables.check_recipe(tmp_path, [two, "--config.images=store"])
+    table_runs.check_recipe(tmp_path, [three])  # a slip, before there is any run
+    table_runs.check_recipe(tmp_path, [two, "--config.images=store"])
     (tmp_path / "published" / "A" / "seed_1" / "checkpoints" / "3").mkdir(parents=True)
-    tables.check_recipe(tmp_path, [two, "--config.images=device"])
+    table_runs.check_recipe(tmp_path, [two, "--config.images=device"])
     with pytest.raises(UserError, match=f"{two}.*got.*{three}.*name another"):
-        tables.check_recipe(tmp_path, [three])
+        table_runs.check_recipe(tmp_path, [three])
     (tmp_path / "recipe.txt").unlink()
     with pytest.raises(UserError, match=r"recipe.txt: .*; write the flags of its runs"):
-        tables.check_recipe(tmp_path, [two])
+        table_runs.check_recipe(tmp_path, [two])
     shutil.rmtree(tmp_path / "published")
     write(tmp_path / "published" / "A" / "seed_1", 1, records="a")
     write(tmp_path / "published" / "B" / "seed_1", 1, source="real", records="b")
@@ -157,7 +157,7 @@ def test_one_folder_has_one_recipe_and_one_source(tmp_path):
 
 def test_other_records_of_the_same_name_and_source_are_refused(tmp_path):
     folder = tmp_path / "the tables"
-    tables.check_recipe(folder, [flag := "--config.data_dir=D"])
+    table_runs.check_recipe(folder, [flag := "--config.data_dir=D"])
     for row, seed, records in (("A", 1, "a"), ("A", 2, "b"), ("C", 1, "a")):
         write(folder / "published" / row / f"seed_{seed}", 1, records=64 * records)
     # Those of another dataset are others, and of an old run they are not known.
@@ -210,7 +210,7 @@ def test_runs_of_another_config_are_refused(tmp_path):
 
 def test_two_programs_take_turns_at_the_page(tmp_path):
     """The second one waits for a page that is being written."""
-    tables.check_recipe(tmp_path, [])
+    table_runs.check_recipe(tmp_path, [])
     write(tmp_path / "published" / "A" / "seed_1", 1)
     command = [sys.executable, "-m", "seen_jax.evaluation.tables", "page", tmp_path]
     with files.held(tmp_path / "recipe.txt"):

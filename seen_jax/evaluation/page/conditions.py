@@ -22,10 +22,12 @@ def robustness(shown: Sequence[Shown]) -> Section:
     how = (
         "The same clips with a disturbance of increasing severity; 0 is none. The line "
         "is the share that is still right (WAR), the bars are 95 % intervals over "
-        "people of the change. Where the line is flat the disturbance does not matter: "
+        "people of its change. Where the line is flat the disturbance does not matter: "
         "the network withstands it, or does not use what is disturbed. Passes over "
         f"the clips, each with other windows: {', '.join(map(str, passes))}."
     )
+    if len(columns) == len(contents) == 1:
+        how += " Dashed is UAR."
     if len(shown) > 1 or shown[0].summary.runs:
         how += f" Measured: {', '.join(contents)}."
     if any(len(x) > 1 for _, x in columns):
