@@ -67,6 +67,8 @@ def test_rows_f_to_i(data_dir, tmp_path, capsys, name):
     assert shown.event_frames.shape[1:] == (2, 90, 90)
     num_parameters = sum(x.size for x in jax.tree.leaves(run.variables["params"]))
     text, page = reported(tmp_path / "out", capsys)
+    page, _, settings = page.partition("Settings of the training")
+    assert re.search(f">network</th><td[^>]*>{name}</td>", settings)
     for words in (text, page):
         assert f"network {name}: {num_parameters:,} parameters" in words
         assert not re.search("spike|LIF|J_s|[Aa]ttention|energy", words)

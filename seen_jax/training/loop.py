@@ -232,13 +232,13 @@ def _best_step(rows: list[Row], config) -> int | None:
 def _refuse_loss(
     task: Task, step: int, loss: float, checkpoints: Checkpoints | None
 ) -> NoReturn:
-    left = "process 0 says which checkpoint is left"
+    left = "process 0 says which checkpoint is kept"
     if checkpoints is not None:
         checkpoints.wait()
         latest = checkpoints.latest()
         left = "there is no checkpoint yet"
         if latest is not None:
-            left = f"the last good checkpoint is left (step {latest})"
+            left = f"the last good checkpoint is kept (step {latest})"
     epoch = (step - 1) // len(task.train) + 1
     rate = float(task.learning_rate(step - 1))
     raise UserError(
