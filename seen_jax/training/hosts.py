@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import subprocess
 import threading
 import time
 import traceback
@@ -28,19 +29,17 @@ from orbax.checkpoint import multihost
 
 from seen_jax.errors import UserError, counted, refuse
 from seen_jax.training import coordinator as coordinator_lib
-from seen_jax.training.peers import (
-    Peers,
-    check_port,
-    end_process,
-    reach,
-    split_address,
-)
+from seen_jax.training import rendezvous
+from seen_jax.training.peers import Peers, end_process
 
 HEARTBEAT_S = 60  # a process that was silent for this long counts as gone
 JOIN_S = 300  # in which all processes have to come
 READY_S = 3600  # that a process may prepare its data longer than another
+CONNECT_S = 60  # in which all that have come connect to JAX's service
+MAX_S = 7 * 24 * 3600  # that may be asked for as the first two
 
 _peers: Peers | None = None  # of the job that this process has joined
+_service: subprocess.Popen | None = None  # of process 0; ends when this goes
 
 
 def join(
@@ -58,9 +57,9 @@ def join(
         others end.
 
     Raises:
-      UserError: some of the first three are missing or do not fit each other, the port
-        is in use, the processes do not all come in time, or this release of JAX has no
-        way to watch them.
+      UserError: some of the first three are missing or do not fit each other or the
+        other processes, the port is in use, the processes do not all come in time, or
+        this release of JAX has no way to watch them.
     """
     job = (coordinator, num_processes, process_id)
     if job == (None, None, None):
@@ -71,11 +70,12 @@ def join(
             "all three, with process_id from 0 to num_processes - 1",
             job,
         )
-    if min(heartbeat_s, join_s) < 1:
-        refuse("heartbeat_s and join_s", "1 or more", f"{heartbeat_s} and {join_s}")
+    if not 1 <= min(heartbeat_s, join_s) <= max(heartbeat_s, join_s) <= MAX_S:
+        got = f"{heartbeat_s} and {join_s}"
+        refuse("heartbeat_s and join_s", f"1 to {MAX_S}, a week", got)
     coordinator_lib.private(*coordinator_lib.CLIENT)  # before any process waits
-    _, port = split_address(coordinator)
-    service, end = None, time.time() + join_s
+    _, port = rendezvous.split_address(coordinator)
+    end = time.time() + join_s
     awaited = f"process 0 at {coordinator} and all others"
     if process_id == 0:
         awaited = f"{counted(num_processes - 1, 'other')} at {coordinator}"
@@ -85,18 +85,17 @@ def join(
         f"(--join_s={join_s})",
         flush=True,
     )
+    global _peers, _service
     if process_id == 0:
-        check_port(port)
-        service = coordinator_lib.start(port, num_processes, 2 * heartbeat_s)
-    reach(coordinator, join_s, service)
+        listener = rendezvous.listen(port)
+        _service = coordinator_lib.start(listener, num_processes, 2 * heartbeat_s)
+    rendezvous.meet(coordinator, process_id, num_processes, join_s)
     # JAX would abort with a stack dump; its own limit must not be reached.
-    left_s = max(1, round(end - time.time()))
     late = (
-        f"process {process_id}: coordinator: expected {num_processes} processes at "
-        f"{coordinator} in {join_s} s, got fewer; start the others, with the same "
-        "--num_processes and a --process_id each"
+        f"process {process_id}: expected an answer of all processes in {CONNECT_S} s, "
+        "got none of some; read their logs, and run the same commands again"
     )
-    limit = threading.Timer(left_s, end_process, [late])
+    limit = threading.Timer(CONNECT_S, end_process, [late])
     limit.daemon = True
     limit.start()
     try:
@@ -105,7 +104,7 @@ def join(
             num_processes,
             process_id,
             cluster_detection_method="deactivate",  # the arguments say it all
-            initialization_timeout=left_s + 60,
+            initialization_timeout=CONNECT_S + 60,
             heartbeat_timeout_seconds=2 * heartbeat_s,  # `Peers` is to notice first
             shutdown_timeout_seconds=2 * heartbeat_s,
             # JAX starts a service in process 0, which nobody asks: on any free port.
@@ -113,7 +112,6 @@ def join(
         )
     finally:
         limit.cancel()
-    global _peers
     module, client = coordinator_lib.CLIENT
     for method in coordinator_lib.CLIENT_METHODS:  # missing, no beat would be sent
         coordinator_lib.private(module, f"{client}.{method}")

@@ -1,4 +1,4 @@
-"""Who else is in the job: reaching process 0, and noticing a process that is gone.
+"""Who else is in the job: noticing a process that is gone.
 
 Each process counts up a number in the key-value store of JAX's coordination service
 and watches the numbers of the others. JAX has heartbeats too, but answers a missed one
@@ -8,83 +8,16 @@ by aborting the process with a stack dump, and Python cannot be called instead.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import socket
-import subprocess
 import sys
 import threading
 import time
 from typing import Any, NoReturn
 
-from seen_jax.errors import refuse
-from seen_jax.training.coordinator import LINGER_S
-
 BEAT_S = 0.25
 GONE_S = 1  # without a beat, after an error that a lost process would explain
 NOTE_S = 5  # in which a process ends by itself once another says that it failed
 AGAIN = "read its log, then run the same commands again to resume from the checkpoint"
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Splits HOST:PORT; an IPv6 address stands in brackets, as in [::1]:1234.
-
-    Raises:
-      UserError: it is something else, or the port is not 1 to 65535.
-    """
-    host, _, port = address.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    is_number = port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
-    if not bare or not is_number or (":" in bare and bare == host):
-        rule, remedy = "HOST:PORT with a port from 1 to 65535", "such as host0:12345"
-        refuse("coordinator", rule, repr(address), f"give all processes one, {remedy}")
-    return bare, int(port)
-
-
-def check_port(port: int) -> None:
-    """Raises a `UserError` unless this machine can listen on the port.
-
-    Waits for the service of a job that has just ended.
-    """
-    dual = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if dual else socket.AF_INET
-    end = time.monotonic() + LINGER_S + 1
-    while True:
-        try:
-            socket.create_server(("", port), family=family, dualstack_ipv6=dual).close()
-            return
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
-                why = f"{port} ({os.strerror(error.errno)})"
-                what = "a port that is free on the machine of process 0"
-                refuse("coordinator", what, why, "give all processes another port")
-        time.sleep(BEAT_S)
-
-
-def reach(address: str, join_s: int, service: subprocess.Popen | None) -> None:
-    """Waits until process 0 listens; `service` is what this process started for it.
-
-    Raises:
-      UserError: it does not listen in time, or the host has no address.
-    """
-    end, where = time.monotonic() + join_s, split_address(address)
-    while True:
-        try:
-            socket.create_connection(where, timeout=min(join_s, 5)).close()
-            return
-        except OSError as error:
-            no_host = isinstance(error, socket.gaierror) and (
-                error.errno != socket.EAI_AGAIN
-            )
-            if service is not None and (code := service.poll()) is not None:
-                refuse("coordinator", "a service that runs", f"exit code {code}")
-            if no_host or time.monotonic() > end:
-                remedy = "check the address and the log of process 0"
-                why = error.strerror or error
-                refuse(
-                    "coordinator", f"process 0 at {address} in {join_s} s", why, remedy
-                )
-        time.sleep(BEAT_S)
 
 
 class Peers:

@@ -14,7 +14,7 @@ from flax import traverse_util
 
 from seen_jax.errors import UserError
 from seen_jax.evaluation.restored import restore
-from seen_jax.training import coordinator, hosts, peers
+from seen_jax.training import coordinator, hosts, rendezvous
 from tests.helpers import cpu_environment, python
 from tests.lab import Lab, free_port, outcomes, wait_for
 
@@ -145,15 +145,6 @@ def test_a_process_that_is_gone_or_stopped_ends_the_other_with_a_line(
     assert [row["epoch"] for row in rows] == [*range(1, len(rows) + 1)]
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["abc", "127.0.0.1", "a:-1", "a:0", "a:65536", ":1", "::1:80", "a:1x", "a:1234567"],
-)
-def test_an_address_without_a_host_or_a_port_is_refused(address):
-    with pytest.raises(UserError, match=r"coordinator: expected HOST:PORT with a port"):
-        hosts.join(address, 2, 1)
-
-
 def test_a_jax_without_what_is_private_there_is_named(monkeypatch):
     words = f"jax: expected a release with .*no.*, got {jax.__version__}; run python"
     for private in (("jaxlib._jax", "no"), ("jax._src.distributed", "no.client")):
@@ -164,13 +155,8 @@ def test_a_jax_without_what_is_private_there_is_named(monkeypatch):
         hosts.join("127.0.0.1:1234", 2, 0)
 
 
-def test_an_ipv6_address_stands_in_brackets():
-    assert peers.split_address("[::1]:80") == ("::1", 80)
-    assert peers.split_address("host0:65535") == ("host0", 65535)
-
-
 def test_a_port_in_use_is_refused(monkeypatch):
-    monkeypatch.setattr(peers, "LINGER_S", 0)
+    monkeypatch.setattr(rendezvous, "LINGER_S", 0)
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(UserError, match=f"port that is free.*, got {port} "):
@@ -190,6 +176,12 @@ def test_no_process_0_is_said_at_once_and_refused_in_the_end(capsys):
 def test_flags_that_do_not_fit_are_refused(flags):
     with pytest.raises(UserError, match="num_processes and process_id: expected all"):
         hosts.join(*flags)
+
+
+@pytest.mark.parametrize("seconds", [0, 10**12])
+def test_a_limit_is_a_second_to_a_week(seconds):
+    with pytest.raises(UserError, match="heartbeat_s and join_s: expected 1 to 604800"):
+        hosts.join("127.0.0.1:1234", 2, 1, join_s=seconds)
 
 
 def test_without_flags_there_is_one_process():
