@@ -16,10 +16,9 @@ import jax
 from absl import flags, logging
 
 from seen_jax import absl_command, memory
-from seen_jax.errors import refuse
 from seen_jax.evaluation import folder, observe, report, restored, summaries
 from seen_jax.export import bundle
-from seen_jax.protocol import NUM_PASSES
+from seen_jax.protocol import NUM_PASSES, check_passes
 from seen_jax.runtime import seen_runtime
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -46,8 +45,7 @@ _CACHE = flags.DEFINE_string(
 
 
 def main() -> None:
-    if _PASSES.value < 1:
-        refuse("passes", "1 or more", _PASSES.value)
+    check_passes(_PASSES.value)
     if _EXPORT_DIR.value:
         bundle.check_ready(_EXPORT_DIR.value)
     logging.set_verbosity(logging.ERROR)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from seen_jax.errors import refuse
 
 NUM_PASSES = 20  # Reference: the published protocol
+MAX_PASSES = 10_000  # each has a result file
 
 Answer = tuple[Mapping[str, np.ndarray], np.ndarray]
 
@@ -27,7 +28,7 @@ def evaluate(
       answers: `clip` and `mask` (..., B), and probabilities (..., B, K) of those rows;
         rows whose mask is False only fill a batch up. Passes follow each other.
       num_clips: N.
-      num_passes: P, 1 or more.
+      num_passes: P, 1 to `MAX_PASSES`.
       progress: shows a bar on a terminal.
 
     Returns:
@@ -37,8 +38,7 @@ def evaluate(
       UserError: a clip does not appear exactly once in each pass, or predictions have
         another shape or are not finite.
     """
-    if num_passes < 1:
-        refuse("passes", "1 or more", num_passes)
+    check_passes(num_passes)
     clips, probabilities = [], []
     hidden = None if progress else True  # None: shown on terminals only
     with tqdm(total=num_passes * num_clips, desc="evaluate", disable=hidden) as bar:
@@ -51,6 +51,11 @@ def evaluate(
     order = _order(np.concatenate(clips), shape)
     all_rows = np.concatenate(probabilities).reshape(*shape, -1)
     return np.take_along_axis(all_rows, order[..., None], axis=1)
+
+
+def check_passes(num_passes: int) -> None:
+    if not 1 <= num_passes <= MAX_PASSES:
+        refuse("passes", f"1 to {MAX_PASSES}", num_passes)
 
 
 def _order(clips: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

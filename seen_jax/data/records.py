@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 
 from seen_jax import see
 from seen_jax.data import clips as clips_lib
 from seen_jax.data.record import Record
 from seen_jax.errors import check_option, refuse
+from seen_jax.files import RECOPY, explained
 
 SPLITS = ("train", "test")
 
@@ -66,7 +68,11 @@ class Records:
 
     def __getitem__(self, index: int) -> Record:
         index = range(len(self))[index]  # IndexError past the end
-        example = tf_example_pb2.Example.FromString(self._examples[index])
+        place = f"{self.directory}, clip {self.clips.names[index]}"
+        damage = (RuntimeError, ValueError, DecodeError)  # of ArrayRecord and protobuf
+        remedy = f"{RECOPY}, or build it again with --overwrite"
+        with explained(place, remedy, "records as they were built", (OSError, *damage)):
+            example = tf_example_pb2.Example.FromString(self._examples[index])
         images = example.features.feature
         return Record(
             self.clips.names[index],

@@ -5,6 +5,8 @@ intensity frames, clip after clip, all frames of a clip. The file's name carries
 records' fingerprint, and it gets that name by one rename when it is complete: a killed
 build leaves nothing that could be taken for a store, and new records never use an old
 one.
+
+Note: a store that is damaged at its full length is not noticed; records are.
 """
 
 from __future__ import annotations

@@ -86,8 +86,7 @@ def main(
     """
     for name in kinds:
         check_option("kinds", name, KINDS)
-    if num_passes < 1:
-        refuse("passes", "1 or more", num_passes)
+    protocol.check_passes(num_passes)
     logging.set_verbosity(logging.ERROR)
     memory.keep_freed()
     cache = Path(workdir).resolve().parent / "compilation_cache"

@@ -76,6 +76,7 @@ MAX_RATE = 1e6  # Hz
 MAX_NUMBER = 2**63 - 1  # of a frame
 MAX_SPAN = 1000  # numbers from a window's first frame to its last: 33 s
 MAX_CLASSES = 1000
+MAX_THRESHOLD = 1000
 MAX_MANIFEST_BYTES = 16 << 20
 EXPORT = "python -m seen_jax.export bundle --workdir=RUN --out=BUNDLE"
 
@@ -623,7 +624,7 @@ FIELDS = {  # of a manifest m: what each must be; a test that is false or raises
     "intensity_std": _STD,
     "readout": (f"one of {', '.join(READOUTS)}", lambda x, m: x in READOUTS),
     "decay": ("the share of a membrane that is left, 0 to 1", _within(0, 1, *_REAL)),
-    "threshold": ("of a membrane, 0 to 1000", _within(0, 1000, *_REAL)),
+    "threshold": ("of a membrane, 0 to 1000", _within(0, MAX_THRESHOLD, *_REAL)),
     "files": (
         f"bytes and sha256 of {PROGRAM} and of the files of some of "
         + "; ".join(f"{name}: {', '.join(files)}" for name, files in FORMATS.items()),

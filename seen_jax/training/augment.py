@@ -46,6 +46,8 @@ def parse(text: str) -> dict[str, float]:
     for part in text.split(",") if text else ():
         kind, _, amount = part.partition("=")
         check_option("augment", kind, MOST)
+        if kind in amounts:
+            refuse("augment", f"{kind} once", repr(text))
         try:
             amounts[kind] = float(amount)
         except ValueError:

@@ -5,7 +5,6 @@ A config is a plain dict here, as `configs/default.py` describes it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,8 @@ from seen_jax.errors import check_option, refuse
 from seen_jax.models import networks, surrogate
 from seen_jax.models.precision import PRODUCTS
 from seen_jax.models.seen import ATTENTIONS, KERNELS, READOUTS
-from seen_jax.runtime.seen_runtime import MAX_SPAN
+from seen_jax.protocol import MAX_PASSES
+from seen_jax.runtime.seen_runtime import MAX_SPAN, MAX_THRESHOLD
 from seen_jax.training import augment
 from seen_jax.training.feed import IMAGES
 from seen_jax.training.loss import CLASS_WEIGHTS
@@ -36,26 +36,28 @@ OPTIONS = {  # field: the values it may have
     "schedule": SCHEDULES,
     "select": tuple(CHOICES),
 }
+MOST = 10**9  # of what is counted
+MOST_REAL = 1e38  # what float32 holds
 RANGES = {  # field: the least and the most it may be
     "num_event_frames": (1, MAX_SPAN),
     "skip": (0, MAX_SPAN),
     "seed": (0, 2**63 - 1),
-    "validation_volunteers": (-math.inf, math.inf),  # the records say how many
-    "batch_size": (1, math.inf),
-    "num_epochs": (1, math.inf),
+    "validation_volunteers": (-MOST, MOST),  # the records say how many
+    "batch_size": (1, MOST),
+    "num_epochs": (1, MOST),
     "decay": (0, 1),
-    "threshold": (0, math.inf),  # below it, a neuron would fire without a current
-    "surrogate_width": (0, math.inf),
-    "learning_rate": (0, math.inf),
-    "learning_rate_decay": (1e-9, math.inf),  # 1 keeps it; at 0 nothing is learned
-    "warmup_epochs": (0, math.inf),
-    "momentum": (0, math.inf),
-    "weight_decay": (0, math.inf),
-    "clip_norm": (0, math.inf),
-    "label_smoothing": (0, 1),
-    "eval_every": (1, math.inf),
-    "eval_passes": (1, math.inf),
-    "checkpoint_every": (1, math.inf),
+    "threshold": (0, MAX_THRESHOLD),  # below it, a neuron would fire without a current
+    "surrogate_width": (0, MOST_REAL),
+    "learning_rate": (0, MOST_REAL),
+    "learning_rate_decay": (1e-9, MOST_REAL),  # 1 keeps it; at 0 nothing is learned
+    "warmup_epochs": (0, MOST),
+    "momentum": (0, 1),
+    "weight_decay": (0, MOST_REAL),
+    "clip_norm": (0, MOST_REAL),
+    "label_smoothing": (0, 0.99),  # at 1 the labels would not matter
+    "eval_every": (1, MOST),
+    "eval_passes": (1, MAX_PASSES),
+    "checkpoint_every": (1, MOST),
 }
 REALS = {
     "decay", "threshold", "surrogate_width", "learning_rate", "learning_rate_decay",
@@ -122,6 +124,5 @@ def _check_number(name: str, value: Any, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, kind):
         rule = "a number" if name in REALS else "a whole number"
         refuse(name, rule, repr(value))
-    if not least <= value <= most or value == math.inf:  # nan fails too
-        rule = f"{least} or more" if most == math.inf else f"{least} to {most}"
-        refuse(name, rule, value)
+    if not least <= value <= most:  # nan fails too
+        refuse(name, f"{least} to {most}", value)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import importlib
 import pickle
+import re
 import shutil
 import sys
 
@@ -72,6 +73,25 @@ def test_the_index_agrees_with_the_records(data_dir, split):
     assert [*clips.names] == [str(name) for name in part]
     assert (clips.labels, clips.split, clips.source) == (see.EMOTIONS, split, "real")
     assert records.directory == data_dir / "see_tfds" / "published" / VERSION
+
+
+def test_a_damaged_file_is_named(data_dir, tmp_path):
+    """Wherever a byte is wrong, the clips are as they were or there is a line."""
+    intact = [*records_lib.open_records(data_dir, "test")]
+    copy = shutil.copytree(data_dir, tmp_path / "copy")
+    file, _ = sorted(copy.glob("see_tfds/published/*/*-test.array_record*"))
+    content, num_refused = file.read_bytes(), 0
+    places = np.flatnonzero(np.frombuffer(content, np.uint8))  # others are padding
+    for place in places[:: len(places) // 25]:
+        start, byte, end = content[:place], content[place], content[place + 1 :]
+        file.write_bytes(start + bytes([byte ^ 255]) + end)
+        try:
+            assert [*records_lib.open_records(copy, "test")] == intact
+        except UserError as error:
+            words = "published/.*expected .*; copy it again, or build it again"
+            assert re.search(words, str(error))
+            num_refused += 1
+    assert num_refused > 15
 
 
 def test_indices_are_those_of_a_sequence(data_dir):

@@ -224,7 +224,7 @@ def test_the_figures_beside_the_paper_are_its_own():
     "flags, words",
     [
         (["--kinds=late,fog"], "kinds: expected one of shift, .*, got 'fog'"),
-        (["--passes=0"], "passes: expected 1 or more, got 0"),
+        (["--passes=0"], "passes: expected 1 to 10000, got 0"),
         (["--split=dev"], "split: expected one of test, train, validation, got 'dev'"),
         (["--step=4"], "step: expected one of"),
     ],
