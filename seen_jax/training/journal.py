@@ -62,6 +62,9 @@ class Journal:
         if len(rows) < epoch:
             rule = f"rows of {counted(epoch, 'epoch')}, as the checkpoint has seen"
             refuse(path, rule, len(rows), rows_lib.REMEDY)
+        if dropped := len(rows) - epoch:
+            text = f"{path}: {counted(dropped, 'epoch')} without a checkpoint"
+            self.say(f"{text}, which the run trains again")
         self.rows = rows[:epoch]
         with files.explained(workdir, RESUME):
             files.write_whole(path, "".join(map(rows_lib.to_line, self.rows)))

@@ -33,14 +33,18 @@ def test_lines_come_back_as_rows(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20])
-def test_what_is_newer_than_the_checkpoint_is_dropped(tmp_path, cut):
+def test_what_is_newer_than_the_checkpoint_is_dropped_and_said(tmp_path, capsys, cut):
     # Three epochs are noted, the third perhaps not to the end of its line; the
     # checkpoint is of the first.
     write(tmp_path, *map(make_row, (1, 2, 3)))
     file = tmp_path / "metrics.jsonl"
     text = file.read_text()
     file.write_text(text[: len(text) - cut])
+    capsys.readouterr()
     journal = make(tmp_path, epoch=1)
+    number = "1 epoch" if cut else "2 epochs"
+    line = f"{file}: {number} without a checkpoint, which the run trains again\n"
+    assert capsys.readouterr().out.endswith(line)
     assert read_rows(tmp_path) == [make_row(1)]
     journal.epoch(make_row(2))
     journal.close()
