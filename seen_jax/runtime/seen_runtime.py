@@ -1350,8 +1350,10 @@ class Ring:
 
     A number further ahead than the ring is long (at least a second) is set aside: one
     wild number must not make all that follow too late. If the next frame of this kind
-    comes soon after it, frames really were dropped, and the ring continues there. A
-    first frame that the second is far behind is forgotten likewise.
+    comes soon after it, frames really were dropped, and the ring continues there. If
+    that was wild, too, what follows is too late: after half as many frames as the ring
+    holds, each soon after the last, the ring starts again there. A first frame that the
+    second is far behind is forgotten likewise.
 
     Attributes:
       first, newest: lowest and highest number taken, None before any.
@@ -1363,7 +1365,9 @@ class Ring:
         self._numbers = [None] * size
         self._images = np.zeros((size, SIZE, SIZE), np.float32)
         self._taken = self._late = self._too_late = self._ahead = 0
-        self._far = None  # the latest number that was too far ahead
+        self._far, self._num_far = None, 0  # the latest far number, how many in order
+        # Of the numbers since `first`; of those before it; in jumps that may be wild.
+        self._num_here = self._dropped = self._num_jumped = self._restarts = 0
 
     def push(self, number: int, image: np.ndarray) -> None:
         """Takes a frame; the work on it is done here, once.
@@ -1379,23 +1383,51 @@ class Ring:
         image = check_image(image, what)
         if self._shape not in (None, image.shape):
             _refuse(what, f"{self._shape} as before", image.shape, SAME_SQUARE)
-        if self._taken == 1 and number <= self.newest - self.size:  # the first was wild
-            self._numbers[self.newest % self.size] = self.newest = None
-            self._taken, self._ahead = 0, self._ahead + 1
+        if self._num_here == 1 and number <= self.newest - self.size:  # that was wild
+            self._taken, self._ahead = self._taken - 1, self._ahead + 1
+            self._start(number)
         if self.newest is None:
-            self.first = self.newest = number
+            self._start(number)
+        if not self._reaches(number):
+            return
+        self._images[place] = self._prepare(image)
+        self._numbers[place], self._shape = number, image.shape
+        self._far, self._num_far = None, 0
+        self._taken += 1
+        self._num_here += 1
+        self._late += number < self.newest
+        self.first, self.newest = min(self.first, number), max(self.newest, number)
+
+    def _start(self, number):
+        self.first = self.newest = number
+        self._numbers, self._num_here = [None] * self.size, 0
+
+    def _reaches(self, number):
+        """Counts a frame that is too far off; says whether the ring takes a frame."""
         reach = max(self.size, SECOND)
-        continues = self._far is not None and 0 < number - self._far <= reach
-        if number <= self.newest - self.size:
+        is_late = number <= self.newest - self.size
+        if not is_late and number <= self.newest + reach:
+            return True
+        is_next = self._far is not None and 0 < number - self._far <= reach
+        self._far, self._num_far = number, self._num_far + 1 if is_next else 1
+        if is_late and self._num_far < self.size // 2:
             self._too_late += 1
-        elif number > self.newest + reach and not continues:
-            self._far, self._ahead = number, self._ahead + 1
+            return False
+        if is_late:
+            self._dropped += self._missed() - self._num_jumped
+            self._num_jumped, self._restarts = 0, self._restarts + 1
+            self._start(number)
+        elif not is_next:
+            self._ahead += 1
+            return False
         else:
-            self._images[place] = self._prepare(image)
-            self._numbers[place], self._shape, self._far = number, image.shape, None
-            self._taken += 1
-            self._late += number < self.newest
-            self.first, self.newest = min(self.first, number), max(self.newest, number)
+            self._num_jumped += number - self.newest - 1
+        return True
+
+    def _missed(self):
+        """Returns how many numbers since the first are not here."""
+        span = 0 if self.newest is None else self.newest - self.first + 1
+        return span - self._num_here
 
     @property
     def counts(self) -> dict:
@@ -1404,15 +1436,16 @@ class Ring:
         received: all that came. dropped: numbers between the first and the newest that
         have not come, or came too late. late: came after a newer one, and took their
         place. too_late: came when no window could want them any more. ahead: set aside,
-        since their numbers were too far ahead.
+        since their numbers were too far ahead. restarts: how often the ring started
+        again further back, after so many that were too late.
         """
-        span = 0 if self.newest is None else self.newest - self.first + 1
         return dict(
             received=self._taken + self._too_late + self._ahead,
-            dropped=span - self._taken,
+            dropped=self._dropped + self._missed(),
             late=self._late,
             too_late=self._too_late,
             ahead=self._ahead,
+            restarts=self._restarts,
         )
 
     def missing(self, wanted: list) -> list:
@@ -1471,7 +1504,7 @@ class Stream:
         rings = self.events, self.intensities
         reached = [-1 if ring.newest is None else ring.newest for ring in rings]
         number = min(reached)
-        if number < self._asked:  # its frame was the first, wild and forgotten
+        if number < self._asked:  # that of a wild frame, which is forgotten
             self._asked = -1
         if number == self._asked:
             name = rings[reached.index(number)].name

@@ -5,7 +5,7 @@
 
 A device's share may be all padding, so nothing is averaged on a device; sums and counts
 are added up over the devices, then divided. With the same batch, any number of devices
-therefore takes the same step.
+therefore takes the same step, but for rounding.
 
 `parallel` is the only function of this project that names `jax.pmap`.
 """

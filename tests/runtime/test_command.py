@@ -28,8 +28,8 @@ def test_the_command_prints(loaded, clock, tmp_path, capsys):
         *(f"{n:05d}  happiness  {shares}      0.0 ms" for n in (12, 13, 14)),
         "windows     frames 16, predicted 3, missed 0, filling 11, incomplete 1, "
         "waiting 1",
-        "events      received 15, dropped 1, late 0, too_late 0, ahead 0",
-        "intensities received 16, dropped 0, late 0, too_late 0, ahead 0",
+        "events      received 15, dropped 1, late 0, too_late 0, ahead 0, restarts 0",
+        "intensities received 16, dropped 0, late 0, too_late 0, ahead 0, restarts 0",
         "latency_ms  p50 0, p95 0, p99 0",
         "gaps        event frame 7",
         "device      plain Python",

@@ -37,7 +37,7 @@ def test_replay_in_time(clock):
     runtime, windows = watched_runtime(run)
     shown, result = play(runtime, 40, 32)
     assert shown == [(n, 15.625) for n in range(12, 40)]
-    ring = dict(received=40, dropped=0, late=0, too_late=0, ahead=0)
+    ring = dict(received=40, dropped=0, late=0, too_late=0, ahead=0, restarts=0)
     assert result == {
         **dict(frames=40, predicted=28, missed=0, filling=12, incomplete=0, waiting=0),
         "gaps": [],

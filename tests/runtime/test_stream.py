@@ -11,7 +11,7 @@ from seen_jax.runtime.seen_runtime import Ring, Stream, UserError
 from tests.runtime.bundles import grey, watched_runtime
 
 SPAN = 13  # of E4_S3
-COUNTS = dict(received=0, dropped=0, late=0, too_late=0, ahead=0)
+COUNTS = dict(received=0, dropped=0, late=0, too_late=0, ahead=0, restarts=0)
 
 
 @pytest.fixture
@@ -113,6 +113,29 @@ def test_one_wild_number_drowns_nothing_that_follows(watched, at, wild, kinds, r
     assert last_numbers(windows) == [n for n in range(12, 200) if n not in lost]
 
 
+@pytest.mark.parametrize("at", [0, 1, 50])
+@pytest.mark.parametrize(
+    "wild", [[10**9, 10**9 + 1], [500, 501, 502], [400, 900, 1400]]
+)
+@pytest.mark.parametrize("kinds", [("events",), ("intensities",), KINDS])
+def test_several_wild_numbers_drown_half_a_ring_and_a_window(watched, at, wild, kinds):
+    stream, windows = watched
+    numbers = list(range(200))
+    numbers[at : at + len(wild)] = wild
+    for n, number in enumerate(numbers):
+        frames = {kind: number if kind in kinds else n for kind in KINDS}
+        push(stream, [frames["events"]], [frames["intensities"]])
+        stream.predict()
+    end = at + len(wild) + SPAN + SPAN
+    last = last_numbers(windows)
+    assert {*range(12, at), *range(end, 200)} <= {*last}
+    assert last == sorted(last)
+    for kind in KINDS:
+        counts = getattr(stream, kind).counts
+        assert counts["received"] == 200
+        assert counts["dropped"] + counts["too_late"] + counts["ahead"] <= end - at
+
+
 def test_a_late_frame_takes_its_place(watched):
     stream, windows = watched
     push(stream, [n for n in range(16) if n != 8], range(17))
@@ -175,11 +198,15 @@ def test_a_camera_that_begins_again_is_not_mixed_with_what_was(watched):
     push(stream, range(100), range(100))
     assert stream.predict().number == 99
     for n in range(40):
-        push(stream, [n], [n])
-        assert stream.predict() is None
-    assert stream.events.counts["too_late"] == 40
-    assert stream.missing == ["event frame 100"]
-    assert len(windows) == 1
+        stream.push_event(n, grey(100 + n))
+        stream.push_intensity(n, grey(100 + n))
+        stream.predict()
+    # Half a ring later it follows, from its 13th frame on.
+    assert last_numbers(windows) == [99, *range(124, 140)]
+    assert all(min(min(x) for x in window) > 111 for window in windows[1:])
+    for ring in (stream.events, stream.intensities):
+        counts = {"received": 140, "too_late": 12, "restarts": 1}
+        assert ring.counts == {**COUNTS, **counts}
 
 
 @pytest.mark.parametrize("seed", range(30))
