@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from seen_jax import __version__
+from seen_jax.files import programs
 
 # verb: (what it does, the module or script that does it and its first arguments)
 VERBS = {
@@ -26,17 +27,6 @@ VERBS = {
     "export": ("weights for torch and the Jetson, or import", "seen_jax.export"),
     "live": ("predict from a camera as it sends", "seen_jax.live"),
 }
-
-
-def programs() -> Path:
-    """Returns the folder of train.py, eval.py, configs/ and datasets/.
-
-    They are beside the package in a clone, and inside of it in a wheel (setup.py).
-    """
-    package = Path(__file__).resolve().parent
-    clone = package.parent
-    is_clone = (clone / "setup.py").is_file() and (clone / "train.py").is_file()
-    return clone if is_clone else package / "programs"
 
 
 def command(verb: str, arguments: list[str]) -> list[str]:

@@ -36,6 +36,17 @@ def explained(
         refuse(path, rule, why, remedy)
 
 
+def programs() -> Path:
+    """Returns the folder of train.py, eval.py, configs/ and datasets/.
+
+    They are beside the package in a clone, and inside of it in a wheel (setup.py).
+    """
+    package = Path(__file__).resolve().parent
+    clone = package.parent
+    is_clone = (clone / "setup.py").is_file() and (clone / "train.py").is_file()
+    return clone if is_clone else package / "programs"
+
+
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     """Writes a file as `new_file` does."""
     with new_file(path) as part:

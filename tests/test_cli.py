@@ -57,6 +57,15 @@ def test_a_verb_becomes_its_command(tmp_path):
     assert (ran.stdout, ran.stderr) == (direct.stdout, direct.stderr)
 
 
+def test_an_import_has_its_config_wherever_it_runs(tmp_path):
+    flags = "--checkpoint=absent.pth", "--workdir=run"
+    ran = seen("export", "import", *flags, cwd=tmp_path)
+    rule = "torch is not installed"
+    if importlib.util.find_spec("torch"):
+        rule = "absent.pth: expected a checkpoint, got no file"
+    assert ran.returncode == 1 and rule in ran.stderr
+
+
 @pytest.mark.parametrize("verb", ["train", "eval"])
 def test_help_of_a_verb_is_no_error(verb):
     ran = seen(verb, "--help")

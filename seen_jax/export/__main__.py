@@ -14,6 +14,7 @@ from ml_collections import config_flags
 from seen_jax.errors import run_command
 from seen_jax.evaluation.restored import open_batches, restore
 from seen_jax.export import bundle, published
+from seen_jax.files import programs
 from seen_jax.runtime import seen_runtime
 from seen_jax.training import overrides
 
@@ -47,9 +48,8 @@ def main() -> None:
     )
     command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE.pth")
     command.add_argument("--workdir", type=Path, required=True, metavar="RUN")
-    command.add_argument(
-        "--config", default="configs/default.py", help="default: %(default)s"
-    )
+    default = programs() / "configs" / "default.py"
+    command.add_argument("--config", default=default, help="default: %(default)s")
     logging.set_verbosity(logging.ERROR)
     args, rest = parser.parse_known_args()
     unknown = [x for x in rest if not x.startswith("--config.")]
@@ -85,9 +85,9 @@ def _write_bundle(args: argparse.Namespace) -> None:
     print(f"{bundle.to_text(manifest)}\n\n{args.out}")
 
 
-def _read_config(file: str, given: list[str]) -> dict:
+def _read_config(file: str | Path, overriding: list[str]) -> dict:
     """Reads a file of configs/ as train.py does; overrides must be in sys.argv too."""
-    argv = ["export", f"--config={file}", *given]
+    argv = ["export", f"--config={file}", *overriding]
     overrides.check(argv)
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file("config", flag_values=values)

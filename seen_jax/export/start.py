@@ -141,7 +141,9 @@ def _read_bundle(path: str) -> Source:
         refuse(path, f"a bundle with {name}", "folded weights alone", remedy)
     variables, _ = published.read_variables(Path(path) / name)
     facts = manifest.get("trained")
-    kinds = {"epoch": int, "step": int, "choice": str}
+    kinds = {"epoch": int, "step": int, "choice": str, "network": str}
+    if isinstance(facts, dict):
+        facts.setdefault("network", "seen")  # the only one that older ones have
     if not isinstance(facts, dict) or any(
         not isinstance(facts.get(name), kind) for name, kind in kinds.items()
     ):
@@ -150,7 +152,7 @@ def _read_bundle(path: str) -> Source:
     return Source(
         path,
         variables,
-        facts.get("network", "seen"),
+        facts["network"],
         manifest["classes"],
         facts["epoch"],
         facts["step"],

@@ -20,8 +20,10 @@ import numpy as np
 
 from seen_jax import see
 from seen_jax.errors import UserError, refuse
+from seen_jax.problems import excerpt
 from seen_jax.runtime import seen_runtime
 
+MAX_EPOCH = 10**9
 OPSET = 13  # the newest that TensorRT 8.2 reads
 PARALLEL = "module."  # what DataParallel puts before every name
 # Of torch, whose weights_only means it: before 1.13 there was none, and before 2.6 a
@@ -90,15 +92,18 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
         isinstance(name, str) and isinstance(x, torch.Tensor)
         for name, x in content.items()
     )
-    if not tensors or not content or type(epoch) is not int or epoch < 0:
+    if not tensors or not content:
         rule = "a dict with `state_dict` and `epoch`, or a dict of tensors by name"
         refuse(path, rule, "something else")
+    if type(epoch) is not int or not 0 <= epoch <= MAX_EPOCH:
+        refuse(path, f"an epoch from 0 to {MAX_EPOCH}", excerpt(epoch))
     if all(name.startswith(PARALLEL) for name in content):
         content = {name[len(PARALLEL) :]: x for name, x in content.items()}
     arrays, problems = {}, []
     for name, x in content.items():
-        if x.layout != torch.strided or x.device.type != "cpu":
-            problems.append(f"\n  {name}: {x.layout} on {x.device}")
+        is_dense = x.layout == torch.strided and x.device.type == "cpu"
+        if not is_dense or x.is_quantized or x.is_complex():
+            problems.append(f"\n  {name}: {x.layout} of {x.dtype} on {x.device}")
             continue
         narrow = x.is_floating_point() and x.itemsize <= 2  # some unknown to NumPy
         arrays[name] = (x.float() if narrow else x).detach().numpy()

@@ -199,8 +199,8 @@ def test_a_bundle(source, made, tmp_path):
     words = "a step of a run, got one of a bundle or a file"
     with pytest.raises(UserError, match=words):
         begin(made(f"{folder}:6"), tmp_path)
-    for none in (None, 3, {"epoch": 2}):
-        write_manifest(folder, trained=none, classes=[*ROTATED])
+    for other in (None, 3, {"epoch": 2}, {**facts, "network": 5}):
+        write_manifest(folder, trained=other, classes=[*ROTATED])
         with pytest.raises(UserError, match=r"manifest.json: expected epoch, step, c"):
             begin(made(folder), tmp_path)
     write_manifest(folder, trained=facts, classes=[*ROTATED])

@@ -116,18 +116,22 @@ def test_what_is_no_checkpoint(tmp_path, monkeypatch, content):
         torch_files.read_checkpoint(tmp_path / "none.pth")
 
 
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions")
 def test_entries_that_are_no_numbers_are_named(tmp_path):
     content = {
         "nan": torch.tensor([1.0, float("nan")]),
         "sparse": torch.eye(2).to_sparse(),
         "meta": torch.ones(2, device="meta"),
+        "quantized": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+        "complex": torch.ones(2, dtype=torch.complex64),
         "half": torch.ones(2, dtype=torch.bfloat16),
     }
     torch.save(content, tmp_path / "file.pth")
     with pytest.raises(ValueError, match="expected dense tensors") as error:
         torch_files.read_checkpoint(tmp_path / "file.pth")
     lines = str(error.value).splitlines()[1:]
-    assert [line.split(":")[0].strip() for line in lines] == ["nan", "sparse", "meta"]
+    names = [line.split(":")[0].strip() for line in lines]
+    assert names == ["nan", "sparse", "meta", "quantized", "complex"]
 
 
 @pytest.mark.parametrize(
