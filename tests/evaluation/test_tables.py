@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import threading
 
 import numpy as np
 import pytest
@@ -208,17 +208,23 @@ def test_runs_of_another_config_are_refused(tmp_path):
             tables.read(tmp_path)
 
 
-def test_two_programs_take_turns_at_the_page(tmp_path):
+def test_two_programs_take_turns_at_the_page(tmp_path, monkeypatch):
     """The second one waits for a page that is being written."""
     table_runs.check_recipe(tmp_path, [])
     write(tmp_path / "published" / "A" / "seed_1", 1)
-    command = [sys.executable, "-m", "seen_jax.evaluation.tables", "page", tmp_path]
-    with files.held(tmp_path / "recipe.txt"):
-        page = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        with pytest.raises(subprocess.TimeoutExpired):
-            page.wait(timeout=4)
-        assert not (tmp_path / "tables.html").exists()
-    assert page.wait(timeout=60) == 0 and (tmp_path / "tables.html").exists()
+    order, tries, (held, read) = [], threading.Event(), (files.held, tables.read)
+    monkeypatch.setattr(files, "held", lambda path: (tries.set(), held(path))[1])
+    monkeypatch.setattr(
+        tables, "read", lambda path: (order.append("read"), read(path))[1]
+    )
+    page = threading.Thread(target=tables.main, args=[["page", str(tmp_path)]])
+    with held(tmp_path / "recipe.txt"):
+        page.start()
+        assert tries.wait(60)
+        page.join(0.2)
+        order.append("released")
+    page.join(60)
+    assert order == ["released", "read"] and (tmp_path / "tables.html").exists()
 
 
 def test_the_script(tmp_path):
