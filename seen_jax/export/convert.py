@@ -84,7 +84,7 @@ def published_entries(
     *,
     conv0_inputs: int = 6,
     fc1_inputs: int = 18432,
-    num_classes: int = 7,
+    num_classes: int,
     own_kernels: bool = False,
     own_attention: bool = False,
 ) -> dict[str, Entry]:

@@ -23,7 +23,7 @@ GIVEN = ("num_classes", "axis_name", "stem", "parent", "name")
 
 def seen(
     *,
-    num_classes: int = 7,
+    num_classes: int,
     axis_name: str | None = None,
     intensity: str = "first_and_last",
     kernels: str = "copied",
