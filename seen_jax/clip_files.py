@@ -283,14 +283,14 @@ def as_published(
       The clip, and how many event and intensity frames of its segment are missing.
     """
     segment = range(annotation.start, annotation.end)
-    kept = [[path for i, path in of.items() if i in segment] for of in files]
-    count = min(map(len, kept))
-    whole = [[*of] == [*range(len(files[0]))] for of in files]
-    if all(whole) and count == len(segment):  # as it is, frames outside it too
+    within = [[path for i, path in of.items() if i in segment] for of in files]
+    count = min(map(len, within))
+    unbroken = [[*of] == [*range(len(files[0]))] for of in files]
+    if all(unbroken) and count == len(segment):  # as it is, frames outside it too
         return Clip(name, annotation, *(tuple(of.values()) for of in files)), (0, 0)
     note = replace(annotation, start=0, end=max(count, 1))
-    parts = (tuple(x[:count]) for x in kept)
-    return Clip(name, note, *parts), tuple(len(segment) - len(of) for of in kept)
+    parts = (tuple(x[:count]) for x in within)
+    return Clip(name, note, *parts), tuple(len(segment) - len(of) for of in within)
 
 
 def read_images(files: Sequence[Path]) -> tuple[str, list[Problem]]:

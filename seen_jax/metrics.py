@@ -159,7 +159,7 @@ def _classes(argument: str, classes: np.ndarray, num_classes: int) -> np.ndarray
     return classes.astype(np.int64)
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divides counts; nan, without a warning, where `whole` is 0."""
-    part, whole = np.asarray(part, float), np.asarray(whole, float)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+def _share(part: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Divides counts; nan, without a warning, where `total` is 0."""
+    part, total = np.asarray(part, float), np.asarray(total, float)
+    return np.divide(part, total, out=np.full(part.shape, np.nan), where=total > 0)

@@ -96,9 +96,9 @@ class GreyFrames:
             refuse("intensity frames", rule, got, "record the whole sensor")
         region = f"of the region {width} x {height} at {x},{y}, black around it"
         self._counts[region] += 1
-        whole = np.zeros((self._height, self._width), np.uint8)
-        whole[y : y + height, x : x + width] = pixels
-        return whole
+        image = np.zeros((self._height, self._width), np.uint8)
+        image[y : y + height, x : x + width] = pixels
+        return image
 
 
 def bits_of(pixels: np.ndarray) -> int | None:

@@ -89,10 +89,10 @@ def no_events() -> Events:
 
 def in_time(*streams: Iterable[Recording]) -> Iterator[Recording]:
     """Merges streams of packets by the first timestamp; empty packets are left out."""
-    kept = (
+    streams = (
         (x for x in stream if len(x.events) or len(x.times_us)) for stream in streams
     )
-    return heapq.merge(*kept, key=_first_us)
+    return heapq.merge(*streams, key=_first_us)
 
 
 def _first_us(packet: Recording) -> int:

@@ -31,9 +31,9 @@ def packets_of() -> Iterator[Recording]:
     try:
         camera = dv.io.camera.open()
     except RuntimeError as error:
-        seen = ", ".join(map(str, devices))
+        names = ", ".join(map(str, devices))
         why = str(error).splitlines()[0]
-        refuse("usb", "a DAVIS346 or DAVIS240", f"{seen} ({why})", _UDEV)
+        refuse("usb", "a DAVIS346 or DAVIS240", f"{names} ({why})", _UDEV)
     if not camera.isFrameStreamAvailable():
         got = f"{camera.getCameraName()}, which has none"
         refuse("usb", "a camera with intensity frames", got, RECORD_BOTH)

@@ -117,14 +117,14 @@ def choose(
 
 def varied(groups: Iterable[np.ndarray], kinds: Sequence[np.ndarray]) -> list[int]:
     """Takes a clip of each group: the first of those whose kinds were taken least."""
-    taken, seen = [], Counter()
+    taken, count = [], Counter()
     for group in groups:
         left = [i for i in group.tolist() if i not in taken]
         if left:
             of = {i: [(j, x[i]) for j, x in enumerate(kinds)] for i in left}
-            best = min(left, key=lambda i: sum(seen[x] for x in of[i]))
+            best = min(left, key=lambda i: sum(count[x] for x in of[i]))
             taken.append(best)
-            seen.update(of[best])
+            count.update(of[best])
     return taken
 
 

@@ -96,10 +96,10 @@ def _check_same(path, got: Mapping, expected: Mapping, rule: str, remedy: str) -
 
 def to_text(content: Mapping[str, Any]) -> str:
     """Formats a table of each kind, what hurts most, and where it all comes from."""
-    lines, lit, whole = [LEGEND, ""], content["lightings"], content["baseline"]
+    lines, lit, baseline = [LEGEND, ""], content["lightings"], content["baseline"]
     for name in ("war", "uar"):
-        interval = interval_text(whole[f"{name}_interval"])
-        text = f"{name.upper()} of windows as they are {percent(whole[name])}"
+        interval = interval_text(baseline[f"{name}_interval"])
+        text = f"{name.upper()} of windows as they are {percent(baseline[name])}"
         lines.append(f"{text}, over people {interval}")
     lines.append(f"Chance {100 / len(content['labels']):.1f}")
     for kind in content["kinds"]:

@@ -126,7 +126,7 @@ def leave_one_out(
     sums, counts = np.zeros((2, unit.max() + 1, len(members)))
     np.add.at(counts, unit, here)
     np.add.at(sums, unit, here * values[:, None])
-    whole = _with_uar(sums.sum(axis=0), counts.sum(axis=0), members)
+    estimates = _with_uar(sums.sum(axis=0), counts.sum(axis=0), members)
     without = _with_uar(sums.sum(0) - sums, counts.sum(0) - counts, members)
     inside = np.column_stack([counts > 0, np.ones(len(counts), bool)])
     number = inside.sum(axis=0)
@@ -134,7 +134,7 @@ def leave_one_out(
         mean = np.where(inside, without, 0).sum(axis=0) / number
         squares = (np.where(inside, without - mean, 0) ** 2).sum(axis=0)
         error = np.sqrt(squares * (number - 1) / number)
-    rows = zip(whole.tolist(), error.tolist(), number.tolist(), strict=True)
+    rows = zip(estimates.tolist(), error.tolist(), number.tolist(), strict=True)
     names = (*members, metrics.UAR)
     return {
         name: Estimate(value, error, number - 1, number)

@@ -197,7 +197,7 @@ def write_files(
 def _describe(restored: Restored, batches: Batches) -> dict[str, Any]:
     """Makes the manifest, without files, figures and its own hash."""
     setting, facts = batches.setting, restored.facts
-    kept = ("network", "dataset", "epoch", "step", "choice", "seed")
+    names = ("network", "dataset", "epoch", "step", "choice", "seed")
     trained = {"source": batches.clips.source, "revision": facts["trained_at"]}
     return {
         "format": seen_runtime.FORMAT,
@@ -213,7 +213,7 @@ def _describe(restored: Restored, batches: Batches) -> dict[str, Any]:
         "intensity_mean": see.INTENSITY_MEAN,
         "intensity_std": see.INTENSITY_STD,
         **compare.constants(restored.model),
-        "trained": {**trained, **{name: facts[name] for name in kept}},
+        "trained": {**trained, **{name: facts[name] for name in names}},
         "exported_at": facts["evaluated_at"],
         "files": {},
     }

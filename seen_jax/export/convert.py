@@ -143,17 +143,17 @@ def variables_from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]
     if isinstance(state_dict.get("state_dict"), Mapping):
         got, remedy = "the whole checkpoint", "give its `state_dict`"
         refuse("state_dict", ENTRIES, got, remedy)
-    given = {name: np.asarray(array) for name, array in state_dict.items()}
+    arrays = {name: np.asarray(array) for name, array in state_dict.items()}
     places = ("conv0.weight", 1), ("fc1.weight", 1), ("fc2.bias", 0)
     entries = published_entries(
-        **_sizes(given, *places),
-        own_kernels=any(f"{name}_t.weight" in given for name in STAGES),
-        own_attention=any(f"{name}_t.1.weight" in given for name in SCORES),
+        **_sizes(arrays, *places),
+        own_kernels=any(f"{name}_t.weight" in arrays for name in STAGES),
+        own_attention=any(f"{name}_t.1.weight" in arrays for name in SCORES),
     )
-    _check("state_dict", given, {x: (e, e.shape) for x, e in entries.items()})
+    _check("state_dict", arrays, {x: (e, e.shape) for x, e in entries.items()})
     return traverse_util.unflatten_dict(
         {
-            entry.place: np.array(entry.layout.to_variable(given[name]), order="C")
+            entry.place: np.array(entry.layout.to_variable(arrays[name]), order="C")
             for name, entry in entries.items()
         },
         sep="/",
@@ -168,22 +168,22 @@ def torch_from_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
         kind of number.
     """
     flat = traverse_util.flatten_dict(variables, sep="/")
-    given = {place: np.asarray(array) for place, array in flat.items()}
+    arrays = {place: np.asarray(array) for place, array in flat.items()}
     places = (
         ("params/conv0/kernel", 2),
         ("params/fc1/kernel", 0),
         ("params/fc2/bias", 0),
     )
     entries = published_entries(
-        **_sizes(given, *places),
-        own_kernels=any(f"params/{name}_t/kernel" in given for name in STAGES),
-        own_attention=any(f"params/{x}_t/reduce/kernel" in given for x in SCORES),
+        **_sizes(arrays, *places),
+        own_kernels=any(f"params/{name}_t/kernel" in arrays for name in STAGES),
+        own_attention=any(f"params/{x}_t/reduce/kernel" in arrays for x in SCORES),
     )
     _check(
-        "variables", given, {e.place: (e, e.variable_shape) for e in entries.values()}
+        "variables", arrays, {e.place: (e, e.variable_shape) for e in entries.values()}
     )
     return {
-        name: np.array(entry.layout.to_published(given[entry.place]), order="C")
+        name: np.array(entry.layout.to_published(arrays[entry.place]), order="C")
         for name, entry in entries.items()
     }
 
@@ -195,14 +195,16 @@ _SIZES = {  # that models differ in: what each may be
 }
 
 
-def _sizes(given: Mapping[str, np.ndarray], *places: tuple[str, int]) -> dict[str, int]:
+def _sizes(
+    arrays: Mapping[str, np.ndarray], *places: tuple[str, int]
+) -> dict[str, int]:
     """Reads each of `_SIZES` from an array's axis, except those that are impossible.
 
     An array of an impossible size is thus reported against the published shape.
     """
     sizes = {}
     for (argument, allowed), (name, axis) in zip(_SIZES.items(), places, strict=True):
-        shape = given[name].shape if name in given else ()
+        shape = arrays[name].shape if name in arrays else ()
         if axis < len(shape) and shape[axis] and allowed(shape[axis]):
             sizes[argument] = shape[axis]
     return sizes
@@ -210,14 +212,14 @@ def _sizes(given: Mapping[str, np.ndarray], *places: tuple[str, int]) -> dict[st
 
 def _check(
     argument: str,
-    given: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray],
     expected: Mapping[str, tuple[Entry, tuple[int, ...]]],
 ) -> None:
     """Raises one ValueError that lists all differences from the expected entries."""
-    problems = [f"missing {name}" for name in expected if name not in given]
-    problems += [f"not known: {name}" for name in given if name not in expected]
-    for name in [name for name in expected if name in given]:
-        (entry, shape), array = expected[name], given[name]
+    problems = [f"missing {name}" for name in expected if name not in arrays]
+    problems += [f"not known: {name}" for name in arrays if name not in expected]
+    for name in [name for name in expected if name in arrays]:
+        (entry, shape), array = expected[name], arrays[name]
         if array.shape != shape:
             problems.append(f"{name}: expected shape {shape}, got {array.shape}")
         elif entry.layout is not COUNT:

@@ -65,11 +65,11 @@ def begin(
       UserError: there is no such run, checkpoint, bundle or file, it is damaged, or its
         weights are those of another network.
     """
-    given = task.config["init_from"]
-    if not given or workdir.has_checkpoint(folder):
+    place = task.config["init_from"]
+    if not place or workdir.has_checkpoint(folder):
         return None, None
     try:
-        source = _read(given, task)
+        source = _read(place, task)
         _check_fits(source, task)
     except (UserError, *seen_runtime.ERRORS) as error:
         raise UserError(f"init_from: {error}") from error
@@ -92,10 +92,10 @@ def begin(
     return weights, origin | {"history": source.history, "notes": notes}
 
 
-def _read(given: str, task: Task) -> Source:
-    path, step = given, None
-    before, colon, after = given.rpartition(":")
-    if colon and after.isdecimal() and not Path(given).exists():
+def _read(place: str, task: Task) -> Source:
+    path, step = place, None
+    before, colon, after = place.rpartition(":")
+    if colon and after.isdecimal() and not Path(place).exists():
         path, step = before, int(after)
     folder = Path(path)
     if (folder / workdir.CONFIG_FILE).is_file():
@@ -106,7 +106,7 @@ def _read(given: str, task: Task) -> Source:
         got = got if folder.is_dir() else "none"
         refuse(path, "a run, a bundle or a .pth file", got, "give the path of one")
     if step is not None:
-        refuse(given, "a step of a run", "one of a bundle or a file", f"give {path}")
+        refuse(place, "a step of a run", "one of a bundle or a file", f"give {path}")
     if is_bundle:
         return _read_bundle(path)
     variables, epoch = published.read_variables(path)

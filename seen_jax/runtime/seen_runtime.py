@@ -572,8 +572,8 @@ def _are_names(x, m):
 
 
 def _is_skip(x, m):
-    whole = type(x) is int and 0 <= x <= MAX_SPAN
-    return whole and (m["num_event_frames"] - 1) * (x + 1) < MAX_SPAN
+    is_integer = type(x) is int and 0 <= x <= MAX_SPAN
+    return is_integer and (m["num_event_frames"] - 1) * (x + 1) < MAX_SPAN
 
 
 def _are_places(x, m):
@@ -1339,8 +1339,8 @@ class Prediction(NamedTuple):
 
 def check_number(number: int, name: str) -> int:
     """Returns a frame's number as an int; raises UserError for anything else."""
-    whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-    if not whole or not 0 <= number <= MAX_NUMBER:
+    is_integer = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if not is_integer or not 0 <= number <= MAX_NUMBER:
         _refuse(name, "a whole number from 0 below 2**63", _short(number), BY_TIME)
     return int(number)
 

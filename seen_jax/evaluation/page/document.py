@@ -247,18 +247,18 @@ def _facts(rows: Mapping[str, Part]) -> Html:
 
 def _picture(one: Shown, is_named: bool) -> Html | None:
     """Draws one window, one that is right where there is any."""
-    seen, results = one.examples, one.summary.results
-    if seen is None:
+    examples, results = one.examples, one.summary.results
+    if examples is None:
         return None
-    clips = clips_of(one.summary, seen.clips)
+    clips = clips_of(one.summary, examples.clips)
     right = results.predictions[0, clips] == results.label_index[clips]
-    lively = seen.event_frames.std(axis=(1, 2, 3))  # the events say something
+    lively = examples.event_frames.std(axis=(1, 2, 3))  # the events say something
     i = int(np.argmax(np.where(right == right.any(), lively, -1)))
     of = f" as {one.summary.name} reads it" if is_named else ""
     kinds = [tag("i", f"{x} frames", class_=x) for x in ("intensity", "event")]
     key = tag("span", join(kinds, " above "), class_="key")
     framed = ". Framed: what the network reads. "
     words = join([f"One window{of}: ", key, framed, caption(one, clips[i])])
-    film, scores = pictures.film(seen, i), results.scores[0, clips[i]]
+    film, scores = pictures.film(examples, i), results.scores[0, clips[i]]
     seconds = seconds_of(one)
     return pictures.window(results.labels, scores, film, seconds, words)

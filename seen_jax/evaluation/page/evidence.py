@@ -32,8 +32,8 @@ def windows(shown: Sequence[Shown]) -> Section:
 
 
 def _right_and_wrong(one: Shown) -> list[Html]:
-    s, seen = one.summary, one.examples
-    clips = sections.clips_of(s, seen.clips)
+    s, examples = one.summary, one.examples
+    clips = sections.clips_of(s, examples.clips)
     scores, truth = s.results.scores[0, clips], s.results.label_index[clips]
     best = s.results.predictions[0, clips]
     order = np.argsort(-np.nan_to_num(scores).max(axis=1), kind="stable")
@@ -45,7 +45,7 @@ def _right_and_wrong(one: Shown) -> list[Html]:
     for title, chosen in groups.items():
         figures = []
         for i in chosen:
-            frames, words = pictures.read(seen, i), sections.caption(one, clips[i])
+            frames, words = pictures.read(examples, i), sections.caption(one, clips[i])
             parts_of = s.results.labels, scores[i], frames, sections.seconds_of(one)
             figures.append(pictures.window(*parts_of, words))
         if figures:

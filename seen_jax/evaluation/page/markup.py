@@ -18,11 +18,11 @@ SEVERAL, MANY = 6, 8  # columns; more have upright titles on a phone, or everywh
 def tag(name: str, *parts: Part, **attributes: str) -> Html:
     """Returns an element; `class_` and `data_x` become class and data-x."""
     inside = join(parts)
-    given = "".join(
+    attributes = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
         for key, value in attributes.items()
     )
-    return Html(f"<{name}{given}>{inside}</{name}>")
+    return Html(f"<{name}{attributes}>{inside}</{name}>")
 
 
 def join(parts: Sequence[Part], between: str = "") -> Html:

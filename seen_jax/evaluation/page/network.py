@@ -88,15 +88,15 @@ def activity(shown: Sequence[Shown]) -> Section:
 
 
 def _activity(one: Shown) -> list[Html] | None:
-    seen = one.examples
-    if seen is None or seen.observed is None:
+    examples = one.examples
+    if examples is None or examples.observed is None:
         return None
     labels = one.summary.results.labels
-    index = one.summary.results.label_index[clips_of(one.summary, seen.observed)]
-    rates = np.column_stack([seen.spatial_rate, seen.rates.mean(axis=1)])
+    index = one.summary.results.label_index[clips_of(one.summary, examples.observed)]
+    rates = np.column_stack([examples.spatial_rate, examples.rates.mean(axis=1)])
     here = {labels[k]: index == k for k in np.unique(index)}
     attention = [
-        [name, *(heat(f"{x:.2f}", x) for x in seen.attention[mask].mean(axis=0))]
+        [name, *(heat(f"{x:.2f}", x) for x in examples.attention[mask].mean(axis=0))]
         for name, mask in here.items()
     ]
     spikes = [
@@ -104,9 +104,9 @@ def _activity(one: Shown) -> list[Html] | None:
     ]
     by_step = [
         [name, *map(_rate, row)]
-        for name, row in zip(NEURONS[1:], seen.rates.mean(axis=0).T, strict=True)
+        for name, row in zip(NEURONS[1:], examples.rates.mean(axis=0).T, strict=True)
     ]
-    steps = [f"t = {t}" for t in range(1, seen.rates.shape[1] + 1)]
+    steps = [f"t = {t}" for t in range(1, examples.rates.shape[1] + 1)]
     parts = [
         ("Attention by class", heat_table(SCALES, attention)),
         ("Neurons that fire, percent, by class", heat_table(NEURONS, spikes)),
