@@ -98,6 +98,9 @@ class FastSEEN(nn.Module):
     With `capture`, and for image sizes that do not fold into blocks, it calls `SEEN`
     itself, in float32.
 
+    Note: methods named as in `SEEN` do the same part of the work, on the blocks of a
+    `Grid` and with convolutions that are read once (`read`).
+
     Attributes:
       num_classes, intensity, kernels, attention, readout, axis_name: as of `SEEN`.
       neuron: as of `SEEN`; it must not fire without a current.
@@ -199,14 +202,17 @@ class FastSEEN(nn.Module):
     def composed(self, frames, weights, kernels, biases, convs: Convs, grid: Grid):
         """Computes the currents of J_s (B, n, n, 512) by one kernel for each scale.
 
-        The weights sum to 1, so what the biases come to is, as the kernels, a sum over
-        the scales: (S, n, n, 512), conv0's by the frame of ones.
+        The weights sum to 1, so the share of the biases is, as that of the kernels, a
+        sum over the scales: (S, n, n, 512). conv0's bias is in it as the last input of
+        `kernels`, a frame of ones (`algebra.fold_conv0`) that is 0 where images are
+        padded. Blocks differ in that only by the padding they touch, so one of each
+        kind (`Grid.alike`) is computed and stands for the others.
         """
         kernels = kernels.reshape(len(SCALES), FIRST.kernel_size**2, -1, FIRST.features)
         deep = convs["conv2_f2"][0], convs["conv3_f2"][0]
         x = native.spatial(frames, weights, kernels[:, :, :-1], *deep)
 
-        rows = np.unique(grid.alike)  # other blocks' biases come to the same
+        rows = np.unique(grid.alike)
         some = np.ix_(rows, rows)
         ones = jnp.asarray(grid.pixels[some] >= 0, frames.dtype)  # (.., 7, 7, P)
         inside = jnp.asarray(grid.first[some], frames.dtype)[..., None]
