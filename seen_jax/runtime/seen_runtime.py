@@ -568,7 +568,9 @@ def _within(lowest, highest, *types):
 def _are_names(x, m):
     texts = isinstance(x, list) and all(isinstance(y, str) for y in x)
     short = texts and all(0 < len(y) <= 100 and y.isprintable() for y in x)
-    return short and 1 <= len(x) <= MAX_CLASSES and len(set(x)) == len(x)
+    plain = short and all(y == y.strip() for y in x)
+    different = plain and len({y.lower() for y in x}) == len(x)
+    return different and 1 <= len(x) <= MAX_CLASSES
 
 
 def _is_skip(x, m):
@@ -578,9 +580,10 @@ def _is_skip(x, m):
 
 def _are_places(x, m):
     length = m["num_event_frames"]
-    return 1 <= len(x) <= max(2, length) and all(
-        type(place) is int and 0 <= place < length for place in x
-    )
+    within = all(type(place) is int and 0 <= place < length for place in x)
+    # Of one event frame the first is the last, too.
+    in_order = x == sorted(set(x)) or (x == [0, 0] and length == 1)
+    return within and in_order and len(x) >= 1
 
 
 def _are_files(x, m):
@@ -612,11 +615,11 @@ _STD = "a grey level from 0.001 to 1", _within(0.001, 1, *_REAL)
 FIELDS = {  # of a manifest m: what each must be; a test that is false or raises if not
     "format": (f"{FORMAT}, of this {PROGRAM}", _within(FORMAT, FORMAT, int)),
     "sha256": ("the SHA-256 of all else in it", lambda x, m: x == manifest_hash(m)),
-    "classes": (f"1 to {MAX_CLASSES} names, each once", _are_names),
+    "classes": (f"1 to {MAX_CLASSES} names, each once, whatever its case", _are_names),
     "num_event_frames": (f"1 to {MAX_SPAN}", _within(1, MAX_SPAN, int)),
     "frames_per_s": (f"above 0, at most {MAX_RATE:g}", _within(1e-9, MAX_RATE, *_REAL)),
     "skip": (f"0 or more, and at most {MAX_SPAN} frames from first to last", _is_skip),
-    "intensity_places": ("places in a window", _are_places),
+    "intensity_places": ("ascending places in a window", _are_places),
     "image_size": (f"{SIZE}", _within(SIZE, SIZE, int)),
     "event_mean": _MEAN,
     "event_std": _STD,
