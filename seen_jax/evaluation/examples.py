@@ -84,7 +84,8 @@ class Examples:
                 got = f"{array.dtype} {array.shape}"
                 refuse(name, f"{kind.__name__} ({', '.join(axes)})", got)
             if kind is np.floating and not np.isfinite(array).all():
-                refuse(name, "finite numbers", "nan or infinity")
+                remedy = "the weights may have diverged: evaluate an earlier checkpoint"
+                refuse(name, "finite numbers", "nan or infinity", remedy)
 
     def form(self) -> dict[str, tuple[type, str]]:
         """Returns kind and axes of the arrays that there are."""
